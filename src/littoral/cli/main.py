@@ -1,0 +1,37 @@
+"""The `littoral` command: gathers the commands, one module each; prints and decides nothing."""
+
+from typing import Annotated
+
+import typer
+
+from littoral import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="littoral",
+    help="An open inference delivery network: run a PoP, ask its models, check its receipts.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"littoral {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that come before the command."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

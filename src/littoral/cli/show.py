@@ -1,0 +1,88 @@
+"""How commands speak: one place for tables, JSON, errors and exit codes.
+
+Rules
+- With `--json`, standard output holds exactly one JSON document; everything for people goes to
+  standard error. Without it, results go to standard output, notes and progress to standard error.
+- Colours and progress bars appear only on a terminal.
+- A `LittoralError` becomes one line with its advice, and the process exits with its code; the codes
+  are in docs/commands.md. Anything else is a defect and shows its trace.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from littoral.terms.errors import LittoralError
+
+__all__ = ["HomeOption", "JsonOption", "Show", "command"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+HomeOption = Annotated[
+    str | None, typer.Option("--home", help="State directory (default: ~/.littoral).")
+]
+
+
+class Show:
+    """Where one command prints."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def line(self, text: str = "", *, style: str | None = None) -> None:
+        """One line of result for a person; nothing with --json."""
+        if not self.as_json:
+            self.out.print(text, style=style, markup=False)
+
+    def note(self, text: str, *, style: str | None = "dim") -> None:
+        """One line beside the result, on standard error."""
+        self.err.print(text, style=style, markup=False)
+
+    def data(self, value: object) -> None:
+        """The result for machines; nothing without --json."""
+        if self.as_json:
+            sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of result for a person; nothing with --json."""
+        if self.as_json:
+            return
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table, markup=False)
+
+
+@contextmanager
+def command(*, as_json: bool) -> Iterator[Show]:
+    """Run a command's body; turn our errors into one line and an exit code."""
+    show = Show(as_json=as_json)
+    try:
+        yield show
+    except LittoralError as error:
+        show.data(error_document(error))
+        if not as_json:
+            show.err.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def error_document(error: LittoralError) -> Mapping[str, object]:
+    """An error as `--json` prints it."""
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "advice": error.advice,
+            "exit_code": error.exit_code,
+            **error.details,
+        }
+    }

@@ -1,0 +1,375 @@
+"""Every error that Littoral raises on purpose, in one tree, by whose fault it is.
+
+The four families decide what a reader does next: a `CallerError` is mended by whoever sent the
+request, a `PeerError` by another server, an `OperatorError` by the person who runs this machine,
+and a `NodeError` is ours. Each error carries
+
+- `code`: one word for machines, the same in every API's error shape, in logs and in `--json`;
+- `status`: the HTTP status when it reaches a client;
+- `exit_code`: what the command line exits with;
+- `advice`: what to do about it, one sentence, for a person;
+- `retry_after_s`: when trying again makes sense, or None.
+
+The text never holds a secret, a prompt or an answer. Adapters translate foreign exceptions into
+these at the boundary; inside there are no others.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "LittoralError",
+    "CallerError",
+    "PeerError",
+    "OperatorError",
+    "NodeError",
+    "BadRequestError",
+    "UnsupportedError",
+    "KeyMissingError",
+    "KeyRejectedError",
+    "NotAllowedError",
+    "UnknownModelError",
+    "NotFoundError",
+    "MethodNotAllowedError",
+    "RequestTimeoutError",
+    "ConflictError",
+    "BodyTooLargeError",
+    "HeadTooLargeError",
+    "ContextLengthError",
+    "RateLimitedError",
+    "BudgetExhaustedError",
+    "ReceiptRejectedError",
+    "UpstreamFailedError",
+    "UpstreamTimeoutError",
+    "OriginError",
+    "DigestMismatchError",
+    "ConfigError",
+    "HomeUnwritableError",
+    "HomeHeldError",
+    "PortInUseError",
+    "UnsafeBindError",
+    "MemoryShortError",
+    "DiskShortError",
+    "MissingExtraError",
+    "EngineStartError",
+    "EngineLostError",
+    "EngineFailedError",
+    "QueueFullError",
+    "LoadingError",
+    "DrainingError",
+    "InternalError",
+]
+
+
+class LittoralError(Exception):
+    """What all errors here have in common. Only its leaves are raised."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 70
+    default_advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        details: dict[str, object] | None = None,
+    ) -> None:
+        """Say what went wrong.
+
+        Args:
+            message: one sentence that says what is wrong.
+            advice: what to do about it; the class's own advice when empty.
+            param: the request field at fault, for API error shapes.
+            retry_after_s: seconds until another try makes sense.
+            details: further facts for machines (token counts, progress), JSON-shaped.
+        """
+        super().__init__(message)
+        self.message = message
+        self.advice = advice or self.default_advice
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.details = details or {}
+
+    def __str__(self) -> str:
+        """The message and the advice, as a person reads them."""
+        return f"{self.message}: {self.advice}" if self.advice else self.message
+
+
+class CallerError(LittoralError):
+    """The request is at fault; sending it again unchanged will not help (429 apart)."""
+
+    status = 400
+    exit_code = 5
+
+
+class PeerError(LittoralError):
+    """Another server failed or lied."""
+
+    status = 502
+    exit_code = 4
+
+
+class OperatorError(LittoralError):
+    """This machine is not set up for what was asked; its operator can mend it."""
+
+    status = 503
+    exit_code = 3
+
+
+class NodeError(LittoralError):
+    """This PoP could not do what it should; the request may succeed later."""
+
+    status = 503
+    exit_code = 70
+
+
+class BadRequestError(CallerError):
+    """A field is missing, of the wrong type or out of range."""
+
+    code = "invalid_request"
+
+
+class UnsupportedError(CallerError):
+    """The request is well formed and asks for something that this model or PoP does not do."""
+
+    code = "unsupported"
+
+
+class KeyMissingError(CallerError):
+    """No API key came with the request."""
+
+    code = "missing_api_key"
+    status = 401
+    default_advice = "send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+
+
+class KeyRejectedError(CallerError):
+    """The API key is unknown, expired or revoked; which of them is not said."""
+
+    code = "invalid_api_key"
+    status = 401
+    default_advice = "make one with `littoral keys create NAME`"
+
+
+class NotAllowedError(CallerError):
+    """The key is good and may not do this."""
+
+    code = "permission_denied"
+    status = 403
+
+
+class UnknownModelError(CallerError):
+    """No model of this name is on this PoP, or the key may not see it."""
+
+    code = "model_not_found"
+    status = 404
+    default_advice = "GET /v1/models lists what there is; `littoral models add` brings more"
+
+
+class NotFoundError(CallerError):
+    """No such path or receipt."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowedError(CallerError):
+    """The path exists and does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class RequestTimeoutError(CallerError):
+    """The request was not sent in full within the time allowed."""
+
+    code = "request_timeout"
+    status = 408
+
+
+class ConflictError(CallerError):
+    """What was asked contradicts what is there (a name taken, a model in use)."""
+
+    code = "conflict"
+    status = 409
+
+
+class BodyTooLargeError(CallerError):
+    """The body is over the limit."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class HeadTooLargeError(CallerError):
+    """The request line and headers are over the limit."""
+
+    code = "head_too_large"
+    status = 431
+
+
+class ContextLengthError(CallerError):
+    """The prompt does not fit the model's context. Nothing is ever cut to make it fit."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, *, prompt_tokens: int, context_tokens: int, what: str = "prompt") -> None:
+        """Say both counts.
+
+        Args:
+            prompt_tokens: length of what was sent, by the model's own tokenizer.
+            context_tokens: the most that the model takes.
+            what: the thing that is too long, as the sentence names it.
+        """
+        super().__init__(
+            f"the {what} is {prompt_tokens} tokens and this model takes at most {context_tokens}",
+            advice="shorten it; nothing was cut",
+            details={"prompt_tokens": prompt_tokens, "context_tokens": context_tokens},
+        )
+
+
+class RateLimitedError(CallerError):
+    """This key's own limit per minute is reached (not the machine's: see QueueFullError)."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+
+
+class BudgetExhaustedError(CallerError):
+    """This key's tokens for the day are spent or reserved."""
+
+    code = "insufficient_quota"
+    status = 429
+
+
+class ReceiptRejectedError(CallerError):
+    """A receipt does not prove the answer it came with."""
+
+    code = "receipt_rejected"
+    exit_code = 1
+
+
+class UpstreamFailedError(PeerError):
+    """An upstream refused the connection, broke off, or answered with an error of its own."""
+
+    code = "upstream_failed"
+
+
+class UpstreamTimeoutError(PeerError):
+    """An upstream did not answer in time."""
+
+    code = "upstream_timeout"
+    status = 504
+
+
+class OriginError(PeerError):
+    """A registry or hub that models come from failed, or does not have what was asked."""
+
+    code = "origin_failed"
+
+
+class DigestMismatchError(PeerError):
+    """Bytes came that are not the ones named. They were dropped."""
+
+    code = "digest_mismatch"
+
+
+class ConfigError(OperatorError):
+    """A setting is unknown, malformed or contradicts another."""
+
+    code = "bad_setting"
+    exit_code = 2
+
+
+class HomeUnwritableError(OperatorError):
+    """The state directory can't be made or written."""
+
+    code = "home_unwritable"
+    default_advice = "choose another with --home or LITTORAL_HOME"
+
+
+class HomeHeldError(OperatorError):
+    """Another PoP already runs on this state directory."""
+
+    code = "home_held"
+
+
+class PortInUseError(OperatorError):
+    """Something else listens on the address."""
+
+    code = "port_in_use"
+    default_advice = "choose another with --port"
+
+
+class UnsafeBindError(OperatorError):
+    """Listening beyond this machine without TLS was asked for."""
+
+    code = "unsafe_bind"
+    default_advice = "give --tls-cert and --tls-key, or name the danger: --expose-without-tls"
+
+
+class MemoryShortError(OperatorError):
+    """The model does not fit in the memory that is free."""
+
+    code = "memory_short"
+
+
+class DiskShortError(OperatorError):
+    """There is not enough free disk for what was asked."""
+
+    code = "disk_short"
+
+
+class MissingExtraError(OperatorError):
+    """An optional part of Littoral is not installed."""
+
+    code = "missing_extra"
+
+
+class EngineStartError(NodeError):
+    """An engine did not become ready."""
+
+    code = "engine_start_failed"
+
+
+class EngineLostError(NodeError):
+    """The engine's worker died while it worked on this request."""
+
+    code = "engine_lost"
+    default_advice = "the worker is being restarted; send the request again"
+
+
+class EngineFailedError(NodeError):
+    """The engine answered with an error of its own."""
+
+    code = "engine_failed"
+    status = 500
+
+
+class QueueFullError(NodeError):
+    """This machine's queue is full (not the caller's limit: see RateLimitedError)."""
+
+    code = "machine_overloaded"
+
+
+class LoadingError(NodeError):
+    """The model is still loading and the wait for it is over. `details` has the progress."""
+
+    code = "model_loading"
+
+
+class DrainingError(NodeError):
+    """The PoP is stopping and takes no new work."""
+
+    code = "draining"
+    default_advice = "send the request again in a moment, or to another PoP"
+
+
+class InternalError(NodeError):
+    """A defect of ours. The log has the trace."""
+
+    code = "internal"
+    status = 500

@@ -1,0 +1,123 @@
+"""What happened, as values.
+
+Cores and drivers return or emit facts; logs, metrics and the audit trail are folded from this one
+stream (node/telemetry.py). A fact never holds a secret, a prompt or an answer.
+"""
+
+from dataclasses import dataclass
+
+from littoral.terms.ids import KeyId, ModelName, ReceiptId
+from littoral.terms.values import Finish, Kind, Source, Usage
+
+__all__ = [
+    "RequestRefused",
+    "RequestQueued",
+    "FirstToken",
+    "RequestEnded",
+    "ModelLoading",
+    "ModelReady",
+    "ModelUnloaded",
+    "WorkerDied",
+    "ThreadsStepped",
+    "Fact",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A request ended before an engine saw it."""
+
+    api: str
+    code: str
+    status: int
+    model: ModelName | None = None
+    key_id: KeyId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestQueued:
+    """A request waits for a slot of its model (`waiting` counts it)."""
+
+    model: ModelName
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The first bytes of an answer left for the client."""
+
+    model: ModelName
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """An exchange that reached an engine is over; it has exactly one receipt."""
+
+    receipt_id: ReceiptId
+    api: str
+    kind: Kind
+    model: ModelName
+    key_id: KeyId
+    source: Source
+    finish: Finish
+    usage: Usage
+    queue_s: float
+    first_token_s: float | None
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoading:
+    """An engine is being started."""
+
+    model: ModelName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """An engine takes calls."""
+
+    model: ModelName
+    seconds: float
+    build: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnloaded:
+    """An engine was stopped: `idle`, `evicted for NAME`, `asked`, `stopping`."""
+
+    model: ModelName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """An engine's process ended by itself; `lost` requests ended with an error."""
+
+    model: ModelName
+    exit_status: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadsStepped:
+    """An engine got another number of threads, because its measured rate asked for it."""
+
+    model: ModelName
+    before: int
+    after: int
+
+
+Fact = (
+    RequestRefused
+    | RequestQueued
+    | FirstToken
+    | RequestEnded
+    | ModelLoading
+    | ModelReady
+    | ModelUnloaded
+    | WorkerDied
+    | ThreadsStepped
+)

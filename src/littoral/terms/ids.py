@@ -1,0 +1,55 @@
+"""Distinct id types, so that one kind of name is never passed for another.
+
+An id is text that has been checked once, at the edge, by the function here that makes it.
+"""
+
+import re
+from typing import Final, NewType
+
+from littoral.terms.errors import BadRequestError
+
+__all__ = ["Digest", "KeyId", "ModelName", "PopId", "ReceiptId", "digest_of_hex", "model_name"]
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 lowercase hexadecimal digits: the name of some exact bytes."""
+
+KeyId = NewType("KeyId", str)
+"""The public half of an API key, safe to show and log: `k` and 12 characters."""
+
+ModelName = NewType("ModelName", str)
+"""What a client writes in `model`: lowercase letters, digits and `. _ - / :`, at most 96."""
+
+PopId = NewType("PopId", str)
+"""`pop-` and the first 16 hexadecimal digits of the SHA-256 of the PoP's public key."""
+
+ReceiptId = NewType("ReceiptId", str)
+"""`rcpt_` and 32 hexadecimal digits, chosen by the PoP when a request arrives."""
+
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_MODEL: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,95}")
+
+
+def digest_of_hex(hexadecimal: str) -> Digest:
+    """The digest whose SHA-256 is these 64 lowercase hexadecimal digits.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if not _HEX.fullmatch(hexadecimal):
+        raise ValueError(f"not a SHA-256 in lowercase hexadecimal: {hexadecimal[:80]!r}")
+    return Digest(f"sha256:{hexadecimal}")
+
+
+def model_name(text: str) -> ModelName:
+    """The name, checked.
+
+    Raises:
+        BadRequestError: it has characters or a length that no model name has.
+    """
+    if not _MODEL.fullmatch(text):
+        raise BadRequestError(
+            f"{text[:96]!r} is not a model name",
+            advice="use lowercase letters, digits and . _ - / : , at most 96 characters",
+            param="model",
+        )
+    return ModelName(text)

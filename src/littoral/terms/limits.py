@@ -1,0 +1,85 @@
+"""Every bound of the system, with its unit in its name and its reason beside it.
+
+A queue, cache, in-flight set or body without a bound here is a defect (invariant I4). Bounds
+that an operator may want to move are settings (node/config.py), whose defaults stand here.
+"""
+
+from typing import Final
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""Request line and headers. nginx allows 4 x 8 KiB, Node 16 KiB; agents send long cookies."""
+
+HEADERS_MAX: Final = 100
+"""Header fields in one request, as in nginx and Go's practice of small hundreds."""
+
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""One request body: an embeddings batch of 2,048 long texts is about 16 MiB."""
+
+CONNECTIONS_MAX: Final = 10_000
+"""Open client connections; beyond it a new one is answered 503 and closed."""
+
+HEAD_WAIT_S: Final = 10.0
+"""Time from the first byte of a request to the end of its head."""
+
+BODY_WAIT_S: Final = 60.0
+"""Time from the end of the head to the end of the body."""
+
+IDLE_WAIT_S: Final = 75.0
+"""A kept-alive connection without a request is closed after this long."""
+
+WRITE_WAIT_S: Final = 60.0
+"""A client that takes no byte for this long while an answer waits for it is dropped."""
+
+PIPELINE_BYTES_MAX: Final = 64 * 1024
+"""Bytes kept of a next request while the present one is answered."""
+
+JSON_DEPTH_MAX: Final = 64
+"""Nesting of a request's JSON; tools and schemas seen in the field stay under 20."""
+
+QUEUE_MAX: Final = 64
+"""Requests that may wait for one model; the next is answered 503 with Retry-After."""
+
+SLOTS: Final = 8
+"""Sequences that one local model decodes at a time: 8 gave 2.2x the tokens/s of 1."""
+
+KV_TOKENS_MAX: Final = 16_384
+"""Tokens of key-value cache that the slots of one local model share."""
+
+LOAD_WAIT_S: Final = 60.0
+"""How long a request waits for its model to load before it is told the progress."""
+
+KEEP_ALIVE_S: Final = 900.0
+"""A model without requests is unloaded after this long, unless it is pinned."""
+
+DRAIN_S: Final = 3.0
+"""Answers under way may go on this long after a stop is asked for; then they end honestly."""
+
+STOP_S: Final = 5.0
+"""From the stop signal to the end of the process."""
+
+WORKER_READY_S: Final = 120.0
+"""A worker that is not ready by then is ended: large weights on a slow disk take this long."""
+
+FIRST_BYTE_WAIT_S: Final = 600.0
+"""Prefill of a full context on a slow CPU; an upstream that takes longer is given up."""
+
+BETWEEN_BYTES_WAIT_S: Final = 120.0
+"""Silence within an answer after which its engine is taken for dead."""
+
+CHOICES_MAX: Final = 8
+"""`n`, and prompts in one completions request: each takes a slot."""
+
+EMBED_TEXTS_MAX: Final = 2_048
+"""Texts in one embeddings request, as OpenAI allows."""
+
+RECEIPTS_MAX: Final = 1_000_000
+"""Receipts kept for look-up; the oldest are dropped first (about 1 KB each)."""
+
+KEYS_MAX: Final = 10_000
+"""API keys on one PoP."""
+
+NONCE_CHARS_MAX: Final = 128
+"""A client's nonce, any visible ASCII."""
+
+STDERR_LINES_MAX: Final = 200
+"""Last lines of a worker's log kept to explain its death."""

@@ -1,0 +1,168 @@
+"""The few places where the rooms meet: small Protocols, at most five methods each.
+
+Every port has a contract test (tests/contract/) that all of its adapters pass.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+from littoral.terms.facts import Fact
+from littoral.terms.ids import ReceiptId
+from littoral.terms.values import (
+    Ask,
+    Caller,
+    EngineCall,
+    EngineState,
+    Finish,
+    Instant,
+    ModelStatus,
+    Usage,
+)
+
+__all__ = [
+    "Answer",
+    "Clock",
+    "Door",
+    "Engine",
+    "Machine",
+    "Observe",
+    "Signer",
+    "Status",
+    "Verify",
+]
+
+Observe = Callable[[Fact], None]
+"""Takes a fact and returns at once."""
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""Ed25519: (32-byte public key, message, 64-byte signature) -> whether it holds. Never raises."""
+
+
+class Clock(Protocol):
+    """Time and randomness, so that inner rooms need neither."""
+
+    def now(self) -> Instant:
+        """Monotonic nanoseconds."""
+
+    def unix_ns(self) -> int:
+        """Wall-clock nanoseconds since 1970, for what people and receipts read."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Fit for keys, ids and salts."""
+
+
+class Signer(Protocol):
+    """Holds one Ed25519 private key and shows only what it makes."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+
+
+class Engine(Protocol):
+    """What computes. One object is one model on one engine; every engine passes one suite."""
+
+    async def serve(self, report: Callable[[EngineState], None]) -> None:
+        """Run the engine until cancelled, saying every change of state, Ready included.
+
+        Whatever it needs (a worker process, a connection) it starts, watches, restarts and, when
+        cancelled, ends and cleans up within 2 s. Returns by itself only after
+        `Down(retrying=False)`.
+        """
+
+    def open(self, call: EngineCall) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Do the work while the context is open; leaving it early cancels the work at once.
+
+        For chat and completions with `stream`: server-sent events in OpenAI's shape, each bytes
+        object one or more *whole* events, the last `data: [DONE]`; the last event before it
+        carries `usage`. Without `stream`, and for embeddings: one bytes object, the JSON body.
+
+        Raises (on entering, or while iterating): ContextLengthError, BadRequestError,
+        UnsupportedError, EngineLostError, EngineFailedError, UpstreamFailedError,
+        UpstreamTimeoutError, RateLimitedError.
+        """
+
+    async def count(self, call: EngineCall) -> int | None:
+        """Prompt tokens of the call after the chat template; None when the engine can't tell."""
+
+
+class Answer(Protocol):
+    """An answer under way, as a web handler sees it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers to send: receipt id, salt, source, PoP, limits."""
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The engine's bytes, as `Engine.open` gives them."""
+
+    def sent(self, data: bytes) -> None:
+        """Count bytes of the response body towards the receipt, before they are written."""
+
+    def seal(self) -> bytes:
+        """End the exchange and return its signed receipt as one line of JSON, stored already.
+
+        Called once, after `chunks` is exhausted and all of the body was `sent`.
+        """
+
+    def outcome(self) -> tuple[Usage, Finish]:
+        """Usage and finish as read off the engine's bytes so far."""
+
+
+class Door(Protocol):
+    """The one way in: web handlers, the command line and tests all use it."""
+
+    def authenticate(self, token: str | None) -> Caller:
+        """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
+
+    def answer(self, ask: Ask, caller: Caller) -> AbstractAsyncContextManager[Answer]:
+        """Admit, load, dispatch. Leaving the context without `seal` is a client that left.
+
+        Raises: UnknownModelError, NotAllowedError, RateLimitedError, BudgetExhaustedError,
+        QueueFullError, LoadingError, DrainingError, UnsupportedError, and what Engine.open raises.
+        """
+
+    async def count(self, ask: Ask, caller: Caller) -> int:
+        """Prompt tokens of the ask, by the model's own tokenizer. Raises as `answer` does."""
+
+    def models(self, caller: Caller) -> Sequence[ModelStatus]:
+        """What this caller may use, sorted by name."""
+
+    def receipt(self, receipt_id: ReceiptId, caller: Caller) -> bytes:
+        """The stored receipt with its opening. Raises NotFoundError, also for other callers'."""
+
+
+class Status(Protocol):
+    """What monitoring asks for."""
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        """Whether new requests are taken, and the reasons, JSON-shaped."""
+
+    def metrics(self) -> bytes:
+        """Prometheus text exposition."""
+
+
+E_contra = TypeVar("E_contra", contravariant=True)
+F_co = TypeVar("F_co", covariant=True)
+
+
+class Machine(Protocol[E_contra, F_co]):
+    """Decides between awaits: events in, effects out; never touches the world."""
+
+    def step(self, event: E_contra, now: Instant) -> Sequence[F_co]:
+        """Take one event and say what to do. Depends on its arguments and past events only."""
+
+    def deadline(self) -> Instant | None:
+        """When the machine wants to hear of the time, if nothing else happens."""
+
+    @property
+    def done(self) -> bool:
+        """No further event changes anything."""
+
+    def check(self) -> None:
+        """Assert every invariant of the machine."""

