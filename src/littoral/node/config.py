@@ -1,7 +1,7 @@
 """Configuration: one frozen object, built once from defaults, the environment and flags.
 
 Rules
-- Each setting is one row of `SETTINGS`: name, type, default, unit, help. The command line's options,
+- Each setting is one row of `SETTINGS`: name, default, unit, help. The command line's options,
   the environment variable `LITTORAL_<NAME>` and docs/settings.md all come from the row.
 - Later sources win: default, then environment, then flag. An unknown or malformed value is a
   `ConfigError` that names the source.
@@ -77,7 +77,7 @@ SETTINGS: Final = (
         "expose_without_tls",
         False,
         "flag",
-        "Allow listening beyond this machine in clear text. Keys and prompts can be read on the way.",
+        "Listen beyond this machine in clear text: keys and prompts can be read on the way.",
     ),
     Setting(
         "models",

@@ -1,1 +1,1 @@
-"""x."""
+"""The exchange: the life of one request, from arrival to receipt."""

@@ -1,0 +1,82 @@
+"""Runs machines: the only code that takes their effects to the world.
+
+Two shapes, one rule (an effect is performed in order; what it yields is the next event):
+
+- `Driver` for a machine that lives as long as the PoP and hears from many sides. Effects are
+  performed synchronously; timers follow `deadline()`. Stepping is re-entrant: an event posted while
+  effects are performed is taken right after them.
+- `pump` for a machine that lives as long as one request, whose effects await.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from littoral.terms.ports import Clock, Machine
+from littoral.terms.values import SECOND
+
+__all__ = ["Driver", "pump"]
+
+E = TypeVar("E")
+F = TypeVar("F")
+
+
+class Driver(Generic[E, F]):
+    """Feeds one long-lived machine and performs its effects at once."""
+
+    def __init__(
+        self,
+        machine: Machine[E, F],
+        perform: Callable[[F], None],
+        *,
+        tick: E,
+        clock: Clock,
+    ) -> None:
+        self._machine = machine
+        self._perform = perform
+        self._tick = tick
+        self._clock = clock
+        self._inbox: deque[E] = deque()
+        self._stepping = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def post(self, event: E) -> None:
+        """Take the event now, or right after those before it."""
+        self._inbox.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._inbox:
+                for effect in self._machine.step(self._inbox.popleft(), self._clock.now()):
+                    self._perform(effect)
+        finally:
+            self._stepping = False
+        self._set_timer()
+
+    def close(self) -> None:
+        """Hear of the time no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self) -> None:
+        self.close()
+        moment = self._machine.deadline()
+        if moment is not None:
+            delay_s = max(0, moment - self._clock.now()) / SECOND
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay_s, self.post, self._tick)
+
+
+async def pump(
+    machine: Machine[E, F], event: E, perform: Callable[[F], Awaitable[E | None]], clock: Clock
+) -> None:
+    """Step the machine with the event, and with what its effects yield, until nothing is left."""
+    inbox = deque([event])
+    while inbox:
+        for effect in machine.step(inbox.popleft(), clock.now()):
+            outcome = await perform(effect)
+            if outcome is not None:
+                inbox.append(outcome)

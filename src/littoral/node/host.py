@@ -1,0 +1,246 @@
+"""Hosts the models of one machine: runs the pool, starts and ends the engines it asks for.
+
+The pool (placement/pool.py) decides; this performs. Each engine is one task in the PoP's task group,
+so none outlives it; a ticket that waits is a future that the pool's word resolves.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from littoral.adapters.models import Catalogue
+from littoral.node.drive import Driver
+from littoral.placement.fit import memory_needed
+from littoral.placement.pool import Pool
+from littoral.placement.words import (
+    Drain,
+    Effect,
+    Event,
+    Gone,
+    Grant,
+    Know,
+    Note,
+    PoolBounds,
+    Refuse,
+    Released,
+    Reported,
+    Resident,
+    Start,
+    Stop,
+    Tick,
+    Unload,
+    Wanted,
+)
+from littoral.terms.errors import LittoralError, MemoryShortError, UnknownModelError
+from littoral.terms.ids import ModelName
+from littoral.terms.ports import Clock, Engine, Observe
+from littoral.terms.values import Down, EngineInfo, Instant, ModelEntry, ModelStatus, Ready
+
+__all__ = ["Lease", "ModelHost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A slot of a model's engine, until it is given back."""
+
+    ticket: int
+    engine: Engine
+    info: EngineInfo
+
+
+class ModelHost:
+    """The models that this PoP can run, and those that run."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        make_engine: Callable[[ModelEntry], Engine],
+        bounds: PoolBounds,
+        *,
+        pinned: Sequence[str],
+        kv_tokens: int,
+        free_memory_bytes: Callable[[], int],
+        clock: Clock,
+        observe: Observe,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._catalogue = catalogue
+        self._make_engine = make_engine
+        self._pinned = frozenset(pinned)
+        self._kv_tokens = kv_tokens
+        self._free_memory_bytes = free_memory_bytes
+        self._clock = clock
+        self._observe = observe
+        self._tasks = tasks
+        self._entries: dict[ModelName, ModelEntry] = {}
+        self._engines: dict[ModelName, Engine] = {}
+        self._engine_tasks: dict[ModelName, asyncio.Task[None]] = {}
+        self._tickets: dict[int, asyncio.Future[EngineInfo]] = {}
+        self._last_ticket = 0
+        self._changed = asyncio.Event()
+        self._pool = Pool(bounds)
+        self._driver: Driver[Event, Effect] = Driver(
+            self._pool, self._perform, tick=Tick(), clock=clock
+        )
+        self.rescan()
+
+    # --- the catalogue ---
+
+    def rescan(self) -> None:
+        """See what was added to or removed from the catalogue by other processes."""
+        found = {entry.name: entry for entry in self._catalogue.entries()}
+        for name in self._entries.keys() - found.keys():
+            self._driver.post(Unload(name, "removed", forget=True))
+        for name, entry in found.items():
+            if self._entries.get(name) != entry:
+                self._driver.post(Know(self._resident(entry)))
+        self._entries = found
+
+    def entry(self, name: ModelName) -> ModelEntry:
+        """The entry of this name; looks again on disk before it says there is none.
+
+        Raises:
+            UnknownModelError: there is none.
+        """
+        if name not in self._entries:
+            self.rescan()
+        entry = self._entries.get(name)
+        if entry is None:
+            raise UnknownModelError(f"there is no model {name!r} on this PoP", param="model")
+        return entry
+
+    def statuses(self) -> list[ModelStatus]:
+        """Every model, sorted by name, as it is now."""
+        return [
+            ModelStatus(entry, self._pool.state(name), *self._pool.counts(name))
+            for name, entry in sorted(self._entries.items())
+        ]
+
+    # --- leases ---
+
+    def engine(self, name: ModelName) -> Engine | None:
+        """The model's engine if it takes calls now."""
+        return self._engines.get(name) if isinstance(self._pool.state(name), Ready) else None
+
+    async def lease(self, name: ModelName, tokens: int, *, wait: int) -> Lease:
+        """Wait for a slot of this model; it is loaded if need be.
+
+        Args:
+            name: a model that `entry` knows.
+            tokens: cache tokens that the request may come to use.
+            wait: nanoseconds to wait at most.
+
+        Raises:
+            LoadingError, QueueFullError, MemoryShortError, EngineStartError, DrainingError, …:
+            whatever the pool refuses with.
+        """
+        self._last_ticket += 1
+        ticket = self._last_ticket
+        granted: asyncio.Future[EngineInfo] = asyncio.get_running_loop().create_future()
+        self._tickets[ticket] = granted
+        until = Instant(self._clock.now() + wait)
+        try:
+            self._driver.post(Wanted(ticket, name, tokens, until))
+            info = await granted
+        except BaseException:
+            self.release(ticket)
+            raise
+        finally:
+            self._tickets.pop(ticket, None)
+        return Lease(ticket, self._engines[name], info)
+
+    def release(self, ticket: int) -> None:
+        """Give a slot back, or stop waiting for one. Twice is once."""
+        self._driver.post(Released(ticket))
+
+    # --- by hand ---
+
+    def load(self, name: ModelName) -> None:
+        """Load a model although nobody waits for it."""
+        self._driver.post(Know(self._resident(self.entry(name)), load=True))
+
+    def unload(self, name: ModelName, reason: str) -> None:
+        """Unload a model as soon as nobody uses it."""
+        self._driver.post(Unload(name, reason))
+
+    async def settled(self, name: ModelName) -> ModelStatus:
+        """Wait until a model that was told to load is ready, or has given up."""
+        while True:
+            self._changed.clear()
+            status = next(s for s in self.statuses() if s.entry.name == name)
+            if status.state is None or isinstance(status.state, Ready | Down):
+                return status
+            await self._changed.wait()
+
+    async def drain(self) -> None:
+        """Refuse new work and end every engine once its requests are over."""
+        self._driver.post(Drain())
+        while not self._pool.done:
+            self._changed.clear()
+            if not self._pool.done:
+                await self._changed.wait()
+
+    def close(self) -> None:
+        """End every engine now, whatever it works on."""
+        self._driver.close()
+        for task in self._engine_tasks.values():
+            task.cancel()
+
+    # --- the pool's word ---
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Start(model):
+                self._engines[model] = self._make_engine(self._entries[model])
+                task = self._tasks.create_task(self._run(model), name=f"engine {model}")
+                task.add_done_callback(lambda _: self._gone(model))
+                self._engine_tasks[model] = task
+            case Stop(model):
+                self._engine_tasks[model].cancel()
+            case Grant(ticket, info):
+                future = self._tickets[ticket]
+                if not future.done():
+                    future.set_result(info)
+            case Refuse(ticket, error):
+                future = self._tickets[ticket]
+                if not future.done():
+                    future.set_exception(error)
+            case Note(fact):
+                self._observe(fact)
+            case _:
+                assert_never(effect)
+        self._changed.set()
+
+    async def _run(self, model: ModelName) -> None:
+        """One engine's life: check what it will read, then serve until cancelled."""
+        entry, engine = self._entries[model], self._engines[model]
+        try:
+            self._check_memory(entry)
+            await asyncio.to_thread(self._catalogue.check_files, entry)
+            await engine.serve(lambda state: self._driver.post(Reported(model, state)))
+        except LittoralError as error:
+            self._driver.post(Reported(model, Down(error, retrying=False)))
+
+    def _gone(self, model: ModelName) -> None:
+        """Its task is over, also when it was cancelled before its first step."""
+        del self._engines[model], self._engine_tasks[model]
+        self._driver.post(Gone(model))
+        self._changed.set()
+
+    def _check_memory(self, entry: ModelEntry) -> None:
+        need, free = memory_needed(entry, self._kv_tokens), self._free_memory_bytes()
+        if need > free:
+            raise MemoryShortError(
+                f"{entry.name} needs {need / 1e6:,.0f} MB of memory and {free / 1e6:,.0f} MB is "
+                "free",
+                advice="stop other programs, lower --kv-tokens, or use a smaller model",
+                details={"needed_bytes": need, "free_bytes": free},
+            )
+
+    def _resident(self, entry: ModelEntry) -> Resident:
+        return Resident(
+            entry.name,
+            memory_needed(entry, self._kv_tokens),
+            pinned=entry.name in self._pinned,
+        )

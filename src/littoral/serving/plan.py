@@ -1,0 +1,153 @@
+"""From what a client asked to what an engine is told: defaults filled in, sizes bounded.
+
+Pure functions. What a client said is never changed; only what it left open is filled in, from the
+model's own entry (a model that loops without a plain system prompt gets one).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from littoral.terms import limits
+from littoral.terms.errors import BadRequestError, UnsupportedError
+from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
+
+__all__ = ["Plan", "plan_of", "with_completion_bound"]
+
+TEMPLATE_TOKENS: Final = 64
+"""Most that a chat template adds around a conversation, besides its messages."""
+
+TEMPLATE_TOKENS_PER_MESSAGE: Final = 16
+"""Most that a chat template adds around one message."""
+
+BYTES_PER_TOKEN: Final = 3
+"""For upstreams, whose tokenizer we do not have: a cautious mean (English is nearer to 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One request, ready for its engine, with what it may come to use."""
+
+    call: EngineCall
+    prompt_tokens_bound: int
+    """Never less than the prompt's tokens (a token is at least one byte), except for upstreams,
+    where it is an estimate."""
+    completion_tokens: int
+    """Most that all choices together may generate."""
+    choices: int
+
+    @property
+    def tokens_bound(self) -> int:
+        """What the request may use in all: the prompt once for each choice."""
+        return self.prompt_tokens_bound * self.choices + self.completion_tokens
+
+
+def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:
+    """What to tell the engine.
+
+    Args:
+        ask: the request; its body is OpenAI-shaped.
+        entry: the model's entry, whose defaults fill what the request leaves open.
+        seed: for sampling, when the request names none, so that every answer can be run again.
+
+    Raises:
+        UnsupportedError: the model does not do this kind of work.
+        BadRequestError: a field that matters here has the wrong type or range.
+    """
+    if ask.kind not in entry.kinds:
+        raise UnsupportedError(
+            f"{entry.name} does not do {ask.kind.value}",
+            advice=f"it does {', '.join(kind.value for kind in entry.kinds)}",
+            param="model",
+        )
+    if ask.kind is Kind.EMBED:
+        call = EngineCall(ask.kind, ask.body, stream=False, model=entry.name)
+        return Plan(call, _prompt_bound(ask, entry), completion_tokens=0, choices=1)
+    body = _with_defaults(ask, entry, seed)
+    choices = _count(body, "n", 1, limits.CHOICES_MAX) * _prompts(body)
+    each = _count(body, "max_tokens", limits.COMPLETION_TOKENS, 2**31)
+    call = EngineCall(ask.kind, body, stream=ask.stream, model=entry.name)
+    return Plan(call, _prompt_bound(ask, entry), each * choices, choices)
+
+
+def with_completion_bound(plan: Plan, *, prompt_tokens: int, context_tokens: int) -> Plan:
+    """The plan once the prompt has been counted: exact, and generating only what can fit.
+
+    A prompt that leaves no room at all keeps its plan: the engine refuses it with both counts.
+    """
+    body, completion = dict(plan.call.body), plan.completion_tokens
+    each = completion // plan.choices
+    room = context_tokens - prompt_tokens
+    if "max_tokens" in body and 0 < room < each:
+        body["max_tokens"] = room
+        completion = room * plan.choices
+    call = EngineCall(plan.call.kind, body, plan.call.stream, plan.call.model)
+    return Plan(call, prompt_tokens, completion, plan.choices)
+
+
+def _with_defaults(ask: Ask, entry: ModelEntry, seed: int) -> Mapping[str, object]:
+    body = {name: value for name, value in ask.body.items() if value is not None}
+    defaults = entry.defaults
+    if "max_completion_tokens" in body:
+        body["max_tokens"] = body.pop("max_completion_tokens")
+    given = {
+        "temperature": defaults.temperature,
+        "top_p": defaults.top_p,
+        "max_tokens": defaults.max_tokens,
+        "stop": list(defaults.stop) or None,
+    }
+    if entry.engine is not EngineKind.UPSTREAM:
+        given["max_tokens"] = defaults.max_tokens or limits.COMPLETION_TOKENS
+        given["seed"] = seed
+    for name, value in given.items():
+        if value is not None and name not in body:
+            body[name] = value
+    if ask.kind is Kind.CHAT and defaults.system is not None:
+        body["messages"] = _with_system(body.get("messages"), defaults.system)
+    return body
+
+
+def _with_system(messages: object, system: str) -> object:
+    """The conversation, opened by a system message if it has none."""
+    if not isinstance(messages, Sequence) or isinstance(messages, str):
+        return messages  # the engine says what is wrong with it
+    roles = [message.get("role") for message in messages if isinstance(message, Mapping)]
+    if "system" in roles or "developer" in roles:
+        return messages
+    return [{"role": "system", "content": system}, *messages]
+
+
+def _prompt_bound(ask: Ask, entry: ModelEntry) -> int:
+    """At least the prompt's tokens: the request's own bytes, and what the template adds."""
+    if entry.engine is EngineKind.UPSTREAM:
+        return len(ask.raw) // BYTES_PER_TOKEN + 1
+    messages = ask.body.get("messages")
+    count = len(messages) if isinstance(messages, Sequence) else 1
+    system = len((entry.defaults.system or "").encode())
+    return len(ask.raw) + system + TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * count
+
+
+def _prompts(body: Mapping[str, object]) -> int:
+    """How many prompts a completions request has: a list of texts is one each."""
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        if len(prompt) > limits.CHOICES_MAX:
+            raise BadRequestError(
+                f"{len(prompt)} prompts in one request",
+                advice=f"send at most {limits.CHOICES_MAX}",
+                param="prompt",
+            )
+        return len(prompt)
+    return 1
+
+
+def _count(body: Mapping[str, object], name: str, default: int, most: int) -> int:
+    """A whole number of at least 1 in the body."""
+    value = body.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise BadRequestError(
+            f"{name} is {value!r:.40}",
+            advice=f"give a whole number from 1 to {most}",
+            param=name,
+        )
+    return value

@@ -1,0 +1,98 @@
+"""Plans: defaults filled in, sizes bounded, nothing that the client said changed."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from littoral.serving.plan import plan_of, with_completion_bound
+from littoral.terms.errors import BadRequestError, UnsupportedError
+from littoral.terms.ids import ModelName
+from littoral.terms.values import Ask, EngineKind, Kind, ModelDefaults, ModelEntry
+
+ENTRY = ModelEntry(
+    ModelName("m"),
+    EngineKind.LLAMA,
+    (Kind.CHAT, Kind.COMPLETE),
+    context_tokens=8192,
+    defaults=ModelDefaults(
+        system="You are a helpful assistant.", temperature=0.2, top_p=0.9, max_tokens=512
+    ),
+)
+
+
+def ask(kind: Kind = Kind.CHAT, **body: object) -> Ask:
+    given = {"model": "m", **body}
+    return Ask("t", kind, ModelName("m"), given, stream=True, raw=json.dumps(given).encode())
+
+
+USER = {"role": "user", "content": "hi"}
+
+
+def test_what_the_client_left_open_comes_from_the_models_entry() -> None:
+    body = plan_of(ask(messages=[USER]), ENTRY, seed=7).call.body
+    assert body["temperature"] == 0.2
+    assert body["top_p"] == 0.9
+    assert body["max_tokens"] == 512
+    assert body["seed"] == 7
+    assert body["messages"] == [
+        {"role": "system", "content": "You are a helpful assistant."},
+        USER,
+    ]
+
+
+def test_what_the_client_said_stays() -> None:
+    own = {"role": "system", "content": "Be brief."}
+    given = {"temperature": 0, "seed": 1, "max_tokens": 5, "messages": [own, USER], "user": "u"}
+    assert plan_of(ask(Kind.CHAT, **given), ENTRY, seed=7).call.body.items() >= given.items()
+
+
+def test_the_newer_name_of_max_tokens_means_the_same() -> None:
+    body = plan_of(ask(messages=[USER], max_completion_tokens=9), ENTRY, seed=7).call.body
+    assert body["max_tokens"] == 9
+    assert "max_completion_tokens" not in body
+
+
+def test_an_upstream_gets_nothing_added_that_the_entry_does_not_say() -> None:
+    entry = replace(ENTRY, engine=EngineKind.UPSTREAM, defaults=ModelDefaults())
+    assert plan_of(ask(messages=[USER]), entry, seed=7).call.body == {
+        "model": "m",
+        "messages": [USER],
+    }
+
+
+def test_the_bound_is_never_less_than_the_prompt_in_bytes() -> None:
+    text = "ü" * 1000
+    plan = plan_of(ask(messages=[{"role": "user", "content": text}]), ENTRY, seed=1)
+    assert plan.prompt_tokens_bound >= len(text.encode()) + len("You are a helpful assistant.")
+
+
+def test_every_choice_and_every_prompt_counts() -> None:
+    plan = plan_of(ask(Kind.COMPLETE, prompt=["a", "b"], n=3, max_tokens=10), ENTRY, seed=1)
+    assert plan.choices == 6
+    assert plan.completion_tokens == 60
+
+
+def test_a_counted_prompt_leaves_only_its_room_to_the_completion() -> None:
+    plan = plan_of(ask(messages=[USER], max_tokens=8000), ENTRY, seed=1)
+    bounded = with_completion_bound(plan, prompt_tokens=1000, context_tokens=8192)
+    assert bounded.call.body["max_tokens"] == 7192
+    assert bounded.tokens_bound == 8192
+
+
+def test_a_prompt_without_room_is_left_for_the_engine_to_refuse_with_both_counts() -> None:
+    plan = plan_of(ask(messages=[USER], max_tokens=10), ENTRY, seed=1)
+    bounded = with_completion_bound(plan, prompt_tokens=9000, context_tokens=8192)
+    assert bounded.call.body["max_tokens"] == 10
+
+
+def test_work_that_the_model_does_not_do_is_refused_with_what_it_does() -> None:
+    with pytest.raises(UnsupportedError, match="chat, complete"):
+        plan_of(ask(Kind.EMBED, input="x"), ENTRY, seed=1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 9, 1.5, True, "2"])
+def test_n_out_of_range_is_refused_by_name(value: object) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        plan_of(ask(messages=[USER], n=value), ENTRY, seed=1)
+    assert caught.value.param == "n"
