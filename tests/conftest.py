@@ -25,6 +25,7 @@ class RunningPop:
 
     url: str
     key: str
+    """Empty unless this was the home's first start."""
     home: Path
     pid: int
 
@@ -91,7 +92,7 @@ class started_pop:  # noqa: N801 - used as a context manager, like a function
             raise RuntimeError(f"the PoP did not start: {errors}")
         ready = json.loads(line)
         assert ready.get("ready"), ready
-        return RunningPop(ready["url"], ready["key"], self.home, ready["pid"])
+        return RunningPop(ready["url"], ready["key"] or "", self.home, ready["pid"])
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)

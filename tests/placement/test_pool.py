@@ -225,11 +225,13 @@ def test_an_engine_that_gives_up_refuses_who_waits_and_is_tried_again_only_later
     bench = Bench()
     bench.know(A)
     first, _ = bench.want(A)
-    error = EngineStartError("it will not start")
-    assert refusals(bench.do(Reported(A, Down(error, retrying=False)))) == {first: error}
+    error = EngineStartError("it will not start", advice="read the log", details={"log": ["x"]})
+    told = refusals(bench.do(Reported(A, Down(error, retrying=False))))[first]
+    assert told.code == "engine_start_failed"
+    assert "log" not in told.details, "an engine's log is not the caller's to read"
     bench.do(Gone(A))
     second, effects = bench.want(A)
-    assert refusals(effects) == {second: error}
+    assert refusals(effects) == {second: told}
     bench.now = Instant(bench.now + 6 * SECOND)
     _, effects = bench.want(A)
     assert starts(effects) == [A]

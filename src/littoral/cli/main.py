@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from littoral import __version__
+from littoral.cli import doctor, keys, models, receipts, run, up, verify
 
 __all__ = ["app", "main"]
 
@@ -21,6 +22,10 @@ def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"littoral {__version__}")
         raise typer.Exit
+
+
+for module in (up, run, models, keys, receipts, verify, doctor):
+    module.register(app)
 
 
 @app.callback()

@@ -6,17 +6,20 @@ Two shapes, one rule (an effect is performed in order; what it yields is the nex
   performed synchronously; timers follow `deadline()`. Stepping is re-entrant: an event posted while
   effects are performed is taken right after them.
 - `pump` for a machine that lives as long as one request, whose effects await.
+
+`owned_tasks` is the scope that tasks live in.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from littoral.terms.ports import Clock, Machine
 from littoral.terms.values import SECOND
 
-__all__ = ["Driver", "pump"]
+__all__ = ["Driver", "owned_tasks", "pump"]
 
 E = TypeVar("E")
 F = TypeVar("F")
@@ -71,12 +74,27 @@ class Driver(Generic[E, F]):
 
 
 async def pump(
-    machine: Machine[E, F], event: E, perform: Callable[[F], Awaitable[E | None]], clock: Clock
+    machine: Machine[E, F], first: E, perform: Callable[[F], Awaitable[E | None]], clock: Clock
 ) -> None:
-    """Step the machine with the event, and with what its effects yield, until nothing is left."""
-    inbox = deque([event])
+    """Step the machine with an event, then with what its effects yield, until nothing is left."""
+    inbox = deque([first])
     while inbox:
         for effect in machine.step(inbox.popleft(), clock.now()):
             outcome = await perform(effect)
             if outcome is not None:
                 inbox.append(outcome)
+
+
+@asynccontextmanager
+async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that passes on a lone exception as it is, not wrapped into a group of one."""
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        failure = group
+        while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
+            failure = failure.exceptions[0]
+    if failure is not None:
+        raise failure

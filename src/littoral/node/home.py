@@ -43,16 +43,6 @@ class Home:
     path: Path
 
     @property
-    def identity(self) -> Path:
-        """The private key."""
-        return self.path / "identity.key"
-
-    @property
-    def database(self) -> Path:
-        """Keys, usage and receipts."""
-        return self.path / "littoral.db"
-
-    @property
     def models(self) -> Path:
         """One directory a model."""
         return self.path / "models"

@@ -1,11 +1,11 @@
 """Hosts the models of one machine: runs the pool, starts and ends the engines it asks for.
 
-The pool (placement/pool.py) decides; this performs. Each engine is one task in the PoP's task group,
-so none outlives it; a ticket that waits is a future that the pool's word resolves.
+The pool (placement/pool.py) decides; this performs. Each engine is one task in the PoP's task
+group, so none outlives it; a ticket that waits is a future that the pool's word resolves.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -37,7 +37,7 @@ from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import Down, EngineInfo, Instant, ModelEntry, ModelStatus, Ready
 
-__all__ = ["Lease", "ModelHost"]
+__all__ = ["HostSettings", "Lease", "ModelHost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,19 @@ class Lease:
     info: EngineInfo
 
 
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """The operator's word on models."""
+
+    bounds: PoolBounds
+    pinned: frozenset[str]
+    """Models that are kept loaded."""
+    kv_tokens: int
+    """Key-value cache of each local model."""
+    free_memory_bytes: Callable[[], int]
+    """What the machine has free now."""
+
+
 class ModelHost:
     """The models that this PoP can run, and those that run."""
 
@@ -56,20 +69,15 @@ class ModelHost:
         self,
         catalogue: Catalogue,
         make_engine: Callable[[ModelEntry], Engine],
-        bounds: PoolBounds,
+        settings: HostSettings,
         *,
-        pinned: Sequence[str],
-        kv_tokens: int,
-        free_memory_bytes: Callable[[], int],
         clock: Clock,
         observe: Observe,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._catalogue = catalogue
         self._make_engine = make_engine
-        self._pinned = frozenset(pinned)
-        self._kv_tokens = kv_tokens
-        self._free_memory_bytes = free_memory_bytes
+        self._settings = settings
         self._clock = clock
         self._observe = observe
         self._tasks = tasks
@@ -79,7 +87,7 @@ class ModelHost:
         self._tickets: dict[int, asyncio.Future[EngineInfo]] = {}
         self._last_ticket = 0
         self._changed = asyncio.Event()
-        self._pool = Pool(bounds)
+        self._pool = Pool(settings.bounds)
         self._driver: Driver[Event, Effect] = Driver(
             self._pool, self._perform, tick=Tick(), clock=clock
         )
@@ -122,6 +130,11 @@ class ModelHost:
     def engine(self, name: ModelName) -> Engine | None:
         """The model's engine if it takes calls now."""
         return self._engines.get(name) if isinstance(self._pool.state(name), Ready) else None
+
+    def info(self, name: ModelName) -> EngineInfo | None:
+        """What the model's engine says of itself, if it takes calls now."""
+        state = self._pool.state(name)
+        return state.info if isinstance(state, Ready) else None
 
     async def lease(self, name: ModelName, tokens: int, *, wait: int) -> Lease:
         """Wait for a slot of this model; it is loaded if need be.
@@ -229,7 +242,10 @@ class ModelHost:
         self._changed.set()
 
     def _check_memory(self, entry: ModelEntry) -> None:
-        need, free = memory_needed(entry, self._kv_tokens), self._free_memory_bytes()
+        need, free = (
+            memory_needed(entry, self._settings.kv_tokens),
+            self._settings.free_memory_bytes(),
+        )
         if need > free:
             raise MemoryShortError(
                 f"{entry.name} needs {need / 1e6:,.0f} MB of memory and {free / 1e6:,.0f} MB is "
@@ -241,6 +257,6 @@ class ModelHost:
     def _resident(self, entry: ModelEntry) -> Resident:
         return Resident(
             entry.name,
-            memory_needed(entry, self._kv_tokens),
-            pinned=entry.name in self._pinned,
+            memory_needed(entry, self._settings.kv_tokens),
+            pinned=entry.name in self._settings.pinned,
         )

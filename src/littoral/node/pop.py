@@ -9,37 +9,41 @@ ends what is left with an honest error; then the listener. No task, socket or te
 """
 
 import asyncio
+import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.cores import free_memory_bytes
+from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
-from littoral.adapters.identity import load_or_make_identity
+from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.store import Store
+from littoral.adapters.store import Store, open_store
 from littoral.node.config import Config, secret_from_environment
+from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
-from littoral.node.host import ModelHost
+from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring
+from littoral.node.run import Parts
 from littoral.node.telemetry import Telemetry
 from littoral.placement.words import PoolBounds
-from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId
-from littoral.terms.ports import Engine
+from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
-from littoral.trust.names import pop_id
 from littoral.trust.receipts import Issuer
 from littoral.web.app import make_handler
 from littoral.web.http import HttpBounds
-from littoral.web.listener import Bind, listening
+from littoral.web.listener import Bind, Server, listening
+from littoral.web.tls import server_tls
 
 __all__ = ["Pop", "PopStatus", "running_pop"]
+
+log = logging.getLogger("littoral")
 
 LAST_WORDS_S: Final = 1.0
 """For handlers to write their error events after the engines have been ended."""
@@ -56,7 +60,7 @@ class PopStatus:
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """Ready once every model that is kept loaded is."""
-        states = {
+        states: dict[str, str] = {
             status.entry.name: _word(status.state)
             for status in self._host.statuses()
             if status.entry.name in self._kept
@@ -67,7 +71,7 @@ class PopStatus:
 
     def metrics(self) -> bytes:
         """Prometheus text exposition."""
-        loads = {
+        loads: dict[str, tuple[int, int]] = {
             status.entry.name: (status.in_flight, status.waiting)
             for status in self._host.statuses()
         }
@@ -95,7 +99,6 @@ class Pop:
     home: Home
     catalogue: Catalogue
     host: ModelHost
-    door: Exchanges
     status: PopStatus
     first_key: str | None
     """The API key made on the very first start; shown once, kept nowhere in clear."""
@@ -105,93 +108,128 @@ class Pop:
 
 @asynccontextmanager
 async def running_pop(config: Config) -> AsyncIterator[Pop]:
-    """Run a PoP while the context is open; its models are loaded in the background.
+    """Run a PoP while the context is open. Loading its models is left to the caller.
 
     Raises:
         HomeUnwritableError, HomeHeldError, PortInUseError, UnsafeBindError, ConfigError: each with
             its remedy, before anything was started.
     """
-    clock, telemetry = SystemClock(), Telemetry()
-    home = Home(config.home)
+    clock, home = SystemClock(), Home(config.home)
     home.make()
     with home.held():
-        signer = load_or_make_identity(home.identity)
-        with Store.open(home.database) as store:
-            keyring = Keyring(store, clock)
-            catalogue = Catalogue(home.models)
-            place = EnginePlace(
-                run_dir=home.run,
-                log_dir=home.logs,
-                slots=config.slots,
+        identity = open_identity(home.path, clock)
+        with open_store(home.path) as store:
+            async with owned_tasks() as tasks:
+                parts = _Parts(config, home, identity, store, clock, tasks)
+                async with parts.listening() as pop:
+                    yield pop
+
+
+class _Parts:
+    """What a PoP is made of, wired."""
+
+    def __init__(
+        self,
+        config: Config,
+        home: Home,
+        identity: Identity,
+        store: Store,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._config = config
+        self._home = home
+        self._identity = identity
+        self._clock = clock
+        self._telemetry = Telemetry()
+        self._keyring = Keyring(store, clock)
+        self._catalogue = Catalogue(home.models)
+        self._place = EnginePlace(
+            run_dir=home.run,
+            log_dir=home.logs,
+            slots=config.slots,
+            kv_tokens=config.kv_tokens,
+            threads=config.threads,
+        )
+        self._host = ModelHost(
+            self._catalogue,
+            self._engine,
+            HostSettings(
+                bounds=PoolBounds(
+                    memory_bytes=config.memory_bytes or granted_memory_bytes(),
+                    queue=config.queue,
+                    keep_alive=int(config.keep_alive_s * SECOND),
+                ),
+                pinned=frozenset(config.models),
                 kv_tokens=config.kv_tokens,
-                threads=config.threads,
+                free_memory_bytes=granted_memory_bytes,
+            ),
+            clock=clock,
+            observe=self._telemetry.observe,
+            tasks=tasks,
+        )
+        self._status = PopStatus(self._host, self._telemetry, config.models)
+        self._door = Exchanges(
+            Parts(
+                pop=identity.pop_id,
+                host=self._host,
+                keyring=self._keyring,
+                receipts=store.receipts,
+                issuer=Issuer(identity),
+                clock=clock,
+                observe=self._telemetry.observe,
+                wait=int(config.load_wait_s * SECOND),
             )
+        )
 
-            def engine_of(entry: ModelEntry) -> Engine:
-                return make_engine(
-                    entry,
-                    place,
-                    clock=clock,
-                    observe=telemetry.observe,
-                    secret=secret_from_environment,
-                )
+    def _engine(self, entry: ModelEntry) -> Engine:
+        return make_engine(
+            entry,
+            self._place,
+            clock=self._clock,
+            observe=self._telemetry.observe,
+            secret=secret_from_environment,
+        )
 
-            async with asyncio.TaskGroup() as tasks:
-                host = ModelHost(
-                    catalogue,
-                    engine_of,
-                    PoolBounds(
-                        memory_bytes=config.memory_bytes or free_memory_bytes(),
-                        queue=config.queue,
-                        keep_alive=int(config.keep_alive_s * SECOND),
-                    ),
-                    pinned=config.models,
-                    kv_tokens=config.kv_tokens,
-                    free_memory_bytes=free_memory_bytes,
-                    clock=clock,
-                    observe=telemetry.observe,
-                    tasks=tasks,
-                )
-                name = pop_id(signer.public_key)
-                door = Exchanges(
-                    pop=name,
-                    host=host,
-                    keyring=keyring,
-                    store=store,
-                    issuer=Issuer(signer),
-                    clock=clock,
-                    observe=telemetry.observe,
-                    load_wait_s=config.load_wait_s,
-                )
-                status = PopStatus(host, telemetry, config.models)
-                bind = Bind(config.host, config.port, config.expose_without_tls)
-                bounds = HttpBounds(
-                    body_bytes_max=config.body_bytes_max,
-                    connections_max=config.connections_max,
-                    head_wait_s=config.head_wait_s,
-                    body_wait_s=config.body_wait_s,
-                )
-                async with listening(
-                    make_handler(door, status), bind, bounds, tls=_tls(config)
-                ) as server:
-                    pop = Pop(
-                        pop_id=name,
-                        url=server.url,
-                        home=home,
-                        catalogue=catalogue,
-                        host=host,
-                        door=door,
-                        status=status,
-                        first_key=keyring.first_key(),
-                        local_key=keyring.local_key(),
-                    )
-                    home.announce(RunningPop(_pid(), pop.url, pop.local_key))
-                    try:
-                        yield pop
-                    finally:
-                        status.draining = True
-                        await _wind_down(host, config.drain_s)
-                        await server.drain(LAST_WORDS_S)
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Pop]:
+        """Take requests while the context is open; then wind down in the right order."""
+        config = self._config
+        bounds = HttpBounds(
+            body_bytes_max=config.body_bytes_max,
+            connections_max=config.connections_max,
+            head_wait_s=config.head_wait_s,
+            body_wait_s=config.body_wait_s,
+        )
+        async with listening(
+            make_handler(self._door, self._status),
+            Bind(config.host, config.port, config.expose_without_tls),
+            clock=self._clock,
+            on_defect=_log_defect,
+            bounds=bounds,
+            tls=_tls(config),
+        ) as server:
+            pop = Pop(
+                pop_id=self._identity.pop_id,
+                url=_url(config, server),
+                home=self._home,
+                catalogue=self._catalogue,
+                host=self._host,
+                status=self._status,
+                first_key=self._keyring.make_first(),
+                local_key=self._keyring.local_key,
+            )
+            self._home.announce(RunningPop(os.getpid(), pop.url, pop.local_key))
+            try:
+                yield pop
+            finally:
+                self._status.draining = True
+                await _wind_down(self._host, config.drain_s)
+                await server.drain(LAST_WORDS_S)
+
+
+def _log_defect(error: BaseException) -> None:
+    log.error("a defect: please report it", exc_info=error)
 
 
 async def _wind_down(host: ModelHost, drain_s: float) -> None:
@@ -202,17 +240,12 @@ async def _wind_down(host: ModelHost, drain_s: float) -> None:
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:
-    if not config.tls_cert:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(
-            Path(config.tls_cert).expanduser(), Path(config.tls_key).expanduser()
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"the TLS certificate or key can't be used: {error}",
-            advice="give PEM files that belong together with --tls-cert and --tls-key",
-        ) from error
-    return context
+    return server_tls(config.tls_cert, config.tls_key) if config.tls_cert else None
+
+
+def _url(config: Config, server: Server) -> str:
+    """What a client on this machine writes."""
+    host, port = server.addresses[0]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if config.tls_cert else 'http'}://{shown}:{port}"

@@ -122,9 +122,11 @@ class Pool:
     # --- what others may read ---
 
     def state(self, model: ModelName) -> EngineState | None:
-        """The engine's last word, or None when the model is cold."""
+        """The engine's last word; None when the model is cold and did not fail to load."""
         place = self._places.get(model)
-        return place.state if place and place.holds_memory else None
+        if place is None or not (place.holds_memory or place.failed):
+            return None
+        return place.state
 
     def counts(self, model: ModelName) -> tuple[int, int]:
         """Requests in flight and waiting."""
@@ -230,14 +232,14 @@ class Pool:
                 place.phase = Phase.LOADING
                 if not retrying:
                     place.phase = Phase.STOPPING
-                    place.failed, place.failed_at = error, now
-                    place.wanted_loaded = False
-                    self._refuse_waiting(place, error)
+                    place.failed = refusals.engine_down(place.resident.model, error)
+                    place.failed_at, place.wanted_loaded = now, False
+                    self._refuse_waiting(place, place.failed)
             case _:
                 assert_never(state)
 
     def _gone(self, place: _Place) -> None:
-        place.phase, place.state, place.info = Phase.COLD, None, None
+        place.phase, place.info = Phase.COLD, None
         reason = place.unload_reason or ("failed" if place.failed else "stopped")
         place.unload_reason = "forgotten" if place.forgotten else None
         self._effects.append(Note(ModelUnloaded(place.resident.model, reason)))
@@ -348,6 +350,7 @@ class Pool:
     def _too_large(self, place: _Place, now: Instant) -> None:
         need, budget = place.resident.memory_bytes, self._bounds.memory_bytes
         error = refusals.too_large(place.resident.model, need, budget)
+        place.state = Down(error, retrying=False)
         place.failed, place.failed_at, place.wanted_loaded = error, now, False
         self._refuse_waiting(place, error)
 

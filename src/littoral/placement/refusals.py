@@ -24,10 +24,12 @@ def queue_full(model: ModelName, in_flight: int, waiting: int) -> LittoralError:
 
 
 def engine_down(model: ModelName, cause: LittoralError) -> LittoralError:
-    """The engine went down and has not come back in the time that the request could wait."""
+    """The engine is not up. An engine's own log is its operator's to read, not the caller's."""
+    if not isinstance(cause, EngineStartError):
+        return cause
     return EngineStartError(
-        f"the engine of {model} is not up: {cause.message}",
-        advice=cause.advice,
+        f"the engine of {model} is not up",
+        advice="try again later; its operator finds the reason in the PoP's log",
         retry_after_s=5.0,
     )
 

@@ -49,7 +49,10 @@ __all__ = [
     "UnsafeBindError",
     "MemoryShortError",
     "DiskShortError",
+    "IdentityError",
+    "StoreError",
     "MissingExtraError",
+    "ModelDamagedError",
     "EngineStartError",
     "EngineLostError",
     "EngineFailedError",
@@ -130,12 +133,14 @@ class BadRequestError(CallerError):
     """A field is missing, of the wrong type or out of range."""
 
     code = "invalid_request"
+    default_advice = "mend the field that the message names"
 
 
 class UnsupportedError(CallerError):
     """The request is well formed and asks for something that this model or PoP does not do."""
 
     code = "unsupported"
+    default_advice = "leave that out, or ask a model that does it"
 
 
 class KeyMissingError(CallerError):
@@ -159,6 +164,7 @@ class NotAllowedError(CallerError):
 
     code = "permission_denied"
     status = 403
+    default_advice = "use another key, or ask the operator for one that may"
 
 
 class UnknownModelError(CallerError):
@@ -174,6 +180,7 @@ class NotFoundError(CallerError):
 
     code = "not_found"
     status = 404
+    default_advice = "check the path or the id"
 
 
 class MethodNotAllowedError(CallerError):
@@ -181,6 +188,7 @@ class MethodNotAllowedError(CallerError):
 
     code = "method_not_allowed"
     status = 405
+    default_advice = "use a method that the `Allow` header names"
 
 
 class RequestTimeoutError(CallerError):
@@ -188,6 +196,7 @@ class RequestTimeoutError(CallerError):
 
     code = "request_timeout"
     status = 408
+    default_advice = "send the whole request faster, or check the connection"
 
 
 class ConflictError(CallerError):
@@ -195,6 +204,7 @@ class ConflictError(CallerError):
 
     code = "conflict"
     status = 409
+    default_advice = "remove or rename one of the two, or wait until it is free"
 
 
 class BodyTooLargeError(CallerError):
@@ -202,6 +212,7 @@ class BodyTooLargeError(CallerError):
 
     code = "body_too_large"
     status = 413
+    default_advice = "send less at a time"
 
 
 class HeadTooLargeError(CallerError):
@@ -209,12 +220,14 @@ class HeadTooLargeError(CallerError):
 
     code = "head_too_large"
     status = 431
+    default_advice = "send fewer or shorter headers"
 
 
 class ContextLengthError(CallerError):
     """The prompt does not fit the model's context. Nothing is ever cut to make it fit."""
 
     code = "context_length_exceeded"
+    default_advice = "shorten it; nothing was cut"
 
     def __init__(self, *, prompt_tokens: int, context_tokens: int, what: str = "prompt") -> None:
         """Say both counts.
@@ -226,7 +239,6 @@ class ContextLengthError(CallerError):
         """
         super().__init__(
             f"the {what} is {prompt_tokens} tokens and this model takes at most {context_tokens}",
-            advice="shorten it; nothing was cut",
             details={"prompt_tokens": prompt_tokens, "context_tokens": context_tokens},
         )
 
@@ -236,6 +248,7 @@ class RateLimitedError(CallerError):
 
     code = "rate_limit_exceeded"
     status = 429
+    default_advice = "wait as long as `Retry-After` says"
 
 
 class BudgetExhaustedError(CallerError):
@@ -243,6 +256,7 @@ class BudgetExhaustedError(CallerError):
 
     code = "insufficient_quota"
     status = 429
+    default_advice = "wait until the day ends, or ask the operator for a larger budget"
 
 
 class ReceiptRejectedError(CallerError):
@@ -250,12 +264,14 @@ class ReceiptRejectedError(CallerError):
 
     code = "receipt_rejected"
     exit_code = 1
+    default_advice = "do not trust this answer; ask its PoP for the receipt again"
 
 
 class UpstreamFailedError(PeerError):
     """An upstream refused the connection, broke off, or answered with an error of its own."""
 
     code = "upstream_failed"
+    default_advice = "look at the upstream's own log, then send the request again"
 
 
 class UpstreamTimeoutError(PeerError):
@@ -263,18 +279,21 @@ class UpstreamTimeoutError(PeerError):
 
     code = "upstream_timeout"
     status = 504
+    default_advice = "send the request again later, or ask another model"
 
 
 class OriginError(PeerError):
     """A registry or hub that models come from failed, or does not have what was asked."""
 
     code = "origin_failed"
+    default_advice = "check the name and the network, then try again"
 
 
 class DigestMismatchError(PeerError):
     """Bytes came that are not the ones named. They were dropped."""
 
     code = "digest_mismatch"
+    default_advice = "try again; if it stays, the source has changed and must not be trusted"
 
 
 class ConfigError(OperatorError):
@@ -282,6 +301,7 @@ class ConfigError(OperatorError):
 
     code = "bad_setting"
     exit_code = 2
+    default_advice = "docs/settings.md lists every setting"
 
 
 class HomeUnwritableError(OperatorError):
@@ -295,6 +315,7 @@ class HomeHeldError(OperatorError):
     """Another PoP already runs on this state directory."""
 
     code = "home_held"
+    default_advice = "stop that PoP, or choose another directory with --home"
 
 
 class PortInUseError(OperatorError):
@@ -315,24 +336,49 @@ class MemoryShortError(OperatorError):
     """The model does not fit in the memory that is free."""
 
     code = "memory_short"
+    default_advice = "unload or remove a model, or choose a smaller one"
 
 
 class DiskShortError(OperatorError):
     """There is not enough free disk for what was asked."""
 
     code = "disk_short"
+    default_advice = "free some disk, or choose another directory with --home"
 
 
 class MissingExtraError(OperatorError):
     """An optional part of Littoral is not installed."""
 
     code = "missing_extra"
+    default_advice = "install it: `pip install 'littoral[engines]'`"
+
+
+class ModelDamagedError(OperatorError):
+    """A model's entry in the catalogue can't be read."""
+
+    code = "model_damaged"
+    default_advice = "remove it with `littoral models remove NAME` and add it again"
+
+
+class IdentityError(OperatorError):
+    """The PoP's own key is missing, damaged, or can be read by others."""
+
+    code = "bad_identity"
+    default_advice = "restore HOME/identity.key from a backup, readable by its owner only"
+
+
+class StoreError(OperatorError):
+    """The PoP's database is damaged, held, or of another version."""
+
+    code = "store_failed"
+    default_advice = "restore HOME/littoral.db from a backup, or choose another --home"
 
 
 class EngineStartError(NodeError):
     """An engine did not become ready."""
 
     code = "engine_start_failed"
+    default_advice = "look at the worker's log in HOME/logs, and run `littoral doctor`"
 
 
 class EngineLostError(NodeError):
@@ -347,18 +393,21 @@ class EngineFailedError(NodeError):
 
     code = "engine_failed"
     status = 500
+    default_advice = "send the request again; the worker's log in HOME/logs has more"
 
 
 class QueueFullError(NodeError):
     """This machine's queue is full (not the caller's limit: see RateLimitedError)."""
 
     code = "machine_overloaded"
+    default_advice = "send the request again as `Retry-After` says, or to another PoP"
 
 
 class LoadingError(NodeError):
     """The model is still loading and the wait for it is over. `details` has the progress."""
 
     code = "model_loading"
+    default_advice = "send the request again as `Retry-After` says"
 
 
 class DrainingError(NodeError):
@@ -373,3 +422,4 @@ class InternalError(NodeError):
 
     code = "internal"
     status = 500
+    default_advice = "report it with the log's trace"

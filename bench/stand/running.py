@@ -1,0 +1,107 @@
+"""Processes under measurement: a PoP as people start it, and its rivals."""
+
+import json
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+from bench.stand.report import note
+
+__all__ = ["ROOT", "Running", "pop", "rival"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+READY_WAIT_S = 300.0
+STOP_WAIT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that has said that it is ready, and what it said."""
+
+    process: subprocess.Popen[str]
+    said: dict[str, object]
+
+    def ask(self, line: object) -> dict[str, object]:
+        """Give a rival one line of JSON and take its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        return read_line(self.process.stdout)
+
+    def rss_mb(self) -> float:
+        """Resident memory of this one process, without its workers."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+
+
+@contextmanager
+def running(command: Sequence[str | Path]) -> Iterator[Running]:
+    """Start a process, wait for its first line of JSON, and end it afterwards."""
+    process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    tail: list[str] = []
+    reader = threading.Thread(target=keep_tail, args=(process.stderr, tail), daemon=True)
+    reader.start()
+    try:
+        try:
+            said = read_line(process.stdout)
+        except (TimeoutError, EOFError) as error:
+            raise RuntimeError(f"{Path(command[0]).name}: {error}: {''.join(tail)}") from error
+        yield Running(process, said)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            note(f"{Path(command[0]).name} did not stop when asked; killed")
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        reader.join(STOP_WAIT_S)
+
+
+def keep_tail(stream: IO[str], tail: list[str]) -> None:
+    """Empty a pipe so that its writer never blocks, keeping the last lines for an error."""
+    with stream:
+        for line in stream:
+            tail.append(line)
+            del tail[:-20]
+
+
+def read_line(stream: IO[str]) -> dict[str, object]:
+    """The next line of JSON, or an error when none comes."""
+    if not select.select([stream], [], [], READY_WAIT_S)[0]:
+        raise TimeoutError("said nothing in time")
+    line = stream.readline()
+    if not line:
+        raise EOFError("ended without a word")
+    said = json.loads(line)
+    assert isinstance(said, dict)
+    return said
+
+
+@contextmanager
+def pop(home: Path, *options: str) -> Iterator[Running]:
+    """A PoP on a free port, ready for requests."""
+    command = Path(sys.executable).parent / "littoral"
+    with running([command, "up", "--home", home, "--port", "0", "--json", *options]) as started:
+        yield started
+
+
+@contextmanager
+def rival(python: Path, module: str, *arguments: str) -> Iterator[Running]:
+    """A peer: a module of bench.peers run by the interpreter of its own environment."""
+    with running([python, ROOT / "bench/peers" / f"{module}.py", *arguments]) as started:
+        yield started

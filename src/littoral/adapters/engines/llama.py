@@ -1,0 +1,382 @@
+"""llama.cpp in a worker process: chat, completions and embeddings of a GGUF model.
+
+Rules
+- The worker is always asked to stream, because it notices a client that left only then. Without
+  `stream` the body is put together here.
+- A single streamed choice passes through as bytes, cut at event boundaries and not read. What
+  needs more (several choices, `echo`, legacy `logprobs`, no streaming) is read event by event.
+- Only the fields listed here reach llama.cpp: others would let one caller choose another's slot.
+- llama.cpp's errors become ours; an over-long prompt is refused with both counts.
+
+Not here: the process (worker.py), joining and shapes (fan.py, assemble.py).
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.cores import granted_cores
+from littoral.adapters.engines.assemble import Assembly, Json
+from littoral.adapters.engines.events import (
+    DONE,
+    EVENT_BYTES_MAX,
+    EventCutter,
+    EventTooLongError,
+    data_of,
+    each,
+    error_in,
+)
+from littoral.adapters.engines.fan import Join, Part, parts_of
+from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, Response, once
+from littoral.adapters.engines.place import EnginePlace
+from littoral.adapters.engines.vectors import embed_wish, packed
+from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.placement.threads import ThreadGovernor, threads_for
+from littoral.terms.errors import (
+    BadRequestError,
+    ContextLengthError,
+    EngineFailedError,
+    LittoralError,
+)
+from littoral.terms.facts import ThreadsStepped
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
+
+__all__ = ["LlamaEngine"]
+
+_SAMPLING: Final = frozenset(
+    {
+        *("max_tokens", "ignore_eos", "stop", "seed", "logprobs", "logit_bias"),
+        *("temperature", "top_p", "top_k", "min_p", "typical_p"),
+        *("presence_penalty", "frequency_penalty", "repeat_penalty", "repeat_last_n"),
+        *("response_format", "json_schema"),
+    }
+)
+_FIELDS: Final = {
+    Kind.CHAT: _SAMPLING
+    | {"messages", "tools", "tool_choice", "parallel_tool_calls"}
+    | {"top_logprobs", "chat_template_kwargs"},
+    Kind.COMPLETE: _SAMPLING | {"prompt"},
+}
+_PATHS: Final = {Kind.CHAT: "/v1/chat/completions", Kind.COMPLETE: "/v1/completions"}
+
+_Events = asyncio.Queue[tuple[Part, Json | LittoralError | None]]
+
+_QUEUE_MAX: Final = 64
+"""Events of all parts that wait for a slow reader."""
+
+_TAIL_BYTES: Final = 2048
+"""The end of a stream: usage, timings, and the mark that it is complete."""
+
+
+class LlamaEngine:
+    """One GGUF model on llama.cpp."""
+
+    def __init__(
+        self, entry: ModelEntry, place: EnginePlace, *, clock: Clock, observe: Observe
+    ) -> None:
+        """Start nothing yet; `serve` does."""
+        self._entry = entry
+        self._place = place
+        self._clock = clock
+        self._observe = observe
+        self._context_tokens = min(entry.context_tokens, place.kv_tokens)
+        self._governor = ThreadGovernor(threads_for(granted_cores(), place.threads))
+        self._threads = self._governor.threads
+        self._worker = Worker(
+            WorkerPlan(
+                entry.name,
+                "littoral.adapters.engines.llama_worker",
+                place.run_dir,
+                place.log_dir,
+            ),
+            arguments=self._arguments,
+            describe=self._describe,
+            clock=clock,
+            observe=observe,
+        )
+
+    async def serve(self, report: Callable[[EngineState], None]) -> None:
+        """Run the worker until cancelled."""
+        await self._worker.serve(report)
+
+    @asynccontextmanager
+    async def open(self, call: EngineCall) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Do the work while the context is open; see the port."""
+        if call.kind is Kind.EMBED:
+            yield once(await self._embed(call.body))
+            return
+        parts = parts_of(call.kind, call.body)
+        part = parts[0]
+        as_it_comes = len(parts) == 1 and not part.echo and part.legacy_logprobs is None
+        if call.stream and as_it_comes:
+            async with self._stream(call.kind, part.body) as events:
+                yield events
+        else:
+            async with self._joined(call.kind, parts) as joined:
+                if call.stream:
+                    yield _as_events(joined)
+                else:
+                    yield once(await _as_body(joined, chat=call.kind is Kind.CHAT))
+        self._consider_threads()
+
+    async def count(self, call: EngineCall) -> int | None:
+        """Prompt tokens, by llama.cpp's own tokenizer and template."""
+        if call.kind is Kind.CHAT:
+            body = _fields(Kind.CHAT, call.body)
+            answer = await self._ask("/v1/chat/completions/input_tokens", body)
+            return msgspec.convert(answer["input_tokens"], int)
+        if call.kind is Kind.EMBED:
+            texts: list[object] = list(embed_wish(call.body, self._entry.dimensions).texts)
+        else:
+            texts = [part.body["prompt"] for part in parts_of(call.kind, {**call.body, "n": 1})]
+        return sum([await self._count_text(text) for text in texts])
+
+    async def _count_text(self, text: object) -> int:
+        if isinstance(text, list):
+            return len(text)
+        answer = await self._ask("/tokenize", {"content": text, "add_special": True})
+        return len(msgspec.convert(answer["tokens"], list[int]))
+
+    # --- the worker ----------------------------------------------------------------------------
+
+    def _arguments(self) -> Mapping[str, object]:
+        return {
+            "model_path": self._entry.files[0].path,
+            "model_name": self._entry.name,
+            "slots": self._place.slots,
+            "context_tokens": self._context_tokens,
+            "kv_tokens": self._kv_tokens,
+            "threads": self._threads,
+            "embeddings": Kind.EMBED in self._entry.kinds,
+        }
+
+    @property
+    def _kv_tokens(self) -> int:
+        """A model of vectors keeps no cache between texts; it needs room for the longest."""
+        if Kind.EMBED in self._entry.kinds:
+            return self._context_tokens
+        return self._place.kv_tokens
+
+    def _describe(self, ready: Mapping[str, object], pid: int) -> EngineInfo:
+        return EngineInfo(
+            engine=EngineKind.LLAMA,
+            build=f"xllamacpp {ready['version']}",
+            device=f"{ready['device']}",
+            slots=self._place.slots,
+            context_tokens=self._context_tokens,
+            kv_tokens=self._kv_tokens,
+            threads=self._threads,
+            pid=pid,
+        )
+
+    def _consider_threads(self) -> None:
+        """Give the worker the governor's number of threads, at a moment when it has no work."""
+        if self._governor.threads != self._threads and self._worker.under_way == 0:
+            before, self._threads = self._threads, self._governor.threads
+            self._observe(ThreadsStepped(self._entry.name, before, self._threads))
+            self._worker.restart()
+
+    # --- asking it -----------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _stream(self, kind: Kind, body: Json) -> AsyncIterator[AsyncIterator[bytes]]:
+        """One choice's events, whole, as bytes."""
+        asked = {
+            **_fields(kind, body),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        raw = msgspec.json.encode(asked)
+        async with self._worker.request("POST", _PATHS[kind], raw) as response:
+            if response.status != 200:
+                raise _error_of(await response.read(EVENT_BYTES_MAX), response.status)
+            async with aclosing(self._whole_events(response)) as events:
+                yield events
+
+    async def _whole_events(self, response: Response) -> AsyncGenerator[bytes]:
+        cutter = EventCutter()
+        tail = b""
+        try:
+            async for data in response:
+                events = cutter.feed(data)
+                if not events:
+                    continue
+                if (error := error_in(events)) is not None:
+                    raise _error_of(error, 500)
+                tail = (tail + events)[-_TAIL_BYTES:]
+                yield events
+        except EventTooLongError as too_long:
+            raise EngineFailedError(f"the engine sent {too_long}") from too_long
+        if not tail.endswith(DONE):
+            raise EngineFailedError("the engine ended its answer in the middle")
+        self._learn_rate(tail)
+
+    def _learn_rate(self, tail: bytes) -> None:
+        """Tell the governor the decode rate that llama.cpp reports at the end of an answer."""
+        _, found, timings = tail.rpartition(b'"timings":')
+        if not found:
+            return
+        with contextlib.suppress(msgspec.MsgspecError, ValueError):
+            rates = msgspec.json.decode(timings[: timings.index(b"}") + 1], type=_Timings)
+            if rates.predicted_n >= _RATE_TOKENS_MIN:
+                under_way = max(1, self._worker.under_way)
+                self._governor.observe(rates.predicted_per_second, under_way, self._clock.now())
+
+    @asynccontextmanager
+    async def _joined(self, kind: Kind, parts: list[Part]) -> AsyncIterator[AsyncIterator[Json]]:
+        """The events of all parts, worked on at the same time, in the order they come."""
+        queue: _Events = asyncio.Queue(_QUEUE_MAX)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as tasks:
+            followers = [tasks.create_task(self._follow(kind, part, queue)) for part in parts]
+            try:
+                async with aclosing(_in_order(queue, parts)) as events:
+                    yield events
+            except Exception as error:  # else the group would wrap it into one of its own
+                failure = error
+            finally:
+                for follower in followers:
+                    follower.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _follow(self, kind: Kind, part: Part, queue: _Events) -> None:
+        """Work on one part and queue its events; None, or what went wrong, is the last."""
+        last: LittoralError | None = None
+        try:
+            async with self._stream(kind, part.body) as batches:
+                async for batch in batches:
+                    for data in map(data_of, each(batch)):
+                        if data and data != b"[DONE]":
+                            await queue.put((part, msgspec.json.decode(data)))
+        except LittoralError as error:
+            last = error
+        await queue.put((part, last))
+
+    async def _ask(self, path: str, body: Json) -> Json:
+        """One small question with a JSON answer."""
+        raw = msgspec.json.encode(body)
+        async with self._worker.request("POST", path, raw) as response:
+            answer = await response.read(ANSWER_BYTES_MAX)
+            if response.status != 200:
+                raise _error_of(answer, response.status)
+        return msgspec.json.decode(answer, type=Json)
+
+    async def _embed(self, body: Mapping[str, object]) -> bytes:
+        wish = embed_wish(body, self._entry.dimensions)
+        answer = msgspec.convert(
+            await self._ask("/v1/embeddings", {"input": wish.texts}), _EmbedAnswer
+        )
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": packed(item.embedding) if wish.base64 else item.embedding,
+            }
+            for index, item in enumerate(sorted(answer.data, key=lambda item: item.index))
+        ]
+        tokens = answer.usage.prompt_tokens
+        return msgspec.json.encode(
+            {
+                "object": "list",
+                "model": self._entry.name,
+                "data": data,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+
+async def _in_order(queue: _Events, parts: list[Part]) -> AsyncGenerator[Json]:
+    """The events of all parts as one answer's, and everybody's usage at the end."""
+    join = Join(parts)
+    under_way = len(parts)
+    while under_way:
+        part, event = await queue.get()
+        if event is None:
+            under_way -= 1
+        elif isinstance(event, LittoralError):
+            raise event
+        elif (shown := join.take(part, event)) is not None:
+            yield shown
+    yield join.last()
+
+
+_TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large.*batch size: (\d+)")
+"""How it says that a text to embed is over its context; the counts are nowhere else."""
+
+_RATE_TOKENS_MIN: Final = 16
+"""Shorter answers say little about the rate."""
+
+
+class _Timings(msgspec.Struct):
+    predicted_n: int
+    predicted_per_second: float
+
+
+class _EmbedUsage(msgspec.Struct):
+    prompt_tokens: int
+
+
+class _EmbedItem(msgspec.Struct):
+    index: int
+    embedding: list[float]
+
+
+class _EmbedAnswer(msgspec.Struct):
+    data: list[_EmbedItem]
+    usage: _EmbedUsage
+
+
+class _Error(msgspec.Struct):
+    message: str = "it did not say why"
+    type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def _fields(kind: Kind, body: Mapping[str, object]) -> Json:
+    """What of a request llama.cpp gets to see."""
+    allowed = _FIELDS[kind]
+    passed = {name: value for name, value in body.items() if name in allowed and value is not None}
+    if "max_completion_tokens" in body:
+        passed["max_tokens"] = body["max_completion_tokens"]
+    return passed
+
+
+def _error_of(raw: bytes, status: int) -> LittoralError:
+    """Ours for llama.cpp's error."""
+    try:
+        error = msgspec.json.decode(raw, type=_ErrorBody).error
+    except msgspec.MsgspecError:
+        return EngineFailedError(f"the engine answered {status} without saying why")
+    if error.type == "exceed_context_size_error":
+        return ContextLengthError(prompt_tokens=error.n_prompt_tokens, context_tokens=error.n_ctx)
+    if (counts := _TOO_LARGE.search(error.message)) is not None:
+        tokens, most = map(int, counts.groups())
+        return ContextLengthError(prompt_tokens=tokens, context_tokens=most, what="text")
+    if status == 400 or error.type == "invalid_request_error":
+        return BadRequestError(f"the engine does not take this request: {error.message}")
+    return EngineFailedError(f"the engine failed: {error.message}")
+
+
+async def _as_events(joined: AsyncIterator[Json]) -> AsyncIterator[bytes]:
+    async for event in joined:
+        yield b"data: " + msgspec.json.encode(event) + b"\n\n"
+    yield DONE
+
+
+async def _as_body(joined: AsyncIterator[Json], *, chat: bool) -> bytes:
+    assembly = Assembly(chat=chat)
+    async for event in joined:
+        assembly.add(event)
+    return msgspec.json.encode(assembly.body())

@@ -1,0 +1,128 @@
+"""Embeddings by ONNX Runtime in a worker process.
+
+The worker makes the whole answer; its bytes pass through. Not here: tokens and vectors
+(onnx_worker.py), the process (worker.py).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from littoral.adapters.cores import granted_cores
+from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, once
+from littoral.adapters.engines.place import EnginePlace
+from littoral.adapters.engines.vectors import embed_wish
+from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.placement.threads import threads_for
+from littoral.terms.errors import (
+    BadRequestError,
+    ContextLengthError,
+    EngineFailedError,
+    LittoralError,
+    UnsupportedError,
+)
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
+
+__all__ = ["OnnxEngine"]
+
+
+class OnnxEngine:
+    """One embedding model on ONNX Runtime."""
+
+    def __init__(
+        self, entry: ModelEntry, place: EnginePlace, *, clock: Clock, observe: Observe
+    ) -> None:
+        """Start nothing yet; `serve` does."""
+        self._entry = entry
+        self._place = place
+        # Its threads never wait for each other, so it may have every core that is granted.
+        self._threads = threads_for(granted_cores(), place.threads or max(1, int(granted_cores())))
+        self._worker = Worker(
+            WorkerPlan(
+                entry.name, "littoral.adapters.engines.onnx_worker", place.run_dir, place.log_dir
+            ),
+            arguments=self._arguments,
+            describe=self._describe,
+            clock=clock,
+            observe=observe,
+        )
+
+    async def serve(self, report: Callable[[EngineState], None]) -> None:
+        """Run the worker until cancelled."""
+        await self._worker.serve(report)
+
+    @asynccontextmanager
+    async def open(self, call: EngineCall) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Do the work while the context is open; see the port."""
+        if call.kind is not Kind.EMBED:
+            raise UnsupportedError(f"{self._entry.name} makes embeddings and nothing else")
+        yield once(await self._ask("/v1/embeddings", call))
+
+    async def count(self, call: EngineCall) -> int | None:
+        """Tokens of all texts, by the model's own tokenizer."""
+        return msgspec.json.decode(await self._ask("/count", call), type=_Count).total_tokens
+
+    async def _ask(self, path: str, call: EngineCall) -> bytes:
+        """The worker's whole answer; it notices between batches when this is cancelled."""
+        wish = embed_wish(call.body, self._entry.dimensions)
+        raw = msgspec.json.encode({"texts": wish.texts, "base64": wish.base64})
+        async with self._worker.request("POST", path, raw) as response:
+            answer = await response.read(ANSWER_BYTES_MAX)
+            if response.status != 200:
+                raise _error_of(answer)
+            return answer
+
+    def _arguments(self) -> Mapping[str, object]:
+        weights, tokenizer = self._entry.files[:2]
+        return {
+            "model_path": weights.path,
+            "tokenizer_path": tokenizer.path,
+            "model_name": self._entry.name,
+            "context_tokens": self._entry.context_tokens,
+            "threads": self._threads,
+        }
+
+    def _describe(self, ready: Mapping[str, object], pid: int) -> EngineInfo:
+        return EngineInfo(
+            engine=EngineKind.ONNX,
+            build=f"onnxruntime {ready['version']}",
+            device=f"{ready['device']}",
+            slots=self._place.slots,
+            context_tokens=self._entry.context_tokens,
+            threads=self._threads,
+            pid=pid,
+        )
+
+
+class _Count(msgspec.Struct):
+    total_tokens: int
+
+
+class _Error(msgspec.Struct):
+    type: str
+    tokens: int = 0
+    context_tokens: int = 0
+    vocabulary: int = 0
+    message: str = ""
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def _error_of(raw: bytes) -> LittoralError:
+    """Ours for the worker's error."""
+    error = msgspec.json.decode(raw, type=_ErrorBody).error
+    match error.type:
+        case "too_long":
+            return ContextLengthError(
+                prompt_tokens=error.tokens, context_tokens=error.context_tokens, what="text"
+            )
+        case "bad_token":
+            return BadRequestError(
+                f"a token is not one of this model's {error.vocabulary}", param="input"
+            )
+        case _:
+            return EngineFailedError(f"the engine failed: {error.type} {error.message}".rstrip())

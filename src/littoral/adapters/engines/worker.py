@@ -1,0 +1,327 @@
+"""A model's worker process: started, watched, restarted, and ended with all that it had.
+
+Rules
+- The worker is in a process group of its own, so that the terminal's Ctrl-C reaches only the PoP.
+- It can't outlive the PoP (see lifeline.py), and it is gone within 2 s when `serve` is cancelled.
+- A worker that dies by itself fails the calls it worked on with EngineLostError and is started
+  again, at once at first, then with growing pauses; after several quick deaths in a row, or when
+  it says itself that it can't start, this gives up and says why, with the last lines of its log.
+- Every life has a fresh socket and a fresh random key, which goes over standard input.
+
+Not here: what is asked of the worker (llama.py, onnx.py).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.engines.connection import Deadlines, HttpError, WaitedTooLongError
+from littoral.adapters.engines.http1 import HttpClient, Origin, Response
+from littoral.adapters.engines.worker_log import WorkerLog
+from littoral.terms import limits
+from littoral.terms.errors import EngineLostError, EngineStartError
+from littoral.terms.facts import WorkerDied
+from littoral.terms.ids import ModelName
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import SECOND, Down, EngineInfo, EngineState, Ready, Starting
+
+__all__ = ["Worker", "WorkerPlan"]
+
+_SOCKET_PATH_BYTES_MAX: Final = 100
+"""The kernel takes 107; macOS 103."""
+
+_QUICK_NS: Final = 10 * SECOND
+"""A worker that dies sooner than this after its start died quickly."""
+
+_QUICK_DEATHS_MAX: Final = 5
+_PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""Before the restart after the first, second, … death in a row."""
+
+_TERMINATE_S: Final = 1.0
+"""Between the polite signal and the other one."""
+
+_READY_WAIT_S: Final = 10.0
+"""A call that meets a restart waits this long for the new worker."""
+
+_MESSAGE_BYTES_MAX: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """What to run for which model, and where its socket and log go."""
+
+    model: ModelName
+    module: str
+    run_dir: Path
+    log_dir: Path
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """One line that a worker says."""
+
+    stage: str | None = None
+    ready: dict[str, object] | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Life:
+    """One process, from its start to its end."""
+
+    process: Process
+    client: HttpClient
+    started_at: int
+    ready: bool = False
+    replaced: bool = False
+    """Ended by us to start another; no death."""
+    under_way: int = 0
+    lost: int = 0
+    """Requests that ended with an error because of this life's end."""
+    error: str | None = None
+    """What the worker itself said was wrong."""
+
+
+Describe = Callable[[Mapping[str, object], int], EngineInfo]
+"""Makes the engine's description of a worker's ready message and its process id."""
+
+
+class Worker:
+    """Keeps one worker process running and takes requests to it."""
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        *,
+        arguments: Callable[[], Mapping[str, object]],
+        describe: Describe,
+        clock: Clock,
+        observe: Observe,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            plan: what to run.
+            arguments: asked for at every start; `socket_path` and `key` are added here.
+            describe: what a ready worker is.
+            clock: time, and randomness for keys.
+            observe: hears of deaths.
+        """
+        self._plan = plan
+        self._arguments = arguments
+        self._describe = describe
+        self._clock = clock
+        self._observe = observe
+        file_name = plan.model.replace("/", "_").replace(":", "_")
+        self._log = WorkerLog(plan.log_dir / f"{file_name}.log")
+        self._life: _Life | None = None
+        self._ready = asyncio.Event()
+
+    # --- requests ------------------------------------------------------------------------------
+
+    @property
+    def under_way(self) -> int:
+        """Requests that the worker is answering."""
+        return self._life.under_way if self._life is not None else 0
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, body: bytes = b"") -> AsyncIterator[Response]:
+        """Ask the worker; leaving early cancels its work.
+
+        Raises:
+            EngineLostError: it is not there, died, or has been silent for too long.
+        """
+        life = await self._ready_life()
+        life.under_way += 1
+        try:
+            async with life.client.request(method, path, body) as response:
+                yield response
+        except WaitedTooLongError as error:
+            life.lost += 1
+            self._kill(life)
+            raise EngineLostError(f"the engine was ended after {error}") from error
+        except HttpError as error:
+            life.lost += 1
+            raise EngineLostError("the engine's worker died during this request") from error
+        finally:
+            life.under_way -= 1
+
+    async def _ready_life(self) -> _Life:
+        try:
+            async with asyncio.timeout(_READY_WAIT_S):
+                await self._ready.wait()
+        except TimeoutError:
+            raise EngineLostError("the engine has no running worker") from None
+        assert self._life is not None
+        return self._life
+
+    def restart(self) -> None:
+        """End the worker and start another, with the arguments as they are then."""
+        if self._life is not None:
+            self._life.replaced = True
+            self._kill(self._life)
+
+    # --- lives ---------------------------------------------------------------------------------
+
+    async def serve(self, report: Callable[[EngineState], None]) -> None:
+        """Keep a worker running until cancelled; returns only when it gives up."""
+        with self._socket_dir() as socket_dir:
+            deaths_in_a_row = 0
+            while True:
+                life = await self._live(socket_dir, report)
+                if life.replaced:
+                    report(Starting("restarting"))
+                    continue
+                status, lost = life.process.returncode or 0, life.lost + life.under_way
+                self._observe(WorkerDied(self._plan.model, status, lost))
+                quick = self._clock.now() - life.started_at < _QUICK_NS
+                deaths_in_a_row = deaths_in_a_row + 1 if quick else 1
+                if life.error is not None or deaths_in_a_row >= _QUICK_DEATHS_MAX:
+                    report(Down(self._explain(life), retrying=False))
+                    return
+                report(Down(self._explain(life), retrying=True))
+                await asyncio.sleep(_PAUSES_S[deaths_in_a_row - 1])
+
+    async def _live(self, socket_dir: Path, report: Callable[[EngineState], None]) -> _Life:
+        """Run one worker process from start to end."""
+        report(Starting("starting the worker"))
+        self._log.begin()
+        socket = socket_dir / f"{self._clock.random_bytes(4).hex()}.sock"
+        key = self._clock.random_bytes(32).hex()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", self._plan.module),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            limit=_MESSAGE_BYTES_MAX,
+            start_new_session=True,
+        )
+        client = HttpClient(
+            Origin(socket_path=str(socket)),
+            headers={"authorization": f"Bearer {key}"},
+            deadlines=self._plan.deadlines,
+        )
+        life = self._life = _Life(process, client, self._clock.now())
+        arguments = {**self._arguments(), "socket_path": str(socket), "key": key}
+        try:
+            self._tell(process, {**arguments, "parent": os.getpid()})
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_log(process))
+                tasks.create_task(self._listen(life, report))
+                await process.wait()
+                self._ready.clear()
+        finally:
+            self._ready.clear()
+            self._life = None
+            await self._end(life, socket)
+        return life
+
+    @staticmethod
+    def _tell(process: Process, arguments: Mapping[str, object]) -> None:
+        """Write the one line; the pipe stays open, as the worker's lifeline."""
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(arguments) + b"\n")
+
+    async def _keep_log(self, process: Process) -> None:
+        assert process.stderr is not None
+        while data := await process.stderr.read(64 * 1024):
+            self._log.write(data)
+
+    async def _listen(self, life: _Life, report: Callable[[EngineState], None]) -> None:
+        """Follow what the worker says, up to its end."""
+        try:
+            async with asyncio.timeout(limits.WORKER_READY_S) as deadline:
+                while (message := await self._hear(life)) is not None:
+                    if message.ready is not None:
+                        deadline.reschedule(None)
+                        life.ready = True
+                        report(Ready(self._describe(message.ready, life.process.pid)))
+                        self._ready.set()
+                    elif message.stage is not None:
+                        report(Starting(message.stage))
+                    else:
+                        life.error = message.error
+        except TimeoutError:
+            life.error = f"not ready after {limits.WORKER_READY_S:g} s"
+            self._kill(life)
+        except ValueError:  # no JSON, or a line over the limit
+            life.error = "it said something that is not understood"
+            self._kill(life)
+
+    @staticmethod
+    async def _hear(life: _Life) -> _Message | None:
+        assert life.process.stdout is not None
+        line = await life.process.stdout.readline()
+        return msgspec.json.decode(line, type=_Message) if line else None
+
+    async def _end(self, life: _Life, socket: Path) -> None:
+        """Leave nothing of this life: no process, connection or socket file."""
+        life.client.close()
+        try:
+            if life.process.returncode is None:
+                _signal_group(life.process, signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TERMINATE_S):
+                        await life.process.wait()
+        finally:
+            if life.process.returncode is None:
+                _signal_group(life.process, signal.SIGKILL)
+                await life.process.wait()
+            _remove(socket)
+
+    def _kill(self, life: _Life) -> None:
+        """End the process at once; `serve` sees it and goes on from there."""
+        self._ready.clear()
+        if life.process.returncode is None:
+            _signal_group(life.process, signal.SIGKILL)
+
+    def _explain(self, life: _Life) -> EngineStartError:
+        """Why the worker is gone, in a sentence, with where to read more."""
+        status = life.process.returncode or 0
+        how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with {status}"
+        when = "" if life.ready else " before it was ready"
+        reason = life.error or f"its worker {how}{when}"
+        lines = self._log.last(3)
+        tail = f", which ends: {' | '.join(lines)}" if lines else ""
+        return EngineStartError(
+            f"the engine of {self._plan.model} is not running: {reason}",
+            advice=f"read {self._log.path}{tail}",
+            details={"log": self._log.last(limits.STDERR_LINES_MAX)},
+        )
+
+    @contextmanager
+    def _socket_dir(self) -> Iterator[Path]:
+        """The run directory, or a short private one when its path is too long for a socket."""
+        name = self._plan.run_dir / "00000000.sock"
+        if len(os.fsencode(name)) <= _SOCKET_PATH_BYTES_MAX:
+            yield self._plan.run_dir
+            return
+        with tempfile.TemporaryDirectory(prefix="littoral-") as folder:  # made 0700
+            yield Path(folder)
+
+
+def _signal_group(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,342 @@
+"""The models that this PoP has: one directory each, with plain files and an `entry.json`.
+
+Rules
+- A model is visible from the rename that puts its complete directory in place, and gone from the
+  rename that takes it away. A process killed in between leaves only a directory whose name starts
+  with a dot, which the next add of that model takes over.
+- One process at a time adds a model; another that wants the same one waits, and then finds it.
+- A damaged entry is one clear error with its name; it never hides the others.
+- Before files are loaded, `check_files` says that they are still the ones that were added.
+
+It does not fetch anything: see `sources`.
+"""
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from littoral.adapters.models.digests import Progress, digest_of_file, mark_of, sync_directory
+from littoral.adapters.models.records import (
+    Record,
+    directory_name,
+    name_of,
+    read_record,
+    write_record,
+)
+from littoral.terms.errors import (
+    CallerError,
+    ConflictError,
+    DigestMismatchError,
+    HomeUnwritableError,
+    ModelDamagedError,
+    UnknownModelError,
+)
+from littoral.terms.ids import ModelName, model_name
+from littoral.terms.values import EngineKind, Kind, ModelEntry
+
+__all__ = ["ECHO", "Catalogue", "Staging", "Unfinished"]
+
+ECHO: Final = ModelEntry(
+    name=ModelName("echo"),
+    engine=EngineKind.ECHO,
+    kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
+    context_tokens=8_192,
+    licence="Apache-2.0",
+    origin="built in",
+    description="Test engine: repeats the prompt, computes nothing",
+    dimensions=8,
+)
+"""Always there, so that clients and set-ups can be tried without weights."""
+
+LOOK_AGAIN_S: Final = 0.2
+"""Between two looks at a lock that another process holds."""
+
+_PARTIAL: Final = ".partial"
+_REMOVED: Final = ".removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What an add that did not end has left on the disk."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """An invisible directory that becomes a model. Only one process has it at a time."""
+
+    directory: Path
+    target: Path
+
+    def commit(self, entry: ModelEntry) -> ModelEntry:
+        """Write the entry and make the model visible, in one rename.
+
+        `entry.files` are plain names in `directory`, or absolute paths of files used in place.
+        """
+        write_record(entry, self.directory)
+        self.directory.rename(self.target)
+        sync_directory(self.target.parent)
+        return read_record(self.target).entry
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+class Catalogue:
+    """All models in one folder. Keeps nothing in memory: the folder is the truth."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self.models_dir = models_dir
+
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """Every model that can be read, `echo` included, sorted by name."""
+        found = [record.entry for record in self._records() if isinstance(record, Record)]
+        return tuple(sorted([*found, ECHO], key=lambda entry: entry.name))
+
+    def damaged(self) -> tuple[ModelDamagedError, ...]:
+        """One error for each directory whose entry can't be read."""
+        return tuple(record for record in self._records() if isinstance(record, ModelDamagedError))
+
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Adds that were broken off and can be taken up again, or are under way now."""
+        return tuple(
+            Unfinished(
+                name_of(path.name.removeprefix(".").removesuffix(_PARTIAL)),
+                sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            )
+            for path in self._directories()
+            if path.name.startswith(".") and path.name.endswith(_PARTIAL)
+        )
+
+    def get(self, name: str) -> ModelEntry:
+        """The model of this name.
+
+        Raises:
+            UnknownModelError: there is none.
+            ModelDamagedError: its entry can't be read.
+        """
+        return self._record(name).entry
+
+    def has(self, name: str) -> bool:
+        """Whether a model of this name is there and readable."""
+        try:
+            self.get(name)
+        except (UnknownModelError, ModelDamagedError):
+            return False
+        return True
+
+    def check_files(self, entry: ModelEntry, progress: Progress = _silent) -> None:
+        """See that a model's files are the ones that were added, before an engine loads them.
+
+        A file that looks as it did is taken as it is; any other is hashed again.
+
+        Raises:
+            DigestMismatchError: a file is missing or has other bytes.
+            UnknownModelError: the model has been removed.
+        """
+        if entry.engine in {EngineKind.ECHO, EngineKind.UPSTREAM}:
+            return
+        record = self._record(entry.name)
+        looks_new = False
+        for file, mark in zip(record.entry.files, record.marks, strict=True):
+            path = Path(file.path)
+            try:
+                if mark_of(path) == mark and mark.size_bytes == file.size_bytes:
+                    continue
+                found = digest_of_file(path, f"checking {path.name}", progress)
+            except OSError as error:
+                raise DigestMismatchError(
+                    f"{path} of model {entry.name} can't be read ({error.strerror})",
+                    advice=_add_again(entry.name),
+                ) from error
+            if found != file.digest:
+                raise DigestMismatchError(
+                    f"{path} has changed since model {entry.name} was added",
+                    advice=_add_again(entry.name),
+                    details={"expected": file.digest, "found": found},
+                )
+            looks_new = True
+        if looks_new:
+            # A moved or restored copy: remember its looks. A read-only folder is hashed every time.
+            with suppress(OSError):
+                write_record(record.entry, self._directory(entry.name))
+
+    @contextmanager
+    def adding(
+        self,
+        name: ModelName,
+        *,
+        resumable: bool,
+        progress: Progress,
+    ) -> Iterator[Staging]:
+        """A directory to put a new model's files in; leaving without `commit` adds nothing.
+
+        Args:
+            name: the new model's.
+            resumable: whether what an earlier add fetched is kept for the next one to go on from.
+            progress: told while another process is adding the same model, and may raise to stop
+                waiting for it.
+
+        Raises:
+            ConflictError: a model of this name is there already.
+            HomeUnwritableError: the folder can't be written.
+        """
+        target = self._directory(name)
+        directory = self.models_dir / f".{target.name}{_PARTIAL}"
+        with self._locked(directory, progress):
+            if target.exists() or name == ECHO.name:
+                shutil.rmtree(directory)
+                raise ConflictError(
+                    f"a model named {name} is there already",
+                    advice=f"give another with --name, or `littoral models remove {name}` first",
+                )
+            if not resumable:
+                _empty(directory)
+            try:
+                yield Staging(directory, target)
+            except BaseException as error:
+                if not resumable or isinstance(error, DigestMismatchError | CallerError):
+                    shutil.rmtree(directory, ignore_errors=True)
+                raise
+            assert not directory.exists(), "an add ends in a commit or an error"
+
+    def remove(self, name: str) -> int:
+        """Take a model away, or what an unfinished add of it left; say how many bytes that freed.
+
+        Files that were used in place stay where they are.
+
+        Raises:
+            UnknownModelError: there is neither.
+            ConflictError: another process is adding it just now, or it is built in.
+        """
+        checked = model_name(name)
+        if checked == ECHO.name:
+            raise ConflictError("echo is built in and stays", advice="leave it")
+        target = self._directory(checked)
+        partial = self.models_dir / f".{target.name}{_PARTIAL}"
+        gone = self.models_dir / f".{target.name}{_REMOVED}"
+        shutil.rmtree(gone, ignore_errors=True)
+        for path in (target, partial):
+            if not path.is_dir():
+                continue
+            if path == partial and not _is_free(partial):
+                raise ConflictError(
+                    f"another process is adding {name}", advice="stop it, or wait until it is done"
+                )
+            freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            path.rename(gone)
+            sync_directory(self.models_dir)
+            shutil.rmtree(gone)
+            return freed
+        raise self._unknown(name)
+
+    def _records(self) -> Iterator[Record | ModelDamagedError]:
+        for directory in self._directories():
+            if not directory.name.startswith("."):
+                try:
+                    yield read_record(directory)
+                except ModelDamagedError as error:
+                    yield error
+
+    def _directories(self) -> list[Path]:
+        try:
+            return sorted(path for path in self.models_dir.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def _record(self, name: str) -> Record:
+        if name == ECHO.name:
+            return Record(ECHO, ())
+        directory = self._directory(model_name(name))
+        if not directory.is_dir():
+            raise self._unknown(name)
+        return read_record(directory)
+
+    def _unknown(self, name: str) -> UnknownModelError:
+        return UnknownModelError(
+            f"there is no model named {name}",
+            advice="`littoral models list --available` shows what there is and what can be added",
+        )
+
+    def _directory(self, name: ModelName) -> Path:
+        return self.models_dir / directory_name(name)
+
+    @contextmanager
+    def _locked(self, directory: Path, progress: Progress) -> Iterator[None]:
+        """Hold the staging directory itself as the lock, so that no lock file is ever left.
+
+        Whoever held it before may have renamed or removed it; then the lock just taken is on a
+        directory that is no longer this one, and is taken again.
+        """
+        while True:
+            descriptor = self._open(directory)
+            try:
+                _lock(descriptor, progress)
+                if _is_still(descriptor, directory):
+                    yield
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _open(self, directory: Path) -> int:
+        while True:
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                return os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                continue  # its last holder removed it between the two calls
+            except OSError as error:
+                raise HomeUnwritableError(
+                    f"{self.models_dir} can't be written ({error.strerror})"
+                ) from error
+
+
+def _lock(descriptor: int, progress: Progress) -> None:
+    """Wait for the lock; its holder's end, however it comes, gives it free."""
+    while not _try_lock(descriptor):
+        progress("waiting for another process that is adding it", 0, None)
+        threading.Event().wait(LOOK_AGAIN_S)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_still(descriptor: int, directory: Path) -> bool:
+    try:
+        return os.fstat(descriptor).st_ino == directory.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _is_free(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _add_again(name: str) -> str:
+    return f"remove it with `littoral models remove {name}` and add it again"

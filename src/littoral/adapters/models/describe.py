@@ -1,0 +1,61 @@
+"""Makes catalogue entries from what weights say of themselves."""
+
+from pathlib import Path
+
+from littoral.adapters.models.gguf import GgufHeader
+from littoral.terms.errors import UnsupportedError
+from littoral.terms.ids import Digest, ModelName
+from littoral.terms.values import EngineKind, Kind, ModelEntry, ModelFile, ToolSupport
+
+__all__ = ["gguf_entry"]
+
+
+def gguf_entry(
+    name: ModelName, header: GgufHeader, path: Path, digest: Digest, *, origin: str
+) -> ModelEntry:
+    """The entry of a GGUF file with this header, whose bytes have this digest.
+
+    Raises:
+        UnsupportedError: it is of a kind that no engine here serves.
+    """
+    size = path.stat().st_size
+    return ModelEntry(
+        name=name,
+        engine=EngineKind.LLAMA,
+        kinds=_kinds(header, path),
+        context_tokens=header.context_tokens,
+        size_bytes=size,
+        licence=header.licence,
+        origin=origin,
+        description=header.name or path.stem,
+        digest=digest,
+        tokenizer_digest=header.tokenizer_digest,
+        template_digest=header.template_digest,
+        files=(ModelFile(str(path), size, digest),),
+        kv_bytes_per_token=0 if header.embeds else header.kv_bytes_per_token,
+        dimensions=header.dimensions if header.embeds else None,
+        tools=_tools(header),
+    )
+
+
+def _kinds(header: GgufHeader, path: Path) -> tuple[Kind, ...]:
+    if header.reranks:
+        raise UnsupportedError(
+            f"{path.name} is a reranker, which no engine here serves",
+            advice="add a chat, completion or embedding model",
+        )
+    if not header.context_tokens or header.tokenizer_digest is None:
+        raise UnsupportedError(
+            f"{path.name} ({header.architecture or 'unnamed'}) is not a language model: it states "
+            "no context length or has no tokenizer",
+            advice="give the file of the model itself, not of an adapter or projector",
+        )
+    if header.embeds:
+        return (Kind.EMBED,)
+    return (Kind.CHAT, Kind.COMPLETE) if header.has_template else (Kind.COMPLETE,)
+
+
+def _tools(header: GgufHeader) -> ToolSupport:
+    if header.embeds or not header.has_template:
+        return ToolSupport.NONE
+    return ToolSupport.NATIVE if header.knows_tools else ToolSupport.PROMPTED

@@ -1,0 +1,157 @@
+"""Bytes on disk and the digests they have: hashing, copying while hashing, room for both.
+
+Rules
+- A digest is taken of the bytes that are written or read, in the same pass.
+- What is written is synced to the disk before its digest is given back.
+- Progress is told after every piece, so that a person sees a gigabyte move and can stop it.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from littoral.terms.errors import DiskShortError
+from littoral.terms.ids import Digest
+
+__all__ = [
+    "FileMark",
+    "Hash",
+    "Progress",
+    "Readable",
+    "check_disk",
+    "copy_hashed",
+    "digest_of",
+    "digest_of_file",
+    "feed",
+    "mark_of",
+    "sync_directory",
+]
+
+Progress = Callable[[str, int, int | None], None]
+"""Takes (stage, bytes done, bytes in all or None) and returns at once."""
+
+PIECE_BYTES: Final = 1024 * 1024
+"""Read, hashed and written at a time."""
+
+DISK_SPARE_BYTES: Final = 64 * 1024 * 1024
+"""Left free beside what is fetched: a full disk stops receipts and keys too."""
+
+
+class Hash(Protocol):
+    """A SHA-256 under way."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Of all bytes so far."""
+
+    def copy(self) -> "Hash":
+        """Another that goes on from here."""
+
+
+class Readable(Protocol):
+    """Bytes that come one piece after the other."""
+
+    def read(self, count: int, /) -> bytes:
+        """Up to so many; none at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileMark:
+    """How a file looked when its digest was last known to be right.
+
+    A file whose mark is unchanged is taken to be unchanged, which spares hashing gigabytes at
+    every start. Whoever can forge size, time and inode together already owns this account.
+    """
+
+    size_bytes: int
+    modified_ns: int
+    inode: int
+
+
+def mark_of(path: Path) -> FileMark:
+    """How the file looks now."""
+    seen = path.stat()
+    return FileMark(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+def digest_of(hashed: Hash) -> Digest:
+    """The digest of what was hashed."""
+    return Digest(f"sha256:{hashed.hexdigest()}")
+
+
+def feed(
+    source: Readable,
+    take: Callable[[bytes], object],
+    progress: Callable[[int], None],
+    limit_bytes: int | None = None,
+) -> int:
+    """Hand over what is left of `source`, at most `limit_bytes`, piece by piece; say how much."""
+    done = 0
+    while True:
+        wanted = PIECE_BYTES if limit_bytes is None else min(PIECE_BYTES, limit_bytes - done)
+        piece = source.read(wanted) if wanted > 0 else b""
+        if not piece:
+            return done
+        take(piece)
+        done += len(piece)
+        progress(done)
+
+
+def digest_of_file(path: Path, stage: str, progress: Progress) -> Digest:
+    """Hash a whole file."""
+    hashed = hashlib.sha256()
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        feed(file, hashed.update, lambda done: progress(stage, done, total))
+    return digest_of(hashed)
+
+
+def copy_hashed(source: Path, target: Path, stage: str, progress: Progress) -> Digest:
+    """Copy a file and hash what was copied."""
+    hashed = hashlib.sha256()
+    total = source.stat().st_size
+    with source.open("rb") as read, target.open("wb") as write:
+
+        def take(piece: bytes) -> None:
+            hashed.update(piece)
+            write.write(piece)
+
+        feed(read, take, lambda done: progress(stage, done, total))
+        write.flush()
+        os.fsync(write.fileno())
+    return digest_of(hashed)
+
+
+def check_disk(directory: Path, needed_bytes: int) -> None:
+    """See that there is room before anything is fetched.
+
+    Raises:
+        DiskShortError: there is not; it says both numbers.
+    """
+    free = shutil.disk_usage(directory).free
+    if needed_bytes + DISK_SPARE_BYTES > free:
+        raise DiskShortError(
+            f"this needs {_megabytes(needed_bytes + DISK_SPARE_BYTES)} of disk and "
+            f"{_megabytes(free)} are free at {directory}",
+            advice="free some, or choose a state directory on another disk with --home",
+            details={"needed_bytes": needed_bytes + DISK_SPARE_BYTES, "free_bytes": free},
+        )
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"

@@ -1,0 +1,119 @@
+"""How a model is written down: `entry.json` in the model's directory.
+
+Rules
+- The file is replaced whole (written beside, synced, renamed), so it is always one or the other.
+- Nothing in it is trusted when it is read: types, the name, and every path are checked, and a file
+  that fails is a `ModelDamagedError` that names it.
+- Paths of files in the model's own directory are plain names, so a state directory can be moved;
+  files used in place have absolute paths.
+"""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.models.digests import FileMark, mark_of, sync_directory
+from littoral.terms.errors import BadRequestError, ModelDamagedError
+from littoral.terms.ids import ModelName, model_name
+from littoral.terms.values import ModelEntry, ModelFile
+
+__all__ = ["ENTRY_FILE", "Record", "directory_name", "name_of", "read_record", "write_record"]
+
+ENTRY_FILE: Final = "entry.json"
+ENTRY_BYTES_MAX: Final = 1024 * 1024
+"""An entry is about 1 KB; what is a thousand times that is none."""
+
+FORMAT: Final = 1
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry and how its files looked when they were hashed, in the same order."""
+
+    entry: ModelEntry
+    marks: tuple[FileMark, ...]
+    format: int = FORMAT
+
+
+def directory_name(name: ModelName) -> str:
+    """The name as one safe path component; no two names share one."""
+    return name.replace("/", "%2F").replace(":", "%3A")
+
+
+def name_of(component: str) -> str:
+    """The name that `directory_name` made this of."""
+    return component.replace("%2F", "/").replace("%3A", ":")
+
+
+def write_record(entry: ModelEntry, directory: Path) -> Record:
+    """Write down an entry whose files were just hashed, and say what was written.
+
+    Files inside `directory` may be given by their plain names.
+    """
+    own = tuple(replace(file, path=_portable(file.path, directory)) for file in entry.files)
+    marks = tuple(mark_of(directory / file.path) for file in own)
+    record = Record(replace(entry, files=own), marks)
+    beside = directory / f".{ENTRY_FILE}.new"
+    with beside.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(directory / ENTRY_FILE)
+    sync_directory(directory)
+    return record
+
+
+def read_record(directory: Path) -> Record:
+    """Read an entry back, with the paths of its files made absolute.
+
+    Raises:
+        ModelDamagedError: there is no readable entry in the directory.
+    """
+    path = directory / ENTRY_FILE
+    try:
+        with path.open("rb") as file:
+            record = msgspec.json.decode(file.read(ENTRY_BYTES_MAX), type=Record)
+        _check(record, directory)
+    except (OSError, ValueError, msgspec.MsgspecError, BadRequestError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelDamagedError(
+            f"{path} is damaged ({reason})",
+            advice=f"`littoral models remove {name_of(directory.name)}` and add it again",
+        ) from error
+    files = tuple(replace(file, path=str(directory / file.path)) for file in record.entry.files)
+    return replace(record, entry=replace(record.entry, files=files))
+
+
+def _check(record: Record, directory: Path) -> None:
+    entry = record.entry
+    if record.format != FORMAT:
+        raise ValueError(f"its format is {record.format}; {FORMAT} is read here")
+    if directory_name(model_name(entry.name)) != directory.name:
+        raise ValueError(f"it is the entry of {entry.name!r}")
+    if not entry.kinds or entry.context_tokens < 0:
+        raise ValueError("its kinds or context_tokens make no sense")
+    if len(record.marks) != len(entry.files):
+        raise ValueError("files and marks differ in number")
+    digests = (entry.digest, entry.tokenizer_digest, entry.template_digest)
+    for digest in (*digests, *(file.digest for file in entry.files)):
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            raise ValueError("a digest is malformed")
+    for file in entry.files:
+        _check_path(file)
+
+
+def _check_path(file: ModelFile) -> None:
+    """A file is either in the model's own directory or at an absolute path; never `../`."""
+    path = Path(file.path)
+    if not path.is_absolute() and (len(path.parts) != 1 or path.name in {"", ".", ".."}):
+        raise ValueError(f"{file.path!r} is not a plain file name")
+
+
+def _portable(path: str, directory: Path) -> str:
+    given = Path(path)
+    return given.name if given.parent == directory else path

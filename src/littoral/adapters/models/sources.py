@@ -1,0 +1,265 @@
+"""Reads what a person writes after `littoral models add`, and adds that.
+
+    smollm2-135m                       a built-in model
+    ./file.gguf                        a file on this machine
+    hf:owner/repo[:file][@revision]    a file on the Hugging Face Hub
+    upstream:URL                       a model that another server has
+
+Rules
+- What is written means one of these and nothing else; an option that does not go with it is refused
+  rather than ignored.
+- A model appears in the catalogue complete and checked, or not at all.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, assert_never
+from urllib.parse import urlsplit
+
+from littoral.adapters.models.bring import add_builtin
+from littoral.adapters.models.builtin import BUILTIN
+from littoral.adapters.models.catalogue import Catalogue
+from littoral.adapters.models.describe import gguf_entry
+from littoral.adapters.models.digests import (
+    Progress,
+    check_disk,
+    copy_hashed,
+    digest_of_file,
+    mark_of,
+)
+from littoral.adapters.models.gguf import read_gguf
+from littoral.adapters.models.hub import Hub
+from littoral.adapters.models.hub_names import HubReference, parse_reference
+from littoral.terms.errors import BadRequestError, ConflictError, UnknownModelError
+from littoral.terms.ids import ModelName, model_name
+from littoral.terms.values import (
+    EngineKind,
+    Kind,
+    ModelEntry,
+    ToolSupport,
+    UpstreamTarget,
+)
+
+__all__ = [
+    "BuiltinSource",
+    "FileSource",
+    "HubSource",
+    "Source",
+    "UpstreamSource",
+    "add",
+    "parse_source",
+    "parse_upstream",
+]
+
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinSource:
+    """A model of the built-in table."""
+
+    name: ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A GGUF file on this machine, used where it is or copied."""
+
+    path: Path
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A GGUF file on a hub."""
+
+    reference: HubReference
+    hub: Hub
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSource:
+    """A model of another server. `context_tokens` is 0 when only that server knows."""
+
+    target: UpstreamTarget
+    kinds: tuple[Kind, ...] = (Kind.CHAT, Kind.COMPLETE)
+    context_tokens: int = 0
+
+
+Source = BuiltinSource | FileSource | HubSource | UpstreamSource
+
+
+def add(
+    catalogue: Catalogue, source: Source, progress: Progress, name: str | None = None
+) -> ModelEntry:
+    """Bring a model into the catalogue.
+
+    Args:
+        catalogue: where to.
+        source: where from.
+        progress: told of every piece; may raise to stop.
+        name: what to call it; the source's own name when None.
+
+    Raises:
+        BadRequestError, UnsupportedError: it is not a model that can be served here.
+        ConflictError: the name is taken.
+        OriginError, DigestMismatchError: it could not be had, or is not what it should be.
+        DiskShortError: there is no room for it.
+    """
+    match source:
+        case BuiltinSource(own):
+            if name not in {None, own}:
+                raise BadRequestError(
+                    f"{own} is built in and keeps its name", advice="leave --name out"
+                )
+            return add_builtin(catalogue, own, progress)
+        case FileSource():
+            return _add_file(catalogue, source, progress, name)
+        case HubSource():
+            return _add_from_hub(catalogue, source, progress, name)
+        case UpstreamSource():
+            return _add_upstream(catalogue, source, progress, name)
+        case _:
+            assert_never(source)
+
+
+def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> Source:
+    """What a person means; an upstream's own options go through `parse_upstream` instead.
+
+    Raises:
+        BadRequestError, UnknownModelError: it means nothing.
+    """
+    if text.startswith("hf:"):
+        return HubSource(parse_reference(text.removeprefix("hf:")), hub or Hub())
+    if text in BUILTIN:
+        return BuiltinSource(ModelName(text))
+    path = Path(text).expanduser()
+    if path.suffix.lower() == ".gguf" or path.is_file():
+        return FileSource(path, copy)
+    raise UnknownModelError(
+        f"{text[:200]!r} is neither a built-in model nor a file",
+        advice=f"built in are {', '.join(sorted(BUILTIN))}; or give ./FILE.gguf, "
+        "hf:OWNER/REPO[:FILE] or upstream:URL",
+    )
+
+
+def parse_upstream(
+    url: str,
+    *,
+    model: str,
+    key_file: str | None = None,
+    key_env: str | None = None,
+    key_header: str = "authorization",
+) -> UpstreamTarget:
+    """Where an upstream is, checked. The key itself is neither read nor stored here.
+
+    Raises:
+        BadRequestError: an address or option makes no sense, or the address has a secret in it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise BadRequestError(
+            "the upstream's address is not a plain http or https URL",
+            advice="give it as clients do, version included: upstream:http://HOST:PORT/v1",
+        )
+    if parts.username is not None or parts.password is not None:
+        raise BadRequestError(
+            "the upstream's address has a user or password in it, which would be stored",
+            advice="give the key with --key-file or --key-env",
+        )
+    if key_file and key_env:
+        raise BadRequestError("--key-file and --key-env are both given", advice="give one")
+    path = Path(key_file).expanduser().absolute() if key_file else None
+    if path is not None and not path.is_file():
+        raise BadRequestError(f"there is no key file {path}", advice="write the key into it first")
+    if key_env and not _VARIABLE.fullmatch(key_env):
+        raise BadRequestError(
+            "--key-env does not name an environment variable",
+            advice="give the variable's name, not the key",
+        )
+    if not _HEADER.fullmatch(key_header):
+        raise BadRequestError("--key-header is not a header's name", advice="for example api-key")
+    return UpstreamTarget(
+        base_url=url.rstrip("/"),
+        model=model,
+        key_file=str(path) if path else None,
+        key_env=key_env,
+        key_header=key_header.lower(),
+    )
+
+
+def _add_file(
+    catalogue: Catalogue, source: FileSource, progress: Progress, name: str | None
+) -> ModelEntry:
+    path = source.path.resolve()
+    header = read_gguf(path)
+    before = mark_of(path)
+    chosen = _name(name, path.stem)
+    with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
+        if source.copy:
+            check_disk(staging.directory, before.size_bytes)
+            target = staging.directory / path.name
+            digest = copy_hashed(path, target, f"copying {path.name}", progress)
+        else:
+            target = path
+            digest = digest_of_file(path, f"hashing {path.name}", progress)
+        if mark_of(path) != before:
+            raise ConflictError(
+                f"{path.name} changed while it was hashed", advice="run this again when it is done"
+            )
+        origin = f"file {path}"
+        return staging.commit(
+            gguf_entry(_name(name, path.stem), header, target, digest, origin=origin)
+        )
+
+
+def _add_from_hub(
+    catalogue: Catalogue, source: HubSource, progress: Progress, name: str | None
+) -> ModelEntry:
+    file = source.hub.find(source.reference, progress)
+    file_name = Path(file.path).name
+    chosen = _name(name, Path(file_name).stem)
+    with catalogue.adding(chosen, resumable=True, progress=progress) as staging:
+        # Named by its digest while it grows: bytes of one file are never taken up as another's.
+        growing = staging.directory / f"{file.digest.removeprefix('sha256:')}.part"
+        for other in set(staging.directory.iterdir()) - {growing}:
+            other.unlink()
+        there = growing.stat().st_size if growing.exists() else 0
+        check_disk(staging.directory, file.size_bytes - there)
+        source.hub.download(file, growing, progress)
+        target = growing.rename(staging.directory / file_name)
+        origin = f"hf:{file.repository}:{file.path}@{file.commit}"
+        header = read_gguf(target)
+        return staging.commit(gguf_entry(chosen, header, target, file.digest, origin=origin))
+
+
+def _add_upstream(
+    catalogue: Catalogue, source: UpstreamSource, progress: Progress, name: str | None
+) -> ModelEntry:
+    target = source.target
+    chosen = _name(name, target.model)
+    with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
+        return staging.commit(
+            ModelEntry(
+                name=chosen,
+                engine=EngineKind.UPSTREAM,
+                kinds=source.kinds,
+                context_tokens=source.context_tokens,
+                origin=f"upstream {target.base_url}",
+                description=f"{target.model} at {urlsplit(target.base_url).hostname}",
+                tools=ToolSupport.NATIVE,
+                upstream=target,
+            )
+        )
+
+
+def _name(given: str | None, own: str) -> ModelName:
+    """The name given, or one made of the source's own."""
+    if given is not None:
+        return model_name(given)
+    made = re.sub(r"[^a-z0-9._/:-]+", "-", own.lower()).strip("-._/:")[:96]
+    if not made:
+        raise BadRequestError(f"no name can be made of {own!r}", advice="give one with --name")
+    return model_name(made)

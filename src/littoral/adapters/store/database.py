@@ -1,0 +1,196 @@
+"""The database file: how it is opened, brought up to date, read and written.
+
+Rules
+- WAL with `synchronous=NORMAL`: a commit survives the death of the process (kill -9 at any moment),
+  costs no fsync, and is whole or not there. A power cut may take the last commits, never a part.
+- Tables are STRICT; the schema's version is `user_version`, and each entry of `MIGRATIONS` brings
+  it one further, in one transaction.
+- Every change happens in `transaction`, which takes the write lock at its start: what is read in
+  it can't change until it commits.
+- No sqlite3 exception leaves this module; each becomes an OperatorError that says what to do.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from littoral.terms.errors import (
+    DiskShortError,
+    HomeUnwritableError,
+    OperatorError,
+    StoreError,
+)
+
+__all__ = ["MIGRATIONS", "Database", "Row"]
+
+_BUSY_WAIT_S: Final = 5.0
+"""Wait for another process's write; the command line's take under a millisecond."""
+
+_WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Size to which the write-ahead log is cut back after it has been copied into the file."""
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE keys (
+        key_id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        created_unix_s INTEGER NOT NULL,
+        expires_unix_s INTEGER,
+        revoked_unix_s INTEGER,
+        operator INTEGER NOT NULL,
+        models TEXT,
+        requests_per_minute INTEGER,
+        tokens_per_minute INTEGER,
+        tokens_per_day INTEGER
+    ) STRICT;
+    CREATE TABLE usage (
+        day INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        PRIMARY KEY (day, key_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE receipts (
+        seq INTEGER PRIMARY KEY,
+        receipt_id TEXT NOT NULL UNIQUE,
+        key_id TEXT NOT NULL,
+        ended_unix_ns INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        document BLOB NOT NULL
+    ) STRICT;
+    """,
+)
+"""SQL that brings an empty file to version 1, that to version 2, and so on."""
+
+Row = tuple[Any, ...]
+"""Columns come in the types that the STRICT tables above give them."""
+
+
+class Database:
+    """One open database file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, make it if it is not there, and bring its schema up to date."""
+        self._path = path
+        self._make_file()
+        try:
+            self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+        try:
+            self._configure()
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file; the last to do so leaves it as one file, without a log beside it."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """The rows that a query gives."""
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+
+    def write(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Change rows, within `transaction`; gives how many."""
+        assert self._connection.in_transaction, "every change happens in a transaction"
+        try:
+            return self._connection.execute(sql, parameters).rowcount
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what happens inside, or nothing of it."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+
+    def changes_by_others(self) -> int:
+        """A number that is another one after any other connection has committed a change."""
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+        return int(version)
+
+    def _make_file(self) -> None:
+        """Make the file at mode 0600 before SQLite does; its log files take the same mode."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise HomeUnwritableError(f"{self._path} can't be written ({error.strerror})") from None
+
+    def _configure(self) -> None:
+        self.read(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
+        self.read("PRAGMA synchronous = NORMAL")
+        self.read("PRAGMA trusted_schema = OFF")
+        if self.read("PRAGMA journal_mode") != [("wal",)]:
+            self.read("PRAGMA journal_mode = WAL")
+
+    def _migrate(self) -> None:
+        if self._version() == len(MIGRATIONS):
+            return
+        with self.transaction():
+            version = self._version()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self._path} is of version {version}, made by a newer Littoral",
+                    advice="install that version again, or name another home with --home",
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    self.write(statement)
+            self.write(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return int(self.read("PRAGMA user_version")[0][0])
+
+    def _translated(self, error: sqlite3.Error) -> OperatorError:
+        """The error as an operator can mend it."""
+        extended: int | None = getattr(error, "sqlite_errorcode", None)
+        match None if extended is None else extended & 0xFF:
+            case sqlite3.SQLITE_FULL:
+                return DiskShortError(
+                    f"the disk is full: {self._path} can't grow",
+                    advice="free some space; nothing that was written before is lost",
+                )
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+                return HomeUnwritableError(f"{self._path} can't be written ({error})")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreError(
+                    f"{self._path} is held by another process",
+                    advice="try again; if it stays so, end the process that holds it",
+                )
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StoreError(
+                    f"{self._path} is damaged ({error})",
+                    advice="restore it from a backup, or move it away to begin a new one",
+                )
+            case _:
+                return StoreError(
+                    f"{self._path} can't be used ({error})",
+                    advice="check the disk and the file's owner",
+                )

@@ -1,0 +1,136 @@
+"""`littoral run`: ask a model once, or talk with it."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from littoral.adapters.clock import SystemClock
+from littoral.cli.show import HomeOption, JsonOption, Show, command
+from littoral.cli.talk import PopClient, Reply, pop_client
+from littoral.node.config import Config, load_config
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import model_name
+from littoral.terms.values import SECOND
+
+__all__ = ["register"]
+
+PROMPT = ">>> "
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="A model's name; `littoral models list` has them.")],
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to ask. Without it: a conversation.")
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", min=0, max=2)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="For the same answer again.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Save answer and receipt for `littoral verify`.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a model; its answer is printed as it comes.
+
+    Uses the PoP that runs on the home, or starts one for the while.
+    """
+    with command(as_json=as_json) as show:
+        config = load_config({"home": home})
+        options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        given = {name: value for name, value in options.items() if value is not None}
+        opening = [{"role": "system", "content": system}] if system else []
+        talk = _Talk(show, model_name(model), opening, given, save)
+        uvloop.run(talk.run(config, prompt))
+
+
+class _Talk:
+    """One conversation on the terminal."""
+
+    def __init__(
+        self,
+        show: Show,
+        model: str,
+        opening: list[dict[str, str]],
+        options: Mapping[str, object],
+        save: Path | None,
+    ) -> None:
+        self._show = show
+        self._model = model
+        self._messages = opening
+        self._options = options
+        self._save = save
+        self._clock = SystemClock()
+
+    async def run(self, config: Config, prompt: str | None) -> None:
+        """Ask once, or until the person has had enough."""
+        async with pop_client(config, self._model, self._show) as client:
+            if prompt is not None:
+                await self._ask(client, prompt)
+            elif sys.stdin.isatty():
+                await self._converse(client)
+            else:
+                await self._ask(client, sys.stdin.read())
+
+    async def _converse(self, client: PopClient) -> None:
+        self._show.note("Ctrl-D ends the conversation, Ctrl-C an answer")
+        while True:
+            try:
+                line = await asyncio.to_thread(input, PROMPT)
+            except EOFError:
+                return
+            if not line.strip():
+                continue
+            try:
+                await self._ask(client, line)
+            except LittoralError as error:
+                self._show.note(f"error: {error}", style="red")
+
+    async def _ask(self, client: PopClient, prompt: str) -> None:
+        began = self._clock.now()
+        messages = [*self._messages, {"role": "user", "content": prompt}]
+        reply = await client.chat(self._model, messages, self._options, self._print)
+        seconds = (self._clock.now() - began) / SECOND
+        self._messages = [*messages, {"role": "assistant", "content": reply.text}]
+        self._show.line()
+        self._show.data(_document(reply, seconds))
+        self._show.note(_summary(reply, seconds))
+        if self._save is not None:
+            self._save.write_bytes(reply.bundle())
+            self._show.note(f"saved to {self._save}; check it with `littoral verify {self._save}`")
+
+    def _print(self, text: str) -> None:
+        if not self._show.as_json:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def _summary(reply: Reply, seconds: float) -> str:
+    rate = reply.completion_tokens / seconds if seconds else 0.0
+    cut = " (cut off at max_tokens)" if reply.finish == "length" else ""
+    return (
+        f"{reply.completion_tokens} tokens in {seconds:.1f} s, {rate:.0f}/s{cut}; "
+        f"receipt {reply.receipt_id}"
+    )
+
+
+def _document(reply: Reply, seconds: float) -> dict[str, object]:
+    return {
+        "text": reply.text,
+        "finish": reply.finish,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "receipt_id": reply.receipt_id,
+        "seconds": round(seconds, 3),
+    }

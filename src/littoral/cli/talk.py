@@ -1,0 +1,171 @@
+"""Asking a PoP from the command line: over HTTP, as any client does."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from littoral.adapters.engines.connection import HttpError
+from littoral.adapters.engines.events import EventCutter, data_of, each
+from littoral.adapters.engines.http1 import HttpClient, Origin, Response
+from littoral.adapters.models import bring_in
+from littoral.cli.progress import progress_shown
+from littoral.cli.show import Show
+from littoral.node.config import Config
+from littoral.node.home import Home
+from littoral.node.pop import running_pop
+from littoral.terms.errors import UpstreamFailedError
+from littoral.terms.limits import BODY_BYTES_MAX
+from littoral.trust.receipts import FRAME_START, decode_document
+from littoral.trust.saved import encode_bundle, read_saved
+
+__all__ = ["PopClient", "Reply", "pop_client"]
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Error(msgspec.Struct):
+    message: str
+    code: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: _Error | None = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, with all that proves it."""
+
+    text: str
+    finish: str
+    prompt_tokens: int
+    completion_tokens: int
+    receipt_id: str
+    request: bytes
+    stream: bytes
+    """The response body, the receipt frame included."""
+
+    def bundle(self) -> bytes:
+        """The answer in one file that `littoral verify` takes."""
+        saved = read_saved(self.stream)
+        assert saved.document is not None, "a whole stream ends in its receipt"
+        receipt = decode_document(saved.document)
+        return encode_bundle(response=saved.response, receipt=receipt, request=self.request)
+
+
+class PopClient:
+    """Talks to one PoP."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+
+    async def chat(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, str]],
+        options: Mapping[str, object],
+        on_text: Callable[[str], None],
+    ) -> Reply:
+        """Stream one answer; `on_text` gets each piece of text as it comes.
+
+        Raises:
+            UpstreamFailedError: the PoP refused, broke off, or can't be reached.
+        """
+        body = {"model": model, "messages": messages, "stream": True, **options}
+        body["stream_options"] = {"include_usage": True}
+        request = msgspec.json.encode(body)
+        try:
+            async with self._http.request("POST", "/v1/chat/completions", request) as response:
+                if response.status != 200:
+                    raise _refused(await response.read(BODY_BYTES_MAX))
+                return await _read(response, request, on_text)
+        except HttpError as error:
+            raise UpstreamFailedError(
+                f"the PoP broke off: {error}", advice="see its log; is it still running?"
+            ) from error
+
+
+async def _read(response: Response, request: bytes, on_text: Callable[[str], None]) -> Reply:
+    cutter, stream, texts = EventCutter(), bytearray(), list[str]()
+    finish, usage = "", _Usage()
+    async for piece in response:
+        whole = cutter.feed(piece)
+        stream += whole
+        for event in each(whole):
+            data = data_of(event)
+            if not data or data == b"[DONE]":
+                continue
+            said = _EVENT.decode(data)
+            if said.error is not None:
+                raise UpstreamFailedError(said.error.message)
+            usage = said.usage or usage
+            for choice in said.choices:
+                finish = choice.finish_reason or finish
+                if choice.delta is not None and choice.delta.content:
+                    texts.append(choice.delta.content)
+                    on_text(choice.delta.content)
+    if FRAME_START not in stream:
+        raise UpstreamFailedError("the answer ended without its receipt: it is not whole")
+    return Reply(
+        text="".join(texts),
+        finish=finish,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        receipt_id=response.headers.get("littoral-receipt", ""),
+        request=request,
+        stream=bytes(stream),
+    )
+
+
+def _refused(body: bytes) -> UpstreamFailedError:
+    try:
+        error = _EVENT.decode(body).error
+    except msgspec.DecodeError:
+        error = None
+    return UpstreamFailedError(error.message if error else "the PoP refused without saying why")
+
+
+@asynccontextmanager
+async def pop_client(config: Config, model: str, show: Show) -> AsyncIterator[PopClient]:
+    """A client of the PoP that runs on this home; one is started for the while if none does."""
+    running = Home(config.home).running()
+    if running is not None:
+        with_client = _client(running.url, running.key)
+        try:
+            yield PopClient(with_client)
+        finally:
+            with_client.close()
+        return
+    show.note("no PoP runs on this home; starting one for this command (`littoral up` keeps one)")
+    async with running_pop(replace(config, port=0, models=(model,))) as pop:
+        with progress_shown(show) as progress:
+            bring_in(pop.catalogue, [model], progress)
+        own = _client(pop.url, pop.local_key)
+        try:
+            yield PopClient(own)
+        finally:
+            own.close()
+
+
+def _client(url: str, key: str) -> HttpClient:
+    origin, _ = Origin.of_url(url)
+    return HttpClient(origin, headers={"authorization": f"Bearer {key}"})

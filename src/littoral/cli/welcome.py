@@ -1,0 +1,112 @@
+"""What `littoral up` prints when it is ready: where, what, and lines that work when pasted."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from littoral.cli.show import Show
+from littoral.node.pop import Pop
+from littoral.terms.values import Down, Kind, ModelStatus, Ready
+
+__all__ = ["document", "welcome"]
+
+KEY_VARIABLE = "$LITTORAL_API_KEY"
+
+
+def document(pop: Pop, statuses: Sequence[ModelStatus], seconds: float, pid: int) -> object:
+    """The same for machines: one JSON line."""
+    return {
+        "ready": True,
+        "url": pop.url,
+        "pop": pop.pop_id,
+        "pid": pid,
+        "home": str(pop.home.path),
+        "key": pop.first_key,
+        "seconds": round(seconds, 2),
+        "models": [
+            {
+                "name": status.entry.name,
+                "kinds": [kind.value for kind in status.entry.kinds],
+                "ready": isinstance(status.state, Ready),
+            }
+            for status in statuses
+        ],
+    }
+
+
+def welcome(show: Show, pop: Pop, statuses: Sequence[ModelStatus], seconds: float) -> None:
+    """Everything a person needs for the first request."""
+    show.line()
+    show.line(f"Littoral is ready at {pop.url}  ({pop.pop_id}, {seconds:.1f} s)", style="bold")
+    show.line(f"state in {pop.home.path}", style="dim")
+    show.line()
+    for status in statuses:
+        _model_line(show, status)
+    if pop.first_key is not None:
+        show.line()
+        show.line("Your API key. It is shown this once and kept only as a hash:", style="bold")
+        show.line(f"    {pop.first_key}", style="green")
+    chat = next((s.entry.name for s in statuses if Kind.CHAT in s.entry.kinds), None)
+    if chat is not None:
+        _try_it(show, pop, chat)
+    show.line()
+    show.line("Ctrl-C stops it. In another terminal: `littoral run`, `littoral keys create`.")
+
+
+def _model_line(show: Show, status: ModelStatus) -> None:
+    entry = status.entry
+    kinds = ", ".join(kind.value for kind in entry.kinds)
+    match status.state:
+        case Ready(info):
+            threads = f", {info.threads} threads" if info.threads > 1 else ""
+            show.line(f"  {entry.name:24} {kinds}; {info.build} on {info.device}{threads}")
+        case Down(error, _):
+            show.line(f"  {entry.name:24} NOT READY: {error}", style="red")
+        case _:
+            show.line(f"  {entry.name:24} {kinds}; loading")
+
+
+def _try_it(show: Show, pop: Pop, model: str) -> None:
+    key = pop.first_key or KEY_VARIABLE
+    if pop.first_key is None:
+        show.line()
+        show.line(f"With your key in {KEY_VARIABLE} (another: `littoral keys create NAME`):")
+    show.line()
+    for line in _curl(pop.url, key, model):
+        show.line(line, style="cyan")
+    show.line()
+    for line in _python(pop.url, key, model):
+        show.line(line, style="cyan")
+
+
+def _curl(url: str, key: str, model: str) -> Sequence[str]:
+    body = (
+        f'{{"model": "{model}", "messages": '
+        '[{"role": "user", "content": "What is the capital of France?"}]}'
+    )
+    return (
+        f"curl -s {url}/v1/chat/completions \\",
+        f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
+        f"  -d '{body}'",
+    )
+
+
+def _python(url: str, key: str, model: str) -> Sequence[str]:
+    shown: Mapping[bool, str] = {
+        True: f'api_key="{key}"',
+        False: 'api_key=os.environ["LITTORAL_API_KEY"]',
+    }
+    note = () if find_spec("openai") else ("# first: pip install openai",)
+    return (
+        *note,
+        f"{sys.executable} - <<'EOF'",
+        "import os",
+        "from openai import OpenAI",
+        f'client = OpenAI(base_url="{url}/v1", {shown[key != KEY_VARIABLE]})',
+        "answer = client.chat.completions.create(",
+        f'    model="{model}",',
+        '    messages=[{"role": "user", "content": "What is the capital of France?"}],',
+        ")",
+        "print(answer.choices[0].message.content)",
+        "EOF",
+    )

@@ -1,0 +1,351 @@
+"""One request under way: performs what its machine says, and is the answer that a handler sees.
+
+The machine (serving/exchange.py) decides. Bytes go from the engine to the handler directly; the
+machine hears only of beginnings and ends. docs/life-of-a-request.md tells the same in words.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Self, assert_never
+
+from littoral.adapters.store import ReceiptBook
+from littoral.node.drive import pump
+from littoral.node.host import Lease as HostLease
+from littoral.node.host import ModelHost
+from littoral.node.keyring import Keyring
+from littoral.serving.exchange import (
+    Arrived,
+    Bounds,
+    ClientGone,
+    Count,
+    Counted,
+    Dispatch,
+    Effect,
+    Ended,
+    Event,
+    Exchange,
+    Fail,
+    Lease,
+    Leased,
+    Lost,
+    Record,
+    Refund,
+    Refused,
+    Release,
+    Reserve,
+    Reserved,
+    Sealed,
+    Settle,
+    Started,
+)
+from littoral.serving.plan import Plan, plan_of
+from littoral.serving.tap import Tap
+from littoral.terms.errors import (
+    InternalError,
+    LittoralError,
+    NotAllowedError,
+)
+from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
+from littoral.terms.ids import ModelName, PopId, ReceiptId
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import (
+    SECOND,
+    Ask,
+    Caller,
+    EngineKind,
+    Finish,
+    Instant,
+    ModelEntry,
+    Source,
+    Usage,
+)
+from littoral.trust.digests import AnswerDigests
+from littoral.trust.limits import Reservation
+from littoral.trust.receipts import SALT_BYTES, Draft, Issuer, sampling_of
+
+__all__ = ["Parts", "Run", "entry_for"]
+
+_SOURCES = {
+    EngineKind.LLAMA: Source.COMPUTED,
+    EngineKind.ONNX: Source.COMPUTED,
+    EngineKind.UPSTREAM: Source.UPSTREAM,
+    EngineKind.ECHO: Source.ECHO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every exchange of a PoP uses."""
+
+    pop: PopId
+    host: ModelHost
+    keyring: Keyring
+    receipts: ReceiptBook
+    issuer: Issuer
+    clock: Clock
+    observe: Observe
+    wait: int
+    """Nanoseconds that a request waits for its model, at most."""
+
+
+def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
+    """The model that is asked for, if the caller may use it.
+
+    Raises:
+        NotAllowedError: the key does not allow this model.
+        UnknownModelError: there is none of this name.
+    """
+    if caller.models is not None and name not in caller.models:
+        raise NotAllowedError(
+            f"this key may not use {name}",
+            advice=f"it may use {', '.join(caller.models) or 'no model'}",
+            param="model",
+        )
+    return host.entry(name)
+
+
+class Run:
+    """One request under way: performs what its machine says; the handler's view of the answer."""
+
+    def __init__(self, parts: Parts, ask: Ask, caller: Caller) -> None:
+        self._parts = parts
+        self._ask = ask
+        self._caller = caller
+        self._arrived = parts.clock.now()
+        self._arrived_unix_ns = parts.clock.unix_ns()
+        self.receipt_id = ReceiptId(f"rcpt_{parts.clock.random_bytes(16).hex()}")
+        self._salt = parts.clock.random_bytes(SALT_BYTES)
+        self._digests = AnswerDigests(salt=self._salt, api=ask.api, request=ask.raw)
+        self._tap = Tap(ask.kind, stream=ask.stream)
+        self._open = AsyncExitStack()
+        self._entry: ModelEntry | None = None
+        self._machine: Exchange | None = None
+        self._reservation: Reservation | None = None
+        self._lease: HostLease | None = None
+        self._dispatched: Instant | None = None
+        self._first: tuple[Instant, int] | None = None
+        self._error: LittoralError | None = None
+        self._bytes: AsyncIterator[bytes] | None = None
+        self._receipt: bytes | None = None
+
+    # --- the context: what `async with door.answer(...)` does ---
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._begin()
+        except LittoralError as error:
+            self._refused(error)
+            raise
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._leave()
+
+    async def _begin(self) -> None:
+        parts, ask = self._parts, self._ask
+        self._entry = entry = entry_for(parts.host, ask.model, self._caller)
+        plan = plan_of(ask, entry, seed=_seed(ask.nonce, self.receipt_id))
+        self._machine = Exchange(plan, self._bounds(entry))
+        first: Event = Arrived()
+        await pump(self._machine, first, self._perform, parts.clock)
+        if self._error is not None:
+            raise self._error
+
+    def _bounds(self, entry: ModelEntry) -> Bounds:
+        limits = self._caller.limits
+        metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
+        info = self._parts.host.info(entry.name)
+        if info is None:
+            return Bounds(entry.context_tokens, 0, metered)
+        return Bounds(info.context_tokens, info.kv_tokens // max(1, info.slots), metered)
+
+    async def _leave(self) -> None:
+        """Whatever is not yet ended ends here: the client left, or its handler failed."""
+        try:
+            if self._machine is not None and not self._machine.done:
+                self._feed(ClientGone(self._usage()))
+        finally:
+            await self._open.aclose()
+
+    # --- the Answer port ---
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers to send."""
+        assert self._entry is not None
+        limits = self._parts.keyring.headers(self._caller)
+        return {
+            "littoral-receipt": self.receipt_id,
+            "littoral-salt": self._salt.hex(),
+            "littoral-source": _SOURCES[self._entry.engine].value,
+            "littoral-pop": self._parts.pop,
+            **limits,
+        }
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The engine's bytes."""
+        return self._pass_on()
+
+    async def _pass_on(self) -> AsyncIterator[bytes]:
+        assert self._bytes is not None
+        try:
+            async for data in self._bytes:
+                if self._first is None:
+                    self._begun()
+                self._tap.feed(data)
+                yield data
+        except LittoralError as error:
+            self._feed(Lost(error, self._usage()))
+            raise
+        self._feed(Ended(self._usage(), self._tap.finish))
+
+    def sent(self, data: bytes) -> None:
+        """Count bytes of the response body towards the receipt."""
+        self._digests.sent(data)
+
+    def seal(self) -> bytes:
+        """End the exchange; its signed receipt, stored already."""
+        self._feed(Sealed())
+        if self._receipt is None:
+            raise InternalError("the receipt could not be made")
+        return self._receipt
+
+    def outcome(self) -> tuple[Usage, Finish]:
+        """Usage and finish so far."""
+        return self._usage(), self._tap.finish
+
+    # --- effects ---
+
+    async def _perform(self, effect: Effect) -> Event | None:
+        """Effects on the way to the engine: those that wait."""
+        try:
+            match effect:
+                case Count():
+                    return Counted(await self._count())
+                case Reserve(tokens):
+                    self._reservation = self._parts.keyring.reserve(self._caller, tokens)
+                    return Reserved()
+                case Lease(tokens):
+                    return Leased((await self._take_lease(tokens)).info)
+                case Dispatch(plan):
+                    await self._dispatch(plan)
+                    return None
+                case _:
+                    self._do(effect)
+                    return None
+        except LittoralError as error:
+            usage = Usage()
+            return Refused(error) if self._dispatched is None else Lost(error, usage)
+
+    def _feed(self, event: Event) -> None:
+        """Step the machine where its effects do not wait."""
+        assert self._machine is not None
+        for effect in self._machine.step(event, self._parts.clock.now()):
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Release():
+                if self._lease is not None:
+                    self._parts.host.release(self._lease.ticket)
+            case Settle(tokens):
+                if self._reservation is not None:
+                    self._parts.keyring.settle(self._reservation, tokens)
+            case Refund():
+                if self._reservation is not None:
+                    self._parts.keyring.release(self._reservation)
+            case Record(usage, finish):
+                self._record(usage, finish)
+            case Fail(error):
+                self._error = error
+            case Count() | Reserve() | Lease() | Dispatch():
+                raise AssertionError(f"{effect} waits; it belongs to _perform")
+            case _:
+                assert_never(effect)
+
+    async def _count(self) -> int | None:
+        assert self._machine is not None
+        engine = self._parts.host.engine(self._ask.model)
+        return await engine.count(self._machine.plan.call) if engine is not None else None
+
+    async def _take_lease(self, tokens: int) -> HostLease:
+        lease = await self._parts.host.lease(self._ask.model, tokens, wait=self._parts.wait)
+        self._lease = lease
+        return lease
+
+    async def _dispatch(self, plan: Plan) -> None:
+        assert self._lease is not None
+        self._dispatched = self._parts.clock.now()
+        self._bytes = await self._open.enter_async_context(self._lease.engine.open(plan.call))
+
+    def _begun(self) -> None:
+        self._first = self._parts.clock.now(), self._parts.clock.unix_ns()
+        seconds = (self._first[0] - self._arrived) / SECOND
+        self._parts.observe(FirstToken(self._ask.model, seconds))
+        self._feed(Started())
+
+    def _usage(self) -> Usage:
+        assert self._machine is not None
+        return self._tap.usage(prompt_tokens=self._machine.plan.prompt_tokens_bound)
+
+    def _record(self, usage: Usage, finish: Finish) -> None:
+        assert self._entry is not None
+        assert self._lease is not None
+        assert self._machine is not None
+        clock, source = self._parts.clock, _SOURCES[self._entry.engine]
+        draft = Draft(
+            receipt_id=self.receipt_id,
+            api=self._ask.api,
+            caller=self._caller,
+            nonce=self._ask.nonce,
+            salt=self._salt,
+            arrived_unix_ns=self._arrived_unix_ns,
+            first_byte_unix_ns=self._first[1] if self._first else None,
+            ended_unix_ns=clock.unix_ns(),
+            model=self._entry,
+            engine=self._lease.info,
+            sampling=sampling_of(self._machine.plan.call.body),
+            digests=self._digests.finish(),
+            usage=usage,
+            finish=finish,
+            source=source,
+        )
+        sealed = self._parts.receipts.append(partial(self._parts.issuer.issue, draft))
+        self._receipt = sealed.document
+        dispatched = self._dispatched or self._arrived
+        first_s = (self._first[0] - self._arrived) / SECOND if self._first else None
+        self._parts.observe(
+            RequestEnded(
+                receipt_id=self.receipt_id,
+                api=self._ask.api,
+                kind=self._ask.kind,
+                model=self._ask.model,
+                key_id=self._caller.key_id,
+                source=source,
+                finish=finish,
+                usage=usage,
+                queue_s=(dispatched - self._arrived) / SECOND,
+                first_token_s=first_s,
+                total_s=(clock.now() - self._arrived) / SECOND,
+            )
+        )
+
+    def _refused(self, error: LittoralError) -> None:
+        if self._dispatched is None:
+            fact = RequestRefused(
+                self._ask.api, error.code, error.status, self._ask.model, self._caller.key_id
+            )
+            self._parts.observe(fact)
+
+
+def _seed(nonce: str, receipt_id: ReceiptId) -> int:
+    """A sampling seed that neither side picks alone, so that an answer can be run again."""
+    digest = hashlib.sha256(f"{nonce}|{receipt_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF

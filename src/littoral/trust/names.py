@@ -1,0 +1,17 @@
+"""What bytes and public keys are called. Names here are computed, never chosen."""
+
+import hashlib
+
+from littoral.terms.ids import Digest, PopId
+
+__all__ = ["digest_of", "pop_id"]
+
+
+def digest_of(data: bytes) -> Digest:
+    """The name of these exact bytes; of a public key, the key id that receipts carry."""
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def pop_id(public_key: bytes) -> PopId:
+    """The name of the PoP that holds the private half of this key."""
+    return PopId(f"pop-{hashlib.sha256(public_key).hexdigest()[:16]}")

@@ -1,0 +1,135 @@
+"""The routes of a PoP: who may ask what, and which function answers.
+
+`make_handler` gives the one handler that the listener calls. A request goes: route, key, then
+the route's function. Errors are raised; the listener answers them in the shape of the API that
+the path belongs to. `make_gate` asks the same two questions of a head alone, so that nobody
+without a key makes the server wait for, and hold, a large body.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from littoral.terms.errors import NotAllowedError
+from littoral.terms.ids import KeyId, ReceiptId
+from littoral.terms.ports import Door, Status
+from littoral.terms.values import Caller
+from littoral.web.dialects import chat, completions, embeddings, messages, responses
+from littoral.web.errors import shape_of
+from littoral.web.health import send_json, tell_about, tell_health, tell_ready
+from littoral.web.http import Handler, Request, Responder
+from littoral.web.models import find_model, model_list, model_object
+from littoral.web.routes import Access, Route, Routes, Serve, key_of, read_only
+from littoral.web.service import Gate
+
+__all__ = ["make_gate", "make_handler"]
+
+_ANYONE: Final = Caller(key_id=KeyId(""), name="anyone", models=())
+"""Who asks what needs no key: a caller who may use nothing."""
+
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_Dialect = Callable[[Request, Responder, Door, Caller], Awaitable[None]]
+_Table = dict[str, dict[str, Route]]
+
+
+def make_handler(door: Door, status: Status) -> Handler:
+    """What answers every request of a PoP."""
+    routes = _routes(door, status)
+
+    async def handle(request: Request, responder: Responder) -> None:
+        route, rest = routes.find(request.method, request.path)
+        caller = _admitted(door, route.access, request.headers)
+        await route.serve(request, responder, caller, rest)
+
+    return handle
+
+
+def make_gate(door: Door, status: Status) -> Gate:
+    """What refuses by the head alone whom the handler would refuse anyway."""
+    routes = _routes(door, status)
+
+    def check(method: str, path: str, headers: Mapping[str, str]) -> None:
+        route, _ = routes.find(method, path)
+        _admitted(door, route.access, headers)
+
+    return check
+
+
+def _routes(door: Door, status: Status) -> Routes:
+    table = _dialects(door) | _catalogue(door) | _monitoring(status)
+    table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
+    return Routes(table)
+
+
+def _admitted(door: Door, access: Access, headers: Mapping[str, str]) -> Caller:
+    if access is Access.NO_KEY:
+        return _ANYONE
+    caller = door.authenticate(key_of(headers))
+    if access is Access.OPERATOR_KEY and not caller.operator:
+        raise NotAllowedError(
+            "this key is not an operator's",
+            advice="ask with a key made by `littoral keys create NAME --operator`",
+        )
+    return caller
+
+
+def _dialects(door: Door) -> _Table:
+    def post(dialect: _Dialect) -> dict[str, Route]:
+        async def serve(request: Request, responder: Responder, caller: Caller, _: str) -> None:
+            await dialect(request, responder, door, caller)
+
+        return {"POST": Route(serve)}
+
+    return {
+        "/v1/chat/completions": post(chat.handle),
+        "/v1/completions": post(completions.handle),
+        "/v1/embeddings": post(embeddings.handle),
+        "/v1/responses": post(responses.handle),
+        "/v1/messages": post(messages.handle),
+        "/v1/messages/count_tokens": post(messages.handle_count),
+    }
+
+
+def _catalogue(door: Door) -> _Table:
+    async def models(request: Request, responder: Responder, caller: Caller, _: str) -> None:
+        shape = shape_of(request.path, request.headers)
+        await send_json(responder, 200, model_list(door.models(caller), shape))
+
+    async def model(request: Request, responder: Responder, caller: Caller, name: str) -> None:
+        shape = shape_of(request.path, request.headers)
+        found = find_model(door.models(caller), name)
+        await send_json(responder, 200, model_object(found, shape))
+
+    async def receipt(_: Request, responder: Responder, caller: Caller, name: str) -> None:
+        body = door.receipt(ReceiptId(name), caller)
+        await responder.send(200, {"content-type": "application/json"}, body)
+
+    return {
+        "/v1/models": read_only(models),
+        "/v1/models/": read_only(model),
+        "/v1/receipts/": read_only(receipt),
+    }
+
+
+def _monitoring(status: Status) -> _Table:
+    async def health(_: Request, responder: Responder, __: Caller, ___: str) -> None:
+        await tell_health(responder)
+
+    async def ready(_: Request, responder: Responder, __: Caller, ___: str) -> None:
+        await tell_ready(responder, status)
+
+    async def metrics(_: Request, responder: Responder, __: Caller, ___: str) -> None:
+        await responder.send(200, {"content-type": _METRICS_TYPE}, status.metrics())
+
+    return {
+        "/healthz": read_only(health, Access.NO_KEY),
+        "/readyz": read_only(ready, Access.NO_KEY),
+        "/metrics": read_only(metrics, Access.OPERATOR_KEY),
+    }
+
+
+def _about(paths: list[str]) -> Serve:
+    async def about(_: Request, responder: Responder, __: Caller, ___: str) -> None:
+        await tell_about(responder, paths)
+
+    return about

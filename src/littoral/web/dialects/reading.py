@@ -1,0 +1,166 @@
+"""Request bodies: from bytes to a checked JSON object, with errors that name the field at fault.
+
+Rules
+- Only what a dialect declares is checked; unknown fields are kept and passed on to the engine.
+- Nothing of the caller's text is repeated in an error, apart from the names of fields.
+
+It knows no API: each dialect declares its own fields.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from littoral.terms import limits
+from littoral.terms.errors import BadRequestError
+from littoral.terms.ids import ModelName, model_name
+from littoral.terms.ports import Door
+from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
+from littoral.web.http import Request
+
+__all__ = ["ask_of", "checked", "entry_of", "is_local", "json_object", "nonce_of", "without_nulls"]
+
+Fields = TypeVar("Fields", bound=msgspec.Struct)
+
+_PLACE: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?\$\.?(?P<path>.*)`", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_WORDS: Final = (
+    (" | null", ""),
+    ("`float`", "a number"),
+    ("`int`", "an integer"),
+    ("`str`", "a string"),
+    ("`bool`", "a boolean"),
+    ("`array`", "an array"),
+    ("`object`", "an object"),
+    ("`str | array`", "a string or an array"),
+    ("`str | object`", "a string or an object"),
+)
+
+
+def json_object(raw: bytes) -> dict[str, object]:
+    """The JSON object that a request body is.
+
+    Raises:
+        BadRequestError: it is anything else, or nested too deeply.
+    """
+    try:
+        body = msgspec.json.decode(raw)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            msgspec.json.encode(body)  # half of a surrogate pair decodes and can't be said again
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeError:
+        raise BadRequestError("the body is not valid UTF-8 text") from None
+    except msgspec.DecodeError:
+        raise BadRequestError("the body is not valid JSON", advice="send one JSON object") from None
+    if not isinstance(body, dict):
+        raise BadRequestError("the body is not a JSON object", advice="send one JSON object")
+    if raw.count(b"{") + raw.count(b"[") > limits.JSON_DEPTH_MAX:
+        _check_depth(body)
+    return body
+
+
+def _check_depth(body: dict[str, object]) -> None:
+    level: list[object] = [body]
+    for _ in range(limits.JSON_DEPTH_MAX):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else _items(each))
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _too_deep() -> BadRequestError:
+    return BadRequestError(f"the body is nested more than {limits.JSON_DEPTH_MAX} levels deep")
+
+
+def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:
+    """The declared fields of a body, each of its type and in its range.
+
+    Raises:
+        BadRequestError: one is not; `param` names it.
+    """
+    try:
+        return msgspec.convert(body, fields)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error)) from None
+
+
+def _explained(message: str) -> BadRequestError:
+    place = _PLACE.fullmatch(message)
+    what, path = (place["what"], place["path"]) if place else (message, "")
+    if missing := _MISSING.fullmatch(what):
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+        return BadRequestError(f"`{path}` is missing", param=path)
+    if what.startswith("Invalid "):
+        what = "not one of the values it may have"
+    elif "matching regex" in what:
+        what = "has characters that it may not have"
+    what = what[0].lower() + what[1:]
+    for technical, plain in _WORDS:
+        what = what.replace(technical, plain)
+    return BadRequestError(f"`{path}`: {what}", param=path or None)
+
+
+def without_nulls(body: Mapping[str, object]) -> dict[str, object]:
+    """The body without fields set to null: APIs read them as absent, engines may stumble."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def nonce_of(headers: Mapping[str, str]) -> str:
+    """What the client sent as `Littoral-Nonce`, or nothing.
+
+    Raises:
+        BadRequestError: it is too long or not visible ASCII.
+    """
+    nonce = headers.get("littoral-nonce", "")
+    if not nonce:
+        return ""
+    if len(nonce) > limits.NONCE_CHARS_MAX or not _VISIBLE.fullmatch(nonce):
+        raise BadRequestError(
+            "the nonce has characters or a length that it may not have",
+            advice=f"send at most {limits.NONCE_CHARS_MAX} visible ASCII characters",
+            param="Littoral-Nonce",
+        )
+    return nonce
+
+
+def ask_of(
+    request: Request, api: str, kind: Kind, body: Mapping[str, object], *, stream: bool
+) -> Ask:
+    """The ask that a request makes, once its body is in OpenAI's shape.
+
+    Raises:
+        BadRequestError: the model's name or the nonce is malformed.
+    """
+    return Ask(
+        api=api,
+        kind=kind,
+        model=model_name(str(body["model"])),
+        body=body,
+        stream=stream,
+        raw=request.body,
+        nonce=nonce_of(request.headers),
+    )
+
+
+def entry_of(door: Door, caller: Caller, model: str) -> ModelEntry | None:
+    """The model's entry, or None when this caller has none: the door will say so better."""
+    name: ModelName = model_name(model)
+    return next((each.entry for each in door.models(caller) if each.entry.name == name), None)
+
+
+def is_local(entry: ModelEntry | None) -> bool:
+    """Whether the model is computed here, with only what this PoP knows how to do."""
+    return entry is None or entry.engine is not EngineKind.UPSTREAM

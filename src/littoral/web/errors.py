@@ -1,0 +1,182 @@
+"""An error as each API says it: one value of `terms/errors.py`, several shapes on the wire.
+
+Official clients decide by status and by the words in `type` and `code`, so those are the API's
+own. Beyond them every shape carries the same facts under our names:
+
+- `fault`: whose it is (`caller`, `peer`, `operator`, `node`);
+- the error's `details` (token counts, what was loading), where the API's own fields leave room;
+- `retry_after_s`, which also goes out as the `Retry-After` header, in whole seconds rounded up.
+
+A message about a limit says whether it is the caller's or this machine's.
+"""
+
+import enum
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from littoral.terms.errors import (
+    BodyTooLargeError,
+    BudgetExhaustedError,
+    CallerError,
+    DrainingError,
+    KeyMissingError,
+    KeyRejectedError,
+    LittoralError,
+    LoadingError,
+    MethodNotAllowedError,
+    NodeError,
+    NotAllowedError,
+    NotFoundError,
+    OperatorError,
+    PeerError,
+    QueueFullError,
+    RateLimitedError,
+    UnknownModelError,
+)
+
+__all__ = ["Shape", "error_answer", "error_event", "error_object", "shape_of"]
+
+
+class Shape(enum.Enum):
+    """Whose words an error is said in."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+def shape_of(path: str, headers: Mapping[str, str]) -> Shape:
+    """The shape that whoever sent this expects: Anthropic's clients name their version."""
+    if path.startswith("/v1/messages") or "anthropic-version" in headers:
+        return Shape.ANTHROPIC
+    return Shape.OPENAI
+
+
+def error_answer(
+    error: LittoralError, shape: Shape, request_id: str = ""
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and JSON body that tell a client of the error."""
+    headers = {"content-type": "application/json"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(0, math.ceil(error.retry_after_s)))
+    match error:
+        case KeyMissingError() | KeyRejectedError():
+            headers["www-authenticate"] = "Bearer"
+        case MethodNotAllowedError():
+            allowed = error.details.get("allow")
+            headers["allow"] = ", ".join(allowed) if isinstance(allowed, list) else ""
+        case _:
+            pass
+    return error.status, headers, msgspec.json.encode(_body(error, shape, request_id))
+
+
+def error_event(error: LittoralError, shape: Shape, request_id: str = "") -> bytes:
+    """One server-sent event that ends a stream with the error, where the API's clients look."""
+    body = msgspec.json.encode(_body(error, shape, request_id))
+    name = b"event: error\n" if shape is Shape.ANTHROPIC else b""
+    return b"%bdata: %b\n\n" % (name, body)
+
+
+def error_object(error: LittoralError, shape: Shape) -> dict[str, object]:
+    """The `error` member alone, for an answer or event that wraps it in its own way."""
+    extras = _extras(error)
+    match shape:
+        case Shape.OPENAI:
+            return {
+                "message": _message(error),
+                "type": _openai_type(error),
+                "param": error.param,
+                "code": error.code,
+                **extras,
+            }
+        case Shape.ANTHROPIC:
+            words = {"type": _anthropic_type(error), "message": _message(error)}
+            return {**words, "code": error.code, **extras}
+
+
+def _body(error: LittoralError, shape: Shape, request_id: str) -> dict[str, object]:
+    match shape:
+        case Shape.OPENAI:
+            return {"error": error_object(error, shape)}
+        case Shape.ANTHROPIC:
+            return {
+                "type": "error",
+                "error": error_object(error, shape),
+                "request_id": request_id or None,
+            }
+
+
+def _extras(error: LittoralError) -> dict[str, object]:
+    extras: dict[str, object] = {"fault": _fault(error)}
+    if error.retry_after_s is not None:
+        extras["retry_after_s"] = error.retry_after_s
+    if isinstance(error, LoadingError):
+        extras["loading"] = error.details
+    else:
+        extras.update({key: value for key, value in error.details.items() if key not in _OWN})
+    return extras
+
+
+_OWN = frozenset({"message", "type", "param", "code", "fault", "retry_after_s"})
+"""Members that a detail never replaces."""
+
+
+def _message(error: LittoralError) -> str:
+    match error:
+        case RateLimitedError() | BudgetExhaustedError():
+            return f"{error} (your key's limit, not this machine's)"
+        case QueueFullError() | LoadingError() | DrainingError():
+            return f"{error} (this machine's limit, not your key's)"
+        case _:
+            return str(error)
+
+
+def _fault(error: LittoralError) -> str:
+    match error:
+        case CallerError():
+            return "caller"
+        case PeerError():
+            return "peer"
+        case OperatorError():
+            return "operator"
+        case _:
+            return "node"
+
+
+def _openai_type(error: LittoralError) -> str:
+    match error:
+        case BudgetExhaustedError():
+            return "insufficient_quota"
+        case NodeError() | OperatorError() | PeerError():
+            return "server_error"
+        case _:
+            return _caller_type(error)
+
+
+def _anthropic_type(error: LittoralError) -> str:
+    match error:
+        case BodyTooLargeError():
+            return "request_too_large"
+        case BudgetExhaustedError():
+            return "rate_limit_error"
+        case QueueFullError() | LoadingError() | DrainingError():
+            return "overloaded_error"
+        case NodeError() | OperatorError() | PeerError():
+            return "api_error"
+        case _:
+            return _caller_type(error)
+
+
+def _caller_type(error: LittoralError) -> str:
+    match error:
+        case KeyMissingError() | KeyRejectedError():
+            return "authentication_error"
+        case NotAllowedError():
+            return "permission_error"
+        case UnknownModelError() | NotFoundError():
+            return "not_found_error"
+        case RateLimitedError():
+            return "rate_limit_error"
+        case _:
+            return "invalid_request_error"

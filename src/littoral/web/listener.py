@@ -1,0 +1,270 @@
+"""Listening: addresses, connections and requests, and how all of it ends.
+
+`listening` owns every socket and task of the server. While its context is open, requests are
+answered; when it is left, no socket, connection or task remains. `Server.drain`, called before,
+lets answers under way come to their end.
+
+What may be reached from beyond this machine without TLS is refused before anything is bound,
+unless the danger was named.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from littoral.terms.errors import ConfigError, OperatorError, PortInUseError, UnsafeBindError
+from littoral.terms.limits import ACCEPTS_WAITING_MAX, LINGER_WAIT_S, RESOLVE_WAIT_S
+from littoral.terms.ports import Clock
+from littoral.web.connection import Connection
+from littoral.web.http import Handler, HttpBounds
+from littoral.web.service import Gate, Service
+
+__all__ = ["Bind", "Server", "listening"]
+
+_LAST_WORDS_S: Final = 0.25
+"""After the deadline of a drain: for the cancelled handlers' clients to hear of it."""
+
+_Address = tuple[socket.AddressFamily, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Where to listen. Port 0 is any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    expose_without_tls: bool = False
+    """Allow others to read and change what passes by, prompts and keys included."""
+
+
+class Server:
+    """A server that is listening. Made by `listening` alone."""
+
+    def __init__(self, service: Service, listeners: Sequence[asyncio.Server], scheme: str) -> None:
+        """Take over listeners that accept already."""
+        self._scheme = scheme
+        self._service = service
+        self._listeners = listeners
+        self.addresses: tuple[tuple[str, int], ...] = tuple(
+            bound.getsockname()[:2] for listener in listeners for bound in listener.sockets
+        )
+        """Host and port of each socket, as bound."""
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the server."""
+        host, port = self.addresses[0]
+        if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._service.connections)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Stop accepting, close idle connections, let answers end, then cut what remains."""
+        self._service.draining = True
+        self._close_listeners()
+        for connection in list(self._service.connections):
+            connection.drain()
+        await self._all_gone(deadline_s)
+        for connection in list(self._service.connections):
+            connection.cut()
+        await self._all_gone(_LAST_WORDS_S)
+        self._abort()
+
+    async def watch(self) -> None:
+        """Act on the deadlines of all connections until cancelled."""
+        bounds = self._service.bounds
+        waits_s = (bounds.head_wait_s, bounds.body_wait_s, bounds.idle_wait_s, bounds.write_wait_s)
+        tick_s = min(1.0, max(0.005, min(waits_s) / 4))
+        while True:
+            await asyncio.sleep(tick_s)
+            self._service.read_clock()
+            now = self._service.loop.time()
+            for connection in list(self._service.connections):
+                connection.tick(now)
+
+    async def close(self) -> None:
+        """End now whatever is left."""
+        self._service.draining = True
+        self._close_listeners()
+        self._abort()
+        await self._service.all_gone.wait()
+        for listener in self._listeners:
+            await listener.wait_closed()
+
+    async def _all_gone(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._service.all_gone.wait()
+        except TimeoutError:
+            pass
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+    def _abort(self) -> None:
+        for connection in list(self._service.connections):
+            connection.abort()
+
+
+def _open_gate(method: str, path: str, headers: Mapping[str, str]) -> None:
+    """Refuse nobody."""
+
+
+@asynccontextmanager
+async def listening(
+    handler: Handler,
+    bind: Bind,
+    bounds: HttpBounds,
+    *,
+    clock: Clock,
+    on_defect: Callable[[BaseException], None],
+    tls: ssl.SSLContext | None = None,
+    gate: Gate = _open_gate,
+) -> AsyncIterator[Server]:
+    """Serve `handler` at `bind` while the context is open.
+
+    Args:
+        handler: answers each request.
+        bind: where to listen.
+        bounds: what is limited.
+        clock: for the `date` and the id of each answer.
+        on_defect: hears of every exception from the handler that is no LittoralError.
+        tls: certificate and key; None speaks plain HTTP.
+        gate: may refuse a request by its head, before a body that is not there yet is waited for.
+
+    Raises:
+        UnsafeBindError: `bind` is reachable from beyond this machine, and there is no TLS.
+        PortInUseError: something else listens there.
+        ConfigError: the address can't be resolved or is not one of this machine.
+    """
+    addresses = await _resolve(bind)
+    if tls is None and not bind.expose_without_tls:
+        _check_private(bind, addresses)
+    sockets = _bound(bind, addresses)
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as tasks:
+        service = Service(
+            handler=handler,
+            gate=gate,
+            bounds=bounds,
+            clock=clock,
+            on_defect=on_defect,
+            loop=asyncio.get_running_loop(),
+            tasks=tasks,
+        )
+        listeners = await _listeners(service, sockets, tls)
+        server = Server(service, listeners, "http" if tls is None else "https")
+        watching = tasks.create_task(server.watch())
+        try:
+            yield server
+        except BaseException as error:
+            failure = error  # Raised again below: inside, the group would wrap it.
+        finally:
+            await server.close()
+            watching.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _resolve(bind: Bind) -> list[_Address]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_WAIT_S):
+            found = await loop.getaddrinfo(
+                bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+    except (OSError, TimeoutError, UnicodeError):
+        raise ConfigError(
+            f"the address {bind.host!r} can't be resolved", advice="give an IP address with --host"
+        ) from None
+    return list(dict.fromkeys((family, str(at[0]), int(at[1])) for family, _, _, _, at in found))
+
+
+def _check_private(bind: Bind, addresses: Sequence[_Address]) -> None:
+    for _, host, _ in addresses:
+        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            raise UnsafeBindError(
+                f"{bind.host} can be reached from beyond this machine, and there is no TLS"
+            )
+
+
+def _bound(bind: Bind, addresses: Sequence[_Address]) -> list[socket.socket]:
+    """Sockets that listen on every address that this machine has."""
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    port = bind.port
+    try:
+        for family, host, _ in addresses:
+            try:
+                sockets.append(_listen(family, host, port))
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error  # `localhost` names ::1 also where there is no IPv6.
+                continue
+            port = sockets[0].getsockname()[1]
+        if missing is not None and not sockets:
+            raise missing
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        raise _bind_error(bind, error) from None
+    return sockets
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(ACCEPTS_WAITING_MAX)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _bind_error(bind: Bind, error: OSError) -> OperatorError:
+    where = f"{bind.host}:{bind.port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return PortInUseError(f"something else listens on {where}")
+        case errno.EACCES:
+            return ConfigError(
+                f"this user may not listen on {where}", advice="choose a port above 1023"
+            )
+        case _:
+            return ConfigError(
+                f"{where} is not an address of this machine", advice="see `ip addr` for those"
+            )
+
+
+async def _listeners(
+    service: Service, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None
+) -> list[asyncio.Server]:
+    return [
+        await service.loop.create_server(
+            lambda: Connection(service),
+            sock=each,
+            ssl=tls,
+            backlog=ACCEPTS_WAITING_MAX,
+            ssl_handshake_timeout=None if tls is None else service.bounds.head_wait_s,
+            ssl_shutdown_timeout=None if tls is None else LINGER_WAIT_S,
+        )
+        for each in sockets
+    ]

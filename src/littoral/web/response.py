@@ -1,0 +1,134 @@
+"""The answer to one request, written to one connection: the server's side of `Responder`.
+
+The server alone frames: it adds `date`, the request's id (as OpenAI's and as Anthropic's clients
+look for it), the length or the chunks, and `connection`. A handler that tries to, or that puts a
+line end into a header, has a defect, and nothing of its answer leaves.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Protocol
+
+__all__ = ["Response", "Wire"]
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_FRAMING: Final = frozenset({"connection", "content-length", "date", "transfer-encoding"})
+_BODILESS: Final = frozenset({204, 304})
+_JOIN_BYTES_MAX: Final = 16 * 1024
+"""Up to this size a body is copied behind its head, to leave in one system call."""
+
+
+class Wire(Protocol):
+    """What an answer needs of its connection."""
+
+    def put(self, data: bytes) -> None:
+        """Send at once. Raises ConnectionResetError when the client has left."""
+
+    async def settled(self) -> None:
+        """Return when the client has taken most of what was put."""
+
+    def last_answer(self) -> bool:
+        """Whether the connection closes after this answer."""
+
+    def date(self) -> str:
+        """The time, as HTTP writes it."""
+
+
+class Response:
+    """Either `send`, or `start`, `write` and `end`; see `Responder`."""
+
+    __slots__ = ("_body_wanted", "_chunks_understood", "_ended", "_id", "_started", "_wire")
+
+    def __init__(
+        self, wire: Wire, request_id: str, *, body_wanted: bool, chunks_understood: bool
+    ) -> None:
+        """Prepare an answer.
+
+        Args:
+            wire: the connection it goes to.
+            request_id: what `x-request-id` says.
+            body_wanted: False for HEAD, which gets the head of the answer alone.
+            chunks_understood: False for HTTP/1.0, where the end of the connection ends the body.
+        """
+        self._wire = wire
+        self._id = request_id
+        self._body_wanted = body_wanted
+        self._chunks_understood = chunks_understood
+        self._started = False
+        self._ended = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line has left."""
+        return self._started
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is complete."""
+        return self._ended
+
+    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Give the whole answer, with its length."""
+        self.put(status, headers, body)
+        await self._wire.settled()
+
+    def put(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """As `send`, for callers that do not wait."""
+        length = None if status in _BODILESS else f"content-length: {len(body)}"
+        head = self._head(status, headers, length)
+        self._started = self._ended = True
+        if not body or not self._body_wanted or status in _BODILESS:
+            self._wire.put(head)
+        elif len(body) <= _JOIN_BYTES_MAX:
+            self._wire.put(head + body)
+        else:
+            self._wire.put(head)
+            self._wire.put(body)
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Begin an answer of unknown length."""
+        framing = "transfer-encoding: chunked" if self._chunks_understood else None
+        head = self._head(status, headers, framing)
+        self._started = True
+        self._wire.put(head)
+
+    async def write(self, data: bytes) -> None:
+        """Send one piece now. Waits while the client is slow to take what was sent before."""
+        self._check_open()
+        if not data or not self._body_wanted:
+            return
+        self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
+        await self._wire.settled()
+
+    async def end(self) -> None:
+        """Say that the answer is complete."""
+        self._check_open()
+        self._ended = True
+        if self._chunks_understood and self._body_wanted:
+            self._wire.put(b"0\r\n\r\n")
+        await self._wire.settled()
+
+    def _check_open(self) -> None:
+        if not self._started or self._ended:
+            raise RuntimeError("an answer is started, written to, and ended once")
+
+    def _head(self, status: int, headers: Mapping[str, str], framing: str | None) -> bytes:
+        if self._started:
+            raise RuntimeError("an answer is begun once")
+        if not _FRAMING.isdisjoint(headers):
+            raise ValueError("the server alone sets the fields that frame an answer")
+        lines = [
+            f"HTTP/1.1 {status} {_PHRASES[status]}",
+            f"date: {self._wire.date()}",
+            f"x-request-id: {self._id}",
+            f"request-id: {self._id}",
+        ]
+        if framing is not None:
+            lines.append(framing)
+        if self._wire.last_answer():
+            lines.append("connection: close")
+        lines.extend([f"{name}: {value}" for name, value in headers.items()])
+        text = "\r\n".join([*lines, "", ""])
+        if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1:
+            raise ValueError("a header field holds a line end")
+        return text.encode("latin-1")

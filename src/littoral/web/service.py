@@ -1,0 +1,64 @@
+"""What the connections of one listener share: the handler, the bounds, the tasks, the totals."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Protocol
+
+from littoral.terms.ports import Clock
+from littoral.terms.values import SECOND
+from littoral.web.http import Handler, HttpBounds
+
+__all__ = ["Gate", "Served", "Service"]
+
+Gate = Callable[[str, str, Mapping[str, str]], None]
+"""Asked about method, path and headers before a body is waited for; raises to refuse."""
+
+
+class Served(Protocol):
+    """A connection, as its listener sees it."""
+
+    def tick(self, now: float) -> None:
+        """Act on deadlines that have passed."""
+
+    def drain(self) -> None:
+        """Take no further request; an answer under way goes on."""
+
+    def cut(self) -> None:
+        """End now: a handler is cancelled, anything else is aborted."""
+
+    def abort(self) -> None:
+        """End without another byte."""
+
+
+@dataclass(slots=True)
+class Service:
+    """What all connections of one listener share."""
+
+    handler: Handler
+    gate: Gate
+    bounds: HttpBounds
+    clock: Clock
+    on_defect: Callable[[BaseException], None]
+    loop: asyncio.AbstractEventLoop
+    tasks: asyncio.TaskGroup
+    connections: set[Served] = field(default_factory=set)
+    all_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while there is no connection."""
+    bodies_bytes: int = 0
+    """Held by requests that arrive or are being answered."""
+    draining: bool = False
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        self.all_gone.set()
+        self.read_clock()
+
+    def read_clock(self) -> None:
+        """Write the date anew; called about once a second."""
+        self.date = formatdate(self.clock.unix_ns() / SECOND, usegmt=True)
+
+    def request_id(self) -> str:
+        """A name for one request, for logs and for whoever asks what became of it."""
+        return f"req_{self.clock.random_bytes(12).hex()}"

@@ -1,0 +1,170 @@
+"""The book of receipts: one unbroken chain, whenever the process dies."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from littoral.adapters.identity import verify
+from littoral.adapters.store import Store, open_store
+from littoral.terms.ids import Digest, KeyId, ReceiptId
+from littoral.terms.limits import USAGE_DAYS_MAX
+from littoral.trust.limits import DAY_S
+from littoral.trust.receipts import Issuer, SealedReceipt, stated
+from littoral.trust.saved import SavedAnswer
+from littoral.trust.verification import verify_answer
+from tests.trust.made import CALLER, SIGNER, STREAM, draft
+
+ISSUER = Issuer(SIGNER)
+DAY = 20_000
+DAY_NS = DAY * DAY_S * 10**9
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path) as opened:
+        yield opened
+
+
+def append(store: Store, number: int, *, ended_unix_ns: int = DAY_NS) -> SealedReceipt:
+    exchange = draft(number=number, ended_unix_ns=ended_unix_ns)
+    return store.receipts.append(lambda seq, prev: ISSUER.issue(exchange, seq, prev))
+
+
+def checked_chain(store: Store) -> list[ReceiptId]:
+    """Every receipt kept, oldest first, after checking each signature and each link."""
+    kept = list(reversed(store.receipts.newest(1_000_000)))
+    before: Digest | None = None
+    for place, one in enumerate(kept):
+        verdict = verify_answer(
+            SavedAnswer(STREAM, one.document),
+            verify=verify,
+            trusted=[SIGNER.public_key],
+            previous=before,
+        )
+        assert verdict.accepted, verdict.claims
+        assert stated(one.document).seq == one.seq == kept[0].seq + place
+        before = one.digest
+    return [one.receipt_id for one in kept]
+
+
+def test_each_receipt_names_the_one_before_it(store: Store) -> None:
+    made = [append(store, number) for number in (7, 8, 9)]
+    assert [one.receipt.seq for one in made] == [1, 2, 3]
+    assert [one.receipt.prev for one in made] == [None, made[0].digest, made[1].digest]
+    assert checked_chain(store) == [one.receipt.rid for one in made]
+
+
+def test_a_receipt_is_found_by_its_id_and_by_its_place(store: Store) -> None:
+    made = append(store, 7)
+    found = store.receipts.get(made.receipt.rid)
+    assert found is not None
+    assert found == store.receipts.at(1)
+    assert (found.document, found.digest) == (made.document, made.digest)
+    assert (found.key_id, found.ended_unix_ns) == (CALLER.key_id, DAY_NS)
+    assert store.receipts.get(ReceiptId("rcpt_none")) is None
+    assert store.receipts.at(2) is None
+
+
+def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
+    for number in range(3):
+        with open_store(tmp_path) as store:
+            append(store, number)
+    with open_store(tmp_path) as store:
+        assert len(checked_chain(store)) == 3
+
+
+def test_the_oldest_receipts_are_dropped_and_the_rest_stays_a_chain(tmp_path: Path) -> None:
+    with open_store(tmp_path, receipts_max=4) as store:
+        made = [append(store, number) for number in range(10)]
+        assert checked_chain(store) == [one.receipt.rid for one in made[-4:]]
+        assert [one.seq for one in store.receipts.newest(2)] == [10, 9]
+
+
+def test_a_receipt_that_fails_to_be_made_leaves_the_chain_as_it_was(store: Store) -> None:
+    def fails(seq: int, prev: Digest | None) -> SealedReceipt:
+        raise ValueError("no receipt")
+
+    append(store, 1)
+    with pytest.raises(ValueError, match="no receipt"):
+        store.receipts.append(fails)
+    append(store, 2)
+    assert len(checked_chain(store)) == 2
+
+
+def test_a_days_usage_is_the_sum_of_its_receipts(store: Store) -> None:
+    for number in range(3):
+        append(store, number)
+    append(store, 3, ended_unix_ns=DAY_NS + DAY_S * 10**9)
+    tokens = draft().usage.total_tokens
+    assert store.receipts.tokens_of_day(DAY) == {CALLER.key_id: 3 * tokens}
+    assert store.receipts.tokens_of_day(DAY + 1) == {CALLER.key_id: tokens}
+    assert store.receipts.tokens_of_day(DAY + 2) == {}
+
+
+def test_usage_is_kept_for_a_bounded_number_of_days(store: Store) -> None:
+    append(store, 1)
+    append(store, 2, ended_unix_ns=DAY_NS + (USAGE_DAYS_MAX - 1) * DAY_S * 10**9)
+    assert store.receipts.tokens_of_day(DAY) != {}
+    append(store, 3, ended_unix_ns=DAY_NS + USAGE_DAYS_MAX * DAY_S * 10**9)
+    assert store.receipts.tokens_of_day(DAY) == {}
+    assert store.receipts.tokens_of_day(DAY + 1) == {}
+    assert store.receipts.tokens_of_day(DAY + USAGE_DAYS_MAX) != {}
+
+
+WRITERS = """
+import os, sys
+from pathlib import Path
+from littoral.adapters.store import open_store
+from tests.adapters.test_store_receipts import append
+
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        os.write(1, b"%d\\n" % os.getpid())
+        store = open_store(Path(sys.argv[1]))
+        first = int(line)
+        for number in range(first, first + 100_000):
+            os.write(1, append(store, number).receipt.rid.encode() + b"\\n")
+        os._exit(1)
+    os.waitpid(pid, 0)
+    os.write(1, b"dead\\n")
+"""
+"""Forks a writer for each line it reads: a process is then there at once, and alone."""
+
+
+def test_killed_at_any_moment_a_writer_leaves_an_unbroken_chain_with_all_it_reported(
+    tmp_path: Path,
+) -> None:
+    root = Path(__file__).parent.parent.parent
+    writers = subprocess.Popen(
+        [sys.executable, "-c", WRITERS, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writers.stdin is not None
+    assert writers.stdout is not None
+    reported: set[str] = set()
+    with writers:
+        for kill in range(20):
+            writers.stdin.write(f"{kill * 1_000_000}\n")
+            writers.stdin.flush()
+            writer = int(writers.stdout.readline())
+            lines = [writers.stdout.readline().strip() for _ in range(1 + kill % 7)]
+            os.kill(writer, signal.SIGKILL)
+            while (line := writers.stdout.readline().strip()) != "dead":
+                lines.append(line)
+            reported.update(lines)
+            with open_store(tmp_path) as store:
+                chain = checked_chain(store)
+                tokens = store.receipts.tokens_of_day(DAY)
+            assert reported <= set(chain)
+            assert tokens == {KeyId(CALLER.key_id): len(chain) * draft().usage.total_tokens}
+        writers.stdin.close()
+    assert len(reported) >= 20

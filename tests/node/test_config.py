@@ -1,0 +1,50 @@
+"""Configuration: rows, sources, and clear words for what is wrong."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from littoral.node.config import SETTINGS, Config, load_config
+from littoral.terms.errors import ConfigError
+
+
+def test_every_row_is_a_field_and_every_field_a_row() -> None:
+    assert [row.name for row in SETTINGS] == [field.name for field in fields(Config)]
+
+
+def test_defaults_then_environment_then_flags() -> None:
+    assert load_config({}, {}).port == 7400
+    assert load_config({}, {"LITTORAL_PORT": "8000"}).port == 8000
+    assert load_config({"port": 9000}, {"LITTORAL_PORT": "8000"}).port == 9000
+    assert load_config({"port": None}, {"LITTORAL_PORT": "8000"}).port == 8000
+
+
+def test_an_unknown_variable_is_an_error_and_not_ignored() -> None:
+    with pytest.raises(ConfigError, match="LITTORAL_PROT"):
+        load_config({}, {"LITTORAL_PROT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("LITTORAL_PORT", "many"),
+        ("LITTORAL_PORT", "70000"),
+        ("LITTORAL_SLOTS", "0"),
+        ("LITTORAL_EXPOSE_WITHOUT_TLS", "perhaps"),
+        ("LITTORAL_LOAD_WAIT_S", "soon"),
+        ("LITTORAL_TLS_CERT", "only-one.pem"),
+    ],
+)
+def test_a_malformed_value_is_refused_with_advice(variable: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({}, {variable: text})
+    assert caught.value.advice
+    assert caught.value.exit_code == 2
+
+
+def test_values_have_their_types_and_the_home_its_tilde() -> None:
+    config = load_config({"models": "a, b,"}, {"LITTORAL_EXPOSE_WITHOUT_TLS": "yes"})
+    assert config.models == ("a", "b")
+    assert config.expose_without_tls is True
+    assert config.home == Path("~/.littoral").expanduser()

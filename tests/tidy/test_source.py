@@ -1,0 +1,203 @@
+"""What every source file keeps."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LINES_MAX = 400
+LONGER = {
+    "src/littoral/terms/errors.py": (460, "one tree of errors is read as one table"),
+}
+FUNCTION_LINES_MAX = 70
+LONGER_FUNCTIONS = {
+    "src/littoral/node/telemetry.py::__init__": "one declaration of a metric after another",
+}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+FOREIGN = re.compile(
+    "|".join(
+        [
+            r"/(?:root|home/\w+|Users/\w+|work)/",
+            r"pypi\." + "org",
+            r"python" + "hosted",
+            r"registry\.npm" + "js",
+            r"deb\.deb" + "ian",
+        ]
+    )
+)
+UNNUMBERED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b(?!\(#\d+\))")
+
+
+@cache
+def files() -> list[Path]:
+    """Every file that is or would be committed."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, text=True, capture_output=True).stdout
+    return [ROOT / line for line in sorted(listed.splitlines()) if (ROOT / line).is_file()]
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [
+        path
+        for path in files()
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in folders
+    ]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+SOURCES = python_files("src")
+PYTHON = python_files("src", "tests", "bench", "tools")
+TEXTS = [path for path in files() if path.name not in {"constraints.txt", "LICENSE"}]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_file_is_short_enough_to_read_in_one_sitting(path: Path) -> None:
+    most, _reason = LONGER.get(name_of(path), (LINES_MAX, ""))
+    assert len(path.read_text().splitlines()) <= most, "look for the missing idea"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_function_fits_on_a_screen(path: Path) -> None:
+    long = {
+        f"{name_of(path)}::{node.name}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
+    }
+    assert not long - set(LONGER_FUNCTIONS)
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_name_says_what_it_is(path: Path) -> None:
+    defined = [
+        node.name
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    words = {
+        word.lower()
+        for name in [*path.relative_to(ROOT).with_suffix("").parts, *defined]
+        for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)
+    }
+    assert not words & VAGUE, "name the idea instead"
+
+
+@pytest.mark.parametrize("path", python_files("src", "bench", "tools"), ids=name_of)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text()
+    assert not text or ast.get_docstring(tree(path)), "begin with a docstring"
+
+
+@cache
+def offered(path: Path) -> set[str] | None:
+    """The names in a module's `__all__`, or None when it has none."""
+    for node in tree(path).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return set(ast.literal_eval(value))
+            case _:
+                pass
+    return None
+
+
+def defined(path: Path) -> set[str]:
+    """Every name that a module's top level binds."""
+    names = set()
+    for node in tree(path).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {each.id for each in targets if isinstance(each, ast.Name)}
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name for alias in aliases}
+            case _:
+                pass
+    return names
+
+
+def module_file(module: str) -> Path | None:
+    base = ROOT / "src" / Path(*module.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_what_others_import_is_offered(path: Path) -> None:
+    hidden = set()
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("littoral"):
+            continue
+        source = module_file(node.module or "")
+        if source is None or offered(source) is None:
+            continue
+        for alias in node.names:
+            is_module = module_file(f"{node.module}.{alias.name}") is not None
+            if not is_module and alias.name not in (offered(source) or set()):
+                hidden.add(f"{node.module}.{alias.name}")
+    assert not hidden, "list it in that module's __all__"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_what_is_offered_exists(path: Path) -> None:
+    assert not (offered(path) or set()) - defined(path)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_committed_text_names_no_developers_machine_and_no_registry(path: Path) -> None:
+    found = FOREIGN.findall(path.read_text())
+    assert not found
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_what_is_left_to_do_has_a_number(path: Path) -> None:
+    assert not UNNUMBERED.findall(path.read_text()), "write it with its issue, as in NAME(#12)"
+
+
+def test_every_exception_to_the_length_is_still_needed() -> None:
+    longer = {name for name in LONGER if len((ROOT / name).read_text().splitlines()) > LINES_MAX}
+    assert longer == set(LONGER)
+
+
+def test_constraints_hold_a_pin_for_every_declared_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = [
+        *project["project"]["dependencies"],
+        *(line for extra in project["project"]["optional-dependencies"].values() for line in extra),
+        *(line for group in project["dependency-groups"].values() for line in group),
+    ]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split()[0].split("==") for line in lines if re.match(r"[a-z0-9]", line))
+    unmet = []
+    for line in declared:
+        requirement = Requirement(line) if isinstance(line, str) else None
+        if requirement is None or requirement.name == "littoral":
+            continue
+        pinned = pins.get(canonicalize_name(requirement.name))
+        if pinned is None or not requirement.specifier.contains(pinned):
+            unmet.append(line)
+    assert not unmet, "run `make constraints`"
+
+
+def test_constraints_name_no_host_and_hash_every_pin() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    assert "://" not in text
+    pins = re.findall(r"^[a-z0-9].*$", text, flags=re.MULTILINE)
+    assert pins
+    assert all(pin.endswith("\\") for pin in pins), "a pin without a hash"

@@ -1,0 +1,105 @@
+"""Bodies are read strictly, and what is wrong with one is named."""
+
+import json
+from typing import Annotated
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from littoral.terms import limits
+from littoral.terms.errors import BadRequestError
+from littoral.web.dialects.reading import checked, json_object, nonce_of, without_nulls
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"{} {}",
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"a": "\xff"}',
+        b'{"a": "\\ud800"}',
+        b'{"\\uD800": 1}',
+        b"\xef\xbb\xbf{}",
+        b'{"a":' * 100_000,
+        b'{"a":' + b"[" * 2000 + b"]" * 2000 + b"}",
+    ],
+)
+def test_what_is_not_one_json_object_is_refused(raw: bytes) -> None:
+    with pytest.raises(BadRequestError):
+        json_object(raw)
+
+
+def test_nesting_is_bounded_and_breadth_is_not() -> None:
+    within = b'{"a":' * 63 + b"[]" + b"}" * 63
+    assert json_object(within)
+    with pytest.raises(BadRequestError, match="64 levels"):
+        json_object(b'{"a":' + within + b"}")
+    wide = {"a": [{"b": []}] * 500}
+    assert json_object(json.dumps(wide).encode()) == wide
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.text(), st.lists, max_leaves=9)))
+def test_every_other_object_is_read_as_it_is(body: dict[str, object]) -> None:
+    assert json_object(json.dumps(body).encode("utf-8", "surrogatepass")) == body
+
+
+@given(st.binary())
+def test_no_bytes_do_anything_else_than_be_refused(raw: bytes) -> None:
+    try:
+        json_object(raw)
+    except BadRequestError:
+        pass
+
+
+class _Part(msgspec.Struct):
+    kind: str
+
+
+class _Fields(msgspec.Struct):
+    model: str
+    warmth: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    stop: str | list[str] | None = None
+    parts: list[_Part] = []
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        ({}, "model", "missing"),
+        ({"model": 3}, "model", "a string, got an integer"),
+        ({"model": "m", "warmth": "hot"}, "warmth", "a number, got a string"),
+        ({"model": "m", "warmth": 3}, "warmth", "<= 2.0"),
+        ({"model": "m", "warmth": True}, "warmth", "a boolean"),
+        ({"model": "m", "stop": {}}, "stop", "a string or an array, got an object"),
+        ({"model": "m", "parts": [{"kind": "a"}, {}]}, "parts[1].kind", "missing"),
+        ({"model": "m", "parts": ["secret"]}, "parts[0]", "an object, got a string"),
+    ],
+)
+def test_the_field_at_fault_is_named(body: dict[str, object], param: str, words: str) -> None:
+    with pytest.raises(BadRequestError, match=param.replace("[", r"\[")) as raised:
+        checked(body, _Fields)
+    assert raised.value.param == param
+    assert words in raised.value.message
+    assert "secret" not in str(raised.value)
+
+
+def test_whole_numbers_are_numbers_and_unknown_fields_are_left_alone() -> None:
+    body = {"model": "m", "warmth": 1, "unknown": [1]}
+    assert checked(body, _Fields).warmth == 1.0
+    assert without_nulls({**body, "stop": None}) == body
+
+
+def test_a_nonce_is_short_visible_ascii_or_absent() -> None:
+    assert nonce_of({}) == ""
+    assert nonce_of({"littoral-nonce": "a~!" * 40}) == "a~!" * 40
+    for bad in ("a b", "é", "x" * (limits.NONCE_CHARS_MAX + 1), "a\x7f"):
+        with pytest.raises(BadRequestError):
+            nonce_of({"littoral-nonce": bad})

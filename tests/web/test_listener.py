@@ -1,0 +1,161 @@
+"""Where a server may listen, and over what."""
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from littoral.adapters.clock import SystemClock
+from littoral.terms.errors import ConfigError, PortInUseError, UnsafeBindError
+from littoral.web.http import HttpBounds
+from littoral.web.listener import Bind, Server, listening
+from littoral.web.tls import server_tls
+from tests.web.raw import echo, get, post, serving
+from tests.web.test_leaving import Work
+
+
+def at(bind: Bind, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[Server]:
+    return listening(
+        echo, bind, HttpBounds(), clock=SystemClock(), on_defect=lambda _: None, tls=tls
+    )
+
+
+async def test_a_port_in_use_is_named_with_its_address() -> None:
+    async with at(Bind()) as first:
+        port = first.addresses[0][1]
+        with pytest.raises(PortInUseError, match=f"127.0.0.1:{port}"):
+            async with at(Bind(port=port)):
+                pass
+
+
+async def test_a_port_is_free_again_once_the_server_has_ended() -> None:
+    async with at(Bind()) as first:
+        port = first.addresses[0][1]
+    async with at(Bind(port=port)) as second:
+        assert second.addresses == (("127.0.0.1", port),)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "2001:db8::1"])
+async def test_beyond_this_machine_without_tls_is_refused_before_binding(host: str) -> None:
+    port = free_port()
+    with pytest.raises(UnsafeBindError, match="no TLS"):
+        async with at(Bind(host, port)):
+            pass
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+async def test_the_danger_can_be_named() -> None:
+    async with at(Bind("0.0.0.0", expose_without_tls=True)) as server:
+        assert server.addresses[0][0] == "0.0.0.0"
+        assert server.url == f"http://127.0.0.1:{server.addresses[0][1]}"
+
+
+async def test_localhost_is_every_loopback_address_on_one_port() -> None:
+    async with at(Bind("localhost")) as server:
+        ports = {port for _, port in server.addresses}
+        assert len(ports) == 1
+        assert all(ipaddress.ip_address(host).is_loopback for host, _ in server.addresses)
+
+
+async def test_an_address_of_another_machine_is_a_setting_to_mend() -> None:
+    with pytest.raises(ConfigError, match="not an address of this machine"):
+        async with at(Bind("192.0.2.7", expose_without_tls=True)):
+            pass
+
+
+async def test_a_name_that_does_not_resolve_is_a_setting_to_mend() -> None:
+    with pytest.raises(ConfigError, match="resolved"):
+        async with at(Bind("no such host.invalid")):
+            pass
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate for localhost, signed by itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return str(cert_file), str(key_file)
+
+
+async def test_tls_serves_the_same_and_a_client_that_leaves_is_noticed(
+    certificate: tuple[str, str],
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    async with serving(echo, tls=server_tls(*certificate)) as served:
+        client = await served.client(tls=trusting)
+        assert served.server.url.startswith("https://")
+        assert (await client.ask(post(b"x" * 300_000), "POST")).status == 200
+        assert (await client.ask(get("/", "Connection: close"))).status == 200
+        assert await client.until_closed() == b""
+    work = Work()
+    async with serving(work.stream, tls=server_tls(*certificate)) as served:
+        client = await served.client(tls=trusting)
+        await client.send(get())
+        await work.begun.wait()
+        client.leave()
+        await work.stopped.wait()
+
+
+async def test_a_refusal_over_tls_can_be_read(certificate: tuple[str, str]) -> None:
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    bounds = HttpBounds(body_bytes_max=10)
+    async with serving(echo, tls=server_tls(*certificate), bounds=bounds) as served:
+        client = await served.client(tls=trusting)
+        client.writer.write(post(b"x" * 8_000_000))
+        assert (await client.answer("POST")).status == 413
+
+
+async def test_plain_http_on_a_tls_port_ends_without_harm(certificate: tuple[str, str]) -> None:
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    async with serving(echo, tls=server_tls(*certificate)) as served:
+        plain = await served.client()
+        await plain.send(get())
+        assert b"HTTP/1.1 200" not in await plain.until_closed()
+        assert (await (await served.client(tls=trusting)).ask(get())).status == 200
+
+
+def test_a_certificate_that_can_not_be_used_is_a_setting_to_mend(
+    certificate: tuple[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        server_tls(str(tmp_path / "none.pem"), certificate[1])
+    with pytest.raises(ConfigError, match="can't be used"):
+        server_tls(certificate[1], certificate[0])
