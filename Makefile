@@ -38,7 +38,7 @@ up: .venv/.up ## Install what is missing, then run the PoP on this machine (Ctrl
 
 .PHONY: test
 test: .venv/.dev $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
-	$(BIN)/python -m pytest -p tests.tidy.skips
+	$(BIN)/python -m pytest -p tests.tidy.skips --ignore tests/tidy
 
 .PHONY: check
 check: .venv/.dev ## Formatting, lint, types, import contracts, house style, reference tables

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from bench.stand import talk
 from bench.stand.report import Promise, at_least, at_most, note, print_report
@@ -71,13 +71,13 @@ def throughput(ours: Target, bare: Target, streams: int) -> tuple[Promise, dict[
     def measure(target: Target) -> Callable[[int], float]:
         def one(number: int) -> float:
             prompts = [story(100 * streams + number, stream) for stream in range(streams)]
-            rate = talk.chat_many(target, prompts, tokens=128 if streams == 1 else 64)
-            note(f"  {streams} streams, {target.url}: {rate:.1f} tokens/s")
-            return rate
+            return talk.chat_many(target, prompts, tokens=128 if streams == 1 else 64)
 
         return one
 
     mine, other = taking_turns(ROUNDS, measure(ours), measure(bare))
+    note(f"  the PoP: {[round(rate, 1) for rate in mine]} tokens/s")
+    note(f"  the engine alone: {[round(rate, 1) for rate in other]} tokens/s")
     ratio = statistics.median(mine) / statistics.median(other)
     promise = at_least(f"tokens/s at {streams} streams, of the bare engine's", [ratio], 0.95, "x")
     return promise, {

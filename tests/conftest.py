@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from littoral.adapters.models import Catalogue
 from littoral.terms.values import ModelEntry
+
+settings.register_profile("littoral", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("littoral")
 
 ROOT = Path(__file__).parent.parent
 CHAT_MODEL = "smollm2-135m"

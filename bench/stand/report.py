@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 __all__ = ["Promise", "at_least", "at_most", "note", "print_report"]
 

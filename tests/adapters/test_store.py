@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def append(store: Store, number: int = 1) -> None:
-    store.receipts.append(lambda seq, prev: ISSUER.issue(draft(number=number), seq, prev))
+    store.receipts.append(partial(ISSUER.issue, draft(number=number)))
 
 
 def test_the_home_and_every_file_of_the_store_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def append(store: Store, number: int, *, ended_unix_ns: int = DAY_NS) -> SealedReceipt:
     exchange = draft(number=number, ended_unix_ns=ended_unix_ns)
-    return store.receipts.append(lambda seq, prev: ISSUER.issue(exchange, seq, prev))
+    return store.receipts.append(partial(ISSUER.issue, exchange))
 
 
 def checked_chain(store: Store) -> list[ReceiptId]:

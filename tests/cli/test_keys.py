@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from littoral.adapters.store import open_store
 from littoral.cli import keys, receipts, verify
@@ -20,7 +19,8 @@ for command in (keys, receipts, verify):
 
 
 def run(home: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--home", str(home)])
+    """Type a command in a terminal wide enough for every table."""
+    return CliRunner(env={"COLUMNS": "240"}).invoke(app, [*arguments, "--home", str(home)])
 
 
 def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
@@ -36,11 +36,9 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
 
 
 def test_what_a_key_allows_is_said_when_it_is_made(tmp_path: Path) -> None:
-    arguments = (
-        "--expires 30d --model tiny --model other --requests-per-minute 1 "
-        "--tokens-per-minute 2 --tokens-per-day 3 --operator --json"
-    ).split()
-    made = json.loads(run(tmp_path, "keys", "create", "laptop", *arguments).stdout)
+    arguments = ["--expires=30d", "--model=tiny", "--model=other", "--operator", "--json"]
+    limits = ["--requests-per-minute=1", "--tokens-per-minute=2", "--tokens-per-day=3"]
+    made = json.loads(run(tmp_path, "keys", "create", "laptop", *arguments, *limits).stdout)
     assert made["key"].startswith("lit_")
     assert made["expires_unix_s"] - made["created_unix_s"] == 30 * 86_400
     with open_store(tmp_path) as store:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,18 @@ def test_bytes_that_are_no_event_are_let_through_without_harm(data: bytes) -> No
     tap = Tap(Kind.CHAT, stream=True)
     tap.feed(b"data: " + data + b"\n\n")
     assert tap.finish in Finish
+
+
+@pytest.mark.parametrize("count", [-5, 2**40, "12", 1.5])
+def test_counts_that_no_model_can_have_are_not_taken(count: object) -> None:
+    tap = Tap(Kind.CHAT, stream=True)
+    usage = {"prompt_tokens": 3, "completion_tokens": count}
+    tap.feed(delta("x") + event({"choices": [], "usage": usage}))
+    assert tap.usage(prompt_tokens=7) == Usage(7, 1)
+
+
+def test_deep_or_badly_encoded_events_are_let_through_without_harm() -> None:
+    tap = Tap(Kind.CHAT, stream=True)
+    tap.feed(b"data: " + b"[" * 100_000 + b"\n\n")
+    tap.feed(b'data: {"usage": "\xff"}\n\n')
+    assert tap.usage(prompt_tokens=7) == Usage(7, 0)

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ from littoral.terms.limits import RECEIPT_BYTES_MAX
 from littoral.terms.values import Caller, KeyLimits
 from littoral.trust.names import digest_of
 from littoral.trust.receipts import (
+    Receipt,
     decode_document,
     decode_payload,
     frame,
@@ -170,3 +173,9 @@ def test_the_policy_digest_is_of_what_the_key_allows_not_of_whose_it_is() -> Non
 def test_the_drafts_times_are_kept_to_the_nanosecond() -> None:
     made = sealed(draft(ended_unix_ns=1_764_000_002_000_000_001))
     assert made.receipt.t_out == "1764000002000000001"
+
+
+def test_the_document_on_receipts_explains_every_field_in_order() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "receipts.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert tuple(rows) == Receipt.__struct_fields__

@@ -118,6 +118,17 @@ async def trickling(client: Client, data: bytes) -> Answer:
     return answering.result()
 
 
+async def test_a_refused_client_that_never_closes_is_dropped() -> None:
+    bounds = HttpBounds(headers_max=1, linger_wait_s=SOON)
+    async with serving(echo, bounds=bounds) as served:
+        client = await served.client()
+        assert code_of(await client.ask(get("/", "A: 1")))[0] == 431
+        assert served.server.connections == 1
+        async with asyncio.timeout(PATIENCE_S):
+            await served.server._service.all_gone.wait()
+        assert not served.defects
+
+
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
     async with serving(echo, bounds=HttpBounds(idle_wait_s=SOON)) as served:
         fresh, used = await served.client(), await served.client()

@@ -20,8 +20,6 @@ __all__ = ["register"]
 
 _keys = typer.Typer(no_args_is_help=True, help="Make, list and end API keys.")
 
-_PositiveOption = Annotated[int | None, typer.Option(min=1, metavar="N")]
-
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -40,9 +38,15 @@ def create(
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; repeat. Default: all.")
     ] = None,
-    requests_per_minute: _PositiveOption = None,
-    tokens_per_minute: _PositiveOption = None,
-    tokens_per_day: _PositiveOption = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most requests in any 60 seconds. Default: no limit.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens in any 60 seconds. Default: no limit.")
+    ] = None,
+    tokens_per_day: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens in a day (UTC). Default: no limit.")
+    ] = None,
     operator: Annotated[
         bool, typer.Option("--operator", help="May read metrics and everyone's receipts.")
     ] = False,

@@ -137,7 +137,7 @@ def _summary(kept: StoredReceipt) -> Mapping[str, object]:
     return {
         "seq": kept.seq,
         "receipt_id": kept.receipt_id,
-        "ended": ended.isoformat(),
+        "ended": ended.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "key_id": kept.key_id,
         "model": receipt.model.name,
         "tokens": receipt.n_in + receipt.n_out,

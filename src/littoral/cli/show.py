@@ -16,7 +16,6 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from littoral.terms.errors import LittoralError
 
@@ -51,13 +50,19 @@ class Show:
             sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of result for a person; nothing with --json."""
-        if self.as_json:
-            return
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        """A table of result for a person; nothing with --json.
+
+        Cells are never cut or folded, whatever the terminal's width: ids are there to be copied.
+        """
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        self.line(_aligned(columns, widths), style="bold")
         for row in rows:
-            table.add_row(*row)
-        self.out.print(table, markup=False)
+            self.line(_aligned(row, widths))
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 What budgets, metrics and receipts need is decoded (msgspec, about 1 µs an event), the rest skipped.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,13 +12,17 @@ from littoral.terms.values import Finish, Kind, Usage
 __all__ = ["Tap"]
 
 
+Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""An upstream that says less than nothing would refund a budget: such a count is not taken."""
+
+
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
     prompt_tokens_details: _Details | None = None
 
 
@@ -81,7 +85,7 @@ class Tap:
     def _take(self, payload: bytes) -> None:
         try:
             piece = _DECODE(payload)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return  # an upstream's own kind of event: passed on, not understood
         if piece.usage is not None:
             details = piece.usage.prompt_tokens_details

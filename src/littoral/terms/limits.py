@@ -103,7 +103,7 @@ TOOL_TEXT_CHARS_MAX: Final = 64 * 1024
 """Text held back while it may still turn out to be tool calls; longer text is text."""
 
 RECEIPTS_MAX: Final = 1_000_000
-"""Receipts kept for look-up; the oldest are dropped first (about 1 KB each)."""
+"""Receipts kept for look-up; the oldest are dropped first (3 KB each on disk)."""
 
 RECEIPT_BYTES_MAX: Final = 16 * 1024
 """One receipt with its signature and opening; today's are about 2 KB."""

@@ -77,7 +77,7 @@ _DIGITS_MAX: Final = 40
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-Nanoseconds = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
+Nanoseconds = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,19}\Z")]
 Number = Annotated[
     str, msgspec.Meta(pattern=r"\A-?[0-9]{1,40}(\.[0-9]{1,40})?\Z", max_length=_DIGITS_MAX)
 ]

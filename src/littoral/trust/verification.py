@@ -21,12 +21,13 @@ internally right but signed by a stranger proves only that somebody signed it.
 import enum
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest
 from littoral.terms.ports import Verify
-from littoral.terms.values import Source
+from littoral.terms.values import SECOND, Source
 from littoral.trust.digests import AnswerDigests, salted
 from littoral.trust.dsse import opened
 from littoral.trust.names import digest_of, pop_id
@@ -249,12 +250,16 @@ def _sampling(receipt: Receipt) -> str:
 
 
 def _times(receipt: Receipt) -> str:
-    total_ms = (int(receipt.t_out) - int(receipt.t_in)) / 1e6
-    text = f"arrived at Unix time {int(receipt.t_in) / 1e9:.3f} s, answered in {total_ms:.0f} ms"
+    arrived_ns, ended_ns = int(receipt.t_in), int(receipt.t_out)
+    arrived = datetime.fromtimestamp(arrived_ns // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    text = f"arrived {arrived} UTC, answered in {_milliseconds(ended_ns - arrived_ns)} ms"
     if receipt.t_first is None:
         return text
-    first_ms = (int(receipt.t_first) - int(receipt.t_in)) / 1e6
-    return f"{text}, first byte after {first_ms:.0f} ms"
+    return f"{text}, first byte after {_milliseconds(int(receipt.t_first) - arrived_ns)} ms"
+
+
+def _milliseconds(nanoseconds: int) -> int:
+    return nanoseconds // 1_000_000
 
 
 def _short(digest: Digest) -> str:

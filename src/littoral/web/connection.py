@@ -9,7 +9,7 @@ Rules it keeps
 - Every phase has its deadline, looked at in `tick`, which the listener calls a few times a
   second: no timer is made for a request.
 - A request that can't be understood is answered, and the connection closed after the client has
-  had `LINGER_WAIT_S` to read why: closing on unread bytes would take the answer back.
+  had `linger_wait_s` to read why: closing on unread bytes would take the answer back.
 
 It does not know routes, keys or models. The state is `_phase`; each method says which it leaves.
 """
@@ -27,7 +27,6 @@ from littoral.terms.errors import (
     QueueFullError,
     RequestTimeoutError,
 )
-from littoral.terms.limits import LINGER_WAIT_S
 from littoral.web.body import BodyReader, ChunkedBody, MeasuredBody, check_length
 from littoral.web.errors import error_answer, shape_of
 from littoral.web.head import Head, read_head
@@ -138,7 +137,7 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
             self._transport.abort()
         elif self._phase is not Phase.GONE:
-            self._wait(Phase.LAST, LINGER_WAIT_S)
+            self._wait(Phase.LAST, self._bounds.linger_wait_s)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Let go of everything."""
@@ -168,13 +167,15 @@ class Connection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Act on deadlines that have passed."""
-        self._watch_writing(now)
+        if self._is_stuck(now):
+            self._transport.abort()
+            return
         if now < self._deadline:
             return
         match self._phase:
             case Phase.IDLE:
                 self._transport.close()
-                self._wait(Phase.LAST, LINGER_WAIT_S)
+                self._wait(Phase.LAST, self._bounds.linger_wait_s)
             case Phase.HEAD:
                 wait_s = self._bounds.head_wait_s
                 self._refuse(RequestTimeoutError(f"the head did not arrive within {wait_s:g} s"))
@@ -191,7 +192,7 @@ class Connection(asyncio.Protocol):
         match self._phase:
             case Phase.IDLE:
                 self._transport.close()
-                self._wait(Phase.LAST, LINGER_WAIT_S)
+                self._wait(Phase.LAST, self._bounds.linger_wait_s)
             case Phase.HEAD | Phase.BODY:
                 self._refuse(_draining())
             case Phase.ANSWER | Phase.LAST | Phase.GONE:
@@ -338,7 +339,16 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     async def _handle(self, request: Request, response: Response) -> None:
-        """Run the handler; whatever it does, leave ANSWER with the client told what can be."""
+        """The task of one request. A defect of the server itself ends this connection alone."""
+        try:
+            await self._serve(request, response)
+            self._answered(complete=response.ended)
+        except Exception as error:
+            self._service.on_defect(error)
+            self._transport.abort()
+
+    async def _serve(self, request: Request, response: Response) -> None:
+        """Run the handler, and tell the client what can be told of whatever it raises."""
         try:
             await self._service.handler(request, response)
         except asyncio.CancelledError:
@@ -351,13 +361,12 @@ class Connection(asyncio.Protocol):
                 self._service.on_defect(error)
                 self._tell(_defect(), request, response)
         else:
-            if not response.ended:
+            if not response.ended and not self._transport.is_closing():
                 self._service.on_defect(RuntimeError("a handler left its answer incomplete"))
                 self._tell(_defect(), request, response)
         finally:
             self._task = None
             self._release_body()
-        self._answered(complete=response.ended)
 
     def _tell(self, error: LittoralError, request: Request, response: Response) -> None:
         """Answer with the error, if nothing was answered yet and somebody is there to hear."""
@@ -390,6 +399,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: LittoralError) -> None:
         """Answer a request that no handler gets, and take no other from this client."""
+        if self._transport.is_closing():
+            return
         head, self._head, self._reader = self._head, None, None
         path, headers = ("", {}) if head is None else (head.path, head.headers)
         request_id = self._service.request_id()
@@ -406,7 +417,7 @@ class Connection(asyncio.Protocol):
         """Close once the client has read everything, or after a while."""
         self._release_body()
         self._kept.clear()
-        self._wait(Phase.LAST, LINGER_WAIT_S)
+        self._wait(Phase.LAST, self._bounds.linger_wait_s)
         if self._service.draining or not self._transport.can_write_eof():
             self._transport.close()
             return
@@ -421,18 +432,17 @@ class Connection(asyncio.Protocol):
         self._phase = phase
         self._deadline = self._service.loop.time() + wait_s
 
-    def _watch_writing(self, now: float) -> None:
-        """Drop a client that takes nothing of what waits for it."""
-        pending_bytes = self._transport.get_write_buffer_size()
-        if not pending_bytes:
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing of what waits for it for too long."""
+        before, self._pending_bytes = self._pending_bytes, self._transport.get_write_buffer_size()
+        if not self._pending_bytes:
             self._stuck_since = None
-        elif self._stuck_since is None or pending_bytes < self._pending_bytes:
+            return False
+        if self._phase is Phase.LAST:
+            self._wait(Phase.LAST, self._bounds.linger_wait_s)
+        if self._stuck_since is None or self._pending_bytes < before:
             self._stuck_since = now
-        elif now - self._stuck_since >= self._bounds.write_wait_s:
-            self._transport.abort()
-        self._pending_bytes = pending_bytes
-        if pending_bytes and self._phase is Phase.LAST:
-            self._deadline = now + LINGER_WAIT_S
+        return now - self._stuck_since >= self._bounds.write_wait_s
 
 
 def _defect() -> InternalError:

@@ -1,8 +1,9 @@
 """The head of a request: its bytes in, what they mean out, or a refusal.
 
-One pure function. httptools (llhttp, all leniencies off) reads the fields; what decides where a
-request ends is judged here again, more strictly than the standard asks, because two servers that
-disagree on it can be made to take one client's bytes for another's:
+One pure function. httptools (llhttp, all leniencies off) judges the syntax; in bytes that it has
+passed, fields are found by splitting at line ends and colons, which costs a third of its callbacks.
+What decides where a request ends is judged again, more strictly than the standard asks, because
+two servers that disagree on it can be made to take one client's bytes for another's:
 
 - the request line is `METHOD TARGET HTTP/1.x` with single spaces and nothing before it;
 - a length and a transfer coding together, two lengths, a coding other than `chunked`, or any
@@ -15,25 +16,24 @@ normalised: routes are compared whole, so `/v1/../metrics` is simply not found.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from littoral.terms.errors import BadRequestError, HeadTooLargeError, LittoralError
+from littoral.terms.errors import BadRequestError, HeadTooLargeError
 
 __all__ = ["Head", "read_head"]
 
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_LENGTH_DIGITS_MAX: Final = 18
 _REQUEST_LINE: Final = re.compile(rb"([A-Z-]+) ([!-\"$-~]+) HTTP/1\.([01])\r\n")
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?]+", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What the first part of a request says."""
 
     method: str
@@ -61,20 +61,22 @@ def read_head(data: bytes, headers_max: int) -> Head:
     if line is None:
         raise _malformed("the first line is not a request line of HTTP/1.0 or 1.1")
     method, target, minor = line.groups()
-    fields = _Fields(headers_max)
-    fields.parser = HttpRequestParser(fields)
+    syntax = _Syntax()
+    syntax.parser = HttpRequestParser(syntax)
     try:
-        fields.parser.feed_data(data)
+        syntax.parser.feed_data(data)
     except HttpParserUpgrade:
         pass  # An offer to change protocol may be ignored (RFC 9110, section 7.8).
     except HttpParserError as error:
-        if isinstance(error.__context__, LittoralError):
-            raise error.__context__ from None
         raise _malformed(str(error)) from None
-    if not fields.complete:
+    if not syntax.complete:
         raise _malformed("the head ends early")
+    text = data[line.end() : -4].decode("latin-1")
+    lines = text.split("\r\n") if text else []
+    if len(lines) > headers_max:
+        raise HeadTooLargeError(f"the request has more than {headers_max} header fields")
     modern = minor == b"1"
-    headers = _headers(fields.values)
+    headers = _headers(lines)
     if modern and "host" not in headers:
         raise _malformed("the host field is missing")
     path, query = _target(target)
@@ -84,29 +86,22 @@ def read_head(data: bytes, headers_max: int) -> Head:
         query=query,
         headers=headers,
         body_bytes=_body_bytes(headers, modern=modern),
-        keep_alive=modern and fields.keep_alive,
+        keep_alive=modern and syntax.keep_alive,
         expects_continue=modern and headers.get("expect", "").lower() == "100-continue",
         chunks_understood=modern,
     )
 
 
-class _Fields:
-    """What httptools calls back with, collected."""
+class _Syntax:
+    """What httptools calls back."""
 
-    __slots__ = ("complete", "keep_alive", "max", "parser", "values")
+    __slots__ = ("complete", "keep_alive", "parser")
 
     parser: HttpRequestParser
 
-    def __init__(self, headers_max: int) -> None:
-        self.values: list[tuple[bytes, bytes]] = []
-        self.max = headers_max
+    def __init__(self) -> None:
         self.complete = False
         self.keep_alive = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.values) == self.max:
-            raise HeadTooLargeError(f"the request has more than {self.max} header fields")
-        self.values.append((name, value))
 
     def on_headers_complete(self) -> None:
         # Only here is the parser's answer right: it forgets what it saw afterwards.
@@ -120,17 +115,17 @@ def _malformed(what: str) -> BadRequestError:
     )
 
 
-def _headers(values: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in values:
-        key = name.decode("ascii").lower()
-        text = value.decode("latin-1").strip(" \t")
+    for line in lines:
+        name, _, value = line.partition(":")
+        key, value = name.lower(), value.strip(" \t")
         if key not in headers:
-            headers[key] = text
+            headers[key] = value
         elif key in _ONCE:
             raise _malformed(f"there is more than one {key} field")
         else:
-            headers[key] = f"{headers[key]}, {text}"
+            headers[key] = f"{headers[key]}, {value}"
     return headers
 
 
@@ -150,7 +145,7 @@ def _body_bytes(headers: dict[str, str], *, modern: bool) -> int | None:
         return None
     if length is None:
         return 0
-    if not _LENGTH.fullmatch(length.encode("latin-1")):
+    if not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS_MAX):
         raise _malformed("the content-length is not a number")
     return int(length)
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from littoral.terms.errors import ConfigError, OperatorError, PortInUseError, UnsafeBindError
-from littoral.terms.limits import ACCEPTS_WAITING_MAX, LINGER_WAIT_S, RESOLVE_WAIT_S
+from littoral.terms.limits import ACCEPTS_WAITING_MAX, RESOLVE_WAIT_S
 from littoral.terms.ports import Clock
 from littoral.web.connection import Connection
 from littoral.web.http import Handler, HttpBounds
-from littoral.web.service import Gate, Service
+from littoral.web.service import Gate, Served, Service
 
 __all__ = ["Bind", "Server", "listening"]
 
@@ -84,14 +84,26 @@ class Server:
     async def watch(self) -> None:
         """Act on the deadlines of all connections until cancelled."""
         bounds = self._service.bounds
-        waits_s = (bounds.head_wait_s, bounds.body_wait_s, bounds.idle_wait_s, bounds.write_wait_s)
-        tick_s = min(1.0, max(0.005, min(waits_s) / 4))
+        shortest_s = min(
+            bounds.head_wait_s,
+            bounds.body_wait_s,
+            bounds.idle_wait_s,
+            bounds.write_wait_s,
+            bounds.linger_wait_s,
+        )
         while True:
-            await asyncio.sleep(tick_s)
+            await asyncio.sleep(min(1.0, max(0.005, shortest_s / 4)))
             self._service.read_clock()
             now = self._service.loop.time()
             for connection in list(self._service.connections):
-                connection.tick(now)
+                self._tick(connection, now)
+
+    def _tick(self, connection: Served, now: float) -> None:
+        try:
+            connection.tick(now)
+        except Exception as error:  # A defect of one connection must not end the others.
+            self._service.on_defect(error)
+            connection.abort()
 
     async def close(self) -> None:
         """End now whatever is left."""
@@ -264,7 +276,7 @@ async def _listeners(
             ssl=tls,
             backlog=ACCEPTS_WAITING_MAX,
             ssl_handshake_timeout=None if tls is None else service.bounds.head_wait_s,
-            ssl_shutdown_timeout=None if tls is None else LINGER_WAIT_S,
+            ssl_shutdown_timeout=None if tls is None else service.bounds.linger_wait_s,
         )
         for each in sockets
     ]

@@ -11,7 +11,9 @@ from typing import Final, Protocol
 
 __all__ = ["Response", "Wire"]
 
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
 _FRAMING: Final = frozenset({"connection", "content-length", "date", "transfer-encoding"})
 _BODILESS: Final = frozenset({204, 304})
 _JOIN_BYTES_MAX: Final = 16 * 1024
@@ -74,7 +76,7 @@ class Response:
 
     def put(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """As `send`, for callers that do not wait."""
-        length = None if status in _BODILESS else f"content-length: {len(body)}"
+        length = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
         head = self._head(status, headers, length)
         self._started = self._ended = True
         if not body or not self._body_wanted or status in _BODILESS:
@@ -87,7 +89,7 @@ class Response:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Begin an answer of unknown length."""
-        framing = "transfer-encoding: chunked" if self._chunks_understood else None
+        framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
         head = self._head(status, headers, framing)
         self._started = True
         self._wire.put(head)
@@ -112,23 +114,17 @@ class Response:
         if not self._started or self._ended:
             raise RuntimeError("an answer is started, written to, and ended once")
 
-    def _head(self, status: int, headers: Mapping[str, str], framing: str | None) -> bytes:
+    def _head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
         if self._started:
             raise RuntimeError("an answer is begun once")
         if not _FRAMING.isdisjoint(headers):
             raise ValueError("the server alone sets the fields that frame an answer")
-        lines = [
-            f"HTTP/1.1 {status} {_PHRASES[status]}",
-            f"date: {self._wire.date()}",
-            f"x-request-id: {self._id}",
-            f"request-id: {self._id}",
-        ]
-        if framing is not None:
-            lines.append(framing)
-        if self._wire.last_answer():
-            lines.append("connection: close")
-        lines.extend([f"{name}: {value}" for name, value in headers.items()])
-        text = "\r\n".join([*lines, "", ""])
-        if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1:
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not fields.count("\r") == fields.count("\n") == len(headers):
             raise ValueError("a header field holds a line end")
+        close = "connection: close\r\n" if self._wire.last_answer() else ""
+        text = (
+            f"{_STATUS_LINES[status]}date: {self._wire.date()}\r\n"
+            f"x-request-id: {self._id}\r\nrequest-id: {self._id}\r\n{framing}{close}{fields}\r\n"
+        )
         return text.encode("latin-1")

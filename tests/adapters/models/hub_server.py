@@ -77,9 +77,12 @@ class HubServers:
             servers = owner
             server_name = name
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = False
-        return server
+        return _Server(("127.0.0.1", 0), Handler)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves in the middle is part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -67,11 +67,12 @@ def make_wheel(
     """A wheel that pip accepts, in a folder that pip can be told to look in."""
     module = package.replace("-", "_")
     info = f"{module}-{version}.dist-info"
+    about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
     files = {
         # Runs if anybody imports the package; the tests see that nobody does.
         f"{module}/__init__.py": b"raise SystemExit('a weights package was imported')\n",
         **members,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode(),
+        f"{info}/METADATA": about.encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(

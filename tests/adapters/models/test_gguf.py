@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,10 +137,8 @@ def test_a_missing_file_is_an_error_in_words(tmp_path: Path) -> None:
 def survives(path: Path, content: bytes) -> None:
     """Either a header or a refusal; anything else is a defect."""
     path.write_bytes(content)
-    try:
+    with suppress(BadRequestError):
         read_gguf(path)
-    except BadRequestError:
-        pass
 
 
 fuzzed = settings(

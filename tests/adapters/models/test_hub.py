@@ -20,7 +20,7 @@ from tests.adapters.models.hub_server import COMMIT, HubServers
 from tests.adapters.models.made import TINY, gguf_bytes
 
 REPOSITORY = "someone/Tiny-GGUF"
-CONTENT = gguf_bytes(data=random.Random(1).randbytes(3_000_000))  # noqa: S311
+CONTENT = gguf_bytes(data=random.Random(1).randbytes(3_000_000))
 
 
 def fetch(

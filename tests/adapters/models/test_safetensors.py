@@ -1,6 +1,7 @@
 """The safetensors reader: where tensors are, and that no bad file gets past or breaks it."""
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,5 @@ def test_no_damage_breaks_the_reader(tmp_path: Path, changes: list[tuple[int, in
     content = bytearray(safetensors_bytes({"w": ROW, "v": ROW}, DATA))
     for place, value in changes:
         content[place % len(content)] = value
-    try:
+    with suppress(BadRequestError):
         table_of(tmp_path, bytes(content))
-    except BadRequestError:
-        pass

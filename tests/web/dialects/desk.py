@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Door
@@ -21,6 +22,9 @@ from littoral.web.http import Request, Responder
 from tests.web.fake_door import CALLERS, KEY, FakeDoor, Script, sse
 
 RECORDED = Path(__file__).parent / "recorded"
+
+Json = dict[str, Any]
+"""What a client reads; tests look into it."""
 
 Handle = Callable[[Request, Responder, Door, Caller], Awaitable[None]]
 
@@ -122,17 +126,17 @@ class Told:
         return b"".join(self.writes)
 
     @property
-    def json(self) -> dict[str, object]:
-        read: dict[str, object] = json.loads(self.raw)
+    def json(self) -> Json:
+        read: Json = json.loads(self.raw)
         return read
 
     @property
-    def events(self) -> list[dict[str, object]]:
+    def events(self) -> list[Json]:
         """The JSON of every event but the receipt, which must be the last."""
         return events_in(self.raw)
 
 
-def events_in(raw: bytes) -> list[dict[str, object]]:
+def events_in(raw: bytes) -> list[Json]:
     lines = [line for line in raw.decode().split("\n") if line.startswith("data: {")]
     return [json.loads(line[6:]) for line in lines]
 

@@ -114,12 +114,12 @@ def in_parts(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> list[str]:
     return [text[start:end] for start, end in pairwise(bounds)]
 
 
-NEARLY = st.lists(
-    st.sampled_from(
-        [*'{}[]":, \n`', "name", '"name":', "get_weather", "arguments", "json", "<tool_call>"]
-        + ["</tool_call>", SAID_CALL, ADD, "```json\n", "\n```", "é", "Paris"]
-    )
-).map("".join)
+WORDS = [
+    *'{}[]":, \n`',
+    *("name", '"name":', "get_weather", "arguments", "json", "<tool_call>", "</tool_call>"),
+    *(SAID_CALL, ADD, "```json\n", "\n```", "é", "Paris"),
+]
+NEARLY = st.lists(st.sampled_from(WORDS)).map("".join)
 
 
 @given(in_parts(NEARLY | st.text() | st.sampled_from(CALLS + SEVERAL + NOT_CALLS)))
@@ -140,7 +140,8 @@ def test_an_answer_that_was_cut_off_is_text(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["P", "  The", "{1", '{"city', '{"name": "o', "```py", "[1", "<b>", "`x`", "```json\nx"]
+    "start",
+    ["P", "  The", "{1", '{"city', '{"name": "o', "```py", "[1", "<b>", "`x`", "```json\nx"],
 )
 def test_text_passes_as_soon_as_it_can_be_no_call(start: str) -> None:
     reader = SpokenCalls(NAMES, first_only=False)
@@ -220,7 +221,7 @@ def test_a_real_forced_answer_is_a_call() -> None:
     parts = [
         str(choice["delta"].get("content") or "")
         for event in events_in(b"".join(recorded("forced")))
-        for choice in event["choices"]  # type: ignore[attr-defined]  # JSON
+        for choice in event["choices"]
     ]
     (call,) = calls_of(pieces_of(ForcedCall(NAMES), parts))
     assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Oslo"})

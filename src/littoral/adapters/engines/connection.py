@@ -118,7 +118,8 @@ class Connection(asyncio.Protocol):
         while not self._head_done:
             self._raise_error()
             await self._wait()
-        self._wait_s = deadlines.between_bytes_s
+        if not self.complete:
+            self._await_within(deadlines.between_bytes_s)
         return self._head
 
     async def take(self) -> bytes:
@@ -170,6 +171,7 @@ class Connection(asyncio.Protocol):
     # --- deadlines: one lazy timer instead of one per piece ----------------------------------
 
     def _await_within(self, seconds: float) -> None:
+        self._stop_timer()
         self._wait_s = seconds
         self._heard_at = self._loop.time()
         self._timer = self._loop.call_later(seconds, self._check_time)
@@ -209,7 +211,7 @@ class Connection(asyncio.Protocol):
             self._head.bytes_received += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(MalformedError(f"not an HTTP/1.1 answer: {type(error).__name__}"))
             return
         if self._head.over_a_bound(whole=self._head_done):
@@ -268,6 +270,6 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
 
     def on_message_begin(self) -> None:
-        """A second answer to one request is a server out of step."""
+        """A second answer to one request is a server out of step: stop reading it."""
         if self.complete:
-            self.keep_alive = False
+            raise MalformedError("an answer that nobody asked for")

@@ -41,7 +41,7 @@ def parts_of(kind: Kind, body: Mapping[str, object]) -> list[Part]:
         BadRequestError: `n` or `prompt` is of no use, or there are too many choices.
         UnsupportedError: it asks for an option of completions that no choice can have.
     """
-    count = body.get("n", 1) or 1
+    count = 1 if body.get("n") is None else body["n"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise BadRequestError("`n` must be a whole number of at least 1", param="n")
     prompts = _prompts(body.get("prompt")) if kind is Kind.COMPLETE else [None]

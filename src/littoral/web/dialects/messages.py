@@ -3,7 +3,8 @@
 A request is translated into a chat request of OpenAI's shape, the answer back (see
 `message_writer`). The engine always streams here, so a streamed message and a whole one are one.
 
-Refused, with the reason: images and documents, tools that Anthropic itself runs, and thinking.
+Refused, with the reason: images and documents, tools that Anthropic itself runs, thinking on
+demand.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,8 @@ class _Prompt(msgspec.Struct):
     tool_choice: _Choice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
+    container: object = None
+    mcp_servers: object = None
 
 
 class _Sampling(msgspec.Struct):
@@ -135,10 +138,15 @@ def _ask(
 
 def _chat_body(prompt: _Prompt) -> dict[str, object]:
     """The part of a chat request that makes its prompt."""
-    if prompt.thinking is not None and prompt.thinking.type != "disabled":
+    if prompt.thinking is not None and prompt.thinking.type not in {"disabled", "adaptive"}:
         raise UnsupportedError(
-            "`thinking` is not supported", advice="leave it out", param="thinking"
+            "`thinking` is not supported", advice="send disabled or adaptive", param="thinking"
         )
+    for name in ("container", "mcp_servers"):
+        if getattr(prompt, name):
+            raise UnsupportedError(
+                f"`{name}` is not supported", advice="run tools in the client", param=name
+            )
     body: dict[str, object] = {"model": prompt.model, "messages": list(_messages(prompt))}
     if prompt.tools:
         body["tools"] = [_tool(tool, index) for index, tool in enumerate(prompt.tools)]
