@@ -148,7 +148,9 @@ async def test_killing_the_worker_during_eight_streams_leaves_the_pop_serving(
 ) -> None:
     (tmp_path / "models").symlink_to(models_home / "models")
     with started_pop(tmp_path, models=CHAT_MODEL) as pop:
-        client = AsyncOpenAI(base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0)
+        client = AsyncOpenAI(
+            base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0, timeout=60
+        )
         begun = [asyncio.Event() for _ in range(8)]
 
         async def one(index: int) -> str:
@@ -163,7 +165,8 @@ async def test_killing_the_worker_during_eight_streams_leaves_the_pop_serving(
             return "ended"
 
         streams = [asyncio.create_task(one(index)) for index in range(8)]
-        await asyncio.gather(*(event.wait() for event in begun))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(event.wait() for event in begun))
         (worker,) = psutil.Process(pop.pid).children(recursive=True)
         worker.send_signal(signal.SIGKILL)
         outcomes = await asyncio.gather(*streams)

@@ -93,6 +93,18 @@ async def test_all_bodies_together_are_bounded_and_given_back() -> None:
         assert (await third.answer("POST")).status == 200
 
 
+async def test_a_body_that_is_broken_off_is_given_back() -> None:
+    async with serving(echo) as served:
+        client = await served.client()
+        await client.send(post(b"x" * 1000)[:-1])
+        async with asyncio.timeout(PATIENCE_S):
+            while served.server._service.bodies_bytes < 999:
+                await asyncio.sleep(0)
+            client.leave()
+            await served.server._service.all_gone.wait()
+        assert served.server._service.bodies_bytes == 0
+
+
 async def test_a_slow_head_is_408_however_busily_it_trickles() -> None:
     async with serving(echo, bounds=HttpBounds(head_wait_s=SOON)) as served:
         client = await served.client()
@@ -210,8 +222,12 @@ async def test_what_is_kept_of_following_requests_is_bounded_and_all_of_it_is_an
         async with asyncio.timeout(PATIENCE_S):
             while not connection._reading_paused:  # type: ignore[attr-defined]  # the real class
                 await asyncio.sleep(0)
+            # However long it goes on: the rest stays with the client.
+            for _ in range(1000):
+                await asyncio.sleep(0)
         kept = len(connection._kept)  # type: ignore[attr-defined]  # as above
         assert kept <= 1000 + 256_000
+        assert client.writer.transport.get_write_buffer_size() > 0
         release.set()
         for n in range(count):
             assert (await client.answer()).body == f"/{n}".encode()

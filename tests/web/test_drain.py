@@ -60,7 +60,9 @@ async def test_a_request_half_sent_is_told_that_the_pop_stops() -> None:
             await draining
 
 
-async def test_what_does_not_end_in_time_is_cut_honestly() -> None:
+async def test_what_does_not_end_in_time_is_cut_honestly(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that a connection which waits to be aborted, instead of closing by itself, is seen.
+    monkeypatch.setattr("littoral.web.listener._LAST_WORDS_S", 10 * PATIENCE_S)
     begun = asyncio.Semaphore(0)
 
     async def waits(request: Request, responder: Responder) -> None:
@@ -76,7 +78,8 @@ async def test_what_does_not_end_in_time_is_cut_honestly() -> None:
         await streaming.send(get("/stream"))
         for _ in range(2):
             await begun.acquire()
-        await served.server.drain(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            await served.server.drain(0.01)
         answer = await silent.answer()
         assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "draining")
         with pytest.raises(h11.RemoteProtocolError):

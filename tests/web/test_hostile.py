@@ -115,7 +115,7 @@ async def test_two_thousand_idle_connections_cost_little_and_disturb_nobody(
         for start in range(0, count, 500):
             idle += [socket.create_connection((served.host, served.port)) for _ in range(500)]
             await reach(served, start + 500)
-        # Measured at about 3 KB, of which the client's half is a part.
+        # Measured at under 2 KB, of which the client's half is a part.
         assert (resident_bytes() - before) / count < 16 * 1024
         client = await served.client()
         assert (await client.ask(get())).status == 200

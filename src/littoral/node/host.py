@@ -6,7 +6,7 @@ group, so none outlives it; a ticket that waits is a future that the pool's word
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from littoral.adapters.models import Catalogue
@@ -35,7 +35,15 @@ from littoral.placement.words import (
 from littoral.terms.errors import LittoralError, MemoryShortError, UnknownModelError
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Engine, Observe
-from littoral.terms.values import Down, EngineInfo, Instant, ModelEntry, ModelStatus, Ready
+from littoral.terms.values import (
+    Down,
+    EngineInfo,
+    EngineKind,
+    Instant,
+    ModelEntry,
+    ModelStatus,
+    Ready,
+)
 
 __all__ = ["HostSettings", "Lease", "ModelHost"]
 
@@ -97,7 +105,7 @@ class ModelHost:
 
     def rescan(self) -> None:
         """See what was added to or removed from the catalogue by other processes."""
-        found = {entry.name: entry for entry in self._catalogue.entries()}
+        found = {entry.name: self._effective(entry) for entry in self._catalogue.entries()}
         for name in self._entries.keys() - found.keys():
             self._driver.post(Unload(name, "removed", forget=True))
         for name, entry in found.items():
@@ -253,6 +261,13 @@ class ModelHost:
                 advice="stop other programs, lower --kv-tokens, or use a smaller model",
                 details={"needed_bytes": need, "free_bytes": free},
             )
+
+    def _effective(self, entry: ModelEntry) -> ModelEntry:
+        """The entry with the context that a request really gets here, for all who show it."""
+        if entry.engine is not EngineKind.LLAMA:
+            return entry
+        context_tokens = min(entry.context_tokens, self._settings.kv_tokens)
+        return replace(entry, context_tokens=context_tokens)
 
     def _resident(self, entry: ModelEntry) -> Resident:
         return Resident(

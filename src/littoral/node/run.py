@@ -5,8 +5,7 @@ machine hears only of beginnings and ends. docs/life-of-a-request.md tells the s
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, assert_never
@@ -50,7 +49,7 @@ from littoral.terms.errors import (
 )
 from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId
-from littoral.terms.ports import Clock, Observe
+from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     SECOND,
     Ask,
@@ -120,7 +119,6 @@ class Run:
         self._salt = parts.clock.random_bytes(SALT_BYTES)
         self._digests = AnswerDigests(salt=self._salt, api=ask.api, request=ask.raw)
         self._tap = Tap(ask.kind, stream=ask.stream)
-        self._open = AsyncExitStack()
         self._entry: ModelEntry | None = None
         self._machine: Exchange | None = None
         self._reservation: Reservation | None = None
@@ -128,7 +126,7 @@ class Run:
         self._dispatched: Instant | None = None
         self._first: tuple[Instant, int] | None = None
         self._error: LittoralError | None = None
-        self._bytes: AsyncIterator[bytes] | None = None
+        self._chunks: AsyncGenerator[bytes] | None = None
         self._receipt: bytes | None = None
 
     # --- the context: what `async with door.answer(...)` does ---
@@ -171,7 +169,8 @@ class Run:
             if self._machine is not None and not self._machine.done:
                 self._feed(ClientGone(self._usage()))
         finally:
-            await self._open.aclose()
+            if self._chunks is not None:
+                await self._chunks.aclose()
 
     # --- the Answer port ---
 
@@ -191,16 +190,18 @@ class Run:
     @property
     def chunks(self) -> AsyncIterator[bytes]:
         """The engine's bytes."""
-        return self._pass_on()
+        assert self._chunks is not None, "dispatched before the handler gets the answer"
+        return self._chunks
 
-    async def _pass_on(self) -> AsyncIterator[bytes]:
-        assert self._bytes is not None
+    async def _pass_on(self, engine: Engine, plan: Plan) -> AsyncGenerator[bytes]:
+        """The engine's bytes, while its context is open; leaving it early cancels the work."""
         try:
-            async for data in self._bytes:
-                if self._first is None:
-                    self._begun()
-                self._tap.feed(data)
-                yield data
+            async with engine.open(plan.call) as chunks:
+                async for data in chunks:
+                    if self._first is None:
+                        self._begun()
+                    self._tap.feed(data)
+                    yield data
         except LittoralError as error:
             self._feed(Lost(error, self._usage()))
             raise
@@ -235,14 +236,13 @@ class Run:
                 case Lease(tokens):
                     return Leased((await self._take_lease(tokens)).info)
                 case Dispatch(plan):
-                    await self._dispatch(plan)
+                    self._dispatch(plan)
                     return None
                 case _:
                     self._do(effect)
                     return None
         except LittoralError as error:
-            usage = Usage()
-            return Refused(error) if self._dispatched is None else Lost(error, usage)
+            return Refused(error)
 
     def _feed(self, event: Event) -> None:
         """Step the machine where its effects do not wait."""
@@ -280,10 +280,10 @@ class Run:
         self._lease = lease
         return lease
 
-    async def _dispatch(self, plan: Plan) -> None:
+    def _dispatch(self, plan: Plan) -> None:
         assert self._lease is not None
         self._dispatched = self._parts.clock.now()
-        self._bytes = await self._open.enter_async_context(self._lease.engine.open(plan.call))
+        self._chunks = self._pass_on(self._lease.engine, plan)
 
     def _begun(self) -> None:
         self._first = self._parts.clock.now(), self._parts.clock.unix_ns()

@@ -81,7 +81,8 @@ class Engine(Protocol):
         object one or more *whole* events, the last `data: [DONE]`; the last event before it
         carries `usage`. Without `stream`, and for embeddings: one bytes object, the JSON body.
 
-        Raises (on entering, or while iterating): ContextLengthError, BadRequestError,
+        Iterate inside the context: what goes wrong on the way is made one of ours as it passes
+        through. Raises (on entering, or from the iteration, by then): ContextLengthError, BadRequestError,
         UnsupportedError, EngineLostError, EngineFailedError, UpstreamFailedError,
         UpstreamTimeoutError, RateLimitedError.
         """

@@ -141,6 +141,7 @@ class ModelEntry:
     engine: EngineKind
     kinds: tuple[Kind, ...]
     context_tokens: int
+    """Most tokens of one sequence; 0 where only an upstream knows."""
     size_bytes: int = 0
     licence: str = "unknown"
     origin: str = ""

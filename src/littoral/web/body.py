@@ -132,8 +132,6 @@ class ChunkedBody:
         return end
 
     def _keep(self, rest: bytes) -> None:
-        if self._closing and rest != b"\r":
-            raise BadRequestError("a chunk is longer than its size says")
         if len(rest) > CHUNK_LINE_BYTES_MAX:
             raise BadRequestError("a chunk's size line or trailer is too long")
         self._rest = rest

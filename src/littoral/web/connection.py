@@ -16,27 +16,23 @@ It does not know routes, keys or models. The state is `_phase`; each method says
 
 import asyncio
 import enum
-from typing import Final, cast
+from typing import cast
 
 from littoral.terms.errors import (
-    BadRequestError,
     DrainingError,
-    HeadTooLargeError,
     InternalError,
     LittoralError,
     QueueFullError,
     RequestTimeoutError,
 )
-from littoral.web.body import BodyReader, ChunkedBody, MeasuredBody, check_length
+from littoral.web.arrival import Arrival
 from littoral.web.errors import error_answer, shape_of
-from littoral.web.head import Head, read_head
+from littoral.web.head import Head
 from littoral.web.http import Request
 from littoral.web.response import Response
 from littoral.web.service import Service
 
 __all__ = ["Connection"]
-
-_HEAD_END: Final = b"\r\n\r\n"
 
 
 class Phase(enum.Enum):
@@ -54,17 +50,15 @@ class Connection(asyncio.Protocol):
     """The protocol object of one accepted connection."""
 
     __slots__ = (
+        "_arrival",
         "_body_bytes",
         "_bounds",
         "_deadline",
-        "_head",
         "_kept",
         "_peer",
         "_pending_bytes",
         "_phase",
-        "_reader",
         "_reading_paused",
-        "_searched",
         "_service",
         "_stuck_since",
         "_task",
@@ -82,11 +76,8 @@ class Connection(asyncio.Protocol):
         self._deadline = 0.0
         """On the loop's clock; without meaning in ANSWER and GONE."""
         self._kept = bytearray()
-        """Arrived and not used: part of a head, or what follows the present request."""
-        self._searched = 0
-        """So much of `_kept` holds no end of a head."""
-        self._head: Head | None = None
-        self._reader: BodyReader | None = None
+        """What follows the present request."""
+        self._arrival = Arrival(service.bounds)
         self._body_bytes = 0
         """This connection's share of `Service.bodies_bytes`."""
         self._task: asyncio.Task[None] | None = None
@@ -121,11 +112,9 @@ class Connection(asyncio.Protocol):
         match self._phase:
             case Phase.IDLE:
                 self._wait(Phase.HEAD, self._bounds.head_wait_s)
-                self._read_head(data)
-            case Phase.HEAD:
-                self._read_head(data)
-            case Phase.BODY:
-                self._read_body(data)
+                self._read(data)
+            case Phase.HEAD | Phase.BODY:
+                self._read(data)
             case Phase.ANSWER:
                 self._keep(data)
             case Phase.LAST | Phase.GONE:
@@ -143,8 +132,7 @@ class Connection(asyncio.Protocol):
         """Let go of everything."""
         self._phase = Phase.GONE
         self._kept.clear()
-        self._reader = None
-        self._release_body()
+        self._hold_body(0)
         if self._task is not None:
             self._task.cancel()
         self.resume_writing()
@@ -224,95 +212,49 @@ class Connection(asyncio.Protocol):
 
     def last_answer(self) -> bool:
         """Whether the connection closes after this answer."""
-        head = self._head
+        head = self._arrival.head
         return head is None or not head.keep_alive or self._service.draining
 
     def date(self) -> str:
         """The time, as HTTP writes it."""
         return self._service.date
 
-    # IDLE and HEAD
+    # HEAD and BODY
 
-    def _read_head(self, data: bytes) -> None:
-        if self._kept:
-            self._kept += data
-            end = self._kept.find(_HEAD_END, self._searched)
-            if end >= 0:
-                data = bytes(self._kept)
-                self._kept.clear()
-        else:
-            end = data.find(_HEAD_END)
-            if end < 0:
-                self._kept += data
-        self._searched = max(0, len(self._kept) - len(_HEAD_END) + 1)
-        if max(end + len(_HEAD_END), len(self._kept)) > self._bounds.head_bytes_max:
-            limit = self._bounds.head_bytes_max
-            self._refuse(HeadTooLargeError(f"the head is more than {limit} bytes"))
-        elif end >= 0:
-            self._begin(data, end + len(_HEAD_END))
-        elif not (self._kept[:1].isupper() or self._kept[:1] == b"\r"):
-            # TLS on a plain port, say: better told now than when the time is up.
-            self._refuse(BadRequestError("this is not HTTP", advice="speak HTTP/1.1 here"))
-
-    def _begin(self, data: bytes, head_end: int) -> None:
-        """Leave HEAD with a whole head, for BODY or ANSWER."""
-        self._searched = 0
-        # One empty line before the request line is old clients' habit (RFC 9112, section 2.2).
-        start = 2 if data.startswith(b"\r\n") else 0
+    def _read(self, data: bytes) -> None:
+        """Take bytes of a request; leave HEAD when its head is there, BODY when all of it is."""
+        arrival = self._arrival
         try:
-            head = read_head(data[start:head_end], self._bounds.headers_max)
-            self._head = head
-            length = head.body_bytes
-            if length is not None:
-                check_length(length, self._bounds.body_bytes_max)
-                body_end = head_end + length
-                if body_end <= len(data):
-                    self._answer(head, data[head_end:body_end], data[body_end:])
-                    return
-            self._service.gate(head.method, head.path, head.headers)
+            rest = arrival.feed(data)
+            if rest is None and self._phase is Phase.HEAD and arrival.head is not None:
+                self._await_body(arrival.head)
         except LittoralError as error:
             self._refuse(error)
             return
-        limit = self._bounds.body_bytes_max
-        self._reader = ChunkedBody(limit) if length is None else MeasuredBody(length)
-        self._wait(Phase.BODY, self._bounds.body_wait_s)
-        if head.expects_continue and head_end == len(data):
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._read_body(data[head_end:])
-
-    # BODY
-
-    def _read_body(self, data: bytes) -> None:
-        reader, head = self._reader, self._head
-        assert reader is not None
-        assert head is not None
-        try:
-            rest = reader.feed(data)
-        except LittoralError as error:
-            self._refuse(error)
-            return
-        self._hold_body(reader.gathered_bytes)
+        self._hold_body(arrival.body_bytes)
         if self._service.bodies_bytes > self._bounds.bodies_bytes_max:
             self._refuse(
                 QueueFullError("this machine holds too many large requests", retry_after_s=1)
             )
         elif rest is not None:
-            self._reader = None
-            self._answer(head, reader.take(), rest)
+            assert arrival.head is not None
+            self._answer(arrival.head, arrival.body, rest)
+
+    def _await_body(self, head: Head) -> None:
+        self._service.gate(head.method, head.path, head.headers)
+        self._wait(Phase.BODY, self._bounds.body_wait_s)
+        if head.expects_continue and not self._arrival.body_bytes:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _hold_body(self, body_bytes: int) -> None:
         self._service.bodies_bytes += body_bytes - self._body_bytes
         self._body_bytes = body_bytes
-
-    def _release_body(self) -> None:
-        self._hold_body(0)
 
     # ANSWER
 
     def _answer(self, head: Head, body: bytes, rest: bytes) -> None:
         """Leave HEAD or BODY: the handler gets the request."""
         self._phase = Phase.ANSWER
-        self._hold_body(len(body))
         if rest:
             self._keep(rest)
         request = Request(
@@ -343,6 +285,10 @@ class Connection(asyncio.Protocol):
         try:
             await self._serve(request, response)
             self._answered(complete=response.ended)
+        except asyncio.CancelledError:
+            self._tell(_draining(), request, response)
+            self._answered(complete=False)
+            raise
         except Exception as error:
             self._service.on_defect(error)
             self._transport.abort()
@@ -351,9 +297,6 @@ class Connection(asyncio.Protocol):
         """Run the handler, and tell the client what can be told of whatever it raises."""
         try:
             await self._service.handler(request, response)
-        except asyncio.CancelledError:
-            self._tell(_draining(), request, response)
-            raise
         except LittoralError as error:
             self._tell(error, request, response)
         except Exception as error:
@@ -366,17 +309,13 @@ class Connection(asyncio.Protocol):
                 self._tell(_defect(), request, response)
         finally:
             self._task = None
-            self._release_body()
+            self._hold_body(0)
 
     def _tell(self, error: LittoralError, request: Request, response: Response) -> None:
         """Answer with the error, if nothing was answered yet and somebody is there to hear."""
-        if self._transport.is_closing():
-            return
-        if not response.started:
+        if not response.started and not self._transport.is_closing():
             shape = shape_of(request.path, request.headers)
             response.put(*error_answer(error, shape, request.id))
-        if not response.ended or self._service.draining:
-            self._finish()
 
     def _answered(self, *, complete: bool) -> None:
         """Leave ANSWER: for the next request, or for good."""
@@ -385,7 +324,7 @@ class Connection(asyncio.Protocol):
         if not complete or self.last_answer():
             self._finish()
             return
-        self._head = None
+        self._arrival = Arrival(self._bounds)
         self._wait(Phase.IDLE, self._bounds.idle_wait_s)
         if self._reading_paused:
             self._reading_paused = False
@@ -401,7 +340,7 @@ class Connection(asyncio.Protocol):
         """Answer a request that no handler gets, and take no other from this client."""
         if self._transport.is_closing():
             return
-        head, self._head, self._reader = self._head, None, None
+        head = self._arrival.head
         path, headers = ("", {}) if head is None else (head.path, head.headers)
         request_id = self._service.request_id()
         response = Response(
@@ -415,7 +354,8 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Close once the client has read everything, or after a while."""
-        self._release_body()
+        self._arrival = Arrival(self._bounds)
+        self._hold_body(0)
         self._kept.clear()
         self._wait(Phase.LAST, self._bounds.linger_wait_s)
         if self._service.draining or not self._transport.can_write_eof():

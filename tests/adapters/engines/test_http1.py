@@ -232,6 +232,11 @@ async def test_silence_ends_with_the_deadline_that_passed(tmp_path: Path) -> Non
         await request_of(reader)
         await reader.read()
 
+    async def only_a_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(CHUNKED)
+        await reader.read()
+
     async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(CHUNKED + b"1\r\na\r\n")
@@ -240,6 +245,9 @@ async def test_silence_ends_with_the_deadline_that_passed(tmp_path: Path) -> Non
     async with serving(tmp_path, silent) as server:
         with pytest.raises(WaitedTooLongError, match=r"0\.05 s without a first byte"):
             await get(client_of(server, first_byte_s=0.05))
+    async with serving(tmp_path, only_a_head) as server:
+        with pytest.raises(WaitedTooLongError, match=r"0\.05 s without a first byte"):
+            await get(client_of(server, first_byte_s=0.05, between_bytes_s=0.01))
     async with serving(tmp_path, stuck) as server:
         with pytest.raises(WaitedTooLongError, match=r"0\.05 s of silence"):
             await get(client_of(server, between_bytes_s=0.05))
@@ -402,7 +410,7 @@ def test_however_an_answer_is_cut_it_is_read_the_same(data: st.DataObject) -> No
         for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
             if start < end:
                 connection.data_received(raw[start:end])
-        await connection.head(Deadlines())
+        await connection.head()
         pieces: list[bytes] = []
         while piece := await connection.take():
             pieces.append(piece)
@@ -424,7 +432,7 @@ def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
                 connection.data_received(piece)
         connection.connection_lost(None)
         try:
-            await connection.head(Deadlines())
+            await connection.head()
             while await connection.take():
                 pass
         except HttpError:

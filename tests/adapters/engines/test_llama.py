@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from littoral.adapters.engines.llama import LlamaEngine
-from littoral.terms.errors import EngineStartError
+from littoral.terms.errors import BadRequestError, CallerError, EngineStartError, UnsupportedError
 from littoral.terms.facts import ThreadsStepped
 from littoral.terms.values import Down, Kind, ModelEntry, ModelFile, Ready
 from tests.adapters.engines.running import Running, running
@@ -84,6 +84,45 @@ async def test_fields_that_are_not_the_callers_business_do_not_reach_the_worker(
 ) -> None:
     body = await llama.body({**LONG, "max_tokens": 2, "id_slot": 99, "n_predict": 50})
     assert body["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, BadRequestError),
+        ({"tools": "none"}, BadRequestError),
+        ({"temperature": "hot"}, BadRequestError),
+        ({"max_tokens": 10**12}, BadRequestError),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"$ref": "#/x"}},
+                }
+            },
+            BadRequestError,
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}
+                        ],
+                    }
+                ]
+            },
+            UnsupportedError,
+        ),
+    ],
+)
+async def test_what_llama_cpp_refuses_is_the_callers_fault(
+    llama: Running, more: dict[str, object], error: type[CallerError]
+) -> None:
+    with pytest.raises(error):
+        await llama.events({**LONG, "max_tokens": 2, **more})
+    assert len(llama.readies) == 1, "and no worker died of it"
 
 
 async def test_weights_that_are_none_are_explained(smollm2: ModelEntry, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.clock import SystemClock
+from littoral.adapters.engines.connection import Deadlines
+from littoral.adapters.engines.onnx import OnnxEngine
 from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.adapters.engines.worker_log import WorkerLog
 from littoral.terms.errors import EngineLostError
@@ -104,6 +106,36 @@ async def test_a_run_directory_too_long_for_a_socket_is_no_obstacle(
     async with running(minilm, deep) as subject:
         assert await subject.body({"input": "hello"}, Kind.EMBED)
         assert not list(deep.glob("*.sock"))
+
+
+@pytest.mark.model
+async def test_a_worker_that_does_not_react_is_ended_all_the_same(
+    minilm: ModelEntry, tmp_path: Path
+) -> None:
+    async with running(minilm, tmp_path) as subject:  # leaving it checks that it took under 2 s
+        pid = subject.readies[-1].info.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    assert ended_within(pid, 0)
+
+
+@pytest.mark.model
+async def test_a_worker_that_hangs_is_ended_and_replaced(
+    minilm: ModelEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(minilm, tmp_path) as subject:
+        pid = subject.readies[-1].info.pid
+        engine = subject.engine
+        assert isinstance(engine, OnnxEngine)
+        life = engine._worker._life
+        assert pid is not None
+        assert life is not None
+        monkeypatch.setattr(life.client, "_deadlines", Deadlines(first_byte_s=0.2))
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(EngineLostError, match="without a first byte"):
+            await subject.body({"input": "hello"}, Kind.EMBED)
+        await subject.until_ready(times=2)
+        assert await subject.body({"input": "hello"}, Kind.EMBED)
 
 
 async def test_a_worker_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ class Behaviour:
     """Answered, one each, before anything else is."""
     cut_after: list[int] = field(default_factory=list)
     """Bytes after which the storage closes the connection, one for each request."""
+    stalls: list[threading.Event] = field(default_factory=list)
+    """The storage sends half of an answer and then waits for this, once each."""
     flip_bit: bool = False
     ignore_ranges: bool = False
     wrong_ranges: bool = False
@@ -194,6 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_name == "storage" and cuts:
             body = body[: cuts.pop(0)]
             self.close_connection = True
+        stalls = self.servers.behaviour.stalls
+        if self.server_name == "storage" and stalls:
+            self.wfile.write(body[: len(body) // 2])
+            stalls.pop(0).wait(10)
+            self.close_connection = True
+            return
         self.wfile.write(body)
 
 

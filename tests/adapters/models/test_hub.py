@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,18 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     ranges = [one.headers.get("range") for one in servers.asked("storage")]
     assert ranges == [None, "bytes=1000000-", "bytes=1000000-", "bytes=1500000-"]
     assert Path(entry.files[0].path).read_bytes() == CONTENT
+
+
+def test_a_connection_that_falls_silent_is_given_up_and_taken_up_again(
+    catalogue: Catalogue, servers: HubServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("littoral.adapters.models.hub_http.ANSWER_WAIT_S", 0.3)
+    over = threading.Event()
+    servers.behaviour.stalls = [over]
+    entry = fetch(catalogue, servers)
+    over.set()
+    assert Path(entry.files[0].path).read_bytes() == CONTENT
+    assert len(servers.asked("storage")) == 2
 
 
 def test_an_add_that_failed_goes_on_when_it_is_run_again(

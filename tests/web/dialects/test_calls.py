@@ -36,6 +36,8 @@ CALLS = [
     f"```json\n[{SAID_CALL}]\n```",
     '{"arguments": {"city": "Oslo"}, "name": "get_weather"}',
     '{"type": "function", "name": "get_weather", "arguments": {"city": "Oslo"}}',
+    "{" + SAID_CALL + "}",
+    "<tool_call>\n{ " + SAID_CALL + "\n}\n</tool_call>",
     '{"id": "call_1", "name": "get_weather", "arguments": {"city": "Oslo"}}',
 ]
 SEVERAL = [
@@ -68,6 +70,9 @@ NOT_CALLS = [
     f'[{SAID_CALL}, {{"name": "Oslo", "population": 700000}}]',
     f"```python\n{SAID_CALL}\n```",
     "```json\n" + '{"city": "Oslo"}' + "\n```",
+    "{" + SAID_CALL,
+    "{{" + SAID_CALL + "}}",
+    "{" + SAID_CALL + "} Done.",
     '{"a":' * 3000,
     "[" * 3000,
 ]
@@ -149,7 +154,9 @@ def test_text_passes_as_soon_as_it_can_be_no_call(start: str) -> None:
     assert reader.feed(SAID_CALL) == [Text(SAID_CALL)]
 
 
-@pytest.mark.parametrize("start", [" ", "{", '{ "na', "```", "```js", "<tool", "[ {", SAID_CALL])
+@pytest.mark.parametrize(
+    "start", [" ", "{", '{ "na', "```", "```js", "<tool", "[ {", "{ {", SAID_CALL]
+)
 def test_text_is_held_while_it_may_be_a_call(start: str) -> None:
     assert SpokenCalls(NAMES, first_only=False).feed(start) == []
 

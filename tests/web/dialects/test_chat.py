@@ -129,6 +129,7 @@ async def test_unknown_fields_are_passed_on_and_nulls_are_not() -> None:
         ({"stop": [""]}, "stop[0]"),
         ({"stop": ["a"] * 17}, "stop"),
         ({"seed": 1.5}, "seed"),
+        ({"seed": 2**63}, "seed"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": True}, "temperature"),
         ({"top_p": -0.1}, "top_p"),
@@ -209,8 +210,13 @@ async def test_calls_and_results_of_the_past_are_told_as_text_to_a_model_without
     assert door.asks[0].body["messages"] == [
         HISTORY[0],
         {"role": "assistant", "content": SAID_CALL},
-        {"role": "user", "content": "Result of get_weather: 4 degrees"},
+        {"role": "user", "content": "Result of get_weather: 4 degrees\nNow answer in words."},
     ]
+    thanks = {"role": "user", "content": "Thanks."}
+    await tell(chat.handle, {**QUESTION, "messages": [*HISTORY, thanks]}, door)
+    told = door.asks.pop().body["messages"]
+    assert isinstance(told, list)
+    assert told[-2:] == [{"role": "user", "content": "Result of get_weather: 4 degrees"}, thanks]
     await tell(chat.handle, {**QUESTION, "messages": HISTORY, "model": "native"}, door)
     assert door.asks[1].body["messages"] == [HISTORY[0], {**HISTORY[1], "content": ""}, HISTORY[2]]
     await tell(chat.handle, {**QUESTION, "messages": HISTORY, "model": "far"}, door)

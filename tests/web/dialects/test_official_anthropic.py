@@ -1,4 +1,4 @@
-"""Anthropic's own client finds nothing missing: synchronous and asynchronous, with its helpers."""
+"""Anthropic's own client finds nothing missing, synchronous or not, whatever it adds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def test_the_synchronous_client_talks() -> None:
         assert await asyncio.to_thread(ask, url) == (ANSWER, ANSWER, 8)
 
 
-async def test_the_stream_helper_adds_the_events_up() -> None:
+async def test_the_accumulating_stream_adds_the_events_up() -> None:
     async with (
         client_of(door_saying(*recorded("stopped"))) as client,
         client.messages.stream(

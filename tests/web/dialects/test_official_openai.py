@@ -1,4 +1,4 @@
-"""OpenAI's own client finds nothing missing: synchronous and asynchronous, with its helpers."""
+"""OpenAI's own client finds nothing missing, synchronous or not, whatever it adds to the API."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def test_a_whole_chat_is_understood_with_its_receipt_in_a_header() -> None
     assert raw.parse().choices[0].message.content == ANSWER
 
 
-async def test_the_stream_helper_adds_the_events_up() -> None:
+async def test_the_accumulating_stream_adds_the_events_up() -> None:
     async with (
         client_of(door_saying(*recorded("paris"))) as client,
         client.chat.completions.stream(model="small", messages=ASKED) as stream,
@@ -99,7 +99,7 @@ async def test_logprobs_arrive() -> None:
     assert "".join(each.token for each in logprobs.content).startswith("The capital of")
 
 
-async def test_a_call_in_text_is_a_call_for_the_stream_helper() -> None:
+async def test_a_call_in_text_is_a_call_for_the_accumulating_stream() -> None:
     async with (
         client_of(door_saying(*chat_events(SAID_CALL[:20], SAID_CALL[20:]))) as client,
         client.chat.completions.stream(model="small", messages=ASKED, tools=TOOLS) as stream,

@@ -4,7 +4,8 @@ Rules
 - A connection is used again only after a whole, well-formed answer that allows it.
   `should_keep_alive()` is asked inside the parser's callback: afterwards the parser has forgotten.
 - A consumer that does not keep up stops the reading (`pause_reading`), so that buffers are bounded.
-- To the first byte, and between bytes, there is a deadline; a slow consumer's time is not counted.
+- To the first byte of the body, and between bytes, there is a deadline; a slow consumer's time is
+  not counted. The head may come long before: llama.cpp sends it before it reads the prompt.
 
 Not here: opening and pooling connections (http1.py). These exceptions never leave the package;
 each engine says what they mean for it.
@@ -57,7 +58,7 @@ class WaitedTooLongError(HttpError):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long each wait may take."""
+    """How long each wait may take; `first_byte_s` is to the first byte of the body."""
 
     connect_s: float = 10.0
     first_byte_s: float = limits.FIRST_BYTE_WAIT_S
@@ -93,8 +94,9 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._error: HttpError | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._wait_s = 0.0
+        self._wait_s = self._between_bytes_s = 0.0
         self._heard_at = 0.0
+        self._body_begun = False
         self._head = Head()
         self._head_done = False
         self.complete = True
@@ -110,16 +112,16 @@ class Connection(asyncio.Protocol):
         assert self.complete
         self._head = Head()
         self._head_done = self.complete = self.keep_alive = self.heard = False
+        self._between_bytes_s = deadlines.between_bytes_s
+        self._body_begun = False
         self._await_within(deadlines.first_byte_s)
         self._transport.writelines((request, body))
 
-    async def head(self, deadlines: Deadlines) -> Head:
+    async def head(self) -> Head:
         """The answer's status and headers."""
         while not self._head_done:
             self._raise_error()
             await self._wait()
-        if not self.complete:
-            self._await_within(deadlines.between_bytes_s)
         return self._head
 
     async def take(self) -> bytes:
@@ -132,6 +134,10 @@ class Connection(asyncio.Protocol):
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._buffered = 0
+        if not self._body_begun:
+            self._body_begun = True
+            if not self.complete:
+                self._await_within(self._between_bytes_s)
         if self._paused:
             self._paused = False
             self._heard_at = self._loop.time()
@@ -183,7 +189,7 @@ class Connection(asyncio.Protocol):
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._check_time)
             return
-        what = "of silence" if self.heard else "without a first byte"
+        what = "of silence" if self._body_begun else "without a first byte"
         self._fail(WaitedTooLongError(f"{self._wait_s:g} s {what}"))
 
     def _stop_timer(self) -> None:

@@ -11,7 +11,7 @@ Not here: bytes and sockets. Everything in this module is a plain function of it
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from littoral.adapters.engines.assemble import Json
 from littoral.terms import limits
@@ -19,6 +19,11 @@ from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.values import Kind
 
 __all__ = ["Join", "Part", "parts_of"]
+
+_ALTERNATIVES_MAX: Final = 20
+"""Alternatives per token, as OpenAI allows; without a bound one answer could hold a vocabulary."""
+
+_TOKEN_MAX: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ def parts_of(kind: Kind, body: Mapping[str, object]) -> list[Part]:
     count = 1 if body.get("n") is None else body["n"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise BadRequestError("`n` must be a whole number of at least 1", param="n")
+    _check_alternatives(body)
     prompts = _prompts(body.get("prompt")) if kind is Kind.COMPLETE else [None]
     if count * len(prompts) > limits.CHOICES_MAX:
         raise BadRequestError(
@@ -78,16 +84,30 @@ def _part(index: int, prompt_index: int, prompt: object, body: Mapping[str, obje
 
 def _prompts(prompt: object) -> list[object]:
     """The prompts of a completions request: text, tokens, or a list of either."""
-    match prompt:
-        case str():
-            return [prompt]
-        case [int(), *_]:
-            return [prompt]
-        case [str() | [int(), *_], *_]:
-            return list(prompt)
-        case _:
+    prompts = [prompt] if isinstance(prompt, str) or _are_tokens(prompt) else prompt
+    if not isinstance(prompts, list) or not prompts:
+        raise BadRequestError("`prompt` must be text, tokens, or a list of them", param="prompt")
+    if not all(isinstance(one, str) or _are_tokens(one) for one in prompts):
+        raise BadRequestError("a prompt must be text or a list of tokens", param="prompt")
+    return prompts
+
+
+def _are_tokens(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_token, value))
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _TOKEN_MAX
+
+
+def _check_alternatives(body: Mapping[str, object]) -> None:
+    for name in ("top_logprobs", "logprobs"):
+        wanted = body.get(name)
+        if wanted is None or isinstance(wanted, bool):
+            continue
+        if not isinstance(wanted, int) or not 0 <= wanted <= _ALTERNATIVES_MAX:
             raise BadRequestError(
-                "`prompt` must be text, tokens, or a list of them", param="prompt"
+                f"`{name}` must be a whole number from 0 to {_ALTERNATIVES_MAX}", param=name
             )
 
 

@@ -207,7 +207,7 @@ class HttpClient:
     async def _ask_on(connection: Connection, head: bytes, body: bytes, within: Deadlines) -> Head:
         try:
             connection.send(head, body, within)
-            return await connection.head(within)
+            return await connection.head()
         except BaseException:
             connection.abort()
             raise

@@ -42,6 +42,7 @@ from littoral.terms.errors import (
     ContextLengthError,
     EngineFailedError,
     LittoralError,
+    UnsupportedError,
 )
 from littoral.terms.facts import ThreadsStepped
 from littoral.terms.ports import Clock, Observe
@@ -170,7 +171,7 @@ class LlamaEngine:
             device=f"{ready['device']}",
             slots=self._place.slots,
             context_tokens=self._context_tokens,
-            kv_tokens=self._kv_tokens,
+            kv_tokens=0 if Kind.EMBED in self._entry.kinds else self._kv_tokens,
             threads=self._threads,
             pid=pid,
         )
@@ -310,6 +311,8 @@ async def _in_order(queue: _Events, parts: list[Part]) -> AsyncGenerator[Json]:
 _TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large.*batch size: (\d+)")
 """How it says that a text to embed is over its context; the counts are nowhere else."""
 
+_SAID_CHARS_MAX: Final = 300
+
 _RATE_TOKENS_MIN: Final = 16
 """Shorter answers say little about the rate."""
 
@@ -364,9 +367,12 @@ def _error_of(raw: bytes, status: int) -> LittoralError:
     if (counts := _TOO_LARGE.search(error.message)) is not None:
         tokens, most = map(int, counts.groups())
         return ContextLengthError(prompt_tokens=tokens, context_tokens=most, what="text")
-    if status == 400 or error.type == "invalid_request_error":
-        return BadRequestError(f"the engine does not take this request: {error.message}")
-    return EngineFailedError(f"the engine failed: {error.message}")
+    said = error.message.partition("\n")[0][:_SAID_CHARS_MAX]  # more lines quote the request
+    if "is not supported" in said:
+        return UnsupportedError(f"this model can't do that: {said}")
+    if status == 400 or said.startswith("Failed to parse"):
+        return BadRequestError(f"the engine does not take this request: {said}")
+    return EngineFailedError(f"the engine failed: {said}")
 
 
 async def _as_events(joined: AsyncIterator[Json]) -> AsyncIterator[bytes]:

@@ -45,8 +45,11 @@ def main() -> None:
     raw, line = begin()
     arguments = msgspec.convert(raw, LlamaArguments)
     line.stage("loading the engine")
-    import xllamacpp  # noqa: PLC0415  # loaded only in this process, after the signals are set
-
+    try:
+        import xllamacpp  # noqa: PLC0415  # loaded only in this process, after the signals are set
+    except ImportError:
+        line.fail("xllamacpp is not installed; `pip install 'littoral[llama]'` brings it")
+        return
     parameters = xllamacpp.CommonParams()
     parameters.model.path = arguments.model_path
     parameters.model_alias = {arguments.model_name}

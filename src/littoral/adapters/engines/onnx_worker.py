@@ -217,6 +217,9 @@ def main() -> None:
     try:
         encoder = Encoder(arguments)
         probe = encoder.vectors(encoder.tokens(["ready"]), lambda: True)
+    except ImportError:
+        line.fail("ONNX Runtime is not installed; `pip install 'littoral[onnx]'` brings it")
+        return
     except Exception as error:  # whatever it is, the PoP should know
         line.fail(f"ONNX Runtime could not load the model: {error}")
         return

@@ -11,6 +11,7 @@ Rules
 It does not fetch anything: see `sources`.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from littoral.adapters.models.digests import Progress, digest_of_file, mark_of, sync_directory
+from littoral.adapters.models.digests import Progress, digest_of_file, mark_of, sync
 from littoral.adapters.models.records import (
     Record,
     directory_name,
@@ -33,6 +34,7 @@ from littoral.terms.errors import (
     CallerError,
     ConflictError,
     DigestMismatchError,
+    DiskShortError,
     HomeUnwritableError,
     ModelDamagedError,
     UnknownModelError,
@@ -81,9 +83,11 @@ class Staging:
 
         `entry.files` are plain names in `directory`, or absolute paths of files used in place.
         """
+        for path in self.directory.iterdir():
+            sync(path)
         write_record(entry, self.directory)
         self.directory.rename(self.target)
-        sync_directory(self.target.parent)
+        sync(self.target.parent)
         return read_record(self.target).entry
 
 
@@ -188,10 +192,11 @@ class Catalogue:
 
         Raises:
             ConflictError: a model of this name is there already.
-            HomeUnwritableError: the folder can't be written.
+            HomeUnwritableError, DiskShortError: the folder can't be written, or is full.
         """
         target = self._directory(name)
         directory = self.models_dir / f".{target.name}{_PARTIAL}"
+        self._sweep()
         with self._locked(directory, progress):
             if target.exists() or name == ECHO.name:
                 shutil.rmtree(directory)
@@ -206,6 +211,8 @@ class Catalogue:
             except BaseException as error:
                 if not resumable or isinstance(error, DigestMismatchError | CallerError):
                     shutil.rmtree(directory, ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise self._failed(error) from error
                 raise
             assert not directory.exists(), "an add ends in a commit or an error"
 
@@ -224,7 +231,7 @@ class Catalogue:
         target = self._directory(checked)
         partial = self.models_dir / f".{target.name}{_PARTIAL}"
         gone = self.models_dir / f".{target.name}{_REMOVED}"
-        shutil.rmtree(gone, ignore_errors=True)
+        self._sweep()
         for path in (target, partial):
             if not path.is_dir():
                 continue
@@ -234,10 +241,16 @@ class Catalogue:
                 )
             freed = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             path.rename(gone)
-            sync_directory(self.models_dir)
-            shutil.rmtree(gone)
+            sync(self.models_dir)
+            self._sweep()
             return freed
         raise self._unknown(name)
+
+    def _sweep(self) -> None:
+        """Finish removals, also those that a killed process began."""
+        for path in self._directories():
+            if path.name.startswith(".") and path.name.endswith(_REMOVED):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _records(self) -> Iterator[Record | ModelDamagedError]:
         for directory in self._directories():
@@ -250,8 +263,12 @@ class Catalogue:
     def _directories(self) -> list[Path]:
         try:
             return sorted(path for path in self.models_dir.iterdir() if path.is_dir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise HomeUnwritableError(
+                f"{self.models_dir} can't be read ({error.strerror})"
+            ) from error
 
     def _record(self, name: str) -> Record:
         if name == ECHO.name:
@@ -266,6 +283,15 @@ class Catalogue:
             f"there is no model named {name}",
             advice="`littoral models list --available` shows what there is and what can be added",
         )
+
+    def _failed(self, error: OSError) -> DiskShortError | HomeUnwritableError:
+        """A disk that failed while a model was written, in words."""
+        if error.errno == errno.ENOSPC:
+            return DiskShortError(
+                f"the disk of {self.models_dir} became full",
+                advice="free some and run this again, or choose another with --home",
+            )
+        return HomeUnwritableError(f"{self.models_dir} can't be written ({error.strerror})")
 
     def _directory(self, name: ModelName) -> Path:
         return self.models_dir / directory_name(name)

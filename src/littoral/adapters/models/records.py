@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.models.digests import FileMark, mark_of, sync_directory
+from littoral.adapters.models.digests import FileMark, mark_of, sync
 from littoral.terms.errors import BadRequestError, ModelDamagedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import ModelEntry, ModelFile
@@ -64,7 +64,7 @@ def write_record(entry: ModelEntry, directory: Path) -> Record:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(directory / ENTRY_FILE)
-    sync_directory(directory)
+    sync(directory)
     return record
 
 

@@ -198,10 +198,12 @@ _FORCED_HEAD: Final = re.compile(
 _OPENERS: Final = tuple(
     opener + bracket
     for opener in ("", "<tool_call>", "```", "```json", "```tool_call", "```tool_code")
-    for bracket in ("{", "[{")
+    for bracket in ("{", "[{", "{{")
 )
 _OPENING: Final = re.compile(r"(?P<tag><tool_call>)|```(?:json|tool_call|tool_code)?[ \t]*\r?\n")
 _KEYS: Final = ('"arguments":', '"parameters":', '"type":"function"', '"id":"')
+_DOUBLED: Final = re.compile(r"\{\s*(?=\{)")
+"""Qwen2.5-Coder's template shows a call in doubled braces by mistake, so the model writes them."""
 _SPACES: Final = re.compile(r"[\s,;]*")
 
 
@@ -252,15 +254,18 @@ def _leading_calls(text: str, names: Sequence[str]) -> tuple[list[Call], str]:
     """The calls in the JSON values that a text begins with, and what follows them."""
     calls: list[Call] = []
     while text.startswith(("{", "[")):
+        doubled = _DOUBLED.match(text)
+        start = doubled.end() if doubled else 0
         try:
-            _, end = _DECODER.raw_decode(text)
+            _, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             return [], text
-        found = _calls_of(text[:end], names)
-        if not found:
+        found = _calls_of(text[start:end], names)
+        text = text[end:].lstrip()
+        if not found or (doubled and not text.startswith("}")):
             return [], text
         calls += found
-        text = text[end:]
+        text = text[1:] if doubled else text
         text = text[_end_of_spaces(text) :]
     return calls, text
 

@@ -35,6 +35,7 @@ __all__ = [
     "Bias",
     "Count",
     "Penalty",
+    "Seed",
     "StopText",
     "StopTexts",
     "StreamOptions",
@@ -49,7 +50,8 @@ Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 TopP = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StopText = Annotated[str, msgspec.Meta(min_length=1)]
 StopTexts = Annotated[list[StopText], msgspec.Meta(max_length=limits.STOP_TEXTS_MAX)]
 
@@ -79,7 +81,7 @@ class _Chat(msgspec.Struct):
     max_completion_tokens: Count | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=limits.CHOICES_MAX)] | None = None
     stop: StopText | StopTexts | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     presence_penalty: Penalty | None = None

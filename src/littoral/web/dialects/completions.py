@@ -17,6 +17,7 @@ from littoral.web.dialects.chat import (
     Bias,
     Count,
     Penalty,
+    Seed,
     StopText,
     StopTexts,
     StreamOptions,
@@ -42,7 +43,7 @@ class _Completion(msgspec.Struct):
     echo: bool | None = None
     suffix: str | None = None
     stop: StopText | StopTexts | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     presence_penalty: Penalty | None = None

@@ -23,6 +23,9 @@ __all__ = [
     "text_of",
 ]
 
+ANSWER_NOW: Final = "\nNow answer in words."
+"""Without it SmolLM2 repeats its call on seeing the result, and an agent loops for ever."""
+
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
@@ -87,7 +90,13 @@ def _local(messages: Sequence[ChatMessage], *, tools_as_text: bool) -> Iterator[
         called.update({call.id: call.function.name for call in calls})
         if message.role == "tool":
             name = called.get(message.tool_call_id or "", "the tool")
-            yield _result(message, text, name, as_text=tools_as_text)
+            if tools_as_text:
+                said = f"Result of {name}: {text}"
+                last = index == len(messages) - 1
+                yield {"role": "user", "content": said + ANSWER_NOW if last else said}
+            else:
+                given = message.tool_call_id or ""
+                yield {"role": "tool", "content": text, "tool_call_id": given}
         elif calls and tools_as_text:
             spoken = [text, *map(_spoken, calls)]
             yield {"role": "assistant", "content": "\n".join(filter(None, spoken))}
@@ -99,15 +108,12 @@ def _local(messages: Sequence[ChatMessage], *, tools_as_text: bool) -> Iterator[
             yield {"role": role, "content": text}
 
 
-def _result(message: ChatMessage, text: str, name: str, *, as_text: bool) -> dict[str, object]:
-    if as_text:
-        return {"role": "user", "content": f"Result of {name}: {text}"}
-    return {"role": "tool", "content": text, "tool_call_id": message.tool_call_id or ""}
-
-
 def _spoken(call: MessageCall) -> str:
     name = msgspec.json.encode(call.function.name).decode()
     return f'{{"name": {name}, "arguments": {call.function.arguments}}}'
+
+
+_TEXT_PARTS: Final = ("text", "input_text", "output_text", "refusal")
 
 
 def text_of(content: str | Sequence[Mapping[str, object]] | None, place: str) -> str:
@@ -124,7 +130,7 @@ def text_of(content: str | Sequence[Mapping[str, object]] | None, place: str) ->
 
 def _part(part: Mapping[str, object], place: str) -> str:
     kind = part.get("type")
-    if kind not in {"text", "input_text", "output_text", "refusal"}:
+    if kind not in _TEXT_PARTS:
         raise UnsupportedError(
             f"`{place}` is not text, and models on this PoP read text only",
             advice="send text, or ask a model on an upstream that reads images",

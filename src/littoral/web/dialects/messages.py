@@ -15,7 +15,7 @@ import msgspec
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.ports import Answer, Door
-from littoral.terms.values import Ask, Caller, EngineKind, Kind
+from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
 from littoral.web.dialects.chat import Count, StopTexts, TopP, prepared
 from littoral.web.dialects.chunks import ChunkReader
 from littoral.web.dialects.conversation import ChatMessage, text_of
@@ -88,7 +88,7 @@ class _Sampling(msgspec.Struct):
     stop_sequences: StopTexts | None = None
     temperature: TopP | None = None
     top_p: TopP | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
 
 
 async def handle(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
@@ -96,11 +96,10 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
     body = without_nulls(json_object(request.body))
     prompt = checked(body, _Prompt)
     sampling = checked(body, _Sampling)
-    chat = _chat_body(prompt) | _sampling_body(sampling)
-    ask, plan = _ask(request, chat, prompt.model, door, caller)
+    entry = entry_of(door, caller, prompt.model)
+    ask, plan = _ask(request, _chat_body(prompt) | _sampling_body(sampling), entry)
     stream = sampling.stream is True
-    counts = stream and is_local(entry_of(door, caller, prompt.model))
-    input_tokens = await door.count(ask, caller) if counts else 0
+    input_tokens = await door.count(ask, caller) if stream and is_local(entry) else 0
 
     def writer_of(answer: Answer) -> MessageWriter:
         return MessageWriter(
@@ -117,16 +116,15 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
 async def handle_count(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Say how many tokens a request's prompt has, by the model's own tokenizer."""
     prompt = checked(without_nulls(json_object(request.body)), _Prompt)
-    ask, _ = _ask(request, _chat_body(prompt), prompt.model, door, caller)
+    ask, _ = _ask(request, _chat_body(prompt), entry_of(door, caller, prompt.model))
     tokens = await door.count(ask, caller)
     body = msgspec.json.encode({"input_tokens": tokens})
     await responder.send(200, {"content-type": "application/json"}, body)
 
 
 def _ask(
-    request: Request, chat: dict[str, object], model: str, door: Door, caller: Caller
+    request: Request, chat: dict[str, object], entry: ModelEntry | None
 ) -> tuple[Ask, ToolPlan]:
-    entry = entry_of(door, caller, model)
     plan = ToolPlan()
     if entry is not None:
         messages = msgspec.convert(chat["messages"], list[ChatMessage])
@@ -226,12 +224,12 @@ class _ToolUse(msgspec.Struct):
     input: dict[str, object]
 
 
-_NOT_FOR_THE_MODEL: Final = frozenset({"thinking", "redacted_thinking"})
-"""Blocks of earlier answers that a conversation carries along."""
+_NOT_SAID: Final = ("tool_use", "thinking", "redacted_thinking")
+"""Blocks of earlier answers that are no words of them."""
 
 
 def _assistant(blocks: Blocks, place: str) -> dict[str, object]:
-    said = [each for each in blocks if each.get("type") not in {"tool_use", *_NOT_FOR_THE_MODEL}]
+    said = [each for each in blocks if each.get("type") not in _NOT_SAID]
     uses = [checked(each, _ToolUse) for each in blocks if each.get("type") == "tool_use"]
     message: dict[str, object] = {"role": "assistant", "content": text_of(said, place)}
     if uses:

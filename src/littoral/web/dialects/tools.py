@@ -199,7 +199,7 @@ def _named(given: Mapping[str, object]) -> str:
 def _is_shaped(body: Mapping[str, object]) -> bool:
     """Whether the caller gave the answer a shape of its own: then a call in text is an answer."""
     shape = body.get("response_format")
-    return isinstance(shape, dict) and shape.get("type") in {"json_object", "json_schema"}
+    return isinstance(shape, dict) and shape.get("type") in ("json_object", "json_schema")
 
 
 def _without_tools(body: Mapping[str, object]) -> dict[str, object]:
