@@ -148,9 +148,7 @@ async def test_killing_the_worker_during_eight_streams_leaves_the_pop_serving(
 ) -> None:
     (tmp_path / "models").symlink_to(models_home / "models")
     with started_pop(tmp_path, models=CHAT_MODEL) as pop:
-        client = AsyncOpenAI(
-            base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0, timeout=60
-        )
+        client = AsyncOpenAI(base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0, timeout=60)
         begun = [asyncio.Event() for _ in range(8)]
 
         async def one(index: int) -> str:

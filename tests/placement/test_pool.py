@@ -275,6 +275,8 @@ def test_draining_refuses_who_waits_and_who_comes_and_ends_when_all_engines_are_
 
 
 MODELS = (A, B, C)
+RESTARTING = Down(EngineStartError("x"), retrying=True)
+GAVE_UP = Down(EngineStartError("x"), retrying=False)
 STEPS = st.lists(
     st.tuples(st.sampled_from(range(9)), st.sampled_from(MODELS), st.integers(0, 60)),
     max_size=60,
@@ -321,7 +323,7 @@ def test_whatever_happens_every_ticket_gets_exactly_one_answer(
             case 5 | 6 if model in running:
                 event = Reported(model, Ready(info()))
             case 7 if model in running:
-                event = Reported(model, Down(EngineStartError("x"), retrying=amount % 2 == 0))
+                event = Reported(model, RESTARTING if amount % 2 == 0 else GAVE_UP)
             case 8:
                 event = Unload(model, "asked")
             case _:
@@ -329,9 +331,8 @@ def test_whatever_happens_every_ticket_gets_exactly_one_answer(
         effects = bench.do(event)
         watch(effects)
         stopping.update(stops(effects))
-        match event:
-            case Reported(_, Down(_, False)):
-                stopping.add(model)
+        if event == Reported(model, GAVE_UP):
+            stopping.add(model)
         if stopping and amount % 3 == 0:
             gone = min(stopping)
             stopping.discard(gone)

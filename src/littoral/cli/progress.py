@@ -21,7 +21,7 @@ __all__ = ["Report", "progress_shown"]
 Report = Callable[[str, int, int | None], None]
 """Takes the stage, bytes done, and bytes in all or None. May be called from any thread."""
 
-LINE_EVERY: Final = 0.1
+LINE_EVERY: Final = 0.25
 """Away from a terminal, a stage prints a line each time this part more of it is done."""
 
 
@@ -56,7 +56,7 @@ def _bars(show: Show) -> Iterator[Report]:
 
 
 class _Lines:
-    """One line when a stage begins, at every tenth of it, and at its end."""
+    """One line when a stage begins, at every quarter of it, and at its end."""
 
     def __init__(self, show: Show) -> None:
         self._show = show

@@ -33,8 +33,12 @@ def run(
         str | None, typer.Argument(help="What to ask. Without it: a conversation.")
     ] = None,
     system: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1)] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0, max=2)] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0, max=2, help="0 is the likeliest answer.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="For the same answer again.")] = None,
     save: Annotated[
         Path | None, typer.Option("--save", help="Save answer and receipt for `littoral verify`.")

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from littoral.adapters.models import Catalogue
 from littoral.node.drive import Driver
-from littoral.placement.fit import memory_needed
+from littoral.placement.fit import check_fit, memory_needed
 from littoral.placement.pool import Pool
 from littoral.placement.words import (
     Drain,
@@ -32,7 +32,7 @@ from littoral.placement.words import (
     Unload,
     Wanted,
 )
-from littoral.terms.errors import LittoralError, MemoryShortError, UnknownModelError
+from littoral.terms.errors import LittoralError, UnknownModelError
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
@@ -90,6 +90,7 @@ class ModelHost:
         self._observe = observe
         self._tasks = tasks
         self._entries: dict[ModelName, ModelEntry] = {}
+        self._scanned_at: int | None = None
         self._engines: dict[ModelName, Engine] = {}
         self._engine_tasks: dict[ModelName, asyncio.Task[None]] = {}
         self._tickets: dict[int, asyncio.Future[EngineInfo]] = {}
@@ -104,7 +105,11 @@ class ModelHost:
     # --- the catalogue ---
 
     def rescan(self) -> None:
-        """See what was added to or removed from the catalogue by other processes."""
+        """See what was added to or removed from the catalogue, by whatever process."""
+        changed_at = self._catalogue.changed_at()
+        if changed_at == self._scanned_at:
+            return
+        self._scanned_at = changed_at
         found = {entry.name: self._effective(entry) for entry in self._catalogue.entries()}
         for name in self._entries.keys() - found.keys():
             self._driver.post(Unload(name, "removed", forget=True))
@@ -237,7 +242,7 @@ class ModelHost:
         """One engine's life: check what it will read, then serve until cancelled."""
         entry, engine = self._entries[model], self._engines[model]
         try:
-            self._check_memory(entry)
+            check_fit(entry, self._settings.kv_tokens, self._settings.free_memory_bytes())
             await asyncio.to_thread(self._catalogue.check_files, entry)
             await engine.serve(lambda state: self._driver.post(Reported(model, state)))
         except LittoralError as error:
@@ -248,19 +253,6 @@ class ModelHost:
         del self._engines[model], self._engine_tasks[model]
         self._driver.post(Gone(model))
         self._changed.set()
-
-    def _check_memory(self, entry: ModelEntry) -> None:
-        need, free = (
-            memory_needed(entry, self._settings.kv_tokens),
-            self._settings.free_memory_bytes(),
-        )
-        if need > free:
-            raise MemoryShortError(
-                f"{entry.name} needs {need / 1e6:,.0f} MB of memory and {free / 1e6:,.0f} MB is "
-                "free",
-                advice="stop other programs, lower --kv-tokens, or use a smaller model",
-                details={"needed_bytes": need, "free_bytes": free},
-            )
 
     def _effective(self, entry: ModelEntry) -> ModelEntry:
         """The entry with the context that a request really gets here, for all who show it."""

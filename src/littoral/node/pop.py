@@ -36,9 +36,9 @@ from littoral.terms.ids import PopId
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
 from littoral.trust.receipts import Issuer
-from littoral.web.app import make_handler
+from littoral.web.app import make_gate, make_handler
 from littoral.web.http import HttpBounds
-from littoral.web.listener import Bind, Server, listening
+from littoral.web.listener import Bind, listening
 from littoral.web.tls import server_tls
 
 __all__ = ["Pop", "PopStatus", "running_pop"]
@@ -208,10 +208,11 @@ class _Parts:
             on_defect=_log_defect,
             bounds=bounds,
             tls=_tls(config),
+            gate=make_gate(self._door, self._status),
         ) as server:
             pop = Pop(
                 pop_id=self._identity.pop_id,
-                url=_url(config, server),
+                url=server.url,
                 home=self._home,
                 catalogue=self._catalogue,
                 host=self._host,
@@ -241,11 +242,3 @@ async def _wind_down(host: ModelHost, drain_s: float) -> None:
 
 def _tls(config: Config) -> ssl.SSLContext | None:
     return server_tls(config.tls_cert, config.tls_key) if config.tls_cert else None
-
-
-def _url(config: Config, server: Server) -> str:
-    """What a client on this machine writes."""
-    host, port = server.addresses[0]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if config.tls_cert else 'http'}://{shown}:{port}"

@@ -18,15 +18,13 @@ So a llama worker takes 70 MB beside its weights and cache, whatever the model.
 from typing import Final, assert_never
 
 from littoral.placement import refusals
+from littoral.terms import limits
 from littoral.terms.values import EngineKind, ModelEntry
 
 __all__ = ["check_fit", "fits", "memory_needed"]
 
 LLAMA_BYTES: Final = 72_000_000
 """Interpreter, library and compute buffers of one llama worker."""
-
-PROMPT_CACHE_BYTES: Final = 256 * 1024 * 1024
-"""Prompts of idle slots that a llama worker keeps; it fills up in use, so it is counted."""
 
 ONNX_BYTES: Final = 150_000_000
 """Interpreter, ONNX Runtime, numpy, and the activations of one batch of 2,048 tokens."""
@@ -42,7 +40,7 @@ def memory_needed(entry: ModelEntry, kv_tokens: int) -> int:
     match entry.engine:
         case EngineKind.LLAMA:
             cache = kv_tokens * entry.kv_bytes_per_token
-            return entry.size_bytes + cache + LLAMA_BYTES + PROMPT_CACHE_BYTES
+            return entry.size_bytes + cache + LLAMA_BYTES + limits.PROMPT_CACHE_BYTES
         case EngineKind.ONNX:
             return entry.size_bytes + ONNX_BYTES
         case EngineKind.UPSTREAM | EngineKind.ECHO:

@@ -119,8 +119,6 @@ class Pool:
         self._draining = False
         self._effects: list[Effect] = []
 
-    # --- what others may read ---
-
     def state(self, model: ModelName) -> EngineState | None:
         """The engine's last word; None when the model is cold and did not fail to load."""
         place = self._places.get(model)

@@ -17,7 +17,7 @@ from littoral.terms.values import SECOND, Instant
 __all__ = ["CALM_NS", "COLLAPSE_RATIO", "COLLAPSES_MIN", "ThreadGovernor", "threads_for"]
 
 COLLAPSE_RATIO: Final = 0.4
-"""A decode rate under this part of the best seen, at the same load, is a collapse."""
+"""A decode rate under this part of the best seen, in like conditions, is a collapse."""
 
 COLLAPSES_MIN: Final = 3
 """Collapsed answers in a row that make a step: one may be chance, a step costs a restart."""
@@ -43,8 +43,9 @@ def threads_for(granted_cores: float, wanted: int) -> int:
 class ThreadGovernor:
     """Watches decode rates and says how many threads there should be.
 
-    Rates are compared only at the same number of threads and of answers under way, because a
-    batch shares the machine among its sequences.
+    Rates are compared only at the same number of threads and at like lengths, for a long context
+    makes every token slower. Only answers that had the engine to themselves say anything: a batch
+    shares it, and a neighbour's long prompt holds every answer up.
     """
 
     most: int
@@ -59,17 +60,17 @@ class ThreadGovernor:
         assert self.most >= 1
         self.threads = self.threads or self.most
 
-    def observe(self, tokens_per_s: float, under_way: int, now: Instant) -> int:
+    def observe(self, tokens_per_s: float, context_tokens: int, now: Instant) -> int:
         """Take the rate of one answer and say how many threads there should be from now on.
 
         Args:
-            tokens_per_s: of this answer alone.
-            under_way: answers that were decoded at the same time, this one included.
+            tokens_per_s: of an answer that was decoded alone.
+            context_tokens: its prompt and itself.
             now: the moment the answer ended.
         """
-        load = (self.threads, under_way)
-        self._best[load] = max(self._best[load], tokens_per_s)
-        collapsed = tokens_per_s < COLLAPSE_RATIO * self._best[load]
+        like = (self.threads, context_tokens.bit_length())
+        self._best[like] = max(self._best[like], tokens_per_s)
+        collapsed = tokens_per_s < COLLAPSE_RATIO * self._best[like]
         self._collapses = self._collapses + 1 if collapsed else 0
         if self._collapses >= COLLAPSES_MIN and self.threads > 1:
             self._step(max(1, self.threads // 2))

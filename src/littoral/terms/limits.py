@@ -69,6 +69,9 @@ KV_TOKENS_MAX: Final = 16_384
 LOAD_WAIT_S: Final = 60.0
 """How long a request waits for its model to load before it is told the progress."""
 
+PROMPT_CACHE_BYTES: Final = 256 * 1024 * 1024
+"""Prompts of idle slots that one llama worker keeps; llama.cpp itself would take 8 GiB."""
+
 KEEP_ALIVE_S: Final = 900.0
 """A model without requests is unloaded after this long, unless it is pinned."""
 

@@ -82,9 +82,9 @@ class Engine(Protocol):
         carries `usage`. Without `stream`, and for embeddings: one bytes object, the JSON body.
 
         Iterate inside the context: what goes wrong on the way is made one of ours as it passes
-        through. Raises (on entering, or from the iteration, by then): ContextLengthError, BadRequestError,
-        UnsupportedError, EngineLostError, EngineFailedError, UpstreamFailedError,
-        UpstreamTimeoutError, RateLimitedError.
+        through. Raises, on entering or by the time it has been left: ContextLengthError,
+        BadRequestError, UnsupportedError, EngineLostError, EngineFailedError,
+        UpstreamFailedError, UpstreamTimeoutError, QueueFullError.
         """
 
     async def count(self, call: EngineCall) -> int | None:

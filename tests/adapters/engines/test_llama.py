@@ -140,6 +140,18 @@ async def test_weights_that_are_none_are_explained(smollm2: ModelEntry, tmp_path
     assert last.error.details["log"], "the log's last lines come with it"
 
 
+async def test_rates_are_learnt_from_answers_that_were_alone(llama: Running) -> None:
+    engine = llama.engine
+    assert isinstance(engine, LlamaEngine)
+    asked = {**LONG, "max_tokens": 20}
+    engine._governor._best.clear()
+    await asyncio.gather(*(llama.events(asked) for _ in range(3)))
+    shared = dict(engine._governor._best)
+    await llama.events(asked)
+    assert not shared
+    assert len(engine._governor._best) == 1
+
+
 async def test_a_collapsed_rate_restarts_the_worker_with_fewer_threads(
     smollm2: ModelEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +162,7 @@ async def test_a_collapsed_rate_restarts_the_worker_with_fewer_threads(
         assert isinstance(engine, LlamaEngine)
         assert subject.readies[-1].info.threads == 2
         for rate in (80.0, 4.0, 4.0, 4.0):
-            engine._governor.observe(rate, 1, engine._clock.now())
+            engine._governor.observe(rate, 100, engine._clock.now())
         assert await subject.body(small)
         ready = await subject.until_ready(times=2)
         assert ready.info.threads == 1

@@ -154,6 +154,17 @@ async def test_a_worker_that_keeps_dying_is_given_up_with_its_last_words(tmp_pat
     assert sum(isinstance(state, Down) and state.retrying for state in states) == 4
 
 
+async def test_a_machine_that_starts_no_process_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    states: list[EngineState] = []
+    await worker_of("json.tool", tmp_path, []).serve(states.append)
+    last = states[-1]
+    assert isinstance(last, Down)
+    assert "no process could be started" in str(last.error)
+
+
 async def test_a_worker_that_talks_nonsense_is_ended_and_not_tried_again(tmp_path: Path) -> None:
     states: list[EngineState] = []
     worker = worker_of("platform", tmp_path, [])

@@ -18,7 +18,7 @@ from typing import Final, TextIO
 
 import msgspec
 
-__all__ = ["Line", "begin"]
+__all__ = ["Line", "begin", "take_signals"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _ARGUMENTS_BYTES_MAX: Final = 64 * 1024

@@ -61,7 +61,7 @@ _SAMPLING: Final = frozenset(
 _FIELDS: Final = {
     Kind.CHAT: _SAMPLING
     | {"messages", "tools", "tool_choice", "parallel_tool_calls"}
-    | {"top_logprobs", "chat_template_kwargs"},
+    | {"top_logprobs", "chat_template_kwargs", "verbose"},
     Kind.COMPLETE: _SAMPLING | {"prompt"},
 }
 _PATHS: Final = {Kind.CHAT: "/v1/chat/completions", Kind.COMPLETE: "/v1/completions"}
@@ -89,6 +89,7 @@ class LlamaEngine:
         self._context_tokens = min(entry.context_tokens, place.kv_tokens)
         self._governor = ThreadGovernor(threads_for(granted_cores(), place.threads))
         self._threads = self._governor.threads
+        self._begun = 0
         self._worker = Worker(
             WorkerPlan(
                 entry.name,
@@ -194,13 +195,15 @@ class LlamaEngine:
             "stream_options": {"include_usage": True},
         }
         raw = msgspec.json.encode(asked)
+        self._begun += 1
+        turn = self._begun if self._worker.under_way == 0 else _NOT_ALONE
         async with self._worker.request("POST", _PATHS[kind], raw) as response:
             if response.status != 200:
                 raise _error_of(await response.read(EVENT_BYTES_MAX), response.status)
-            async with aclosing(self._whole_events(response)) as events:
+            async with aclosing(self._whole_events(response, turn)) as events:
                 yield events
 
-    async def _whole_events(self, response: Response) -> AsyncGenerator[bytes]:
+    async def _whole_events(self, response: Response, turn: int) -> AsyncGenerator[bytes]:
         cutter = EventCutter()
         tail = b""
         try:
@@ -216,7 +219,8 @@ class LlamaEngine:
             raise EngineFailedError(f"the engine sent {too_long}") from too_long
         if not tail.endswith(DONE):
             raise EngineFailedError("the engine ended its answer in the middle")
-        self._learn_rate(tail)
+        if turn == self._begun:  # none began before its end
+            self._learn_rate(tail)
 
     def _learn_rate(self, tail: bytes) -> None:
         """Tell the governor the decode rate that llama.cpp reports at the end of an answer."""
@@ -226,8 +230,8 @@ class LlamaEngine:
         with contextlib.suppress(msgspec.MsgspecError, ValueError):
             rates = msgspec.json.decode(timings[: timings.index(b"}") + 1], type=_Timings)
             if rates.predicted_n >= _RATE_TOKENS_MIN:
-                under_way = max(1, self._worker.under_way)
-                self._governor.observe(rates.predicted_per_second, under_way, self._clock.now())
+                length = rates.cache_n + rates.prompt_n + rates.predicted_n
+                self._governor.observe(rates.predicted_per_second, length, self._clock.now())
 
     @asynccontextmanager
     async def _joined(self, kind: Kind, parts: list[Part]) -> AsyncIterator[AsyncIterator[Json]]:
@@ -313,11 +317,16 @@ _TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large.*batch size
 
 _SAID_CHARS_MAX: Final = 300
 
+_NOT_ALONE: Final = -1
+"""The turn of an answer that shares the engine from its start."""
+
 _RATE_TOKENS_MIN: Final = 16
 """Shorter answers say little about the rate."""
 
 
 class _Timings(msgspec.Struct):
+    cache_n: int
+    prompt_n: int
     predicted_n: int
     predicted_per_second: float
 

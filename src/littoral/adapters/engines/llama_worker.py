@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.engines.lifeline import begin, take_signals
+from littoral.terms.limits import PROMPT_CACHE_BYTES
 
 __all__ = ["LlamaArguments"]
 
@@ -21,9 +22,6 @@ _ERRORS: Final = 1
 _BATCH_TOKENS: Final = 64
 """Prompt tokens between two looks for cancelled requests: about 0.4 s on one core, and no slower
 than larger batches there."""
-
-_CACHE_MIB: Final = 256
-"""Memory for prompts of idle slots. llama.cpp's own default is 8 GiB."""
 
 
 class LlamaArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ def main() -> None:
     parameters.n_batch = parameters.n_ubatch = _BATCH_TOKENS
     parameters.cpuparams.n_threads = arguments.threads
     parameters.cpuparams_batch.n_threads = arguments.threads
-    parameters.cache_ram_mib = _CACHE_MIB
+    parameters.cache_ram_mib = PROMPT_CACHE_BYTES // 2**20
     parameters.sse_ping_interval = -1  # the PoP keeps its own deadlines
     parameters.endpoint_slots = True
     parameters.verbosity = _ERRORS

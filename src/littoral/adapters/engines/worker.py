@@ -179,7 +179,11 @@ class Worker:
         with self._socket_dir() as socket_dir:
             deaths_in_a_row = 0
             while True:
-                life = await self._live(socket_dir, report)
+                try:
+                    life = await self._live(socket_dir, report)
+                except OSError as error:
+                    report(Down(self._not_started(error), retrying=False))
+                    return
                 if life.replaced:
                     report(Starting("restarting"))
                     continue
@@ -298,6 +302,12 @@ class Worker:
             f"the engine of {self._plan.model} is not running: {reason}",
             advice=f"read {self._log.path}{tail}",
             details={"log": self._log.last(limits.STDERR_LINES_MAX)},
+        )
+
+    def _not_started(self, error: OSError) -> EngineStartError:
+        return EngineStartError(
+            f"no process could be started for {self._plan.model}: {error.strerror}",
+            advice="look at the machine's limits on processes, open files and memory",
         )
 
     @contextmanager

@@ -106,6 +106,13 @@ class Catalogue:
         found = [record.entry for record in self._records() if isinstance(record, Record)]
         return tuple(sorted([*found, ECHO], key=lambda entry: entry.name))
 
+    def changed_at(self) -> int:
+        """A number that is another one after models were added or removed, by whatever process."""
+        try:
+            return self.models_dir.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def damaged(self) -> tuple[ModelDamagedError, ...]:
         """One error for each directory whose entry can't be read."""
         return tuple(record for record in self._records() if isinstance(record, ModelDamagedError))
