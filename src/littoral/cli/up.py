@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,8 +52,15 @@ def up(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",
     )
+    _allow_open_files()
     with command(as_json=as_json) as show:
         uvloop.run(_up(config, show))
+
+
+def _allow_open_files() -> None:
+    """Take all the open files that the system grants: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _up(config: Config, show: Show) -> None:

@@ -12,7 +12,7 @@ from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.engines.events import data_of, each
 from littoral.terms.facts import Fact
 from littoral.terms.ports import Engine
-from littoral.terms.values import EngineCall, EngineState, Kind, ModelEntry, Ready
+from littoral.terms.values import Down, EngineCall, EngineState, Kind, ModelEntry, Ready
 
 READY_WAIT_S = 60.0
 
@@ -39,9 +39,20 @@ class Running:
                 await self.changed.wait()
 
     async def until_ready(self, times: int = 1) -> Ready:
-        """Wait until it has been ready this often."""
-        await self.until(lambda: len(self.readies) >= times)
+        """Wait until it has been ready this often; an engine that gives up fails the test."""
+
+        def settled() -> bool:
+            return len(self.readies) >= times or self.gave_up is not None
+
+        await self.until(settled)
+        if self.gave_up is not None:
+            raise self.gave_up.error
         return self.readies[-1]
+
+    @property
+    def gave_up(self) -> Down | None:
+        last = self.states[-1] if self.states else None
+        return last if isinstance(last, Down) and not last.retrying else None
 
     @property
     def readies(self) -> list[Ready]:

@@ -13,7 +13,7 @@ BODY: dict[str, object] = {"messages": MESSAGES, "tools": [WEATHER, ADD]}
 NAMED = {"type": "function", "function": {"name": "add"}}
 BOTH = ("get_weather", "add")
 
-PROMPT = """You are terse.
+PROMPT = """You are a helpful assistant.
 
 Tools:
 Get the current weather of a city: {"name": "get_weather", "arguments": {"city": "..."}}

@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 PLAIN_SYSTEM: Final = "You are a helpful assistant."
+"""Beside tools, for whoever sends no system prompt: a model's own default is made for answers in
+words, and small models then fill in worse arguments."""
 
 ToolName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 
@@ -128,7 +130,7 @@ def plan_tools(body: Mapping[str, object], entry: ModelEntry) -> tuple[dict[str,
             advice='ask another model, or send "tool_choice": "none"',
             param="tools",
         )
-    told = dict(body) if entry.tools is ToolSupport.NATIVE else _told(body, entry, functions)
+    told = dict(body) if entry.tools is ToolSupport.NATIVE else _told(body, functions)
     if _is_shaped(body):
         return told, ToolPlan()
     names = tuple(each.name for each in functions)
@@ -207,14 +209,12 @@ def _without_tools(body: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in body.items() if name not in absent}
 
 
-def _told(
-    body: Mapping[str, object], entry: ModelEntry, functions: Sequence[Function]
-) -> dict[str, object]:
+def _told(body: Mapping[str, object], functions: Sequence[Function]) -> dict[str, object]:
     """The body with the tools told in the system prompt."""
     told = _without_tools(body)
     given = told["messages"]
     messages = list(given) if isinstance(given, list) else []
-    system = entry.defaults.system or PLAIN_SYSTEM
+    system = PLAIN_SYSTEM
     if messages and messages[0].get("role") == "system":
         system = str(messages.pop(0).get("content") or system)
     prompt = f"{system}\n\n{tools_prompt(functions)}"
@@ -232,7 +232,7 @@ def _forced(
             advice='send "tool_choice": "auto" or "none", or ask another model',
             param="tool_choice",
         )
-    forced = _told(body, entry, functions)
+    forced = _told(body, functions)
     schema = call_schema(functions)
     forced["response_format"] = {
         "type": "json_schema",
