@@ -96,9 +96,9 @@ def _python(url: str, key: str, model: str) -> Sequence[str]:
         True: f'api_key="{key}"',
         False: 'api_key=os.environ["LITTORAL_API_KEY"]',
     }
-    note = () if find_spec("openai") else ("# first: pip install openai",)
+    client = () if find_spec("openai") else (f"{sys.executable} -m pip install -q openai",)
     return (
-        *note,
+        *client,
         f"{sys.executable} - <<'EOF'",
         "import os",
         "from openai import OpenAI",
