@@ -59,6 +59,8 @@ def running(command: Sequence[str | Path]) -> Iterator[Running]:
             raise RuntimeError(f"{Path(command[0]).name}: {error}: {''.join(tail)}") from error
         yield Running(process, said)
     finally:
+        if process.stdin is not None:
+            process.stdin.close()  # a rival ends at this, a PoP at the signal
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_WAIT_S)
@@ -66,9 +68,7 @@ def running(command: Sequence[str | Path]) -> Iterator[Running]:
             note(f"{Path(command[0]).name} did not stop when asked; killed")
             process.kill()
             process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        process.stdout.close()
         reader.join(STOP_WAIT_S)
 
 

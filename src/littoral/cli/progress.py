@@ -6,13 +6,14 @@ from typing import Final
 
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
+from rich.text import Text
 
 from littoral.cli.show import Show
 
@@ -39,11 +40,10 @@ def progress_shown(show: Show) -> Iterator[Report]:
 def _bars(show: Show) -> Iterator[Report]:
     bars: dict[str, TaskID] = {}
     columns = (
-        TextColumn("{task.description:44}", markup=False),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description:30}", markup=False),
+        BarColumn(bar_width=12),
+        _Amount(),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=show.err) as progress:
 
@@ -53,6 +53,17 @@ def _bars(show: Show) -> Iterator[Report]:
             progress.update(bars[stage], completed=done, total=total)
 
         yield report
+
+
+class _Amount(ProgressColumn):
+    """Megabytes done, of how many, and how fast; nothing for work that is not counted in bytes."""
+
+    def render(self, task: Task) -> Text:
+        if not task.total:
+            return Text("")
+        speed = task.finished_speed or task.speed
+        rate = f", {speed / 1e6:.0f} MB/s" if speed else ""
+        return Text(f"{task.completed / 1e6:.1f} of {task.total / 1e6:.1f} MB{rate}")
 
 
 class _Lines:
