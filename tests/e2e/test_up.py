@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from openai import OpenAI
+from openai import APIConnectionError, APIError, OpenAI
 
+from tests.certificates import self_signed
 from tests.conftest import CHAT_MODEL, started_pop
 
 LITTORAL = [sys.executable, "-m", "littoral.cli"]
@@ -150,3 +151,41 @@ def test_doctor_finds_this_machine_well_and_says_so_in_json(home: Path) -> None:
     findings = json.loads(checked.stdout)["findings"]
     assert checked.returncode == 0, findings
     assert {"memory", "disk", "home", "model", "port"} <= {finding["what"] for finding in findings}
+
+
+def test_a_stream_under_way_at_a_stop_ends_within_5_s_with_an_honest_last_event(
+    home: Path,
+) -> None:
+    starter = started_pop(home, "--drain-s", "0.2", models=CHAT_MODEL)
+    with starter as pop:
+        client = OpenAI(base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0, timeout=30)
+        stream = client.completions.create(
+            model=CHAT_MODEL,
+            prompt="Tell me",
+            max_tokens=7000,
+            stream=True,
+            extra_body={"ignore_eos": True},
+        )
+        next(iter(stream))
+        began = time.perf_counter()
+        starter.process.send_signal(signal.SIGINT)
+        with pytest.raises(APIError, match="stopping"):
+            for _ in stream:
+                pass
+        starter.process.wait(timeout=5)
+        assert time.perf_counter() - began < 5
+
+
+def test_with_tls_the_commands_of_this_machine_trust_the_certificate_that_the_pop_shows(
+    home: Path, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path, "pop.example")
+    options = ("--host", "0.0.0.0", "--tls-cert", certificate, "--tls-key", key)
+    with started_pop(home, *options, models="echo") as pop:
+        assert pop.url.startswith("https://127.0.0.1:")
+        asked = littoral("run", "echo", "over TLS", "--home", str(home))
+        assert asked.returncode == 0, asked.stderr
+        assert "over TLS" in asked.stdout
+        stranger = OpenAI(base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0)
+        with pytest.raises(APIConnectionError):
+            stranger.models.list()

@@ -1,6 +1,5 @@
 """Where a server may listen, and over what."""
 
-import datetime as dt
 import ipaddress
 import socket
 import ssl
@@ -8,16 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from littoral.adapters.clock import SystemClock
 from littoral.terms.errors import ConfigError, PortInUseError, UnsafeBindError
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind, Server, listening
 from littoral.web.tls import server_tls
+from tests.certificates import self_signed
 from tests.web.raw import echo, get, post, serving
 from tests.web.test_leaving import Work
 
@@ -87,32 +83,7 @@ async def test_a_name_that_does_not_resolve_is_a_setting_to_mend() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A certificate for localhost, signed by itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return str(cert_file), str(key_file)
+    return self_signed(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 async def test_tls_serves_the_same_and_a_client_that_leaves_is_noticed(

@@ -13,7 +13,7 @@ from littoral.adapters.models import bring_in
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import Show
 from littoral.node.config import Config
-from littoral.node.home import Home
+from littoral.node.home import Home, RunningPop
 from littoral.node.pop import running_pop
 from littoral.terms.errors import UpstreamFailedError
 from littoral.terms.limits import BODY_BYTES_MAX
@@ -149,23 +149,23 @@ async def pop_client(config: Config, model: str, show: Show) -> AsyncIterator[Po
     """A client of the PoP that runs on this home; one is started for the while if none does."""
     running = Home(config.home).running()
     if running is not None:
-        with_client = _client(running.url, running.key)
-        try:
-            yield PopClient(with_client)
-        finally:
-            with_client.close()
+        async with _client(running) as client:
+            yield client
         return
     show.note("no PoP runs on this home; starting one for this command (`littoral up` keeps one)")
     async with running_pop(replace(config, port=0, models=(model,))) as pop:
         with progress_shown(show) as progress:
             bring_in(pop.catalogue, [model], progress)
-        own = _client(pop.url, pop.local_key)
-        try:
-            yield PopClient(own)
-        finally:
-            own.close()
+        async with _client(pop.announced) as client:
+            yield client
 
 
-def _client(url: str, key: str) -> HttpClient:
-    origin, _ = Origin.of_url(url)
-    return HttpClient(origin, headers={"authorization": f"Bearer {key}"})
+@asynccontextmanager
+async def _client(pop: RunningPop) -> AsyncIterator[PopClient]:
+    origin, _ = Origin.of_url(pop.url)
+    headers = {"authorization": f"Bearer {pop.key}"}
+    http = HttpClient(origin, headers=headers, certificate=pop.certificate)
+    try:
+        yield PopClient(http)
+    finally:
+        http.close()

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
 
 from littoral.cli.show import Show
 from littoral.node.pop import Pop
@@ -50,7 +52,8 @@ def welcome(show: Show, pop: Pop, statuses: Sequence[ModelStatus], seconds: floa
     if chat is not None:
         _try_it(show, pop, chat)
     show.line()
-    show.line("Ctrl-C stops it. In another terminal: `littoral run`, `littoral keys create`.")
+    name = "littoral" if which("littoral") else str(Path(sys.executable).with_name("littoral"))
+    show.line(f"Ctrl-C stops it. In another terminal: {name} --help")
 
 
 def _model_line(show: Show, status: ModelStatus) -> None:
@@ -86,7 +89,8 @@ def _curl(url: str, key: str, model: str) -> Sequence[str]:
     )
     return (
         f"curl -s {url}/v1/chat/completions \\",
-        f'  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
+        f'  -H "Authorization: Bearer {key}" \\',
+        '  -H "Content-Type: application/json" \\',
         f"  -d '{body}'",
     )
 
@@ -100,9 +104,12 @@ def _python(url: str, key: str, model: str) -> Sequence[str]:
     return (
         *client,
         f"{sys.executable} - <<'EOF'",
-        "import os",
+        *(("import os",) if key == KEY_VARIABLE else ()),
         "from openai import OpenAI",
-        f'client = OpenAI(base_url="{url}/v1", {shown[key != KEY_VARIABLE]})',
+        "client = OpenAI(",
+        f'    base_url="{url}/v1",',
+        f"    {shown[key != KEY_VARIABLE]},",
+        ")",
         "answer = client.chat.completions.create(",
         f'    model="{model}",',
         '    messages=[{"role": "user", "content": "What is the capital of France?"}],',

@@ -34,6 +34,8 @@ class RunningPop(msgspec.Struct, frozen=True):
     url: str
     key: str
     """An operator key of this run only; it is worth nothing once the PoP has stopped."""
+    certificate: str = ""
+    """The TLS certificate that it shows, if it speaks TLS: the one to trust, whatever its name."""
 
 
 @dataclass(frozen=True, slots=True)

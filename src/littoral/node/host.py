@@ -95,6 +95,8 @@ class ModelHost:
         self._engine_tasks: dict[ModelName, asyncio.Task[None]] = {}
         self._tickets: dict[int, asyncio.Future[EngineInfo]] = {}
         self._last_ticket = 0
+        self.closed = False
+        """Engines that end now were ended by us; they did not die."""
         self._changed = asyncio.Event()
         self._pool = Pool(settings.bounds)
         self._driver: Driver[Event, Effect] = Driver(
@@ -209,6 +211,7 @@ class ModelHost:
 
     def close(self) -> None:
         """End every engine now, whatever it works on."""
+        self.closed = True
         self._driver.close()
         for task in self._engine_tasks.values():
             task.cancel()

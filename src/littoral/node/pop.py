@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from littoral.adapters.clock import SystemClock
@@ -102,8 +103,8 @@ class Pop:
     status: PopStatus
     first_key: str | None
     """The API key made on the very first start; shown once, kept nowhere in clear."""
-    local_key: str
-    """An operator key for commands on this machine, worth nothing after this run."""
+    announced: RunningPop
+    """What commands on this machine are told, with an operator key of this run only."""
 
 
 @asynccontextmanager
@@ -210,6 +211,8 @@ class _Parts:
             tls=_tls(config),
             gate=make_gate(self._door, self._status),
         ) as server:
+            key, certificate = self._keyring.local_key, _certificate(config)
+            announced = RunningPop(os.getpid(), server.url, key, certificate)
             pop = Pop(
                 pop_id=self._identity.pop_id,
                 url=server.url,
@@ -218,9 +221,9 @@ class _Parts:
                 host=self._host,
                 status=self._status,
                 first_key=self._keyring.make_first(),
-                local_key=self._keyring.local_key,
+                announced=announced,
             )
-            self._home.announce(RunningPop(os.getpid(), pop.url, pop.local_key))
+            self._home.announce(announced)
             try:
                 yield pop
             finally:
@@ -238,6 +241,10 @@ async def _wind_down(host: ModelHost, drain_s: float) -> None:
         async with asyncio.timeout(drain_s):
             await host.drain()
     host.close()
+
+
+def _certificate(config: Config) -> str:
+    return str(Path(config.tls_cert).absolute()) if config.tls_cert else ""
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:

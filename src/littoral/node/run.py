@@ -43,6 +43,8 @@ from littoral.serving.exchange import (
 from littoral.serving.plan import Plan, plan_of
 from littoral.serving.tap import Tap
 from littoral.terms.errors import (
+    DrainingError,
+    EngineLostError,
     InternalError,
     LittoralError,
     NotAllowedError,
@@ -203,8 +205,11 @@ class Run:
                     self._tap.feed(data)
                     yield data
         except LittoralError as error:
-            self._feed(Lost(error, self._usage()))
-            raise
+            told = error
+            if self._parts.host.closed and isinstance(error, EngineLostError):
+                told = DrainingError("this PoP is stopping, and the answer ends here unfinished")
+            self._feed(Lost(told, self._usage()))
+            raise told from error
         self._feed(Ended(self._usage(), self._tap.finish))
 
     def sent(self, data: bytes) -> None:
