@@ -178,6 +178,68 @@ async def test_killing_the_worker_during_eight_streams_leaves_the_pop_serving(
         await client.close()
 
 
+async def test_a_client_that_leaves_several_streamed_choices_ends_nothing_but_its_own(
+    pop: RunningPop,
+) -> None:
+    body = {"model": CHAT_MODEL, "messages": QUESTION, "n": 4, "max_tokens": 400, "stream": True}
+    raw = json.dumps(body).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {pop.key}\r\n"
+        f"content-length: {len(raw)}\r\n\r\n"
+    )
+    host, _, port = pop.url.removeprefix("http://").partition(":")
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + raw)
+        await reader.readuntil(b"data: ")
+        writer.transport.abort()
+    client = AsyncOpenAI(base_url=f"{pop.url}/v1", api_key=pop.key, max_retries=0, timeout=60)
+    answer = await client.chat.completions.create(
+        model=CHAT_MODEL, messages=QUESTION, temperature=0, max_tokens=16
+    )
+    await client.close()
+    assert "Paris" in (answer.choices[0].message.content or "")
+
+
+async def test_what_one_key_asked_is_never_reused_for_another(
+    http: HttpClient, pop: RunningPop
+) -> None:
+    made = littoral(pop, "keys", "create", "neighbour", "--json")
+    origin, _ = Origin.of_url(pop.url)
+    headers = {"authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+    neighbour = HttpClient(origin, headers=headers)
+    body = {"model": CHAT_MODEL, "prompt": "The patient is Maria and has asthma. " * 4}
+
+    async def cached(client: HttpClient) -> int:
+        _, _, answer = await post(client, "/v1/completions", {**body, "max_tokens": 1})
+        return int(json.loads(answer)["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    try:
+        await cached(http)
+        assert await cached(http) > 10, "a key's own prompt is used again"
+        assert await cached(neighbour) == 0
+    finally:
+        neighbour.close()
+
+
+async def test_a_refused_prompt_costs_its_key_nothing(pop: RunningPop) -> None:
+    made = littoral(pop, "keys", "create", "thrifty", "--tokens-per-day", "5000", "--json")
+    origin, _ = Origin.of_url(pop.url)
+    headers = {"authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+    thrifty = HttpClient(origin, headers=headers)
+    long = {"model": CHAT_MODEL, "messages": [{"role": "user", "content": "word " * 9000}]}
+    short = {"model": CHAT_MODEL, "messages": QUESTION, "max_tokens": 3}
+    try:
+        for _ in range(3):
+            status, _, answer = await post(thrifty, "/v1/chat/completions", long)
+            assert status == 400
+            assert json.loads(answer)["error"]["code"] == "context_length_exceeded"
+        status, _, _ = await post(thrifty, "/v1/chat/completions", short)
+        assert status == 200
+    finally:
+        thrifty.close()
+
+
 def test_limits_of_a_key_are_enforced_before_the_work(pop: RunningPop) -> None:
     made = littoral(
         pop, "keys", "create", "small", "--tokens-per-day", "60", "--model", CHAT_MODEL, "--json"

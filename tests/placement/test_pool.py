@@ -131,6 +131,26 @@ def test_a_request_larger_than_the_whole_cache_is_let_in_alone_for_the_engine_to
     assert grants(effects) == [huge]
 
 
+def test_a_request_of_several_choices_takes_as_many_slots() -> None:
+    bench = Bench()
+    bench.load(A, slots=4)
+    first = Wanted(90, A, 10, FAR, slots=3)
+    assert grants(bench.do(first)) == [90]
+    assert grants(bench.do(Wanted(91, A, 10, FAR, slots=2))) == []
+    assert grants(bench.do(Released(90))) == [91]
+
+
+def test_a_model_that_is_ready_again_forgets_that_it_failed() -> None:
+    bench = Bench()
+    bench.know(A)
+    bench.want(A)
+    bench.do(Reported(A, Down(EngineStartError("x"), retrying=False)))
+    bench.do(Gone(A))
+    bench.load(A)
+    ticket, effects = bench.want(A)
+    assert grants(effects) == [ticket]
+
+
 def test_a_full_queue_refuses_with_the_machines_fault_and_a_time_to_retry() -> None:
     bench = Bench(queue=1)
     bench.load(A, slots=1)
@@ -250,7 +270,8 @@ def test_a_forgotten_model_is_stopped_when_idle_and_wanted_no_more() -> None:
     bench = Bench()
     bench.load(A)
     busy, _ = bench.want(A)
-    assert stops(bench.do(Unload(A, "removed", forget=True))) == []
+    effects = bench.do(Unload(A, "removed", forget=True))
+    assert stops(effects) == []
     ticket, effects = bench.want(A)
     assert refusals(effects)[ticket].code == "model_not_found"
     assert stops(bench.do(Released(busy))) == [A]

@@ -49,11 +49,11 @@ USED = Usage(10, 5)
 
 
 def exchange(
-    *, bound: int = 50, completion: int = 20, share: int = 0, metered: bool = False
+    *, bound: int = 50, completion: int = 20, share: int = 0, exact: bool = False
 ) -> Exchange:
     call = EngineCall(Kind.CHAT, {"max_tokens": completion}, stream=True, model=ModelName("m"))
-    plan = Plan(call, bound, completion, 1)
-    return Exchange(plan, Bounds(context_tokens=100, share_tokens=share, metered=metered))
+    plan = Plan(call, bound, completion)
+    return Exchange(plan, Bounds(100, share_tokens=share, cache_tokens=200, exact=exact))
 
 
 def run(machine: Exchange, *events: Event) -> list[Effect]:
@@ -78,7 +78,7 @@ def test_a_good_exchange_reserves_leases_dispatches_releases_settles_and_records
     machine = exchange()
     assert run(machine, *HAPPY) == [
         Reserve(70),
-        Lease(70),
+        Lease(70, 1),
         Dispatch(machine.plan),
         Release(),
         Settle(15),
@@ -100,17 +100,26 @@ def test_a_prompt_that_may_exceed_its_share_of_the_cache_is_counted_first() -> N
 
 
 def test_a_metered_caller_is_counted_exactly() -> None:
-    assert run(exchange(metered=True), Arrived()) == [Count()]
+    assert run(exchange(exact=True), Arrived()) == [Count()]
 
 
 def test_an_engine_that_cannot_count_leaves_the_bound() -> None:
-    assert run(exchange(metered=True), Arrived(), Counted(None))[-1] == Reserve(70)
+    assert run(exchange(exact=True), Arrived(), Counted(None))[-1] == Reserve(70)
 
 
 def test_generation_is_bounded_by_the_room_that_the_prompt_leaves() -> None:
     machine = exchange(bound=400, completion=50, share=60)
     assert run(machine, Arrived(), Counted(80))[-1] == Reserve(100)
     assert machine.plan.call.body["max_tokens"] == 20
+
+
+def test_a_counted_prompt_that_can_not_fit_is_refused_before_anything_is_taken() -> None:
+    machine = exchange(bound=400, share=60)
+    (failure,) = run(machine, Arrived(), Counted(100))[1:]
+    assert isinstance(failure, Fail)
+    assert failure.error.code == "context_length_exceeded"
+    assert failure.error.details == {"prompt_tokens": 100, "context_tokens": 100}
+    assert machine.done
 
 
 def test_a_refused_budget_ends_it_with_nothing_owed() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from littoral.serving.plan import plan_of, with_completion_bound
-from littoral.terms.errors import BadRequestError, UnsupportedError
+from littoral.serving.plan import Plan, counted_plan, plan_of
+from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import Ask, EngineKind, Kind, ModelDefaults, ModelEntry
 
@@ -64,7 +64,7 @@ def test_an_upstream_gets_nothing_added_that_the_entry_does_not_say() -> None:
 def test_the_bound_is_never_less_than_the_prompt_in_bytes() -> None:
     text = "ü" * 1000
     plan = plan_of(ask(messages=[{"role": "user", "content": text}]), ENTRY, seed=1)
-    assert plan.prompt_tokens_bound >= len(text.encode()) + len("You are a helpful assistant.")
+    assert plan.prompt_tokens >= len(text.encode()) + len("You are a helpful assistant.")
 
 
 def test_every_choice_and_every_prompt_counts() -> None:
@@ -73,17 +73,43 @@ def test_every_choice_and_every_prompt_counts() -> None:
     assert plan.completion_tokens == 60
 
 
+def counted(plan: Plan, prompt_tokens: int, cache_tokens: int = 16_384) -> Plan:
+    return counted_plan(
+        plan, prompt_tokens=prompt_tokens, context_tokens=8192, cache_tokens=cache_tokens
+    )
+
+
 def test_a_counted_prompt_leaves_only_its_room_to_the_completion() -> None:
     plan = plan_of(ask(messages=[USER], max_tokens=8000), ENTRY, seed=1)
-    bounded = with_completion_bound(plan, prompt_tokens=1000, context_tokens=8192)
+    bounded = counted(plan, 1000)
     assert bounded.call.body["max_tokens"] == 7192
     assert bounded.tokens_bound == 8192
 
 
-def test_a_prompt_without_room_is_left_for_the_engine_to_refuse_with_both_counts() -> None:
+def test_several_choices_share_the_cache_between_them() -> None:
+    plan = plan_of(ask(messages=[USER], max_tokens=300, n=8), ENTRY, seed=1)
+    bounded = counted(plan, 28, cache_tokens=1024)
+    assert bounded.call.body["max_tokens"] == 100
+    assert bounded.tokens_bound == 1024
+
+
+def test_choices_that_do_not_fit_beside_each_other_are_refused() -> None:
+    plan = plan_of(ask(messages=[USER], max_tokens=300, n=8), ENTRY, seed=1)
+    with pytest.raises(BadRequestError, match="do not fit beside each other"):
+        counted(plan, 200, cache_tokens=1024)
+
+
+def test_a_prompt_without_room_is_refused_with_both_counts() -> None:
     plan = plan_of(ask(messages=[USER], max_tokens=10), ENTRY, seed=1)
-    bounded = with_completion_bound(plan, prompt_tokens=9000, context_tokens=8192)
-    assert bounded.call.body["max_tokens"] == 10
+    with pytest.raises(ContextLengthError, match=r"9000 tokens .* at most 8192"):
+        counted(plan, 9000)
+
+
+def test_lists_of_prompts_keep_their_max_tokens_and_count_each_prompt_once() -> None:
+    plan = plan_of(ask(Kind.COMPLETE, prompt=["a"] * 8, max_tokens=1000), ENTRY, seed=1)
+    bounded = counted(plan, 8000)
+    assert bounded.call.body["max_tokens"] == 1000
+    assert bounded.tokens_bound == 16_000
 
 
 def test_work_that_the_model_does_not_do_is_refused_with_what_it_does() -> None:

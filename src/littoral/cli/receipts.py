@@ -10,16 +10,11 @@ import typer
 
 from littoral.adapters.identity import verify
 from littoral.adapters.store import StoredReceipt, open_store
+from littoral.cli.saving import new_file
 from littoral.cli.show import HomeOption, JsonOption, command
 from littoral.cli.verify import read_bounded
 from littoral.node.config import load_config
-from littoral.terms.errors import (
-    BadRequestError,
-    ConflictError,
-    HomeUnwritableError,
-    NotFoundError,
-    ReceiptRejectedError,
-)
+from littoral.terms.errors import BadRequestError, NotFoundError, ReceiptRejectedError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.values import SECOND
 from littoral.trust.receipts import decode_document, stated
@@ -86,16 +81,8 @@ def save(
             raise BadRequestError("--request goes with --response", advice="give both or neither")
         document = _kept(receipt_id, home).document
         data = document + b"\n" if response is None else _bundle(document, response, request)
-        try:
-            with file.open("xb") as out:
-                file.chmod(0o600)
-                out.write(data)
-        except FileExistsError:
-            raise ConflictError(f"{file} is there already", advice="name another file") from None
-        except OSError as error:
-            raise HomeUnwritableError(
-                f"{file} can't be written ({error.strerror})", advice="name another file"
-            ) from None
+        with new_file(file) as write:
+            write(data)
         what = f"ANSWER --receipt {file}" if response is None else str(file)
         show.line(f"{receipt_id} is saved; check it with: littoral verify {what}")
         show.data({"receipt_id": receipt_id, "file": str(file)})

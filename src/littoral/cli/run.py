@@ -3,17 +3,19 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 
 from littoral.adapters.clock import SystemClock
+from littoral.cli.saving import new_file
 from littoral.cli.show import HomeOption, JsonOption, Show, command
 from littoral.cli.talk import PopClient, Reply, pop_client
+from littoral.cli.terminal import Interrupted, Interrupts, typed_line
 from littoral.node.config import Config, load_config
-from littoral.terms.errors import LittoralError
+from littoral.terms.errors import BadRequestError, LittoralError
 from littoral.terms.ids import model_name
 from littoral.terms.values import SECOND
 
@@ -55,8 +57,21 @@ def run(
         options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
         given = {name: value for name, value in options.items() if value is not None}
         opening = [{"role": "system", "content": system}] if system else []
-        talk = _Talk(show, model_name(model), opening, given, save)
-        uvloop.run(talk.run(config, prompt))
+        if prompt is None and not sys.stdin.isatty():
+            prompt = sys.stdin.read()
+        if save is not None and prompt is None:
+            raise BadRequestError(
+                "--save keeps one answer, not a conversation",
+                advice="give a prompt with it, or use `littoral receipts save` afterwards",
+            )
+        with ExitStack() as stack:
+            write = stack.enter_context(new_file(save)) if save is not None else None
+            talk = _Talk(show, model_name(model), opening, given)
+            # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
+            reply = asyncio.run(talk.run(config, prompt))
+            if write is not None and reply is not None:
+                write(reply.bundle())
+                show.note(f"saved to {save}; check it with `littoral verify {save}`")
 
 
 class _Talk:
@@ -68,40 +83,45 @@ class _Talk:
         model: str,
         opening: list[dict[str, str]],
         options: Mapping[str, object],
-        save: Path | None,
     ) -> None:
         self._show = show
         self._model = model
         self._messages = opening
         self._options = options
-        self._save = save
         self._clock = SystemClock()
 
-    async def run(self, config: Config, prompt: str | None) -> None:
-        """Ask once, or until the person has had enough."""
+    async def run(self, config: Config, prompt: str | None) -> Reply | None:
+        """Ask once, and give the reply; or converse until the person has had enough."""
         async with pop_client(config, self._model, self._show) as client:
             if prompt is not None:
-                await self._ask(client, prompt)
-            elif sys.stdin.isatty():
-                await self._converse(client)
-            else:
-                await self._ask(client, sys.stdin.read())
+                return await self._ask(client, prompt)
+            with Interrupts() as interrupts:
+                await self._converse(client, interrupts)
+            return None
 
-    async def _converse(self, client: PopClient) -> None:
-        self._show.note("Ctrl-D ends the conversation, Ctrl-C an answer")
+    async def _converse(self, client: PopClient, interrupts: Interrupts) -> None:
+        self._show.note("Ctrl-C ends an answer; at the prompt it ends the conversation, or Ctrl-D")
         while True:
             try:
-                line = await asyncio.to_thread(input, PROMPT)
-            except EOFError:
+                async with interrupts.ending():
+                    line = await typed_line(PROMPT)
+            except Interrupted:
+                line = None
+            if line is None:
+                self._show.line()
                 return
             if not line.strip():
                 continue
             try:
-                await self._ask(client, line)
+                async with interrupts.ending():
+                    await self._ask(client, line)
+            except Interrupted:
+                self._show.line()
+                self._show.note("the answer was ended, and the conversation goes on without it")
             except LittoralError as error:
                 self._show.note(f"error: {error}", style="red")
 
-    async def _ask(self, client: PopClient, prompt: str) -> None:
+    async def _ask(self, client: PopClient, prompt: str) -> Reply:
         began = self._clock.now()
         messages = [*self._messages, {"role": "user", "content": prompt}]
         reply = await client.chat(self._model, messages, self._options, self._print)
@@ -110,9 +130,7 @@ class _Talk:
         self._show.line()
         self._show.data(_document(reply, seconds))
         self._show.note(_summary(reply, seconds))
-        if self._save is not None:
-            self._save.write_bytes(reply.bundle())
-            self._show.note(f"saved to {self._save}; check it with `littoral verify {self._save}`")
+        return reply
 
     def _print(self, text: str) -> None:
         if not self._show.as_json:

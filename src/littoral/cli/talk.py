@@ -1,5 +1,6 @@
 """Asking a PoP from the command line: over HTTP, as any client does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -155,7 +156,7 @@ async def pop_client(config: Config, model: str, show: Show) -> AsyncIterator[Po
     show.note("no PoP runs on this home; starting one for this command (`littoral up` keeps one)")
     async with running_pop(replace(config, port=0, models=(model,))) as pop:
         with progress_shown(show) as progress:
-            bring_in(pop.catalogue, [model], progress)
+            await asyncio.to_thread(bring_in, pop.catalogue, [model], progress)
         async with _client(pop.announced) as client:
             yield client
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator
@@ -72,9 +71,10 @@ async def _up(config: Config, show: Show) -> None:
         except _Stopped:
             return
         seconds = (clock.now() - began) / SECOND
-        show.data(document(pop, statuses, seconds, os.getpid()))
+        first_key = pop.keyring.make_first()
+        show.data(document(pop, statuses, seconds, first_key))
         if not show.as_json:
-            welcome(show, pop, statuses, seconds)
+            welcome(show, pop, statuses, seconds, first_key)
         await stopping.wait()
         show.note("stopping: answers under way may end, then the engines stop")
 

@@ -15,15 +15,17 @@ __all__ = ["document", "welcome"]
 KEY_VARIABLE = "$LITTORAL_API_KEY"
 
 
-def document(pop: Pop, statuses: Sequence[ModelStatus], seconds: float, pid: int) -> object:
+def document(
+    pop: Pop, statuses: Sequence[ModelStatus], seconds: float, first_key: str | None
+) -> object:
     """The same for machines: one JSON line."""
     return {
         "ready": True,
         "url": pop.url,
         "pop": pop.pop_id,
-        "pid": pid,
+        "pid": pop.announced.pid,
         "home": str(pop.home.path),
-        "key": pop.first_key,
+        "key": first_key,
         "seconds": round(seconds, 2),
         "models": [
             {
@@ -36,7 +38,13 @@ def document(pop: Pop, statuses: Sequence[ModelStatus], seconds: float, pid: int
     }
 
 
-def welcome(show: Show, pop: Pop, statuses: Sequence[ModelStatus], seconds: float) -> None:
+def welcome(
+    show: Show,
+    pop: Pop,
+    statuses: Sequence[ModelStatus],
+    seconds: float,
+    first_key: str | None,
+) -> None:
     """Everything a person needs for the first request."""
     show.line()
     show.line(f"Littoral is ready at {pop.url}  ({pop.pop_id}, {seconds:.1f} s)", style="bold")
@@ -44,13 +52,14 @@ def welcome(show: Show, pop: Pop, statuses: Sequence[ModelStatus], seconds: floa
     show.line()
     for status in statuses:
         _model_line(show, status)
-    if pop.first_key is not None:
+    if first_key is not None:
         show.line()
         show.line("Your API key. It is shown this once and kept only as a hash:", style="bold")
-        show.line(f"    {pop.first_key}", style="green")
-    chat = next((s.entry.name for s in statuses if Kind.CHAT in s.entry.kinds), None)
+        show.line(f"    {first_key}", style="green")
+    ready = [status.entry for status in statuses if isinstance(status.state, Ready)]
+    chat = next((entry.name for entry in ready if Kind.CHAT in entry.kinds), None)
     if chat is not None:
-        _try_it(show, pop, chat)
+        _try_it(show, pop.url, chat, first_key)
     show.line()
     name = "littoral" if which("littoral") else str(Path(sys.executable).with_name("littoral"))
     show.line(f"Ctrl-C stops it. In another terminal: {name} --help")
@@ -69,16 +78,16 @@ def _model_line(show: Show, status: ModelStatus) -> None:
             show.line(f"  {entry.name:24} {kinds}; loading")
 
 
-def _try_it(show: Show, pop: Pop, model: str) -> None:
-    key = pop.first_key or KEY_VARIABLE
-    if pop.first_key is None:
+def _try_it(show: Show, url: str, model: str, first_key: str | None) -> None:
+    key = first_key or KEY_VARIABLE
+    if first_key is None:
         show.line()
         show.line(f"With your key in {KEY_VARIABLE} (another: `littoral keys create NAME`):")
     show.line()
-    for line in _curl(pop.url, key, model):
+    for line in _curl(url, key, model):
         show.line(line, style="cyan")
     show.line()
-    for line in _python(pop.url, key, model):
+    for line in _python(url, key, model):
         show.line(line, style="cyan")
 
 

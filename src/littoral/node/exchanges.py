@@ -39,11 +39,11 @@ class Exchanges:
         parts = self._parts
         entry = entry_for(parts.host, ask.model, caller)
         plan = plan_of(ask, entry, seed=0)
-        lease = await parts.host.lease(entry.name, 0, wait=parts.wait)
+        reservation = parts.keyring.reserve(caller, 0)
         try:
-            counted = await lease.engine.count(plan.call)
+            counted = await parts.host.count(plan.call, wait=parts.wait)
         finally:
-            parts.host.release(lease.ticket)
+            parts.keyring.release(reservation)
         if counted is None:
             raise UnsupportedError(
                 f"the upstream of {entry.name} does not count tokens", param="model"

@@ -37,9 +37,11 @@ from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     Down,
+    EngineCall,
     EngineInfo,
     EngineKind,
     Instant,
+    Kind,
     ModelEntry,
     ModelStatus,
     Ready,
@@ -66,6 +68,8 @@ class HostSettings:
     """Models that are kept loaded."""
     kv_tokens: int
     """Key-value cache of each local model."""
+    slots: int
+    """Slots that share it."""
     free_memory_bytes: Callable[[], int]
     """What the machine has free now."""
 
@@ -146,17 +150,34 @@ class ModelHost:
         """The model's engine if it takes calls now."""
         return self._engines.get(name) if isinstance(self._pool.state(name), Ready) else None
 
-    def info(self, name: ModelName) -> EngineInfo | None:
-        """What the model's engine says of itself, if it takes calls now."""
-        state = self._pool.state(name)
-        return state.info if isinstance(state, Ready) else None
+    def cache_of(self, entry: ModelEntry) -> tuple[int, int]:
+        """Cache tokens that one slot of this model has as its share, and all slots together."""
+        if entry.engine is not EngineKind.LLAMA or Kind.EMBED in entry.kinds:
+            return 0, 0
+        return self._settings.kv_tokens // self._settings.slots, self._settings.kv_tokens
 
-    async def lease(self, name: ModelName, tokens: int, *, wait: int) -> Lease:
-        """Wait for a slot of this model; it is loaded if need be.
+    async def count(self, call: EngineCall, *, wait: int) -> int | None:
+        """Prompt tokens of a call, by the model's own tokenizer; it is loaded if need be.
+
+        Raises:
+            what `lease` raises.
+        """
+        engine = self.engine(call.model)
+        if engine is not None:
+            return await engine.count(call)
+        lease = await self.lease(call.model, 0, 1, wait=wait)
+        try:
+            return await lease.engine.count(call)
+        finally:
+            self.release(lease.ticket)
+
+    async def lease(self, name: ModelName, tokens: int, slots: int, *, wait: int) -> Lease:
+        """Wait for slots of this model; it is loaded if need be.
 
         Args:
             name: a model that `entry` knows.
             tokens: cache tokens that the request may come to use.
+            slots: sequences that its engine works on for it.
             wait: nanoseconds to wait at most.
 
         Raises:
@@ -169,7 +190,7 @@ class ModelHost:
         self._tickets[ticket] = granted
         until = Instant(self._clock.now() + wait)
         try:
-            self._driver.post(Wanted(ticket, name, tokens, until))
+            self._driver.post(Wanted(ticket, name, tokens, until, slots))
             info = await granted
         except BaseException:
             self.release(ticket)
@@ -221,7 +242,6 @@ class ModelHost:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Start(model):
-                self._engines[model] = self._make_engine(self._entries[model])
                 task = self._tasks.create_task(self._run(model), name=f"engine {model}")
                 task.add_done_callback(lambda _: self._gone(model))
                 self._engine_tasks[model] = task
@@ -243,8 +263,9 @@ class ModelHost:
 
     async def _run(self, model: ModelName) -> None:
         """One engine's life: check what it will read, then serve until cancelled."""
-        entry, engine = self._entries[model], self._engines[model]
         try:
+            entry = self.entry(model)
+            engine = self._engines[model] = self._make_engine(entry)
             check_fit(entry, self._settings.kv_tokens, self._settings.free_memory_bytes())
             await asyncio.to_thread(self._catalogue.check_files, entry)
             await engine.serve(lambda state: self._driver.post(Reported(model, state)))
@@ -253,7 +274,8 @@ class ModelHost:
 
     def _gone(self, model: ModelName) -> None:
         """Its task is over, also when it was cancelled before its first step."""
-        del self._engines[model], self._engine_tasks[model]
+        self._engines.pop(model, None)
+        del self._engine_tasks[model]
         self._driver.post(Gone(model))
         self._changed.set()
 

@@ -101,8 +101,7 @@ class Pop:
     catalogue: Catalogue
     host: ModelHost
     status: PopStatus
-    first_key: str | None
-    """The API key made on the very first start; shown once, kept nowhere in clear."""
+    keyring: Keyring
     announced: RunningPop
     """What commands on this machine are told, with an operator key of this run only."""
 
@@ -163,6 +162,7 @@ class _Parts:
                 ),
                 pinned=frozenset(config.models),
                 kv_tokens=config.kv_tokens,
+                slots=config.slots,
                 free_memory_bytes=granted_memory_bytes,
             ),
             clock=clock,
@@ -220,7 +220,7 @@ class _Parts:
                 catalogue=self._catalogue,
                 host=self._host,
                 status=self._status,
-                first_key=self._keyring.make_first(),
+                keyring=self._keyring,
                 announced=announced,
             )
             self._home.announce(announced)

@@ -6,7 +6,7 @@ machine hears only of beginnings and ends. docs/life-of-a-request.md tells the s
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, assert_never
 
@@ -56,6 +56,7 @@ from littoral.terms.values import (
     SECOND,
     Ask,
     Caller,
+    EngineCall,
     EngineKind,
     Finish,
     Instant,
@@ -140,12 +141,12 @@ class Run:
             self._refused(error)
             raise
         except BaseException:
-            await self._leave()
+            await self._leave(None)
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._leave()
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        await self._leave(error)
 
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
@@ -160,19 +161,26 @@ class Run:
     def _bounds(self, entry: ModelEntry) -> Bounds:
         limits = self._caller.limits
         metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
-        info = self._parts.host.info(entry.name)
-        if info is None:
-            return Bounds(entry.context_tokens, 0, metered)
-        return Bounds(info.context_tokens, info.kv_tokens // max(1, info.slots), metered)
+        exact = metered or self._ask.count_first
+        share, cache = self._parts.host.cache_of(entry)
+        return Bounds(entry.context_tokens, share, cache, exact)
 
-    async def _leave(self) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         """Whatever is not yet ended ends here: the client left, or its handler failed."""
         try:
             if self._machine is not None and not self._machine.done:
-                self._feed(ClientGone(self._usage()))
+                self._feed(self._ending(error))
         finally:
             if self._chunks is not None:
                 await self._chunks.aclose()
+
+    def _ending(self, error: BaseException | None) -> Event:
+        """A handler is cancelled when its client leaves; any other failure is not the client's."""
+        if self._dispatched is None or not isinstance(error, Exception):
+            return ClientGone(self._usage())
+        if isinstance(error, LittoralError):
+            return Lost(error, self._usage())
+        return Lost(InternalError("the answer could not be handed on"), self._usage())
 
     # --- the Answer port ---
 
@@ -195,10 +203,10 @@ class Run:
         assert self._chunks is not None, "dispatched before the handler gets the answer"
         return self._chunks
 
-    async def _pass_on(self, engine: Engine, plan: Plan) -> AsyncGenerator[bytes]:
+    async def _pass_on(self, engine: Engine, call: EngineCall) -> AsyncGenerator[bytes]:
         """The engine's bytes, while its context is open; leaving it early cancels the work."""
         try:
-            async with engine.open(plan.call) as chunks:
+            async with engine.open(call) as chunks:
                 async for data in chunks:
                     if self._first is None:
                         self._begun()
@@ -208,7 +216,7 @@ class Run:
             told = error
             if self._parts.host.closed and isinstance(error, EngineLostError):
                 told = DrainingError("this PoP is stopping, and the answer ends here unfinished")
-            self._feed(Lost(told, self._usage()))
+            self._feed(Lost(told, self._usage() if self._first else Usage()))
             raise told from error
         self._feed(Ended(self._usage(), self._tap.finish))
 
@@ -238,8 +246,8 @@ class Run:
                 case Reserve(tokens):
                     self._reservation = self._parts.keyring.reserve(self._caller, tokens)
                     return Reserved()
-                case Lease(tokens):
-                    return Leased((await self._take_lease(tokens)).info)
+                case Lease(tokens, slots):
+                    return Leased((await self._take_lease(tokens, slots)).info)
                 case Dispatch(plan):
                     self._dispatch(plan)
                     return None
@@ -277,28 +285,31 @@ class Run:
 
     async def _count(self) -> int | None:
         assert self._machine is not None
-        engine = self._parts.host.engine(self._ask.model)
-        return await engine.count(self._machine.plan.call) if engine is not None else None
+        call = self._machine.plan.call
+        return await self._parts.host.count(call, wait=self._parts.wait)
 
-    async def _take_lease(self, tokens: int) -> HostLease:
-        lease = await self._parts.host.lease(self._ask.model, tokens, wait=self._parts.wait)
-        self._lease = lease
-        return lease
+    async def _take_lease(self, tokens: int, slots: int) -> HostLease:
+        wait = self._parts.wait
+        self._lease = await self._parts.host.lease(self._ask.model, tokens, slots, wait=wait)
+        return self._lease
 
     def _dispatch(self, plan: Plan) -> None:
         assert self._lease is not None
         self._dispatched = self._parts.clock.now()
-        self._chunks = self._pass_on(self._lease.engine, plan)
+        call = replace(plan.call, tenant=self._caller.key_id)
+        self._chunks = self._pass_on(self._lease.engine, call)
 
     def _begun(self) -> None:
         self._first = self._parts.clock.now(), self._parts.clock.unix_ns()
-        seconds = (self._first[0] - self._arrived) / SECOND
-        self._parts.observe(FirstToken(self._ask.model, seconds))
+        if self._ask.stream:
+            seconds = (self._first[0] - self._arrived) / SECOND
+            self._parts.observe(FirstToken(self._ask.model, seconds))
         self._feed(Started())
 
     def _usage(self) -> Usage:
-        assert self._machine is not None
-        return self._tap.usage(prompt_tokens=self._machine.plan.prompt_tokens_bound)
+        """What was used so far: nothing before the engine's first bytes, and never a guess."""
+        counted = self._machine.prompt_tokens if self._machine is not None else 0
+        return self._tap.usage(prompt_tokens=counted)
 
     def _record(self, usage: Usage, finish: Finish) -> None:
         assert self._entry is not None
@@ -325,7 +336,8 @@ class Run:
         sealed = self._parts.receipts.append(partial(self._parts.issuer.issue, draft))
         self._receipt = sealed.document
         dispatched = self._dispatched or self._arrived
-        first_s = (self._first[0] - self._arrived) / SECOND if self._first else None
+        streamed = self._first if self._ask.stream else None
+        first_s = (streamed[0] - self._arrived) / SECOND if streamed else None
         self._parts.observe(
             RequestEnded(
                 receipt_id=self.receipt_id,

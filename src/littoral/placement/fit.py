@@ -18,7 +18,6 @@ So a llama worker takes 70 MB beside its weights and cache, whatever the model.
 from typing import Final, assert_never
 
 from littoral.placement import refusals
-from littoral.terms import limits
 from littoral.terms.values import EngineKind, ModelEntry
 
 __all__ = ["check_fit", "fits", "memory_needed"]
@@ -40,7 +39,7 @@ def memory_needed(entry: ModelEntry, kv_tokens: int) -> int:
     match entry.engine:
         case EngineKind.LLAMA:
             cache = kv_tokens * entry.kv_bytes_per_token
-            return entry.size_bytes + cache + LLAMA_BYTES + limits.PROMPT_CACHE_BYTES
+            return entry.size_bytes + cache + LLAMA_BYTES
         case EngineKind.ONNX:
             return entry.size_bytes + ONNX_BYTES
         case EngineKind.UPSTREAM | EngineKind.ECHO:

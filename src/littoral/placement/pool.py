@@ -22,13 +22,11 @@ Rules
 - Every ticket gets exactly one `Grant` or `Refuse`, unless it was given back first.
 """
 
-import enum
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from littoral.placement import refusals
+from littoral.placement.place import Phase, Place, Waiter, fits_beside
 from littoral.placement.words import (
     Drain,
     Effect,
@@ -41,7 +39,6 @@ from littoral.placement.words import (
     Refuse,
     Released,
     Reported,
-    Resident,
     Start,
     Stop,
     Tick,
@@ -51,7 +48,7 @@ from littoral.placement.words import (
 from littoral.terms.errors import DrainingError, LittoralError, UnknownModelError
 from littoral.terms.facts import ModelLoading, ModelReady, ModelUnloaded, RequestQueued
 from littoral.terms.ids import ModelName
-from littoral.terms.values import SECOND, Down, EngineInfo, EngineState, Instant, Ready, Starting
+from littoral.terms.values import SECOND, Down, EngineState, Instant, Ready, Starting
 
 __all__ = ["Pool"]
 
@@ -59,62 +56,12 @@ RETRY_FAILED: Final = 5 * SECOND
 """A model that could not start is answered with the same error, and not tried again, this long."""
 
 
-class Phase(enum.Enum):
-    """The states of one model; the module docstring has the transitions."""
-
-    COLD = "cold"
-    LOADING = "loading"
-    READY = "ready"
-    STOPPING = "stopping"
-
-
-_NEVER: Final = Instant(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """A ticket that waits."""
-
-    ticket: int
-    tokens: int
-    until: Instant
-
-
-@dataclass(slots=True)
-class _Place:
-    """One model and everybody at it."""
-
-    resident: Resident
-    phase: Phase = Phase.COLD
-    state: EngineState | None = None
-    info: EngineInfo | None = None
-    in_flight: dict[int, int] = field(default_factory=dict)
-    """Ticket -> tokens granted."""
-    waiting: OrderedDict[int, _Waiter] = field(default_factory=OrderedDict)
-    used_at: Instant = _NEVER
-    load_began: Instant = _NEVER
-    load_took: int | None = None
-    failed: LittoralError | None = None
-    failed_at: Instant = _NEVER
-    unload_reason: str | None = None
-    wanted_loaded: bool = False
-    forgotten: bool = False
-
-    @property
-    def busy(self) -> bool:
-        return bool(self.in_flight or self.waiting)
-
-    @property
-    def holds_memory(self) -> bool:
-        return self.phase is not Phase.COLD
-
-
 class Pool:
     """The models of one machine. See the module docstring for its rules."""
 
     def __init__(self, bounds: PoolBounds) -> None:
         self._bounds = bounds
-        self._places: dict[ModelName, _Place] = {}
+        self._places: dict[ModelName, Place] = {}
         self._ticket_model: dict[int, ModelName] = {}
         self._draining = False
         self._effects: list[Effect] = []
@@ -155,7 +102,7 @@ class Pool:
             case Released(ticket):
                 self._released(ticket, now)
             case Know(resident, load):
-                place = self._places.setdefault(resident.model, _Place(resident))
+                place = self._places.setdefault(resident.model, Place(resident))
                 place.resident, place.forgotten = resident, False
                 place.wanted_loaded = place.wanted_loaded or load
             case Unload():
@@ -188,7 +135,9 @@ class Pool:
             self._effects.append(Refuse(event.ticket, self._queue_full(place)))
         else:
             place.failed = None
-            place.waiting[event.ticket] = _Waiter(event.ticket, event.tokens, event.until)
+            place.waiting[event.ticket] = Waiter(
+                event.ticket, event.tokens, event.slots, event.until
+            )
             place.used_at = now
             self._ticket_model[event.ticket] = event.model
 
@@ -208,8 +157,10 @@ class Pool:
         place.wanted_loaded = False
         place.forgotten = event.forget
         place.unload_reason = event.reason
+        if event.forget:
+            self._refuse_waiting(place, UnknownModelError(f"{event.model} was removed"))
 
-    def _reported(self, place: _Place, state: EngineState, now: Instant) -> None:
+    def _reported(self, place: Place, state: EngineState, now: Instant) -> None:
         if place.phase is Phase.STOPPING:
             return
         place.state = state
@@ -222,7 +173,7 @@ class Pool:
                     self._effects.append(
                         Note(ModelReady(place.resident.model, place.load_took / SECOND, info.build))
                     )
-                place.phase, place.info = Phase.READY, info
+                place.phase, place.info, place.failed = Phase.READY, info, None
                 place.used_at = now
             case Down(error, retrying):
                 if place.phase is Phase.READY:
@@ -236,7 +187,7 @@ class Pool:
             case _:
                 assert_never(state)
 
-    def _gone(self, place: _Place) -> None:
+    def _gone(self, place: Place) -> None:
         place.phase, place.info = Phase.COLD, None
         reason = place.unload_reason or ("failed" if place.failed else "stopped")
         place.unload_reason = "forgotten" if place.forgotten else None
@@ -269,7 +220,7 @@ class Pool:
             if place.phase is Phase.COLD and (place.waiting or place.wanted_loaded):
                 self._start(place, now)
 
-    def _let_go(self, place: _Place, reason: str) -> None:
+    def _let_go(self, place: Place, reason: str) -> None:
         if place.phase in {Phase.READY, Phase.LOADING}:
             self._stop(place, reason)
         elif place.phase is Phase.COLD:
@@ -277,24 +228,21 @@ class Pool:
             if place.forgotten:
                 del self._places[place.resident.model]
 
-    def _grant(self, place: _Place, now: Instant) -> None:
+    def _grant(self, place: Place, now: Instant) -> None:
         info = place.info
         assert info is not None, f"{place.resident.model} is ready without info"
         while place.waiting:
-            ask = next(iter(place.waiting.values()))
-            in_use = sum(place.in_flight.values())
-            if len(place.in_flight) >= info.slots:
+            first = next(iter(place.waiting.values()))
+            if place.in_flight and not fits_beside(first, place.in_flight.values(), info):
                 break
-            if info.kv_tokens and place.in_flight and in_use + ask.tokens > info.kv_tokens:
-                break
-            del place.waiting[ask.ticket]
-            place.in_flight[ask.ticket] = ask.tokens
+            del place.waiting[first.ticket]
+            place.in_flight[first.ticket] = first
             place.used_at = now
-            self._effects.append(Grant(ask.ticket, info))
+            self._effects.append(Grant(first.ticket, info))
         if place.waiting:
             self._effects.append(Note(RequestQueued(place.resident.model, len(place.waiting))))
 
-    def _start(self, place: _Place, now: Instant) -> None:
+    def _start(self, place: Place, now: Instant) -> None:
         need = place.resident.memory_bytes
         if need > self._bounds.memory_bytes:
             self._too_large(place, now)
@@ -309,7 +257,7 @@ class Pool:
             Start(place.resident.model),
         ]
 
-    def _make_room(self, need: int, for_place: _Place) -> bool:
+    def _make_room(self, need: int, for_place: Place) -> bool:
         """Whether `need` bytes are free now; if not, stop idle models until they will be."""
         holders = [place for place in self._places.values() if place.holds_memory]
         held = sum(place.resident.memory_bytes for place in holders)
@@ -329,33 +277,33 @@ class Pool:
             self._stop(place, f"evicted for {for_place.resident.model}")
         return False
 
-    def _stop(self, place: _Place, reason: str) -> None:
+    def _stop(self, place: Place, reason: str) -> None:
         place.phase = Phase.STOPPING
         place.unload_reason = reason
         self._effects.append(Stop(place.resident.model))
 
     # --- refusals ---
 
-    def _refuse(self, place: _Place, ticket: int, error: LittoralError) -> None:
+    def _refuse(self, place: Place, ticket: int, error: LittoralError) -> None:
         del place.waiting[ticket]
         del self._ticket_model[ticket]
         self._effects.append(Refuse(ticket, error))
 
-    def _refuse_waiting(self, place: _Place, error: LittoralError) -> None:
+    def _refuse_waiting(self, place: Place, error: LittoralError) -> None:
         for ticket in list(place.waiting):
             self._refuse(place, ticket, error)
 
-    def _too_large(self, place: _Place, now: Instant) -> None:
+    def _too_large(self, place: Place, now: Instant) -> None:
         need, budget = place.resident.memory_bytes, self._bounds.memory_bytes
         error = refusals.too_large(place.resident.model, need, budget)
         place.state = Down(error, retrying=False)
         place.failed, place.failed_at, place.wanted_loaded = error, now, False
         self._refuse_waiting(place, error)
 
-    def _queue_full(self, place: _Place) -> LittoralError:
+    def _queue_full(self, place: Place) -> LittoralError:
         return refusals.queue_full(place.resident.model, len(place.in_flight), len(place.waiting))
 
-    def _waited_enough(self, place: _Place, now: Instant) -> LittoralError:
+    def _waited_enough(self, place: Place, now: Instant) -> LittoralError:
         model = place.resident.model
         match place.state if place.holds_memory else None:
             case Ready():
@@ -374,7 +322,7 @@ class Pool:
 
     # --- conditions ---
 
-    def _may_idle_out(self, place: _Place) -> bool:
+    def _may_idle_out(self, place: Place) -> bool:
         return (
             place.phase is Phase.READY
             and not place.busy
@@ -390,9 +338,11 @@ class Pool:
             assert len(place.waiting) <= self._bounds.queue, story
             assert (place.phase is Phase.READY) <= (place.info is not None), story
             if place.info is not None and place.phase is Phase.READY:
-                assert len(place.in_flight) <= place.info.slots, story
-                if place.info.kv_tokens and len(place.in_flight) > 1:
-                    assert sum(place.in_flight.values()) <= place.info.kv_tokens, story
+                taken = place.in_flight.values()
+                if len(taken) > 1:
+                    assert sum(one.slots for one in taken) <= place.info.slots, story
+                    used = sum(one.tokens for one in taken)
+                    assert used <= (place.info.kv_tokens or used), story
         held = sum(p.resident.memory_bytes for p in self._places.values() if p.holds_memory)
         assert held <= self._bounds.memory_bytes, f"{held} bytes held"
         tickets = {t for p in self._places.values() for t in (*p.in_flight, *p.waiting)}

@@ -24,8 +24,8 @@ def queue_full(model: ModelName, in_flight: int, waiting: int) -> LittoralError:
 
 
 def engine_down(model: ModelName, cause: LittoralError) -> LittoralError:
-    """The engine is not up. An engine's own log is its operator's to read, not the caller's."""
-    if not isinstance(cause, EngineStartError):
+    """The engine is not up. Its log, files and settings are its operator's, not the caller's."""
+    if isinstance(cause, MemoryShortError):
         return cause
     return EngineStartError(
         f"the engine of {model} is not up",

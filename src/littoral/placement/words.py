@@ -49,12 +49,13 @@ class PoolBounds:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request wants to use a model; it may come to use `tokens` of its cache."""
+    """A request wants `slots` of a model; it may come to use `tokens` of its cache."""
 
     ticket: int
     model: ModelName
     tokens: int
     until: Instant
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from littoral.serving.plan import Plan, with_completion_bound
+from littoral.serving.plan import Plan, counted_plan
 from littoral.terms.errors import LittoralError
 from littoral.terms.values import EngineInfo, Finish, Instant, Usage
 
@@ -61,8 +61,10 @@ class Bounds:
     context_tokens: int
     share_tokens: int
     """Cache tokens that a request may take without being counted exactly (cache / slots)."""
-    metered: bool
-    """The caller has limits on tokens, so the reservation must be exact."""
+    cache_tokens: int
+    """What all requests at the engine share."""
+    exact: bool
+    """The prompt must be counted: the caller has limits on tokens, or wants to be told."""
 
 
 # --- events ---------------------------------------------------------------------------------
@@ -154,9 +156,10 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Wait for a slot, and this many tokens of cache."""
+    """Wait for slots, and this many tokens of cache."""
 
     tokens: int
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ class Exchange:
 
     def __init__(self, plan: Plan, bounds: Bounds) -> None:
         self.plan = plan
+        self.prompt_tokens = 0
+        """As counted, if it was; what is said of it otherwise is the engine's to say."""
         self._bounds = bounds
         self._state = _State.NEW
         self._reserved = False
@@ -253,18 +258,11 @@ class Exchange:
                 return self._count_or_reserve()
             case Counted(prompt_tokens):
                 self._expect(_State.COUNTING)
-                if prompt_tokens is not None:
-                    self.plan = with_completion_bound(
-                        self.plan,
-                        prompt_tokens=prompt_tokens,
-                        context_tokens=self._bounds.context_tokens,
-                    )
-                self._state = _State.RESERVING
-                return (Reserve(self.plan.tokens_bound),)
+                return self._counted(prompt_tokens)
             case Reserved():
                 self._expect(_State.RESERVING)
                 self._state, self._reserved = _State.LEASING, True
-                return (Lease(self.plan.tokens_bound),)
+                return (Lease(self.plan.tokens_bound, self.plan.choices),)
             case Leased():
                 self._expect(_State.LEASING)
                 self._state, self._leased = _State.OPENING, True
@@ -295,9 +293,24 @@ class Exchange:
             case _:
                 assert_never(event)
 
+    def _counted(self, prompt_tokens: int | None) -> Sequence[Effect]:
+        if prompt_tokens is not None:
+            self.prompt_tokens = prompt_tokens
+            try:
+                self.plan = counted_plan(
+                    self.plan,
+                    prompt_tokens=prompt_tokens,
+                    context_tokens=self._bounds.context_tokens,
+                    cache_tokens=self._bounds.cache_tokens,
+                )
+            except LittoralError as error:
+                return (*self._end(None), Fail(error))
+        self._state = _State.RESERVING
+        return (Reserve(self.plan.tokens_bound),)
+
     def _count_or_reserve(self) -> Sequence[Effect]:
         share = self._bounds.share_tokens
-        if self._bounds.metered or (share and self.plan.tokens_bound > share):
+        if self._bounds.exact or (share and self.plan.tokens_bound > share):
             self._state = _State.COUNTING
             return (Count(),)
         self._state = _State.RESERVING

@@ -5,14 +5,14 @@ model's own entry (a model that loops without a plain system prompt gets one).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from littoral.terms import limits
-from littoral.terms.errors import BadRequestError, UnsupportedError
+from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
 
-__all__ = ["Plan", "plan_of", "with_completion_bound"]
+__all__ = ["Plan", "counted_plan", "plan_of"]
 
 TEMPLATE_TOKENS: Final = 64
 """Most that a chat template adds around a conversation, besides its messages."""
@@ -29,17 +29,24 @@ class Plan:
     """One request, ready for its engine, with what it may come to use."""
 
     call: EngineCall
-    prompt_tokens_bound: int
-    """Never less than the prompt's tokens (a token is at least one byte), except for upstreams,
-    where it is an estimate."""
+    prompt_tokens: int
+    """Of all prompts together: never less than they have (a token is at least one byte), except
+    for upstreams, where it is an estimate; exact once it was counted."""
     completion_tokens: int
     """Most that all choices together may generate."""
-    choices: int
+    prompts: int = 1
+    each: int = 1
+    """Choices for each prompt."""
+
+    @property
+    def choices(self) -> int:
+        """Sequences that an engine works on."""
+        return self.prompts * self.each
 
     @property
     def tokens_bound(self) -> int:
-        """What the request may use in all: the prompt once for each choice."""
-        return self.prompt_tokens_bound * self.choices + self.completion_tokens
+        """What the request may use in all: each choice has its prompt to itself."""
+        return self.prompt_tokens * self.each + self.completion_tokens
 
 
 def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:
@@ -62,27 +69,52 @@ def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:
         )
     if ask.kind is Kind.EMBED:
         call = EngineCall(ask.kind, ask.body, stream=False, model=entry.name)
-        return Plan(call, _prompt_bound(ask, entry), completion_tokens=0, choices=1)
+        return Plan(call, _prompt_bound(ask, entry), completion_tokens=0)
     body = _with_defaults(ask, entry, seed)
-    choices = _count(body, "n", 1, limits.CHOICES_MAX) * _prompts(body)
-    each = _count(body, "max_tokens", limits.COMPLETION_TOKENS, 2**31)
+    prompts, each = _prompts(body), _count(body, "n", 1, limits.CHOICES_MAX)
+    most = _count(body, "max_tokens", limits.COMPLETION_TOKENS, 2**31 - 1)
     call = EngineCall(ask.kind, body, stream=ask.stream, model=entry.name)
-    return Plan(call, _prompt_bound(ask, entry), each * choices, choices)
+    return Plan(call, _prompt_bound(ask, entry), most * prompts * each, prompts, each)
 
 
-def with_completion_bound(plan: Plan, *, prompt_tokens: int, context_tokens: int) -> Plan:
+def counted_plan(plan: Plan, *, prompt_tokens: int, context_tokens: int, cache_tokens: int) -> Plan:
     """The plan once the prompt has been counted: exact, and generating only what can fit.
 
-    A prompt that leaves no room at all keeps its plan: the engine refuses it with both counts.
+    Args:
+        plan: with a bound on its prompt.
+        prompt_tokens: of all its prompts together.
+        context_tokens: most that one sequence may have; 0 when nobody here knows.
+        cache_tokens: what all sequences share; 0 when the engine looks after it.
+
+    Raises:
+        ContextLengthError: the prompt leaves no room for an answer.
+        BadRequestError: so many choices do not fit beside each other.
     """
-    body, completion = dict(plan.call.body), plan.completion_tokens
-    each = completion // plan.choices
-    room = context_tokens - prompt_tokens
-    if "max_tokens" in body and 0 < room < each:
-        body["max_tokens"] = room
-        completion = room * plan.choices
-    call = EngineCall(plan.call.kind, body, plan.call.stream, plan.call.model)
-    return Plan(call, prompt_tokens, completion, plan.choices)
+    exact = replace(plan, prompt_tokens=prompt_tokens)
+    if plan.call.kind is Kind.EMBED or not context_tokens:
+        return exact
+    if plan.prompts == 1:
+        if prompt_tokens >= context_tokens:
+            raise ContextLengthError(prompt_tokens=prompt_tokens, context_tokens=context_tokens)
+        exact = _cut_to(exact, context_tokens - prompt_tokens)
+        if cache_tokens:
+            exact = _cut_to(exact, max(1, cache_tokens // exact.choices - prompt_tokens))
+    if cache_tokens and exact.tokens_bound > cache_tokens:
+        raise BadRequestError(
+            f"{exact.choices} choices of {exact.tokens_bound} tokens in all do not fit beside each "
+            f"other in {cache_tokens}",
+            advice="ask for fewer choices or prompts at a time, or a smaller max_tokens",
+            param="n",
+        )
+    return exact
+
+
+def _cut_to(plan: Plan, room: int) -> Plan:
+    """The plan with no choice generating more than there is room for."""
+    if "max_tokens" not in plan.call.body or plan.completion_tokens <= room * plan.choices:
+        return plan
+    call = replace(plan.call, body={**plan.call.body, "max_tokens": room})
+    return replace(plan, call=call, completion_tokens=room * plan.choices)
 
 
 def _with_defaults(ask: Ask, entry: ModelEntry, seed: int) -> Mapping[str, object]:

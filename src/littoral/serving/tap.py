@@ -78,9 +78,7 @@ class Tap:
         Args:
             prompt_tokens: what to take for the prompt until the engine says it.
         """
-        if self._usage is not None:
-            return self._usage
-        return Usage(prompt_tokens, self._pieces)
+        return self._usage or Usage(prompt_tokens, self._pieces)
 
     def _take(self, payload: bytes) -> None:
         try:

@@ -57,6 +57,15 @@ PIPELINE_BYTES_MAX: Final = 64 * 1024
 JSON_DEPTH_MAX: Final = 64
 """Nesting of a request's JSON; tools and schemas seen in the field stay under 20."""
 
+JSON_VALUES_MAX: Final = 1_100_000
+"""Values in one request's JSON: a million tokens in 2,048 lists, and room for the rest."""
+
+JSON_CONTAINERS_MAX: Final = 65_536
+"""Objects and arrays in one request's JSON: each costs as much time as ten numbers."""
+
+JSON_NAMES_MAX: Final = 262_144
+"""Names of members in one request's JSON: a bias for each token of a large vocabulary."""
+
 QUEUE_MAX: Final = 64
 """Requests that may wait for one model; the next is answered 503 with Retry-After."""
 
@@ -69,17 +78,11 @@ KV_TOKENS_MAX: Final = 16_384
 LOAD_WAIT_S: Final = 60.0
 """How long a request waits for its model to load before it is told the progress."""
 
-PROMPT_CACHE_BYTES: Final = 256 * 1024 * 1024
-"""Prompts of idle slots that one llama worker keeps; llama.cpp itself would take 8 GiB."""
-
 KEEP_ALIVE_S: Final = 900.0
 """A model without requests is unloaded after this long, unless it is pinned."""
 
 DRAIN_S: Final = 3.0
 """Answers under way may go on this long after a stop is asked for; then they end honestly."""
-
-STOP_S: Final = 5.0
-"""From the stop signal to the end of the process."""
 
 WORKER_READY_S: Final = 120.0
 """A worker that is not ready by then is ended: large weights on a slow disk take this long."""

@@ -227,6 +227,8 @@ class EngineCall:
     body: Mapping[str, object]
     stream: bool
     model: ModelName
+    tenant: str = ""
+    """Whose request it is: what one tenant's prompts left in a cache serves no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,3 +268,5 @@ class Ask:
     """The exact request body: what the receipt's request digest covers."""
     nonce: str = ""
     """Chosen by the client, for freshness; goes into the receipt."""
+    count_first: bool = False
+    """The prompt's length is to be known before the answer begins (`Answer.outcome` has it)."""

@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
             self._tell(_draining(), request, response)
             self._answered(complete=False)
             raise
-        except Exception as error:
+        except (Exception, BaseExceptionGroup) as error:  # a group may hold more than Exceptions
             self._service.on_defect(error)
             self._transport.abort()
 

@@ -19,6 +19,7 @@ from littoral.adapters.engines.connection import (
     Deadlines,
     HttpError,
     MalformedError,
+    NoConnectionFreeError,
     WaitedTooLongError,
 )
 from littoral.adapters.engines.http1 import HttpClient, Origin
@@ -312,7 +313,7 @@ async def test_requests_beyond_the_bound_wait_and_then_give_up(tmp_path: Path) -
             connections_max=1,
         )
         async with client.request("GET", "/"):
-            with pytest.raises(WaitedTooLongError, match="free connection"):
+            with pytest.raises(NoConnectionFreeError, match="free connection"):
                 await get(client)
         assert server.connections == 1
 
@@ -439,3 +440,22 @@ def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
             assert not connection.keep_alive
 
     asyncio.run(read())
+
+
+async def test_an_answer_left_unread_is_never_taken_for_the_next_ones(tmp_path: Path) -> None:
+    async def by_path(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            answer = b"for " + (await request_of(reader)).split()[1]
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer)
+            writer.write(head + answer)
+
+    async with serving(tmp_path, by_path) as server:
+        client = HttpClient(Origin(socket_path=server.path))
+        async with client.request("GET", "/alice") as answer:
+            assert answer.status == 200  # and she leaves without reading
+        await server.closed.wait()
+        server.closed.clear()
+        async with client.request("GET", "/bob") as answer:
+            assert await answer.read(999) == b"for /bob"
+        client.close()
+        await server.closed.wait()

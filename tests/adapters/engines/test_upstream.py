@@ -201,6 +201,18 @@ async def test_a_status_says_whose_fault_it_is(
             assert caught.value.status != 401
 
 
+@pytest.mark.parametrize("said", ["²", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9"])
+async def test_a_retry_after_that_is_no_number_of_seconds_is_not_one(
+    tmp_path: Path, said: str
+) -> None:
+    async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
+        answer = reply(429, b"{}", f"retry-after: {said}")
+        upstream.answer = answer.decode().encode("latin-1")
+        with pytest.raises(QueueFullError) as caught:
+            await subject.body(ASKED)
+        assert caught.value.retry_after_s == 5
+
+
 async def test_an_upstream_that_is_gone_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ async def test_a_streamed_answer_has_exactly_anthropics_events() -> None:
     assert names == kinds_of(told)
     assert told.raw.split(b"\n\n")[-2].startswith(b": littoral-receipt {")
     assert bytes(door.answers[0].body) == b"".join(told.writes[:-1])
-    assert len(door.counted) == 1
+    assert door.asks[0].count_first, "the first event says how long the prompt is"
 
 
 async def test_a_whole_answer_is_what_the_events_add_up_to() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from typing import Annotated
 
 import msgspec
@@ -45,6 +46,73 @@ def test_nesting_is_bounded_and_breadth_is_not() -> None:
         json_object(b'{"a":' + within + b"}")
     wide: dict[str, object] = {"a": [{"b": []}] * 500}
     assert json_object(json.dumps(wide).encode()) == wide
+
+
+BODY = limits.BODY_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b'{"a":[' + b"[]," * (BODY // 3) + b"1]}", "objects and arrays"),
+        (b'{"a":[' + b"{}," * (BODY // 3) + b"1]}", "objects and arrays"),
+        (b'{"a":' + b"[" * BODY, "objects and arrays"),
+        (b'{"a":"\\\\",' + b'"b\\"":[],' * (BODY // 9), "values"),
+        (b"{" + b'"name":1,' * 300_000 + b'"a":1}', "names"),
+        (b'{"a":[' + b"1," * (BODY // 2) + b"1]}", "values"),
+        (b'{"a":[' + b'"",' * (BODY // 3) + b'""]}', "values"),
+        (b'{"a":[' + b"[]," * 60_000 + b"[" * 65 + b"]" * 65 + b"]}", "64 levels"),
+    ],
+    ids=["arrays", "objects", "deep", "escapes", "names", "numbers", "strings", "wide and deep"],
+)
+def test_a_body_that_is_costly_to_read_is_refused_before_it_costs(raw: bytes, words: str) -> None:
+    began = time.process_time()
+    with pytest.raises(BadRequestError, match=words):
+        json_object(raw)
+    assert time.process_time() - began < 1, "decoding it would take several seconds"
+
+
+def test_a_million_tokens_in_lists_are_read() -> None:
+    lists = b",".join([b"[" + b",".join([b"50256"] * 512) + b"]"] * 2048)
+    body = json_object(b'{"model":"m","input":[' + lists + b"]}")
+    assert isinstance(body["input"], list)
+    assert len(body["input"]) == 2048
+
+
+def test_what_is_in_strings_does_not_count() -> None:
+    text = '[{,\\"' * 1_200_000 + "\\"
+    body: dict[str, object] = {"a": text, "b": [{text[:99]: []}]}
+    assert json_object(json.dumps(body).encode()) == body
+
+
+def _levels(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_levels, value.values()), default=0)
+    return 1 + max(map(_levels, value), default=0) if isinstance(value, list) else 0
+
+
+_tricky = st.text('a[]{},"\\')
+
+
+@given(
+    st.dictionaries(
+        _tricky,
+        st.recursive(
+            _tricky, lambda part: st.lists(part) | st.dictionaries(_tricky, part), max_leaves=30
+        ),
+    ),
+    st.integers(1, 6),
+)
+def test_depth_is_what_it_is_whatever_the_strings_hold(body: dict[str, object], most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "JSON_DEPTH_MAX", most)
+        try:
+            read = json_object(json.dumps(body).encode())
+        except BadRequestError:
+            assert _levels(body) > most
+        else:
+            assert read == body
+            assert _levels(body) <= most
 
 
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.text(), st.lists, max_leaves=9)))

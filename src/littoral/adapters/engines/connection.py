@@ -29,6 +29,7 @@ __all__ = [
     "Head",
     "HttpError",
     "MalformedError",
+    "NoConnectionFreeError",
     "WaitedTooLongError",
 ]
 
@@ -50,6 +51,10 @@ class ConnectionLostError(HttpError):
 
 class MalformedError(HttpError):
     """The answer is not HTTP/1.1 as we accept it, or is over a bound."""
+
+
+class NoConnectionFreeError(HttpError):
+    """All connections are in use; the server itself may be well."""
 
 
 class WaitedTooLongError(HttpError):
@@ -109,7 +114,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, body: bytes, deadlines: Deadlines) -> None:
         """Write a request and start to wait for its answer."""
         assert self._transport is not None
-        assert self.complete
+        assert self.reusable, "bytes of the last answer must never be taken for this one's"
         self._head = Head()
         self._head_done = self.complete = self.keep_alive = self.heard = False
         self._between_bytes_s = deadlines.between_bytes_s
@@ -144,6 +149,12 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
         return data
+
+    @property
+    def reusable(self) -> bool:
+        """The answer has come whole, was read to its end, and the server keeps the connection."""
+        read = not self._pieces and not self._paused
+        return self.complete and read and self.keep_alive and not self.closed
 
     def abort(self) -> None:
         """Close at once."""

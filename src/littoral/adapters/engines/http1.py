@@ -25,6 +25,7 @@ from littoral.adapters.engines.connection import (
     Deadlines,
     Head,
     MalformedError,
+    NoConnectionFreeError,
     WaitedTooLongError,
 )
 from littoral.terms.errors import ConfigError
@@ -192,7 +193,7 @@ class HttpClient:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
         except TimeoutError:
-            raise WaitedTooLongError(f"{seconds:g} s without a free connection") from None
+            raise NoConnectionFreeError(f"{seconds:g} s without a free connection") from None
 
     async def _ask(self, head: bytes, body: bytes, within: Deadlines) -> tuple[Connection, Head]:
         """Send on a pooled connection, or on a fresh one; a stale pooled one gets a second try."""
@@ -223,8 +224,7 @@ class HttpClient:
         return None
 
     def _put_back(self, connection: Connection) -> None:
-        usable = connection.complete and connection.keep_alive and not connection.closed
-        if usable and not self._closed and len(self._idle) < _IDLE_MAX:
+        if connection.reusable and not self._closed and len(self._idle) < _IDLE_MAX:
             self._idle.append(connection)
         else:
             connection.abort()

@@ -5,7 +5,8 @@ Rules
   `stream` the body is put together here.
 - A single streamed choice passes through as bytes, cut at event boundaries and not read. What
   needs more (several choices, `echo`, legacy `logprobs`, no streaming) is read event by event.
-- Only the fields listed here reach llama.cpp: others would let one caller choose another's slot.
+- Each choice has a slot of its own (placement/seats.py): what one key's prompt left in a slot is
+  never used for another key, which could otherwise guess it from the usage.
 - llama.cpp's errors become ours; an over-long prompt is refused with both counts.
 
 Not here: the process (worker.py), joining and shapes (fan.py, assemble.py).
@@ -13,7 +14,6 @@ Not here: the process (worker.py), joining and shapes (fan.py, assemble.py).
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
@@ -33,16 +33,15 @@ from littoral.adapters.engines.events import (
 )
 from littoral.adapters.engines.fan import Join, Part, parts_of
 from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, Response, once
+from littoral.adapters.engines.llama_words import error_of, fields_of
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish, packed
 from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.placement.seats import Seat, Seats
 from littoral.placement.threads import ThreadGovernor, threads_for
 from littoral.terms.errors import (
-    BadRequestError,
-    ContextLengthError,
     EngineFailedError,
     LittoralError,
-    UnsupportedError,
 )
 from littoral.terms.facts import ThreadsStepped
 from littoral.terms.ports import Clock, Observe
@@ -50,20 +49,6 @@ from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineStat
 
 __all__ = ["LlamaEngine"]
 
-_SAMPLING: Final = frozenset(
-    {
-        *("max_tokens", "ignore_eos", "stop", "seed", "logprobs", "logit_bias"),
-        *("temperature", "top_p", "top_k", "min_p", "typical_p"),
-        *("presence_penalty", "frequency_penalty", "repeat_penalty", "repeat_last_n"),
-        *("response_format", "json_schema"),
-    }
-)
-_FIELDS: Final = {
-    Kind.CHAT: _SAMPLING
-    | {"messages", "tools", "tool_choice", "parallel_tool_calls"}
-    | {"top_logprobs", "chat_template_kwargs", "verbose"},
-    Kind.COMPLETE: _SAMPLING | {"prompt"},
-}
 _PATHS: Final = {Kind.CHAT: "/v1/chat/completions", Kind.COMPLETE: "/v1/completions"}
 
 _Events = asyncio.Queue[tuple[Part, Json | LittoralError | None]]
@@ -90,6 +75,7 @@ class LlamaEngine:
         self._governor = ThreadGovernor(threads_for(granted_cores(), place.threads))
         self._threads = self._governor.threads
         self._begun = 0
+        self._seats, self._places = self._fresh_seats()
         self._worker = Worker(
             WorkerPlan(
                 entry.name,
@@ -117,10 +103,10 @@ class LlamaEngine:
         part = parts[0]
         as_it_comes = len(parts) == 1 and not part.echo and part.legacy_logprobs is None
         if call.stream and as_it_comes:
-            async with self._stream(call.kind, part.body) as events:
+            async with self._stream(call.kind, part.body, call.tenant) as events:
                 yield events
         else:
-            async with self._joined(call.kind, parts) as joined:
+            async with self._joined(call, parts) as joined:
                 if call.stream:
                     yield _as_events(joined)
                 else:
@@ -130,7 +116,7 @@ class LlamaEngine:
     async def count(self, call: EngineCall) -> int | None:
         """Prompt tokens, by llama.cpp's own tokenizer and template."""
         if call.kind is Kind.CHAT:
-            body = _fields(Kind.CHAT, call.body)
+            body = fields_of(Kind.CHAT, call.body, self._context_tokens)
             answer = await self._ask("/v1/chat/completions/input_tokens", body)
             return msgspec.convert(answer["input_tokens"], int)
         if call.kind is Kind.EMBED:
@@ -166,6 +152,7 @@ class LlamaEngine:
         return self._place.kv_tokens
 
     def _describe(self, ready: Mapping[str, object], pid: int) -> EngineInfo:
+        self._seats, self._places = self._fresh_seats()
         return EngineInfo(
             engine=EngineKind.LLAMA,
             build=f"xllamacpp {ready['version']}",
@@ -177,6 +164,10 @@ class LlamaEngine:
             pid=pid,
         )
 
+    def _fresh_seats(self) -> tuple[Seats, asyncio.Semaphore]:
+        """Those of a new worker: its slots have no past."""
+        return Seats(self._place.slots), asyncio.Semaphore(self._place.slots)
+
     def _consider_threads(self) -> None:
         """Give the worker the governor's number of threads, at a moment when it has no work."""
         if self._governor.threads != self._threads and self._worker.under_way == 0:
@@ -187,19 +178,40 @@ class LlamaEngine:
     # --- asking it -----------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _stream(self, kind: Kind, body: Json) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _stream(
+        self, kind: Kind, body: Json, tenant: str
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """One choice's events, whole, as bytes."""
         asked = {
-            **_fields(kind, body),
+            **fields_of(kind, body, self._context_tokens),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        raw = msgspec.json.encode(asked)
+        prompt = msgspec.json.encode(body.get("messages", body.get("prompt")))
+        async with self._seated(tenant, prompt) as seat:
+            asked |= {"id_slot": seat.slot, "cache_prompt": seat.reuse}
+            async with self._answered(_PATHS[kind], msgspec.json.encode(asked)) as events:
+                yield events
+
+    @asynccontextmanager
+    async def _seated(self, tenant: str, prompt: bytes) -> AsyncIterator[Seat]:
+        """A slot of the worker that runs now. The pool sees to it that the wait is short."""
+        seats, places = self._seats, self._places
+        async with places:
+            seat = seats.take(tenant, prompt)
+            assert seat is not None, "a place is a free seat"
+            try:
+                yield seat
+            finally:
+                seats.give(seat)
+
+    @asynccontextmanager
+    async def _answered(self, path: str, raw: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         self._begun += 1
         turn = self._begun if self._worker.under_way == 0 else _NOT_ALONE
-        async with self._worker.request("POST", _PATHS[kind], raw) as response:
+        async with self._worker.request("POST", path, raw) as response:
             if response.status != 200:
-                raise _error_of(await response.read(EVENT_BYTES_MAX), response.status)
+                raise error_of(await response.read(EVENT_BYTES_MAX), response.status)
             async with aclosing(self._whole_events(response, turn)) as events:
                 yield events
 
@@ -212,7 +224,7 @@ class LlamaEngine:
                 if not events:
                     continue
                 if (error := error_in(events)) is not None:
-                    raise _error_of(error, 500)
+                    raise error_of(error, 500)
                 tail = (tail + events)[-_TAIL_BYTES:]
                 yield events
         except EventTooLongError as too_long:
@@ -234,16 +246,18 @@ class LlamaEngine:
                 self._governor.observe(rates.predicted_per_second, length, self._clock.now())
 
     @asynccontextmanager
-    async def _joined(self, kind: Kind, parts: list[Part]) -> AsyncIterator[AsyncIterator[Json]]:
+    async def _joined(
+        self, call: EngineCall, parts: list[Part]
+    ) -> AsyncIterator[AsyncIterator[Json]]:
         """The events of all parts, worked on at the same time, in the order they come."""
         queue: _Events = asyncio.Queue(_QUEUE_MAX)
-        failure: Exception | None = None
+        failure: BaseException | None = None
         async with asyncio.TaskGroup() as tasks:
-            followers = [tasks.create_task(self._follow(kind, part, queue)) for part in parts]
+            followers = [tasks.create_task(self._follow(call, part, queue)) for part in parts]
             try:
                 async with aclosing(_in_order(queue, parts)) as events:
                     yield events
-            except Exception as error:  # else the group would wrap it into one of its own
+            except (Exception, GeneratorExit) as error:  # else the group would wrap it
                 failure = error
             finally:
                 for follower in followers:
@@ -251,11 +265,11 @@ class LlamaEngine:
         if failure is not None:
             raise failure
 
-    async def _follow(self, kind: Kind, part: Part, queue: _Events) -> None:
+    async def _follow(self, call: EngineCall, part: Part, queue: _Events) -> None:
         """Work on one part and queue its events; None, or what went wrong, is the last."""
         last: LittoralError | None = None
         try:
-            async with self._stream(kind, part.body) as batches:
+            async with self._stream(call.kind, part.body, call.tenant) as batches:
                 async for batch in batches:
                     for data in map(data_of, each(batch)):
                         if data and data != b"[DONE]":
@@ -270,7 +284,7 @@ class LlamaEngine:
         async with self._worker.request("POST", path, raw) as response:
             answer = await response.read(ANSWER_BYTES_MAX)
             if response.status != 200:
-                raise _error_of(answer, response.status)
+                raise error_of(answer, response.status)
         return msgspec.json.decode(answer, type=Json)
 
     async def _embed(self, body: Mapping[str, object]) -> bytes:
@@ -312,11 +326,6 @@ async def _in_order(queue: _Events, parts: list[Part]) -> AsyncGenerator[Json]:
     yield join.last()
 
 
-_TOO_LARGE: Final = re.compile(r"input \((\d+) tokens\) is too large.*batch size: (\d+)")
-"""How it says that a text to embed is over its context; the counts are nowhere else."""
-
-_SAID_CHARS_MAX: Final = 300
-
 _NOT_ALONE: Final = -1
 """The turn of an answer that shares the engine from its start."""
 
@@ -343,45 +352,6 @@ class _EmbedItem(msgspec.Struct):
 class _EmbedAnswer(msgspec.Struct):
     data: list[_EmbedItem]
     usage: _EmbedUsage
-
-
-class _Error(msgspec.Struct):
-    message: str = "it did not say why"
-    type: str = ""
-    n_prompt_tokens: int = 0
-    n_ctx: int = 0
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _Error
-
-
-def _fields(kind: Kind, body: Mapping[str, object]) -> Json:
-    """What of a request llama.cpp gets to see."""
-    allowed = _FIELDS[kind]
-    passed = {name: value for name, value in body.items() if name in allowed and value is not None}
-    if "max_completion_tokens" in body:
-        passed["max_tokens"] = body["max_completion_tokens"]
-    return passed
-
-
-def _error_of(raw: bytes, status: int) -> LittoralError:
-    """Ours for llama.cpp's error."""
-    try:
-        error = msgspec.json.decode(raw, type=_ErrorBody).error
-    except msgspec.MsgspecError:
-        return EngineFailedError(f"the engine answered {status} without saying why")
-    if error.type == "exceed_context_size_error":
-        return ContextLengthError(prompt_tokens=error.n_prompt_tokens, context_tokens=error.n_ctx)
-    if (counts := _TOO_LARGE.search(error.message)) is not None:
-        tokens, most = map(int, counts.groups())
-        return ContextLengthError(prompt_tokens=tokens, context_tokens=most, what="text")
-    said = error.message.partition("\n")[0][:_SAID_CHARS_MAX]  # more lines quote the request
-    if "is not supported" in said:
-        return UnsupportedError(f"this model can't do that: {said}")
-    if status == 400 or said.startswith("Failed to parse"):
-        return BadRequestError(f"the engine does not take this request: {said}")
-    return EngineFailedError(f"the engine failed: {said}")
 
 
 async def _as_events(joined: AsyncIterator[Json]) -> AsyncIterator[bytes]:

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.engines.lifeline import begin, take_signals
-from littoral.terms.limits import PROMPT_CACHE_BYTES
 
 __all__ = ["LlamaArguments"]
 
@@ -61,7 +60,8 @@ def main() -> None:
     parameters.n_batch = parameters.n_ubatch = _BATCH_TOKENS
     parameters.cpuparams.n_threads = arguments.threads
     parameters.cpuparams_batch.n_threads = arguments.threads
-    parameters.cache_ram_mib = PROMPT_CACHE_BYTES // 2**20
+    parameters.cache_ram_mib = 0  # it is shared by all keys (placement/seats.py)
+    parameters.cache_idle_slots = False
     parameters.sse_ping_interval = -1  # the PoP keeps its own deadlines
     parameters.endpoint_slots = True
     parameters.verbosity = _ERRORS

@@ -287,4 +287,4 @@ def _is_done(tail: bytes) -> bool:
 def _seconds(response: Response) -> float | None:
     """`Retry-After`, when it is in seconds."""
     text = response.headers.get("retry-after", "")
-    return float(text) if text.isdigit() else None
+    return float(text) if text.isascii() and text.isdecimal() else None

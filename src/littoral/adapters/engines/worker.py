@@ -26,11 +26,16 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.engines.connection import Deadlines, HttpError, WaitedTooLongError
+from littoral.adapters.engines.connection import (
+    Deadlines,
+    HttpError,
+    NoConnectionFreeError,
+    WaitedTooLongError,
+)
 from littoral.adapters.engines.http1 import HttpClient, Origin, Response
 from littoral.adapters.engines.worker_log import WorkerLog
 from littoral.terms import limits
-from littoral.terms.errors import EngineLostError, EngineStartError
+from littoral.terms.errors import EngineLostError, EngineStartError, QueueFullError
 from littoral.terms.facts import WorkerDied
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Observe
@@ -141,12 +146,19 @@ class Worker:
 
         Raises:
             EngineLostError: it is not there, died, or has been silent for too long.
+            QueueFullError: too many are asking it.
         """
         life = await self._ready_life()
         life.under_way += 1
         try:
             async with life.client.request(method, path, body) as response:
                 yield response
+        except NoConnectionFreeError as error:
+            raise QueueFullError(
+                f"the engine of {self._plan.model} is asked too much at once",
+                advice="it is the machine's limit, not your key's; try again later",
+                retry_after_s=2.0,
+            ) from error
         except WaitedTooLongError as error:
             life.lost += 1
             self._kill(life)

@@ -8,6 +8,7 @@ demand.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -99,14 +100,15 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
     entry = entry_of(door, caller, prompt.model)
     ask, plan = _ask(request, _chat_body(prompt) | _sampling_body(sampling), entry)
     stream = sampling.stream is True
-    input_tokens = await door.count(ask, caller) if stream and is_local(entry) else 0
+    ask = replace(ask, count_first=stream and is_local(entry))
 
     def writer_of(answer: Answer) -> MessageWriter:
+        usage, _ = answer.outcome()
         return MessageWriter(
             ChunkReader(plan),
             model=prompt.model,
             serial=serial_of(answer),
-            input_tokens=input_tokens,
+            input_tokens=usage.prompt_tokens if ask.count_first else 0,
         )
 
     reply = reply_stream if stream else reply_folded

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from littoral.terms.errors import LittoralError
 from littoral.terms.ports import Answer, Door
 from littoral.terms.values import Ask, Caller
+from littoral.trust.receipts import frame
 from littoral.web.dialects.passages import Passage
 from littoral.web.http import Responder
 
@@ -72,7 +73,7 @@ async def reply_stream(
                 await _write(responder, answer, passage.feed(data))
             await _write(responder, answer, passage.end())
             receipt = answer.seal()
-        await responder.write(b": littoral-receipt %b\n\n" % receipt)
+        await responder.write(frame(receipt))
     except LittoralError as error:
         if passage is None or not responder.started:
             raise
