@@ -24,7 +24,7 @@ from littoral.placement.words import (
     Unload,
     Wanted,
 )
-from littoral.terms.errors import EngineStartError, LittoralError
+from littoral.terms.errors import EngineStartError, LittoralError, UpstreamFailedError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     SECOND,
@@ -255,6 +255,29 @@ def test_an_engine_that_gives_up_refuses_who_waits_and_is_tried_again_only_later
     bench.now = Instant(bench.now + 6 * SECOND)
     _, effects = bench.want(A)
     assert starts(effects) == [A]
+
+
+def test_a_pinned_model_that_gave_up_is_tried_again_by_itself() -> None:
+    bench = Bench()
+    bench.do(Know(Resident(A, 40, pinned=True), load=True))
+    bench.do(Reported(A, Down(EngineStartError("x"), retrying=False)))
+    bench.do(Gone(A))
+    assert bench.pool.deadline() == Instant(bench.now + 30 * SECOND)
+    bench.now = Instant(bench.now + 30 * SECOND)
+    assert starts(bench.do(Tick())) == [A]
+
+
+def test_who_waits_for_an_upstream_that_can_not_be_reached_is_told_at_once() -> None:
+    bench = Bench()
+    bench.know(A)
+    first, _ = bench.want(A)
+    down = Reported(A, Down(UpstreamFailedError("connection refused"), retrying=True))
+    assert refusals(bench.do(down))[first].code == "upstream_failed"
+    second, effects = bench.want(A)
+    assert refusals(effects)[second].code == "upstream_failed"
+    bench.do(Reported(A, Ready(info())))
+    third, effects = bench.want(A)
+    assert grants(effects) == [third]
 
 
 def test_requests_wait_through_a_restart_of_the_engine() -> None:

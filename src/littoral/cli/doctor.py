@@ -22,7 +22,7 @@ from littoral.node.config import Config
 from littoral.node.home import Home
 from littoral.placement.fit import memory_needed
 from littoral.placement.threads import threads_for
-from littoral.terms.errors import ConfigError, LittoralError
+from littoral.terms.errors import LittoralError
 
 __all__ = ["register"]
 
@@ -58,7 +58,8 @@ def doctor(config: Config, as_json: JsonOption = False) -> None:
         _print(show, findings)
         failed = sum(finding.verdict == "fail" for finding in findings)
         if failed:
-            raise ConfigError(f"{failed} of {len(findings)} checks failed", advice="see above")
+            show.note(f"{failed} of {len(findings)} checks failed", style="red")
+            raise typer.Exit(1)
 
 
 def _run(check: Callable[[Config], Iterator[Finding]], config: Config) -> Iterator[Finding]:

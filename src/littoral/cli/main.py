@@ -1,5 +1,6 @@
 """The `littoral` command: gathers the commands, one module each; prints and decides nothing."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -39,4 +40,14 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
+    _open_standard_streams()
     app()
+
+
+def _open_standard_streams() -> None:
+    """Put nothing where a closed standard stream was: else a socket takes its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so this one

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from littoral.cli import show
 from littoral.node.config import SETTINGS, Config, Setting, load_config
 
 __all__ = ["with_settings"]
@@ -29,7 +30,8 @@ def with_settings(function: Callable[..., R]) -> Callable[..., R]:
 
     def command(**given: object) -> R:
         flags = {name: given.pop(name) for name in names}
-        config: Config = load_config(flags)  # type: ignore[arg-type]  # typer has checked them
+        with show.command(as_json=given.get("as_json") is True):
+            config: Config = load_config(flags)  # type: ignore[arg-type]  # typer has checked them
         return function(config=config, **given)
 
     command.__doc__ = function.__doc__

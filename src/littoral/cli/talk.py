@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,8 @@ from littoral.cli.show import Show
 from littoral.node.config import Config
 from littoral.node.home import Home, RunningPop
 from littoral.node.pop import running_pop
-from littoral.terms.errors import UpstreamFailedError
+from littoral.terms import errors
+from littoral.terms.errors import LittoralError, UpstreamFailedError
 from littoral.terms.limits import BODY_BYTES_MAX
 from littoral.trust.receipts import FRAME_START, decode_document
 from littoral.trust.saved import encode_bundle, read_saved
@@ -48,6 +50,19 @@ class _Event(msgspec.Struct):
     usage: _Usage | None = None
     error: _Error | None = None
 
+
+_KINDS: Final = (
+    errors.UnknownModelError,
+    errors.NotAllowedError,
+    errors.UnsupportedError,
+    errors.BadRequestError,
+    errors.MemoryShortError,
+    errors.LoadingError,
+    errors.QueueFullError,
+    errors.DrainingError,
+    errors.EngineStartError,
+)
+"""What a PoP may say to a command on its own machine, besides what only a defect makes it say."""
 
 _EVENT = msgspec.json.Decoder(_Event)
 
@@ -137,12 +152,16 @@ async def _read(response: Response, request: bytes, on_text: Callable[[str], Non
     )
 
 
-def _refused(body: bytes) -> UpstreamFailedError:
+def _refused(body: bytes) -> LittoralError:
+    """The PoP's own error, under its own code."""
     try:
-        error = _EVENT.decode(body).error
+        said = _EVENT.decode(body).error or _Error("the PoP refused without saying why")
     except msgspec.DecodeError:
-        error = None
-    return UpstreamFailedError(error.message if error else "the PoP refused without saying why")
+        said = _Error("the PoP refused in words that are not understood")
+    kind = next((kind for kind in _KINDS if kind.code == said.code), UpstreamFailedError)
+    error = kind(said.message)
+    error.advice = ""  # the PoP's message has its advice in it
+    return error
 
 
 @asynccontextmanager

@@ -45,7 +45,12 @@ from littoral.placement.words import (
     Unload,
     Wanted,
 )
-from littoral.terms.errors import DrainingError, LittoralError, UnknownModelError
+from littoral.terms.errors import (
+    DrainingError,
+    EngineStartError,
+    LittoralError,
+    UnknownModelError,
+)
 from littoral.terms.facts import ModelLoading, ModelReady, ModelUnloaded, RequestQueued
 from littoral.terms.ids import ModelName
 from littoral.terms.values import SECOND, Down, EngineState, Instant, Ready, Starting
@@ -54,6 +59,9 @@ __all__ = ["Pool"]
 
 RETRY_FAILED: Final = 5 * SECOND
 """A model that could not start is answered with the same error, and not tried again, this long."""
+
+RETRY_PINNED: Final = 30 * SECOND
+"""A pinned model that could not start is tried again by itself after this long."""
 
 
 class Pool:
@@ -90,6 +98,11 @@ class Pool:
             Instant(place.used_at + self._bounds.keep_alive)
             for place in self._places.values()
             if self._may_idle_out(place)
+        ]
+        moments += [
+            Instant(place.failed_at + RETRY_PINNED)
+            for place in self._places.values()
+            if self._may_come_back(place)
         ]
         return min(moments, default=None)
 
@@ -131,6 +144,8 @@ class Pool:
             self._effects.append(Refuse(event.ticket, DrainingError("this PoP is stopping")))
         elif place.failed is not None and now < place.failed_at + RETRY_FAILED:
             self._effects.append(Refuse(event.ticket, place.failed))
+        elif (elsewhere := _elsewhere_down(place)) is not None:
+            self._effects.append(Refuse(event.ticket, elsewhere))
         elif len(place.waiting) >= self._bounds.queue:
             self._effects.append(Refuse(event.ticket, self._queue_full(place)))
         else:
@@ -179,6 +194,8 @@ class Pool:
                 if place.phase is Phase.READY:
                     place.load_began = now
                 place.phase = Phase.LOADING
+                if (elsewhere := _elsewhere_down(place)) is not None:
+                    self._refuse_waiting(place, elsewhere)
                 if not retrying:
                     place.phase = Phase.STOPPING
                     place.failed = refusals.engine_down(place.resident.model, error)
@@ -199,6 +216,8 @@ class Pool:
                 self._refuse(place, ask.ticket, self._waited_enough(place, now))
             if self._may_idle_out(place) and now >= place.used_at + self._bounds.keep_alive:
                 place.unload_reason = "idle"
+            if self._may_come_back(place) and now >= place.failed_at + RETRY_PINNED:
+                place.wanted_loaded, place.failed = True, None
 
     def _drain(self) -> None:
         self._draining = True
@@ -322,6 +341,11 @@ class Pool:
 
     # --- conditions ---
 
+    def _may_come_back(self, place: Place) -> bool:
+        resident = place.resident
+        cold = place.phase is Phase.COLD and not place.wanted_loaded
+        return cold and resident.pinned and place.failed is not None and not self._draining
+
     def _may_idle_out(self, place: Place) -> bool:
         return (
             place.phase is Phase.READY
@@ -347,3 +371,12 @@ class Pool:
         assert held <= self._bounds.memory_bytes, f"{held} bytes held"
         tickets = {t for p in self._places.values() for t in (*p.in_flight, *p.waiting)}
         assert tickets == self._ticket_model.keys(), "tickets and models differ"
+
+
+def _elsewhere_down(place: Place) -> LittoralError | None:
+    """Why to refuse at once: what is down is not ours to restart, so a wait would be in vain."""
+    match place.state if place.holds_memory else None:
+        case Down(error, _) if not isinstance(error, EngineStartError):
+            return refusals.engine_down(place.resident.model, error)
+        case _:
+            return None

@@ -6,6 +6,8 @@ from littoral.terms.errors import (
     LoadingError,
     MemoryShortError,
     QueueFullError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
 )
 from littoral.terms.ids import ModelName
 from littoral.terms.values import SECOND
@@ -25,7 +27,7 @@ def queue_full(model: ModelName, in_flight: int, waiting: int) -> LittoralError:
 
 def engine_down(model: ModelName, cause: LittoralError) -> LittoralError:
     """The engine is not up. Its log, files and settings are its operator's, not the caller's."""
-    if isinstance(cause, MemoryShortError):
+    if isinstance(cause, MemoryShortError | UpstreamFailedError | UpstreamTimeoutError):
         return cause
     return EngineStartError(
         f"the engine of {model} is not up",

@@ -49,7 +49,7 @@ class Upstream:
     """What the server answers, and what it was asked."""
 
     url: str = ""
-    answer: bytes = reply(200, b"{}")
+    answer: bytes = reply(200, b'{"choices":[]}')
     models: bytes = reply(200, b'{"data":[]}')
     seen: list[bytes] = dataclasses.field(default_factory=list)
 
@@ -110,9 +110,9 @@ async def engine_at(upstream: Upstream, folder: Path) -> AsyncIterator[Running]:
 
 async def test_the_key_and_their_name_go_out_and_the_rest_is_untouched(tmp_path: Path) -> None:
     async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
-        upstream.answer = reply(200, b'{"id":  1}')
+        upstream.answer = reply(200, b'{"choices":  []}')
         async with subject.engine.open(subject.call({**ASKED, "x": [1]}, Kind.CHAT)) as chunks:
-            assert [chunk async for chunk in chunks] == [b'{"id":  1}']
+            assert [chunk async for chunk in chunks] == [b'{"choices":  []}']
         assert upstream.last_body == {**ASKED, "x": [1], "model": "their-name", "stream": False}
         head = upstream.seen[-1]
         assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
@@ -140,11 +140,29 @@ async def test_a_stream_passes_as_whole_events_and_asks_for_usage(tmp_path: Path
         assert upstream.last_body["stream_options"] == {"include_usage": True}
 
 
-@pytest.mark.parametrize("ending", [b"", b"data: [DONE]\n"])
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize("ending", [FINISH, b"data: [DONE]\n"])
 async def test_a_missing_closing_mark_is_added(tmp_path: Path, ending: bytes) -> None:
     async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
         upstream.answer = streamed(EVENT + ending)
         assert text_of(await subject.events(ASKED)) == "hi"
+
+
+async def test_a_stream_that_ends_without_saying_so_is_an_error(tmp_path: Path) -> None:
+    async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
+        upstream.answer = streamed(EVENT)
+        with pytest.raises(UpstreamFailedError, match="in the middle"):
+            await subject.events(ASKED)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"error":{"message":"no"}}', b"[]", b"\xff"])
+async def test_a_200_that_is_no_answer_is_an_error(tmp_path: Path, body: bytes) -> None:
+    async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
+        upstream.answer = reply(200, body)
+        with pytest.raises(UpstreamFailedError, match="something else than an answer"):
+            await subject.body(ASKED)
 
 
 async def test_a_stream_that_breaks_off_is_an_error(tmp_path: Path) -> None:
@@ -227,7 +245,7 @@ async def test_an_upstream_that_is_gone_is_found_again(
         assert down.retrying
         async with upstream_at(port) as upstream:
             await subject.until_ready()
-            assert await subject.body(ASKED) == {}
+            assert await subject.body(ASKED) == {"choices": []}
         with pytest.raises(UpstreamFailedError):
             await subject.body(ASKED)
         await subject.until(lambda: isinstance(subject.states[-1], Down))
@@ -304,4 +322,4 @@ async def test_tls_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert not any(isinstance(state, Ready) for state in subject.states)
         monkeypatch.setenv("SSL_CERT_FILE", str(cert_file))
         async with engine_at(upstream, tmp_path) as subject:
-            assert await subject.body(ASKED) == {}
+            assert await subject.body(ASKED) == {"choices": []}

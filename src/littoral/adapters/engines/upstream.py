@@ -11,6 +11,7 @@ Not here: choosing between upstreams; retrying.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -62,6 +63,9 @@ _PROBE: Final = Deadlines(connect_s=5.0, first_byte_s=10.0, between_bytes_s=10.0
 _PROBE_PAUSE_MIN_S: Final = 0.5
 _PROBE_PAUSE_MAX_S: Final = 30.0
 _SAID_CHARS_MAX: Final = 500
+_FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+"""A choice has come to its end, whatever follows."""
+
 _RETRY_AFTER_S: Final = 5.0
 """When an upstream that limits us does not say for how long."""
 
@@ -124,7 +128,7 @@ class UpstreamEngine:
                     async with aclosing(self._whole_events(response)) as events:
                         yield events
                 else:
-                    yield once(await response.read(ANSWER_BYTES_MAX))
+                    yield once(_whole(await response.read(ANSWER_BYTES_MAX)))
         except WaitedTooLongError as error:
             raise UpstreamTimeoutError(f"the upstream was given up after {error}") from error
         except HttpError as error:
@@ -219,7 +223,7 @@ class UpstreamEngine:
         if "json" in response.headers.get("content-type", ""):
             raise UpstreamFailedError("the upstream answered without streaming")
         cutter = EventCutter()
-        tail = b""
+        tail, finished = b"", False
         try:
             async for data in response:
                 events = cutter.feed(data)
@@ -229,11 +233,15 @@ class UpstreamEngine:
                     said = self._said(error)
                     raise UpstreamFailedError(f"the upstream failed in the middle: {said}")
                 tail = (tail + events)[-64:]
+                finished = finished or _FINISHED.search(events) is not None
                 yield events
         except EventTooLongError as error:
             raise UpstreamFailedError(f"the upstream sent {error}") from error
-        if data_of(cutter.rest()) == b"[DONE]" or not _is_done(tail):
-            yield DONE
+        if _is_done(tail):
+            return
+        if not finished and data_of(cutter.rest()) != b"[DONE]":
+            raise UpstreamFailedError("the upstream ended its answer in the middle")
+        yield DONE
 
     def _error_of(self, response: Response, answer: bytes) -> LittoralError:
         """Ours for an answer that is not 200."""
@@ -277,6 +285,24 @@ class UpstreamEngine:
         if self._key:
             text = text.replace(self._key, "[key]")
         return text[:_SAID_CHARS_MAX]
+
+
+class _Body(msgspec.Struct):
+    """An answer in one piece has one of these."""
+
+    choices: list[msgspec.Raw] | None = None
+    data: list[msgspec.Raw] | None = None
+
+
+def _whole(answer: bytes) -> bytes:
+    """The body, if it is an answer at all."""
+    try:
+        body = msgspec.json.decode(answer, type=_Body)
+    except (msgspec.MsgspecError, ValueError):
+        body = _Body()
+    if body.choices is None and body.data is None:
+        raise UpstreamFailedError("the upstream answered 200 with something else than an answer")
+    return answer
 
 
 def _is_done(tail: bytes) -> bool:

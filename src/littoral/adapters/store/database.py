@@ -26,7 +26,7 @@ from littoral.terms.errors import (
 
 __all__ = ["MIGRATIONS", "Database", "Row"]
 
-_BUSY_WAIT_S: Final = 2.0
+_BUSY_WAIT_S: Final = 0.5
 """Wait for another process's write. The loop waits with it; the command line's take under 1 ms."""
 
 _PAGE_BYTES: Final = 8192
