@@ -49,7 +49,7 @@ from littoral.terms.errors import (
     LittoralError,
     NotAllowedError,
 )
-from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
+from littoral.terms.facts import FirstToken, ReceiptLost, RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
@@ -333,7 +333,11 @@ class Run:
             finish=finish,
             source=source,
         )
-        sealed = self._parts.receipts.append(partial(self._parts.issuer.issue, draft))
+        try:
+            sealed = self._parts.receipts.append(partial(self._parts.issuer.issue, draft))
+        except LittoralError as error:
+            self._parts.observe(ReceiptLost(self._ask.model, error.code))
+            raise
         self._receipt = sealed.document
         dispatched = self._dispatched or self._arrived
         streamed = self._first if self._ask.stream else None

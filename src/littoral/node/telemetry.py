@@ -16,6 +16,7 @@ from littoral.terms.facts import (
     ModelLoading,
     ModelReady,
     ModelUnloaded,
+    ReceiptLost,
     RequestEnded,
     RequestQueued,
     RequestRefused,
@@ -108,6 +109,12 @@ class Telemetry:
             ["model"],
             registry=registry,
         )
+        self._receipts_lost = Counter(
+            "littoral_receipts_lost",
+            "Answers whose receipt could not be kept, by error code.",
+            ["code"],
+            registry=registry,
+        )
         self._deaths = Counter(
             "littoral_worker_deaths",
             "Engine processes that ended by themselves.",
@@ -130,6 +137,11 @@ class Telemetry:
                 self._refused.labels(api, code).inc()
                 if status >= 500:
                     log.warning("%s refused: %s (%d)", api, code, status)
+            case ReceiptLost(model, code):
+                self._receipts_lost.labels(code).inc()
+                log.error(
+                    "%s: an answer has no receipt, for it could not be kept (%s)", model, code
+                )
             case FirstToken(model, seconds):
                 self._first_token.labels(model).observe(seconds)
             case RequestQueued():

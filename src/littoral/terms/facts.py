@@ -14,6 +14,7 @@ __all__ = [
     "RequestQueued",
     "FirstToken",
     "RequestEnded",
+    "ReceiptLost",
     "ModelLoading",
     "ModelReady",
     "ModelUnloaded",
@@ -68,6 +69,14 @@ class RequestEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptLost:
+    """An answer was given and its receipt could not be kept: the disk is full, say."""
+
+    model: ModelName
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLoading:
     """An engine is being started."""
 
@@ -115,6 +124,7 @@ Fact = (
     | RequestQueued
     | FirstToken
     | RequestEnded
+    | ReceiptLost
     | ModelLoading
     | ModelReady
     | ModelUnloaded
