@@ -307,7 +307,7 @@ class Run:
         self._feed(Started())
 
     def _usage(self) -> Usage:
-        """What was used so far: nothing before the engine's first bytes, and never a guess."""
+        """What was used so far: the engine's word, and until it comes the prompt as counted."""
         counted = self._machine.prompt_tokens if self._machine is not None else 0
         return self._tap.usage(prompt_tokens=counted)
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from littoral.terms.ids import Digest
+from littoral.terms.ids import Digest, digest_of_hex
 from littoral.terms.limits import RECEIPT_TEXT_PARTS_MAX, RECEIPT_UNREAD_BYTES_MAX
 from littoral.trust.decoding import UNREADABLE
 from littoral.trust.names import digest_of
@@ -70,7 +70,7 @@ class AnswerDigests:
         """All digests. Called once, after the last byte."""
         return Digests(
             request=self._request,
-            response=Digest(f"sha256:{self._response.hexdigest()}"),
+            response=digest_of_hex(self._response.hexdigest()),
             response_bytes=self._bytes,
             text=self._text.finish(),
         )
@@ -124,7 +124,7 @@ class _TextReader:
             case []:
                 return digest_of(self._salt)
             case [one]:
-                return Digest(f"sha256:{one.hexdigest()}")
+                return digest_of_hex(one.hexdigest())
             case several:
                 return salted(self._salt, b"".join(part.digest() for part in several))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from littoral.terms.errors import DiskShortError
-from littoral.terms.ids import Digest
+from littoral.terms.ids import Digest, digest_of_hex
 
 __all__ = [
     "FileMark",
@@ -81,7 +81,7 @@ def mark_of(path: Path) -> FileMark:
 
 def digest_of(hashed: Hash) -> Digest:
     """The digest of what was hashed."""
-    return Digest(f"sha256:{hashed.hexdigest()}")
+    return digest_of_hex(hashed.hexdigest())
 
 
 def feed(

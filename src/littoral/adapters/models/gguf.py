@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from littoral.terms.errors import BadRequestError
-from littoral.terms.ids import Digest
+from littoral.terms.ids import Digest, digest_of_hex
 
 __all__ = ["GgufHeader", "read_gguf"]
 
@@ -290,4 +290,4 @@ def _integers(value: Value) -> tuple[int, ...]:
 
 
 def _digest(hashed: "hashlib._Hash") -> Digest:
-    return Digest(f"sha256:{hashed.hexdigest()}")
+    return digest_of_hex(hashed.hexdigest())
