@@ -88,7 +88,7 @@ def upstream_entry(url: str) -> ModelEntry:
         engine=EngineKind.UPSTREAM,
         kinds=(Kind.CHAT, Kind.COMPLETE),
         context_tokens=CONTEXT_TOKENS,
-        upstream=UpstreamTarget(url, model="whatever", key_env="KEY"),
+        upstreams=(UpstreamTarget(url, model="whatever", key_env="KEY"),),
     )
 
 

@@ -20,14 +20,14 @@ M = ModelName("m")
 
 def ended(first_token_s: float | None) -> RequestEnded:
     return RequestEnded(
-        ReceiptId("rcpt_1"),
-        "chat.completions",
-        Kind.CHAT,
-        M,
-        KeyId("ksecretid"),
-        Source.COMPUTED,
-        Finish.STOP,
-        Usage(10, 11, 4),
+        receipt_id=ReceiptId("rcpt_1"),
+        api="chat.completions",
+        kind=Kind.CHAT,
+        model=M,
+        key_id=KeyId("ksecretid"),
+        source=Source.COMPUTED,
+        finish=Finish.STOP,
+        usage=Usage(10, 11, 4),
         queue_s=0.0,
         first_token_s=first_token_s,
         total_s=2.0,

@@ -11,7 +11,10 @@ from typing import Final, assert_never
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from littoral.terms.facts import (
+    BreakerMoved,
+    CacheChanged,
     Fact,
+    FellBack,
     FirstToken,
     ModelLoading,
     ModelReady,
@@ -21,6 +24,7 @@ from littoral.terms.facts import (
     RequestQueued,
     RequestRefused,
     ThreadsStepped,
+    UpstreamTried,
     WorkerDied,
 )
 from littoral.terms.values import Kind
@@ -144,7 +148,7 @@ class Telemetry:
                 )
             case FirstToken(model, seconds):
                 self._first_token.labels(model).observe(seconds)
-            case RequestQueued():
+            case RequestQueued() | UpstreamTried() | BreakerMoved() | FellBack() | CacheChanged():
                 pass  # the gauges are read from the pool when they are asked for
             case ModelLoading(model, reason):
                 log.info("%s: loading (%s)", model, reason)

@@ -6,6 +6,8 @@ stream (node/telemetry.py). A fact never holds a secret, a prompt or an answer.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
 from littoral.terms.values import Finish, Kind, Source, Usage
 
@@ -14,6 +16,10 @@ __all__ = [
     "RequestQueued",
     "FirstToken",
     "RequestEnded",
+    "UpstreamTried",
+    "BreakerMoved",
+    "FellBack",
+    "CacheChanged",
     "ReceiptLost",
     "ModelLoading",
     "ModelReady",
@@ -51,11 +57,11 @@ class FirstToken:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnded:
-    """An exchange that reached an engine is over; it has exactly one receipt."""
+# A Struct, as every request makes one: a frozen dataclass of this size takes ten times as long.
+class RequestEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """An answered request is over; it has exactly one receipt, unless its model has none."""
 
-    receipt_id: ReceiptId
+    receipt_id: ReceiptId | None
     api: str
     kind: Kind
     model: ModelName
@@ -66,6 +72,47 @@ class RequestEnded:
     queue_s: float
     first_token_s: float | None
     total_s: float
+    cache: str = ""
+    """`hit`, `joined`, `miss` (looked up and not there), or nothing: not looked up."""
+    target: str = ""
+    """Which upstream answered; empty when none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTried:
+    """One attempt at an upstream is over. `outcome`: answered, or why not (`timeout`, `5xx`, …)."""
+
+    model: ModelName
+    target: str
+    outcome: str
+    hedged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    """A target is left alone for a while, is tried again, or takes requests as usual."""
+
+    model: ModelName
+    target: str
+    state: str
+    """`open`, `half_open` or `closed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """A request was answered by another model than the one asked for."""
+
+    asked: ModelName
+    model: ModelName
+
+
+@dataclass(frozen=True, slots=True)
+class CacheChanged:
+    """Answers were stored in, or dropped from, the answer cache."""
+
+    entries: int
+    """Positive: stored. Negative: dropped to make room, or expired."""
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +171,10 @@ Fact = (
     | RequestQueued
     | FirstToken
     | RequestEnded
+    | UpstreamTried
+    | BreakerMoved
+    | FellBack
+    | CacheChanged
     | ReceiptLost
     | ModelLoading
     | ModelReady

@@ -93,6 +93,9 @@ FIRST_BYTE_WAIT_S: Final = 600.0
 BETWEEN_BYTES_WAIT_S: Final = 120.0
 """Silence within an answer after which its engine is taken for dead."""
 
+ANSWER_WAIT_S: Final = 3_600.0
+"""One whole answer of an upstream, from the request to its last byte."""
+
 CHOICES_MAX: Final = 8
 """`n`, and prompts in one completions request: each takes a slot."""
 

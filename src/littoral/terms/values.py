@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NewType
 
+from littoral.terms import limits
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import Digest, KeyId, ModelName
 
@@ -19,6 +20,7 @@ __all__ = [
     "ModelDefaults",
     "ModelFile",
     "UpstreamTarget",
+    "RelayPolicy",
     "ModelEntry",
     "EngineInfo",
     "Starting",
@@ -53,6 +55,8 @@ class Source(enum.Enum):
 
     COMPUTED = "computed"
     UPSTREAM = "upstream"
+    CACHE = "cache"
+    """What was answered before, or is being answered to somebody else, under the same key."""
     ECHO = "echo"
 
 
@@ -131,6 +135,26 @@ class UpstreamTarget:
     key_env: str | None = None
     key_header: str = "authorization"
     """`authorization` sends `Bearer KEY`; any other header (Azure's `api-key`) the bare key."""
+    weight: int = 1
+    """Share of the model's requests, beside its other upstreams; 0 gets none (it is drained)."""
+    apis: tuple[str, ...] = ("chat.completions", "completions", "embeddings")
+    """What it speaks itself, as in `Ask.api`; for other APIs its chat is translated."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPolicy:
+    """How the requests of an upstream model are sent on."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = limits.FIRST_BYTE_WAIT_S
+    between_bytes_s: float = limits.BETWEEN_BYTES_WAIT_S
+    total_s: float = limits.ANSWER_WAIT_S
+    attempts: int = 3
+    """In all, at this model's upstreams, and only before the first byte of the answer."""
+    hedge_after_s: float | None = None
+    """Ask a second upstream when the first has sent nothing for so long; None never does."""
+    receipts: bool = True
+    """False: answers of this model pass without a receipt, because its operator said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +182,10 @@ class ModelEntry:
     """Length of an embedding."""
     tools: ToolSupport = ToolSupport.NONE
     defaults: ModelDefaults = field(default_factory=ModelDefaults)
-    upstream: UpstreamTarget | None = None
+    upstreams: tuple[UpstreamTarget, ...] = ()
+    fallbacks: tuple[ModelName, ...] = ()
+    """Models to ask, in this order, when none of the upstreams can answer."""
+    relay: RelayPolicy = field(default_factory=RelayPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +278,15 @@ class Caller:
     models: tuple[ModelName, ...] | None = None
     """Models the key may use; None is all."""
     limits: KeyLimits = field(default_factory=KeyLimits)
+    tenant: str = ""
+    """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
+    reuse_error_max: float | None = None
+    """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
+
+    @property
+    def scope(self) -> str:
+        """Whose answers this caller may be given again."""
+        return f"tenant:{self.tenant}" if self.tenant else f"key:{self.key_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,7 @@ def _absences(receipt: Receipt) -> tuple[Claim, ...]:
 _SOURCES: Final = {
     Source.COMPUTED: "computed by an engine of this PoP",
     Source.UPSTREAM: "passed on from another server, which this PoP can't vouch for",
+    Source.CACHE: "an answer given before, or to several at once",
     Source.ECHO: "the echo engine: no model answered",
 }
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -92,13 +93,13 @@ async def upstream_at(
             writer.transport.abort()
 
 
-def entry_for(url: str, **target: str) -> ModelEntry:
+def entry_for(url: str, **target: Any) -> ModelEntry:
     return ModelEntry(
         name=ModelName("afar"),
         engine=EngineKind.UPSTREAM,
         kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
         context_tokens=1000,
-        upstream=UpstreamTarget(url, "their-name", **({"key_env": "KEY"} | target)),
+        upstreams=(UpstreamTarget(url, "their-name", **({"key_env": "KEY"} | target)),),
     )
 
 
@@ -275,7 +276,7 @@ async def test_a_server_without_a_list_of_models_is_ready(tmp_path: Path) -> Non
 
 
 async def test_an_entry_that_names_no_upstream_is_refused(tmp_path: Path) -> None:
-    entry = dataclasses.replace(entry_for("http://x/v1"), upstream=None)
+    entry = dataclasses.replace(entry_for("http://x/v1"), upstreams=())
     with pytest.raises(ConfigError):
         async with running(entry, tmp_path):
             pass

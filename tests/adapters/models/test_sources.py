@@ -123,7 +123,7 @@ def test_an_upstream_is_an_entry_without_files(catalogue: Catalogue, tmp_path: P
     entry = add(catalogue, UpstreamSource(target, (Kind.CHAT,), 4096), ignore, "mine")
     assert entry.engine is EngineKind.UPSTREAM
     assert (entry.kinds, entry.context_tokens) == ((Kind.CHAT,), 4096)
-    read = catalogue.get("mine").upstream
+    (read,) = catalogue.get("mine").upstreams
     assert read is not None
     assert (read.base_url, read.model) == ("http://127.0.0.1:8000/v1", "big")
     assert (read.key_file, read.key_header) == (str(key), "api-key")

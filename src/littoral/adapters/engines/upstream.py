@@ -79,12 +79,12 @@ class UpstreamEngine:
         Raises:
             ConfigError: the entry does not say where the upstream is, or not well.
         """
-        if entry.upstream is None:
+        if not entry.upstreams:
             raise ConfigError(f"{entry.name} names no upstream", advice="give its base URL")
         self._entry = entry
         self._slots = place.slots
-        self._target = entry.upstream
-        self._origin, self._path = Origin.of_url(entry.upstream.base_url)
+        self._target = entry.upstreams[0]
+        self._origin, self._path = Origin.of_url(self._target.base_url)
         self._secret = secret
         self._key = ""
         self._client: HttpClient | None = None

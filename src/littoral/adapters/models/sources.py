@@ -250,7 +250,7 @@ def _add_upstream(
                 origin=f"upstream {target.base_url}",
                 description=f"{target.model} at {urlsplit(target.base_url).hostname}",
                 tools=ToolSupport.NATIVE,
-                upstream=target,
+                upstreams=(target,),
             )
         )
 
