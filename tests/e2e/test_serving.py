@@ -15,7 +15,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from littoral.adapters.engines.http1 import HttpClient, Origin
+from littoral.adapters.http.client import HttpClient
+from littoral.adapters.http.words import Origin
 from tests.conftest import CHAT_MODEL, RunningPop, started_pop
 
 ASKED = "What is the capital of France?"

@@ -93,6 +93,15 @@ FIRST_BYTE_WAIT_S: Final = 600.0
 BETWEEN_BYTES_WAIT_S: Final = 120.0
 """Silence within an answer after which its engine is taken for dead."""
 
+UPSTREAM_CONNECTIONS_MAX: Final = 2_048
+"""Connections to one upstream; more requests wait for one, no longer than to connect."""
+
+UPSTREAM_IDLE_MAX: Final = 256
+"""Connections to one server that are kept open without a request."""
+
+UPSTREAM_WAITING_MAX: Final = 1_024
+"""Requests that may wait for a connection to one upstream; the next is refused."""
+
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""
 

@@ -27,7 +27,7 @@ from littoral.terms.errors import (
 from littoral.terms.ids import ModelName
 from littoral.terms.values import Down, EngineKind, Kind, ModelEntry, Ready, UpstreamTarget
 from tests.adapters.engines.running import Running, running, text_of
-from tests.adapters.engines.test_http1 import request_of
+from tests.adapters.http.test_client import request_of
 
 KEY = "sk-very-secret-key"
 ASKED: dict[str, object] = {"messages": [{"role": "user", "content": "hi"}]}

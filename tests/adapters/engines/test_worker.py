@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.engines.connection import Deadlines
 from littoral.adapters.engines.onnx import OnnxEngine
 from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.adapters.engines.worker_log import WorkerLog
+from littoral.adapters.http.words import Deadlines
 from littoral.terms.errors import EngineLostError
 from littoral.terms.facts import Fact, WorkerDied
 from littoral.terms.ids import ModelName

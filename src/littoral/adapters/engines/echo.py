@@ -23,9 +23,9 @@ from littoral.adapters.engines.echo_words import (
 )
 from littoral.adapters.engines.events import DONE
 from littoral.adapters.engines.fan import Join, Part, parts_of
-from littoral.adapters.engines.http1 import once
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish, packed
+from littoral.adapters.http.client import once
 from littoral.terms.errors import ContextLengthError
 from littoral.terms.ports import Clock
 from littoral.terms.values import (

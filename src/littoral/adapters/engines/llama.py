@@ -32,11 +32,11 @@ from littoral.adapters.engines.events import (
     error_in,
 )
 from littoral.adapters.engines.fan import Join, Part, parts_of
-from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, Response, once
 from littoral.adapters.engines.llama_words import error_of, fields_of
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish, packed
 from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.adapters.http.client import ANSWER_BYTES_MAX, Response, once
 from littoral.placement.seats import Seat, Seats
 from littoral.placement.threads import ThreadGovernor, threads_for
 from littoral.terms.errors import (

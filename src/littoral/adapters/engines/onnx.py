@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from littoral.adapters.cores import granted_cores
-from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, once
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish
 from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.adapters.http.client import ANSWER_BYTES_MAX, once
 from littoral.placement.threads import threads_for
 from littoral.terms.errors import (
     BadRequestError,

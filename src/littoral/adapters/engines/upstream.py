@@ -19,7 +19,6 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.engines.connection import Deadlines, HttpError, WaitedTooLongError
 from littoral.adapters.engines.events import (
     DONE,
     EventCutter,
@@ -27,8 +26,9 @@ from littoral.adapters.engines.events import (
     data_of,
     error_in,
 )
-from littoral.adapters.engines.http1 import ANSWER_BYTES_MAX, HttpClient, Origin, Response, once
 from littoral.adapters.engines.place import EnginePlace
+from littoral.adapters.http.client import ANSWER_BYTES_MAX, HttpClient, Response, once
+from littoral.adapters.http.words import Deadlines, HttpError, Origin, WaitedTooLongError
 from littoral.terms.errors import (
     BadRequestError,
     ConfigError,

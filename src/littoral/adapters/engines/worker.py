@@ -26,14 +26,15 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.engines.connection import (
+from littoral.adapters.engines.worker_log import WorkerLog
+from littoral.adapters.http.client import HttpClient, Response
+from littoral.adapters.http.words import (
     Deadlines,
     HttpError,
     NoConnectionFreeError,
+    Origin,
     WaitedTooLongError,
 )
-from littoral.adapters.engines.http1 import HttpClient, Origin, Response
-from littoral.adapters.engines.worker_log import WorkerLog
 from littoral.terms import limits
 from littoral.terms.errors import EngineLostError, EngineStartError, QueueFullError
 from littoral.terms.facts import WorkerDied

@@ -12,17 +12,19 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.adapters.engines.connection import (
+from littoral.adapters.http.client import HttpClient
+from littoral.adapters.http.hop import Hop, Watch
+from littoral.adapters.http.words import (
+    AnswerHead,
     ConnectFailedError,
-    Connection,
     ConnectionLostError,
     Deadlines,
     HttpError,
     MalformedError,
     NoConnectionFreeError,
+    Origin,
     WaitedTooLongError,
 )
-from littoral.adapters.engines.http1 import HttpClient, Origin
 from littoral.terms.errors import ConfigError
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -395,6 +397,42 @@ class _Transport(asyncio.Transport):
         return self.aborted
 
 
+@dataclass
+class Heard:
+    """What was told of one answer."""
+
+    status: int = 0
+    body: bytes = b""
+    ends: list[HttpError | None] = field(default_factory=list)
+
+    def head(self, head: AnswerHead) -> None:
+        assert not self.ends
+        self.status = head.status
+
+    def data(self, data: bytes) -> None:
+        assert self.status, "the head comes first"
+        assert not self.ends, "nothing follows the end"
+        self.body += data
+
+    def end(self) -> None:
+        self.ends.append(None)
+
+    def lost(self, error: HttpError) -> None:
+        self.ends.append(error)
+
+
+@asynccontextmanager
+async def asked() -> AsyncIterator[tuple[Hop, Heard, _Transport]]:
+    """A connection that waits for an answer."""
+    loop = asyncio.get_running_loop()
+    watch, heard, transport = Watch(loop), Heard(), _Transport()
+    hop = Hop(loop, watch)
+    hop.connection_made(transport)
+    hop.send(b"", b"", heard, Deadlines())
+    yield hop, heard, transport
+    watch.close()
+
+
 @given(st.data())
 def test_however_an_answer_is_cut_it_is_read_the_same(data: st.DataObject) -> None:
     body = data.draw(st.binary(max_size=200))
@@ -404,42 +442,29 @@ def test_however_an_answer_is_cut_it_is_read_the_same(data: st.DataObject) -> No
         raw = CHUNKED + (b"%x\r\n" % len(body) + body + b"\r\n" if body else b"") + b"0\r\n\r\n"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
 
-    async def read() -> bytes:
-        connection = Connection(asyncio.get_running_loop())
-        connection.connection_made(_Transport())
-        connection.send(b"", b"", Deadlines())
-        for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
-            if start < end:
-                connection.data_received(raw[start:end])
-        await connection.head()
-        pieces: list[bytes] = []
-        while piece := await connection.take():
-            pieces.append(piece)
-        assert connection.keep_alive
-        return b"".join(pieces)
+    async def read() -> Heard:
+        async with asked() as (hop, heard, _):
+            for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+                if start < end:
+                    hop.data_received(raw[start:end])
+            assert hop.reusable
+        return heard
 
-    assert asyncio.run(read()) == body
+    assert asyncio.run(read()) == Heard(200, body, [None])
 
 
 @given(st.lists(st.binary(min_size=1, max_size=80), max_size=6))
 def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
-    async def read() -> None:
-        connection = Connection(asyncio.get_running_loop())
-        transport = _Transport()
-        connection.connection_made(transport)
-        connection.send(b"", b"", Deadlines())
-        for piece in (b"HTTP/1.1 200 OK\r\n", *pieces):
-            if not transport.aborted:
-                connection.data_received(piece)
-        connection.connection_lost(None)
-        try:
-            await connection.head()
-            while await connection.take():
-                pass
-        except HttpError:
-            assert not connection.keep_alive
+    async def read() -> Heard:
+        async with asked() as (hop, heard, transport):
+            for piece in (b"HTTP/1.1 200 OK\r\n", *pieces):
+                if not transport.aborted:
+                    hop.data_received(piece)
+            hop.connection_lost(None)
+            assert not hop.reusable
+        return heard
 
-    asyncio.run(read())
+    assert len(asyncio.run(read()).ends) == 1
 
 
 async def test_an_answer_left_unread_is_never_taken_for_the_next_ones(tmp_path: Path) -> None:

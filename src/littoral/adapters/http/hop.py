@@ -1,0 +1,325 @@
+"""One HTTP/1.1 connection to another server, and the one answer that it is reading.
+
+Rules
+- A connection is used again only after a whole, well-formed answer that allows it, with nothing
+  behind it. `should_keep_alive()` is asked inside the parser's callback: afterwards the parser has
+  forgotten.
+- Whoever hears of the answer may `pause`: then nothing more is read, so that buffers are bounded.
+- To the first byte of the body, between bytes, and in all there is a deadline; a pause does not
+  count. The head may come long before: llama.cpp sends it before it reads the prompt.
+- No timer is made for a request: `Watch` looks at all connections at work a few times a second.
+
+Not here: opening and pooling connections (line.py).
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+import httptools
+
+from littoral.adapters.http.words import (
+    AnswerHead,
+    ConnectionLostError,
+    Deadlines,
+    Hears,
+    HttpError,
+    MalformedError,
+    WaitedTooLongError,
+)
+from littoral.terms import limits
+
+__all__ = ["Hop", "Watch"]
+
+_TICK_MAX_S: Final = 0.25
+_TICK_MIN_S: Final = 0.005
+_TICKS_PER_WAIT: Final = 8
+"""A deadline is seen at most an eighth of its length late."""
+
+
+class Watch:
+    """The deadlines of all hops that are at work on one loop."""
+
+    __slots__ = ("_hops", "_loop", "_tick_s", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._hops: set[Hop] = set()
+        self._tick_s = _TICK_MAX_S
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, hop: "Hop", shortest_s: float) -> None:
+        """Look after this one from now on."""
+        self._hops.add(hop)
+        tick_s = shortest_s / _TICKS_PER_WAIT
+        if self._timer is None or tick_s < self._tick_s:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._tick_s = max(_TICK_MIN_S, min(_TICK_MAX_S, tick_s))
+            self._timer = self._loop.call_later(self._tick_s, self._look)
+
+    def end(self, hop: "Hop") -> None:
+        """Look after it no more."""
+        self._hops.discard(hop)
+
+    def close(self) -> None:
+        """Look no more, at none."""
+        self._hops.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for hop in list(self._hops):
+            hop.check_time(now)
+        if self._hops:
+            self._timer = self._loop.call_later(self._tick_s, self._look)
+        else:
+            self._tick_s = _TICK_MAX_S
+
+
+class Hop(asyncio.Protocol):
+    """One connection and the one answer that it is reading."""
+
+    __slots__ = (
+        "_between_bytes_s",
+        "_body_begun",
+        "_fields",
+        "_free",
+        "_head_bytes",
+        "_head_told",
+        "_heard_at",
+        "_hears",
+        "_loop",
+        "_parser",
+        "_pieces",
+        "_status",
+        "_transport",
+        "_until",
+        "_wait_s",
+        "_watch",
+        "closed",
+        "complete",
+        "heard",
+        "keep_alive",
+        "on_body",
+        "paused",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        watch: Watch,
+        free: "Callable[[Hop], None]" = lambda _: None,
+    ) -> None:
+        """Wait for `connection_made`.
+
+        Args:
+            loop: whose clock is read.
+            watch: looks at the deadlines.
+            free: told each time that an answer is over and the connection may be used again.
+        """
+        self._loop = loop
+        self._watch = watch
+        self._free = free
+        self._transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        """Called by httptools with each piece of the body; a C function on purpose."""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._parser = httptools.HttpResponseParser(self)
+        self._hears: Hears | None = None
+        self._status = 0
+        self._head_told = False
+        self._head_bytes = 0
+        self._body_begun = False
+        self._wait_s = self._between_bytes_s = 0.0
+        self._until = float("inf")
+        self._heard_at = 0.0
+        self.paused = False
+        self.complete = True
+        self.keep_alive = True
+        self.heard = False
+        """Whether any byte of the present answer has come."""
+        self.closed = False
+
+    # --- the exchange ---
+
+    def send(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> None:
+        """Write a request; `hears` is told of its answer."""
+        assert self._transport is not None
+        assert self.reusable, "bytes of the last answer must never be taken for this one's"
+        now = self._loop.time()
+        self._hears = hears
+        self._fields = []
+        self._status = self._head_bytes = 0
+        self._head_told = self._body_begun = False
+        self.complete = self.keep_alive = self.heard = False
+        self._heard_at = now
+        self._wait_s = deadlines.first_byte_s
+        self._between_bytes_s = deadlines.between_bytes_s
+        self._until = now + deadlines.total_s
+        self._watch.begin(self, min(deadlines.first_byte_s, deadlines.between_bytes_s))
+        self._transport.writelines((head, body) if body else (head,))
+
+    @property
+    def reusable(self) -> bool:
+        """The answer has come whole, and the server keeps the connection."""
+        return self.complete and self.keep_alive and not self.closed and not self.paused
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self.paused and not self.complete and self._transport is not None:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.paused:
+            self.paused = False
+            self._heard_at = self._loop.time()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once; nobody hears of it."""
+        self._hears = None
+        self.keep_alive = False
+        self._watch.end(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def check_time(self, now: float) -> None:
+        """Act on a deadline that has passed."""
+        if self.paused:  # it is the consumer that takes its time
+            self._heard_at = now
+        if now - self._heard_at >= self._wait_s:
+            what = "of silence" if self._body_begun else "without a first byte"
+            self._fail(WaitedTooLongError(f"{self._wait_s:g} s {what}"))
+        elif now >= self._until:
+            self._fail(WaitedTooLongError("the longest that one answer may take"))
+
+    def _fail(self, error: HttpError) -> None:
+        """End the exchange with an error, and the connection with it."""
+        hears = self._hears
+        self.abort()
+        if hears is not None:
+            hears.lost(error)
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket up: no waiting to fill packets, or tokens would be held back."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and tell of all of it at once."""
+        hears = self._hears
+        if hears is None:  # nobody asked: this connection can't be trusted any more
+            self.abort()
+            return
+        self.heard = True
+        self._heard_at = self._loop.time()
+        if not self._head_told:
+            self._head_bytes += len(data)
+        error: HttpError | None = None
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as malformed:
+            self.keep_alive = False
+            if not self.complete:
+                error = MalformedError(f"not an HTTP/1.1 answer: {type(malformed).__name__}")
+        if not self._head_told:
+            self._tell_head(hears, error)
+        if self._pieces and self._hears is hears:
+            self._tell_pieces(hears)
+        if self._hears is not hears:
+            return  # it was told something that made it leave
+        if error is not None:
+            self._fail(error)
+        elif self.complete:
+            self._over(hears)
+
+    def _tell_head(self, hears: Hears, error: HttpError | None) -> None:
+        whole = self._status >= 200
+        if not whole and error is None and self._over_a_bound(self._head_bytes):
+            self._fail(MalformedError("a head that is over the bounds"))
+        elif whole:
+            sizes = sum(len(name) + len(value) for name, value in self._fields)
+            if self._over_a_bound(sizes):
+                self._fail(MalformedError("a head that is over the bounds"))
+                return
+            self._head_told = True
+            hears.head(AnswerHead(self._status, self._fields))
+
+    def _over_a_bound(self, head_bytes: int) -> bool:
+        return head_bytes > limits.HEAD_BYTES_MAX or len(self._fields) > limits.HEADERS_MAX
+
+    def _tell_pieces(self, hears: Hears) -> None:
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if not self._body_begun:
+            self._body_begun = True
+            self._wait_s = self._between_bytes_s
+        hears.data(data)
+
+    def _over(self, hears: Hears) -> None:
+        """The answer is whole: the connection is free, or done with, before anybody hears of it."""
+        self._hears = None
+        self._watch.end(self)
+        if self.paused:
+            self.resume()
+        if self.reusable:
+            self._free(self)
+        elif self._transport is not None:
+            self._transport.abort()
+        hears.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """An answer without a length ends here; any other is broken off."""
+        self.closed = True
+        self.keep_alive = False
+        self._watch.end(self)
+        hears, self._hears = self._hears, None
+        if hears is None:
+            return
+        if self._head_told and exc is None and not self._has_length():
+            self.complete = True
+            hears.end()
+        else:
+            hears.lost(ConnectionLostError("the server closed the connection"))
+
+    def _has_length(self) -> bool:
+        head = AnswerHead(self._status, self._fields)
+        chunked = "chunked" in head.get(b"transfer-encoding").lower()
+        return chunked or bool(head.get(b"content-length"))
+
+    # --- httptools ---
+
+    def on_message_begin(self) -> None:
+        """A second answer to one request is a server out of step: stop reading it."""
+        if self.complete:
+            raise MalformedError("an answer that nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header field."""
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; a 1xx head only announces the real one."""
+        self._status = self._parser.get_status_code()
+
+    def on_message_complete(self) -> None:
+        """The answer is whole: keep-alive must be asked now."""
+        if self._status < 200:
+            self._fields = []
+            return
+        self.complete = True
+        self.keep_alive = self._parser.should_keep_alive()

@@ -1,0 +1,139 @@
+"""The words of a request to another server: where to, how long, how it failed, who hears of it.
+
+These exceptions never leave the adapters; each of them says what they mean for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from littoral.terms import limits
+from littoral.terms.errors import ConfigError
+
+__all__ = [
+    "AnswerHead",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "Deadlines",
+    "Hears",
+    "HttpError",
+    "MalformedError",
+    "NoConnectionFreeError",
+    "Origin",
+    "WaitedTooLongError",
+]
+
+
+class HttpError(Exception):
+    """What all failures of an exchange have in common."""
+
+
+class ConnectFailedError(HttpError):
+    """No connection could be made."""
+
+
+class ConnectionLostError(HttpError):
+    """The server went away before the end of its answer."""
+
+
+class MalformedError(HttpError):
+    """The answer is not HTTP/1.1 as we accept it, or is over a bound."""
+
+
+class NoConnectionFreeError(HttpError):
+    """All connections are in use; the server itself may be well."""
+
+
+class WaitedTooLongError(HttpError):
+    """A deadline passed; `str()` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each wait may take; `first_byte_s` is to the first byte of the body."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = limits.FIRST_BYTE_WAIT_S
+    between_bytes_s: float = limits.BETWEEN_BYTES_WAIT_S
+    total_s: float = float("inf")
+    """From the request to the last byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a server is: a Unix socket, or a host and port with or without TLS."""
+
+    socket_path: str | None = None
+    host: str = "localhost"
+    port: int = 0
+    tls: bool = False
+
+    @property
+    def authority(self) -> str:
+        """The `host` header's value."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        standard = 443 if self.tls else 80
+        return host if self.port in {0, standard} else f"{host}:{self.port}"
+
+    @classmethod
+    def of_url(cls, url: str) -> tuple["Origin", str]:
+        """The origin of a URL, and its path without a slash at the end.
+
+        Raises:
+            ConfigError: it is not an http or https URL with a host.
+        """
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
+            raise ConfigError(
+                "an upstream's address is not an http or https URL",
+                advice="give it as http://HOST:PORT/v1",
+            )
+        tls = parts.scheme == "https"
+        origin = cls(host=parts.hostname, port=port or (443 if tls else 80), tls=tls)
+        return origin, parts.path.rstrip("/")
+
+
+# A Struct, as every answer makes one.
+class AnswerHead(msgspec.Struct):
+    """An answer's status and header fields, as they came."""
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
+
+    def get(self, name: bytes) -> str:
+        """The value of a field by its lowercase name; empty when it is not there."""
+        for key, value in self.fields:
+            if len(key) == len(name) and key.lower() == name:
+                return value.decode("latin-1").strip()
+        return ""
+
+    def headers(self) -> Mapping[str, str]:
+        """All fields, names in lowercase; a later one of the same name is joined to it."""
+        joined: dict[str, str] = {}
+        for name, value in self.fields:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            joined[key] = f"{joined[key]}, {text}" if key in joined else text
+        return joined
+
+
+class Hears(Protocol):
+    """Who is told of an answer as it comes: head once, then data, then one of end and lost."""
+
+    def head(self, head: AnswerHead) -> None:
+        """The final status and the header fields are here; of the body nothing yet."""
+
+    def data(self, data: bytes) -> None:
+        """More of the body: all that arrived together."""
+
+    def end(self) -> None:
+        """The answer is whole. Nothing follows."""
+
+    def lost(self, error: HttpError) -> None:
+        """There is no answer, or not all of it. Nothing follows."""
