@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import h11
 
 from littoral.adapters.clock import SystemClock
+from littoral.web.hot import HotPath
 from littoral.web.http import Handler, HttpBounds, Request, Responder
 from littoral.web.listener import Bind, Server, listening
-from littoral.web.service import Gate
+from littoral.web.service import Answers, Gate
 
 PATIENCE_S = 10.0
 """For what should come at once; only a failing test waits this long."""
@@ -128,17 +129,17 @@ async def serving(
     bounds: HttpBounds | None = None,
     tls: ssl.SSLContext | None = None,
     gate: Gate = _nobody_refused,
+    hot: HotPath | None = None,
 ) -> AsyncIterator[Served]:
     """Run the handler on a free port of the loopback."""
     defects: list[BaseException] = []
     async with listening(
-        handler,
+        Answers(handler, gate, hot),
         Bind(),
         bounds or HttpBounds(),
         clock=SystemClock(),
         on_defect=defects.append,
         tls=tls,
-        gate=gate,
     ) as server:
         served = Served(server, defects)
         try:

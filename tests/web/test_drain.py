@@ -10,6 +10,7 @@ import pytest
 from littoral.adapters.clock import SystemClock
 from littoral.web.http import HttpBounds, Request, Responder
 from littoral.web.listener import Bind, listening
+from littoral.web.service import Answers
 from tests.web.raw import PATIENCE_S, echo, get, post, serving
 
 
@@ -116,7 +117,7 @@ async def test_cancelling_the_owner_ends_the_server() -> None:
 
     async def own() -> None:
         server = listening(
-            echo, Bind(), HttpBounds(), clock=SystemClock(), on_defect=lambda _: None
+            Answers(echo), Bind(), HttpBounds(), clock=SystemClock(), on_defect=lambda _: None
         )
         async with server:
             up.set()

@@ -12,6 +12,7 @@ from littoral.adapters.clock import SystemClock
 from littoral.terms.errors import ConfigError, PortInUseError, UnsafeBindError
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind, Server, listening
+from littoral.web.service import Answers
 from littoral.web.tls import server_tls
 from tests.certificates import self_signed
 from tests.web.raw import echo, get, post, serving
@@ -20,7 +21,7 @@ from tests.web.test_leaving import Work
 
 def at(bind: Bind, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[Server]:
     return listening(
-        echo, bind, HttpBounds(), clock=SystemClock(), on_defect=lambda _: None, tls=tls
+        Answers(echo), bind, HttpBounds(), clock=SystemClock(), on_defect=lambda _: None, tls=tls
     )
 
 

@@ -40,6 +40,7 @@ from littoral.trust.receipts import Issuer
 from littoral.web.app import make_gate, make_handler
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind, listening
+from littoral.web.service import Answers
 from littoral.web.tls import server_tls
 
 __all__ = ["Pop", "PopStatus", "running_pop"]
@@ -203,13 +204,12 @@ class _Parts:
             body_wait_s=config.body_wait_s,
         )
         async with listening(
-            make_handler(self._door, self._status),
+            Answers(make_handler(self._door, self._status), make_gate(self._door, self._status)),
             Bind(config.host, config.port, config.expose_without_tls),
             clock=self._clock,
             on_defect=_log_defect,
             bounds=bounds,
             tls=_tls(config),
-            gate=make_gate(self._door, self._status),
         ) as server:
             key, certificate = self._keyring.local_key, _certificate(config)
             announced = RunningPop(os.getpid(), server.url, key, certificate)

@@ -15,35 +15,24 @@ It does not know routes, keys or models. The state is `_phase`; each method says
 """
 
 import asyncio
-import enum
 from typing import cast
 
 from littoral.terms.errors import (
-    DrainingError,
-    InternalError,
     LittoralError,
     QueueFullError,
     RequestTimeoutError,
 )
 from littoral.web.arrival import Arrival
-from littoral.web.errors import error_answer, shape_of
+from littoral.web.errors import draining, error_answer, shape_of
+from littoral.web.handling import handled
 from littoral.web.head import Head
+from littoral.web.hot import Reply, Underway, offered
 from littoral.web.http import Request
+from littoral.web.phases import Phase, Taking
 from littoral.web.response import Response
 from littoral.web.service import Service
 
 __all__ = ["Connection"]
-
-
-class Phase(enum.Enum):
-    """What a connection is doing."""
-
-    IDLE = "between requests"
-    HEAD = "a head arrives"
-    BODY = "a body arrives"
-    ANSWER = "the handler works"
-    LAST = "everything was said; the client reads it and closes"
-    GONE = "closed"
 
 
 class Connection(asyncio.Protocol):
@@ -55,12 +44,13 @@ class Connection(asyncio.Protocol):
         "_bounds",
         "_deadline",
         "_kept",
+        "_live",
         "_peer",
-        "_pending_bytes",
         "_phase",
+        "_reading",
         "_reading_paused",
         "_service",
-        "_stuck_since",
+        "_taking",
         "_task",
         "_transport",
         "_writing_paused",
@@ -81,11 +71,14 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         """This connection's share of `Service.bodies_bytes`."""
         self._task: asyncio.Task[None] | None = None
+        """The handler's, in ANSWER, unless the hot path has the request."""
+        self._live: Underway | None = None
+        """The hot path's answer, in ANSWER."""
+        self._reading = False
+        """Requests are being read in a loop further up the stack."""
         self._reading_paused = False
         self._writing_paused: asyncio.Future[None] | None = None
-        self._pending_bytes = 0
-        self._stuck_since: float | None = None
-        """When the client last took a byte, while some wait for it."""
+        self._taking = Taking()
 
     # What the loop calls
 
@@ -122,8 +115,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Take the client's end of stream for its leaving, whatever it still waits for."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None or self._live is not None:
+            self._leave()
             self._transport.abort()
         elif self._phase is not Phase.GONE:
             self._wait(Phase.LAST, self._bounds.linger_wait_s)
@@ -133,8 +126,7 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.GONE
         self._kept.clear()
         self._hold_body(0)
-        if self._task is not None:
-            self._task.cancel()
+        self._leave()
         self.resume_writing()
         self._service.connections.discard(self)
         if not self._service.connections:
@@ -144,9 +136,13 @@ class Connection(asyncio.Protocol):
         """Hear that the client is slow: whoever writes next waits."""
         if self._writing_paused is None:
             self._writing_paused = self._service.loop.create_future()
+        if self._live is not None:
+            self._live.pause()
 
     def resume_writing(self) -> None:
         """Hear that the client has caught up."""
+        if self._live is not None:
+            self._live.resume()
         if self._writing_paused is not None and not self._writing_paused.done():
             self._writing_paused.set_result(None)
         self._writing_paused = None
@@ -182,7 +178,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
                 self._wait(Phase.LAST, self._bounds.linger_wait_s)
             case Phase.HEAD | Phase.BODY:
-                self._refuse(_draining())
+                self._refuse(draining())
             case Phase.ANSWER | Phase.LAST | Phase.GONE:
                 pass
 
@@ -191,6 +187,7 @@ class Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         else:
+            self._leave()
             self._transport.abort()
 
     def abort(self) -> None:
@@ -222,6 +219,17 @@ class Connection(asyncio.Protocol):
     # HEAD and BODY
 
     def _read(self, data: bytes) -> None:
+        """Take bytes of requests. Those that the hot path answers at once follow in a loop."""
+        self._reading = True
+        self._read_one(data)
+        while self._kept and self._phase is Phase.IDLE:
+            data = bytes(self._kept)
+            self._kept.clear()
+            self._wait(Phase.HEAD, self._bounds.head_wait_s)
+            self._read_one(data)
+        self._reading = False
+
+    def _read_one(self, data: bytes) -> None:
         """Take bytes of a request; leave HEAD when its head is there, BODY when all of it is."""
         arrival = self._arrival
         try:
@@ -241,7 +249,7 @@ class Connection(asyncio.Protocol):
             self._answer(arrival.head, arrival.body, rest)
 
     def _await_body(self, head: Head) -> None:
-        self._service.gate(head.method, head.path, head.headers)
+        self._service.answers.gate(head.method, head.path, head.headers)
         self._wait(Phase.BODY, self._bounds.body_wait_s)
         if head.expects_continue and not self._arrival.body_bytes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -253,10 +261,24 @@ class Connection(asyncio.Protocol):
     # ANSWER
 
     def _answer(self, head: Head, body: bytes, rest: bytes) -> None:
-        """Leave HEAD or BODY: the handler gets the request."""
+        """Leave HEAD or BODY: the hot path or the handler gets the request."""
         self._phase = Phase.ANSWER
         if rest:
             self._keep(rest)
+        request_id = self._service.request_id()
+        response = Response(
+            self,
+            request_id,
+            body_wanted=head.method != "HEAD",
+            chunks_understood=head.chunks_understood,
+        )
+        hot = self._service.answers.hot
+        if hot is not None and head.method == "POST":
+            reply = Reply(self, response, request_id, shape_of(head.path, head.headers))
+            live = offered(hot, head, body, reply, self._service.on_defect)
+            if live is not None:
+                self._follow(live, reply)
+                return
         request = Request(
             method=head.method,
             path=head.path,
@@ -264,15 +286,30 @@ class Connection(asyncio.Protocol):
             headers=head.headers,
             body=body,
             peer=self._peer,
-            id=self._service.request_id(),
-        )
-        response = Response(
-            self,
-            request.id,
-            body_wanted=head.method != "HEAD",
-            chunks_understood=head.chunks_understood,
+            id=request_id,
         )
         self._task = self._service.tasks.create_task(self._handle(request, response))
+
+    def _follow(self, live: Underway, reply: Reply) -> None:
+        if reply.over:
+            return
+        self._live = live
+        if self._writing_paused is not None:
+            live.pause()
+
+    def replied(self, *, complete: bool) -> None:
+        """Leave ANSWER: the hot path's answer is over (hot.Carrier)."""
+        self._live = None
+        self._hold_body(0)
+        self._answered(complete=complete)
+
+    def _leave(self) -> None:
+        """Whatever works on an answer learns that nobody waits for it."""
+        if self._task is not None:
+            self._task.cancel()
+        live, self._live = self._live, None
+        if live is not None:
+            live.gone()
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -283,39 +320,21 @@ class Connection(asyncio.Protocol):
     async def _handle(self, request: Request, response: Response) -> None:
         """The task of one request. A defect of the server itself ends this connection alone."""
         try:
-            await self._serve(request, response)
-            self._answered(complete=response.ended)
+            complete = await handled(self._service, request, response, self._transport.is_closing)
+            self._handler_left()
+            self._answered(complete=complete)
         except asyncio.CancelledError:
-            self._tell(_draining(), request, response)
+            self._handler_left()
             self._answered(complete=False)
             raise
         except (Exception, BaseExceptionGroup) as error:  # a group may hold more than Exceptions
+            self._handler_left()
             self._service.on_defect(error)
             self._transport.abort()
 
-    async def _serve(self, request: Request, response: Response) -> None:
-        """Run the handler, and tell the client what can be told of whatever it raises."""
-        try:
-            await self._service.handler(request, response)
-        except LittoralError as error:
-            self._tell(error, request, response)
-        except Exception as error:
-            if not (isinstance(error, ConnectionResetError) and self._transport.is_closing()):
-                self._service.on_defect(error)
-                self._tell(_defect(), request, response)
-        else:
-            if not response.ended and not self._transport.is_closing():
-                self._service.on_defect(RuntimeError("a handler left its answer incomplete"))
-                self._tell(_defect(), request, response)
-        finally:
-            self._task = None
-            self._hold_body(0)
-
-    def _tell(self, error: LittoralError, request: Request, response: Response) -> None:
-        """Answer with the error, if nothing was answered yet and somebody is there to hear."""
-        if not response.started and not self._transport.is_closing():
-            shape = shape_of(request.path, request.headers)
-            response.put(*error_answer(error, shape, request.id))
+    def _handler_left(self) -> None:
+        self._task = None
+        self._hold_body(0)
 
     def _answered(self, *, complete: bool) -> None:
         """Leave ANSWER: for the next request, or for good."""
@@ -329,7 +348,7 @@ class Connection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
-        if self._kept:
+        if self._kept and not self._reading:
             data = bytes(self._kept)
             self._kept.clear()
             self.data_received(data)
@@ -374,20 +393,7 @@ class Connection(asyncio.Protocol):
 
     def _is_stuck(self, now: float) -> bool:
         """Whether the client has taken nothing of what waits for it for too long."""
-        before, self._pending_bytes = self._pending_bytes, self._transport.get_write_buffer_size()
-        if not self._pending_bytes:
-            self._stuck_since = None
-            return False
-        if self._phase is Phase.LAST:
+        pending = self._transport.get_write_buffer_size()
+        if pending and self._phase is Phase.LAST:
             self._wait(Phase.LAST, self._bounds.linger_wait_s)
-        if self._stuck_since is None or self._pending_bytes < before:
-            self._stuck_since = now
-        return now - self._stuck_since >= self._bounds.write_wait_s
-
-
-def _defect() -> InternalError:
-    return InternalError("this request met a defect", advice="tell the operator its request id")
-
-
-def _draining() -> DrainingError:
-    return DrainingError("this PoP is stopping", retry_after_s=1)
+        return self._taking.since(pending, now) >= self._bounds.write_wait_s

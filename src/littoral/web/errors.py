@@ -21,6 +21,7 @@ from littoral.terms.errors import (
     BudgetExhaustedError,
     CallerError,
     DrainingError,
+    InternalError,
     KeyMissingError,
     KeyRejectedError,
     LittoralError,
@@ -36,7 +37,15 @@ from littoral.terms.errors import (
     UnknownModelError,
 )
 
-__all__ = ["Shape", "error_answer", "error_event", "error_object", "shape_of"]
+__all__ = [
+    "Shape",
+    "defect",
+    "draining",
+    "error_answer",
+    "error_event",
+    "error_object",
+    "shape_of",
+]
 
 
 class Shape(enum.Enum):
@@ -180,3 +189,13 @@ def _caller_type(error: LittoralError) -> str:
             return "rate_limit_error"
         case _:
             return "invalid_request_error"
+
+
+def defect() -> InternalError:
+    """What a client is told of a defect."""
+    return InternalError("this request met a defect", advice="tell the operator its request id")
+
+
+def draining() -> DrainingError:
+    """What a client is told when the PoP stops before its answer."""
+    return DrainingError("this PoP is stopping", retry_after_s=1)

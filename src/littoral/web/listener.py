@@ -13,7 +13,7 @@ import errno
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -22,8 +22,8 @@ from littoral.terms.errors import ConfigError, OperatorError, PortInUseError, Un
 from littoral.terms.limits import ACCEPTS_WAITING_MAX, RESOLVE_WAIT_S
 from littoral.terms.ports import Clock
 from littoral.web.connection import Connection
-from littoral.web.http import Handler, HttpBounds
-from littoral.web.service import Gate, Served, Service
+from littoral.web.http import HttpBounds
+from littoral.web.service import Answers, Served, Service
 
 __all__ = ["Bind", "Server", "listening"]
 
@@ -130,31 +130,25 @@ class Server:
             connection.abort()
 
 
-def _open_gate(method: str, path: str, headers: Mapping[str, str]) -> None:
-    """Refuse nobody."""
-
-
 @asynccontextmanager
 async def listening(
-    handler: Handler,
+    answers: Answers,
     bind: Bind,
     bounds: HttpBounds,
     *,
     clock: Clock,
     on_defect: Callable[[BaseException], None],
     tls: ssl.SSLContext | None = None,
-    gate: Gate = _open_gate,
 ) -> AsyncIterator[Server]:
-    """Serve `handler` at `bind` while the context is open.
+    """Serve at `bind` while the context is open.
 
     Args:
-        handler: answers each request.
+        answers: who answers what arrives.
         bind: where to listen.
         bounds: what is limited.
         clock: for the `date` and the id of each answer.
         on_defect: hears of every exception from the handler that is no LittoralError.
         tls: certificate and key; None speaks plain HTTP.
-        gate: may refuse a request by its head, before a body that is not there yet is waited for.
 
     Raises:
         UnsafeBindError: `bind` is reachable from beyond this machine, and there is no TLS.
@@ -168,8 +162,7 @@ async def listening(
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         service = Service(
-            handler=handler,
-            gate=gate,
+            answers=answers,
             bounds=bounds,
             clock=clock,
             on_defect=on_defect,

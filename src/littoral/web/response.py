@@ -89,26 +89,53 @@ class Response:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Begin an answer of unknown length."""
-        framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
+        self.begin(status, headers)
+
+    def begin(self, status: int, headers: Mapping[str, str], length: int | None = None) -> None:
+        """As `start`; the length, where it is known, frames the body instead of chunks."""
+        if length is not None:
+            self._chunks_understood = False
+            framing = f"content-length: {length}\r\n"
+        else:
+            framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
         head = self._head(status, headers, framing)
         self._started = True
         self._wire.put(head)
 
+    @property
+    def chunked(self) -> bool:
+        """Whether its end is said by the body itself."""
+        return self._chunks_understood
+
     async def write(self, data: bytes) -> None:
         """Send one piece now. Waits while the client is slow to take what was sent before."""
-        self._check_open()
-        if not data or not self._body_wanted:
-            return
-        self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
+        self.push(data)
         await self._wire.settled()
+
+    def push(self, data: bytes) -> None:
+        """As `write`, for callers that do not wait."""
+        self._check_open()
+        if data and self._body_wanted:
+            self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
 
     async def end(self) -> None:
         """Say that the answer is complete."""
+        self.finish()
+        await self._wire.settled()
+
+    def finish(self, last: bytes = b"") -> None:
+        """As `end`, after a last piece, for callers that do not wait."""
         self._check_open()
         self._ended = True
-        if self._chunks_understood and self._body_wanted:
+        if not self._body_wanted:
+            return
+        if not self._chunks_understood:
+            if last:
+                self._wire.put(last)
+        elif last:
+            self._wire.put(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+        else:
             self._wire.put(b"0\r\n\r\n")
-        await self._wire.settled()
 
     def _check_open(self) -> None:
         if not self._started or self._ended:

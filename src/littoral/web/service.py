@@ -8,12 +8,29 @@ from typing import Protocol
 
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
+from littoral.web.hot import HotPath
 from littoral.web.http import Handler, HttpBounds
 
-__all__ = ["Gate", "Served", "Service"]
+__all__ = ["Answers", "Gate", "Served", "Service"]
 
 Gate = Callable[[str, str, Mapping[str, str]], None]
 """Asked about method, path and headers before a body is waited for; raises to refuse."""
+
+
+def _open_gate(method: str, path: str, headers: Mapping[str, str]) -> None:
+    """Refuse nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Who answers what arrives."""
+
+    handler: Handler
+    """Each request that the hot path does not take."""
+    gate: Gate = _open_gate
+    """May refuse a request by its head, before a body that is not there yet is waited for."""
+    hot: HotPath | None = None
+    """Asked first about each POST."""
 
 
 class Served(Protocol):
@@ -36,8 +53,7 @@ class Served(Protocol):
 class Service:
     """What all connections of one listener share."""
 
-    handler: Handler
-    gate: Gate
+    answers: Answers
     bounds: HttpBounds
     clock: Clock
     on_defect: Callable[[BaseException], None]
