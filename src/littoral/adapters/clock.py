@@ -2,14 +2,25 @@
 
 import secrets
 import time
+from typing import Final
 
 from littoral.terms.values import Instant
 
 __all__ = ["SystemClock"]
 
 
+_DRAWN_BYTES: Final = 4096
+"""Randomness is drawn in portions: one system call for some hundred ids."""
+
+
 class SystemClock:
     """The machine's own clocks and its cryptographic random source."""
+
+    __slots__ = ("_drawn", "_used")
+
+    def __init__(self) -> None:
+        self._drawn = b""
+        self._used = 0
 
     def now(self) -> Instant:
         """Monotonic nanoseconds."""
@@ -21,4 +32,11 @@ class SystemClock:
 
     def random_bytes(self, count: int) -> bytes:
         """Fit for keys, ids and salts."""
-        return secrets.token_bytes(count)
+        start, end = self._used, self._used + count
+        if end > len(self._drawn):
+            if count > _DRAWN_BYTES:
+                return secrets.token_bytes(count)
+            self._drawn = secrets.token_bytes(_DRAWN_BYTES)
+            start, end = 0, count
+        self._used = end
+        return self._drawn[start:end]

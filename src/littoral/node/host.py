@@ -137,6 +137,10 @@ class ModelHost:
             raise UnknownModelError(f"there is no model {name!r} on this PoP", param="model")
         return entry
 
+    def fallbacks(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        """The models that this one falls back to, as far as they are here."""
+        return tuple(self._entries[name] for name in entry.fallbacks if name in self._entries)
+
     def statuses(self) -> list[ModelStatus]:
         """Every model, sorted by name, as it is now."""
         return [

@@ -13,8 +13,9 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,16 +25,22 @@ from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
 from littoral.adapters.store import Store, open_store
+from littoral.adapters.upstreams.upstreams import Board, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring
+from littoral.node.relay.desk import Desk
+from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
 from littoral.node.telemetry import Telemetry
 from littoral.placement.words import PoolBounds
+from littoral.routing.board import TargetBoard
+from littoral.terms.errors import LittoralError
 from littoral.terms.ids import PopId
+from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
 from littoral.trust.receipts import Issuer
@@ -126,6 +133,24 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
                     yield pop
 
 
+class _Scribe:
+    def __init__(self, book, issuer) -> None:
+        self._book, self._issuer = book, issuer
+
+    def write(self, draft, told) -> None:
+        try:
+            sealed = self._book.append(partial(self._issuer.issue, draft))
+        except LittoralError as error:
+            told(error)
+        else:
+            told(sealed.document)
+
+
+def _board() -> Board:
+    words = [0] * (TargetBoard.words_of_row(1) * UPSTREAM_TARGETS_MAX)
+    return Board([0] * UPSTREAM_TARGETS_MAX, TargetBoard(words, worker=0, workers=1), nullcontext)
+
+
 class _Parts:
     """What a PoP is made of, wired."""
 
@@ -183,6 +208,25 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
+        self._upstreams = Upstreams(
+            _board(),
+            spawn=tasks.create_task,
+            secret=secret_from_environment,
+            clock=clock,
+            observe=self._telemetry.observe,
+        )
+        self._relay = Relay(
+            authenticate=self._door.authenticate,
+            host=self._host,
+            desk=Desk(
+                pop=identity.pop_id,
+                keyring=self._keyring,
+                scribe=_Scribe(store.receipts, Issuer(identity)),
+                clock=clock,
+                observe=self._telemetry.observe,
+            ),
+            upstreams=self._upstreams,
+        )
 
     def _engine(self, entry: ModelEntry) -> Engine:
         return make_engine(
@@ -204,7 +248,11 @@ class _Parts:
             body_wait_s=config.body_wait_s,
         )
         async with listening(
-            Answers(make_handler(self._door, self._status), make_gate(self._door, self._status)),
+            Answers(
+                make_handler(self._door, self._status),
+                make_gate(self._door, self._status),
+                self._relay,
+            ),
             Bind(config.host, config.port, config.expose_without_tls),
             clock=self._clock,
             on_defect=_log_defect,

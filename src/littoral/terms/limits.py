@@ -96,11 +96,23 @@ BETWEEN_BYTES_WAIT_S: Final = 120.0
 UPSTREAM_CONNECTIONS_MAX: Final = 2_048
 """Connections to one upstream; more requests wait for one, no longer than to connect."""
 
+UPSTREAM_TARGETS_MAX: Final = 256
+"""Upstreams of all models together: each has a row of counts that all processes share."""
+
 UPSTREAM_IDLE_MAX: Final = 256
 """Connections to one server that are kept open without a request."""
 
 UPSTREAM_WAITING_MAX: Final = 1_024
 """Requests that may wait for a connection to one upstream; the next is refused."""
+
+FLIGHT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of one answer, kept for those that join it or lag: a stream of some 40,000 tokens."""
+
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A whole JSON answer: embeddings of 2,048 texts at 1,024 dimensions are about 45 MB."""
+
+GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""All whole answers of upstreams together that are not complete yet."""
 
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""

@@ -9,7 +9,7 @@ Rules
   stops or cancels what feeds the reply.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.terms.errors import LittoralError
@@ -63,14 +63,20 @@ class Reply:
         """Whether the status line has left: from then on no other answer can be given."""
         return self._response.started
 
-    def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Give the whole answer, with its length."""
-        self._response.put(status, headers, body)
+    def whole(self, status: int, fields: str, body: bytes) -> None:
+        """Give the whole answer, with its length.
+
+        Args:
+            status: of HTTP.
+            fields: header fields as `response.written` gives them.
+            body: all of it.
+        """
+        self._response.put_written(status, fields, body)
         self._end(complete=True)
 
-    def start(self, status: int, headers: Mapping[str, str], length: int | None = None) -> None:
-        """Begin an answer, of unknown length unless it is given."""
-        self._response.begin(status, headers, length)
+    def start(self, fields: str) -> None:
+        """Begin an answer of unknown length, with these header fields."""
+        self._response.start_written(200, fields)
 
     def write(self, data: bytes) -> None:
         """Send one piece."""

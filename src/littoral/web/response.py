@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
-__all__ = ["Response", "Wire"]
+__all__ = ["Response", "Wire", "written"]
 
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
@@ -76,8 +76,12 @@ class Response:
 
     def put(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """As `send`, for callers that do not wait."""
+        self.put_written(status, written(headers), body)
+
+    def put_written(self, status: int, fields: str, body: bytes) -> None:
+        """As `put`, with header fields as `written` gives them."""
         length = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
-        head = self._head(status, headers, length)
+        head = self._head(status, fields, length)
         self._started = self._ended = True
         if not body or not self._body_wanted or status in _BODILESS:
             self._wire.put(head)
@@ -89,16 +93,12 @@ class Response:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Begin an answer of unknown length."""
-        self.begin(status, headers)
+        self.start_written(status, written(headers))
 
-    def begin(self, status: int, headers: Mapping[str, str], length: int | None = None) -> None:
-        """As `start`; the length, where it is known, frames the body instead of chunks."""
-        if length is not None:
-            self._chunks_understood = False
-            framing = f"content-length: {length}\r\n"
-        else:
-            framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
-        head = self._head(status, headers, framing)
+    def start_written(self, status: int, fields: str) -> None:
+        """As `start`, with header fields as `written` gives them, for callers that do not wait."""
+        framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
+        head = self._head(status, fields, framing)
         self._started = True
         self._wire.put(head)
 
@@ -141,17 +141,27 @@ class Response:
         if not self._started or self._ended:
             raise RuntimeError("an answer is started, written to, and ended once")
 
-    def _head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
+    def _head(self, status: int, fields: str, framing: str) -> bytes:
         if self._started:
             raise RuntimeError("an answer is begun once")
-        if not _FRAMING.isdisjoint(headers):
-            raise ValueError("the server alone sets the fields that frame an answer")
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not fields.count("\r") == fields.count("\n") == len(headers):
-            raise ValueError("a header field holds a line end")
-        close = "connection: close\r\n" if self._wire.last_answer() else ""
+        wire = self._wire
+        close = "connection: close\r\n" if wire.last_answer() else ""
         text = (
-            f"{_STATUS_LINES[status]}date: {self._wire.date()}\r\n"
+            f"{_STATUS_LINES[status]}date: {wire.date()}\r\n"
             f"x-request-id: {self._id}\r\nrequest-id: {self._id}\r\n{framing}{close}{fields}\r\n"
         )
         return text.encode("latin-1")
+
+
+def written(headers: Mapping[str, str]) -> str:
+    """Header fields as they stand in an answer, each with its line end.
+
+    Raises:
+        ValueError: one frames the answer, which the server alone does, or holds a line end.
+    """
+    if not _FRAMING.isdisjoint(headers):
+        raise ValueError("the server alone sets the fields that frame an answer")
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not fields.count("\r") == fields.count("\n") == len(headers):
+        raise ValueError("a header field holds a line end")
+    return fields

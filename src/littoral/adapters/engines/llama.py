@@ -36,7 +36,7 @@ from littoral.adapters.engines.llama_words import error_of, fields_of
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish, packed
 from littoral.adapters.engines.worker import Worker, WorkerPlan
-from littoral.adapters.http.client import ANSWER_BYTES_MAX, Response, once
+from littoral.adapters.http.client import Response, once
 from littoral.placement.seats import Seat, Seats
 from littoral.placement.threads import ThreadGovernor, threads_for
 from littoral.terms.errors import (
@@ -44,6 +44,7 @@ from littoral.terms.errors import (
     LittoralError,
 )
 from littoral.terms.facts import ThreadsStepped
+from littoral.terms.limits import ANSWER_BYTES_MAX
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
 

@@ -13,7 +13,7 @@ from littoral.adapters.cores import granted_cores
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish
 from littoral.adapters.engines.worker import Worker, WorkerPlan
-from littoral.adapters.http.client import ANSWER_BYTES_MAX, once
+from littoral.adapters.http.client import once
 from littoral.placement.threads import threads_for
 from littoral.terms.errors import (
     BadRequestError,
@@ -22,6 +22,7 @@ from littoral.terms.errors import (
     LittoralError,
     UnsupportedError,
 )
+from littoral.terms.limits import ANSWER_BYTES_MAX
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
 

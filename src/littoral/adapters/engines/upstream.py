@@ -27,7 +27,7 @@ from littoral.adapters.engines.events import (
     error_in,
 )
 from littoral.adapters.engines.place import EnginePlace
-from littoral.adapters.http.client import ANSWER_BYTES_MAX, HttpClient, Response, once
+from littoral.adapters.http.client import HttpClient, Response, once
 from littoral.adapters.http.words import Deadlines, HttpError, Origin, WaitedTooLongError
 from littoral.terms.errors import (
     BadRequestError,
@@ -37,6 +37,7 @@ from littoral.terms.errors import (
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
+from littoral.terms.limits import ANSWER_BYTES_MAX
 from littoral.terms.values import (
     Down,
     EngineCall,

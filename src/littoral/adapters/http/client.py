@@ -29,10 +29,7 @@ from littoral.adapters.http.words import (
 from littoral.terms.errors import ConfigError
 from littoral.terms.limits import UPSTREAM_IDLE_MAX
 
-__all__ = ["ANSWER_BYTES_MAX", "HttpClient", "Response", "fixed_fields", "once"]
-
-ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
-"""A whole JSON answer: embeddings of 2,048 texts at 1,024 dimensions are about 45 MB."""
+__all__ = ["HttpClient", "Response", "fixed_fields", "once"]
 
 _UNREAD_BYTES_HIGH: Final = 256 * 1024
 """Unread body at which reading stops until it is taken; one more read may come on top."""
@@ -65,7 +62,7 @@ class _Answer:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._unread = 0
-        self._hop.resume()
+        self._hop.resume(self)
         return data
 
     @property
@@ -87,7 +84,7 @@ class _Answer:
         self._pieces.append(data)
         self._unread += len(data)
         if self._unread > _UNREAD_BYTES_HIGH:
-            self._hop.pause()
+            self._hop.pause(self)
         self._changed.set()
 
     def end(self) -> None:
@@ -266,8 +263,7 @@ class HttpClient:
     async def _dial(self, seconds: float) -> Hop:
         if self._dialler is None:
             self._watch = Watch(asyncio.get_running_loop())
-            # Not free at the answer's end already: only once it has been read here.
-            self._dialler = Dialler(self._origin, self._watch, lambda _: None, self._certificate)
+            self._dialler = Dialler(self._origin, self._watch, None, self._certificate)
         return await self._dialler.dial(seconds)
 
     def _kept(self) -> Hop | None:

@@ -14,8 +14,7 @@ Not here: opening and pooling connections (line.py).
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
@@ -30,7 +29,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms import limits
 
-__all__ = ["Hop", "Watch"]
+__all__ = ["Holder", "Hop", "Watch"]
 
 _TICK_MAX_S: Final = 0.25
 _TICK_MIN_S: Final = 0.005
@@ -81,6 +80,19 @@ class Watch:
             self._tick_s = _TICK_MAX_S
 
 
+class Holder(Protocol):
+    """Who has a connection, and what it wants to know of it."""
+
+    def free(self, hop: "Hop") -> None:
+        """An answer is over, and the connection may be used again."""
+
+    def over(self, hop: "Hop") -> None:
+        """An exchange is over, and the connection with it."""
+
+    def again(self, hop: "Hop", hears: Hears) -> bool:
+        """The connection was closed before any byte of the answer: whether it is asked anew."""
+
+
 class Hop(asyncio.Protocol):
     """One connection and the one answer that it is reading."""
 
@@ -88,11 +100,11 @@ class Hop(asyncio.Protocol):
         "_between_bytes_s",
         "_body_begun",
         "_fields",
-        "_free",
         "_head_bytes",
         "_head_told",
         "_heard_at",
         "_hears",
+        "_holder",
         "_loop",
         "_parser",
         "_pieces",
@@ -110,21 +122,18 @@ class Hop(asyncio.Protocol):
     )
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        watch: Watch,
-        free: "Callable[[Hop], None]" = lambda _: None,
+        self, loop: asyncio.AbstractEventLoop, watch: Watch, holder: Holder | None = None
     ) -> None:
         """Wait for `connection_made`.
 
         Args:
             loop: whose clock is read.
             watch: looks at the deadlines.
-            free: told each time that an answer is over and the connection may be used again.
+            holder: told of the end of each exchange.
         """
         self._loop = loop
         self._watch = watch
-        self._free = free
+        self._holder = holder
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
@@ -170,14 +179,23 @@ class Hop(asyncio.Protocol):
         """The answer has come whole, and the server keeps the connection."""
         return self.complete and self.keep_alive and not self.closed and not self.paused
 
-    def pause(self) -> None:
-        """Read no more for now."""
-        if not self.paused and not self.complete and self._transport is not None:
+    def cancel(self, hears: Hears) -> None:
+        """The answer is not wanted any more, if it is still under way: the connection is closed."""
+        if self._hears is hears:
+            self._drop()
+
+    def pause(self, hears: Hears) -> None:
+        """Read no more of this answer for now."""
+        if self._hears is hears and not self.paused and self._transport is not None:
             self.paused = True
             self._transport.pause_reading()
 
-    def resume(self) -> None:
+    def resume(self, hears: Hears) -> None:
         """Read on."""
+        if self._hears is hears:
+            self._read_on()
+
+    def _read_on(self) -> None:
         if self.paused:
             self.paused = False
             self._heard_at = self._loop.time()
@@ -188,9 +206,15 @@ class Hop(asyncio.Protocol):
         """Close at once; nobody hears of it."""
         self._hears = None
         self.keep_alive = False
-        self._watch.end(self)
         if self._transport is not None:
             self._transport.abort()
+
+    def _drop(self) -> None:
+        """End the exchange and the connection."""
+        self._watch.end(self)
+        self.abort()
+        if self._holder is not None:
+            self._holder.over(self)
 
     def check_time(self, now: float) -> None:
         """Act on a deadline that has passed."""
@@ -205,7 +229,7 @@ class Hop(asyncio.Protocol):
     def _fail(self, error: HttpError) -> None:
         """End the exchange with an error, and the connection with it."""
         hears = self._hears
-        self.abort()
+        self._drop()
         if hears is not None:
             hears.lost(error)
 
@@ -272,14 +296,15 @@ class Hop(asyncio.Protocol):
 
     def _over(self, hears: Hears) -> None:
         """The answer is whole: the connection is free, or done with, before anybody hears of it."""
-        self._hears = None
-        self._watch.end(self)
         if self.paused:
-            self.resume()
-        if self.reusable:
-            self._free(self)
-        elif self._transport is not None:
-            self._transport.abort()
+            self._read_on()
+        if self.keep_alive and not self.closed:
+            self._hears = None
+            self._watch.end(self)
+            if self._holder is not None:
+                self._holder.free(self)
+        else:
+            self._drop()
         hears.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -290,6 +315,10 @@ class Hop(asyncio.Protocol):
         hears, self._hears = self._hears, None
         if hears is None:
             return
+        if self._holder is not None:
+            if not self.heard and self._holder.again(self, hears):
+                return
+            self._holder.over(self)
         if self._head_told and exc is None and not self._has_length():
             self.complete = True
             hears.end()

@@ -14,13 +14,11 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from littoral.adapters.http.hop import Hop, Watch
+from littoral.adapters.http.hop import Holder, Hop, Watch
 from littoral.adapters.http.words import (
-    AnswerHead,
     ConnectFailedError,
-    ConnectionLostError,
     Deadlines,
     Hears,
     HttpError,
@@ -30,7 +28,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
 
-__all__ = ["Asking", "Dialler", "Line"]
+__all__ = ["Call", "Dialler", "Line"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine as a task of an owner that outlives it."""
@@ -42,19 +40,19 @@ class Dialler:
     """Opens connections to one server."""
 
     def __init__(
-        self, origin: Origin, watch: Watch, free: Callable[[Hop], None], certificate: str = ""
+        self, origin: Origin, watch: Watch, holder: Holder | None, certificate: str = ""
     ) -> None:
         """Open nothing yet.
 
         Args:
             origin: where the server is.
             watch: looks at the deadlines of its connections.
-            free: told of each connection that may be used again.
+            holder: told of the end of each exchange.
             certificate: a PEM file; the server is to show this one, whatever name is in it.
         """
         self._origin = origin
         self._watch = watch
-        self._free = free
+        self._holder = holder
         self._certificate = certificate
         self._tls: ssl.SSLContext | None = None
         self.connections_made = 0
@@ -68,7 +66,7 @@ class Dialler:
         """
         loop = asyncio.get_running_loop()
         origin = self._origin
-        hop = Hop(loop, self._watch, self._free)
+        hop = Hop(loop, self._watch, self._holder)
         try:
             async with asyncio.timeout(seconds):
                 if origin.socket_path is not None:
@@ -94,104 +92,62 @@ class Dialler:
         return self._tls
 
 
-class Asking:
-    """One request on a line, from asking to the end of its answer; hears for whoever asked."""
+class Call(Protocol):
+    """A request under way, as whoever asked holds it."""
 
-    __slots__ = ("_again", "_body", "_deadlines", "_head", "_hears", "_hop", "_line", "_place")
-
-    def __init__(
-        self, line: "Line", head: bytes, body: bytes, hears: Hears, deadlines: Deadlines
-    ) -> None:
-        self._line = line
-        self._head = head
-        self._body = body
-        self._hears: Hears | None = hears
-        self._deadlines = deadlines
-        self._hop: Hop | None = None
-        self._place = False
-        """One of the line's places is taken by this."""
-        self._again = False
-        """The connection was a kept one: if it turns out to be stale, one fresh one is tried."""
-
-    def cancel(self) -> None:
+    def cancel(self, hears: Hears) -> None:
         """The answer is not wanted any more: its connection is closed at once."""
-        self._hears = None
-        if self._hop is not None:
-            self._hop.abort()
-            self._hop = None
-        self._leave()
 
-    def pause(self) -> None:
+    def pause(self, hears: Hears) -> None:
         """Read no more for now."""
-        if self._hop is not None:
-            self._hop.pause()
 
-    def resume(self) -> None:
+    def resume(self, hears: Hears) -> None:
         """Read on."""
-        if self._hop is not None:
-            self._hop.resume()
 
-    # --- the line's part ---
 
-    @property
-    def wanted(self) -> bool:
-        """Somebody still waits for the answer."""
-        return self._hears is not None
+class Waiting:
+    """A request without a connection yet; afterwards it stands for its connection."""
 
-    def take(self, hop: Hop, *, kept: bool) -> None:
-        """Send on this connection."""
-        self._hop, self._again = hop, kept
-        hop.send(self._head, self._body, self, self._deadlines)
+    __slots__ = ("body", "deadlines", "head", "hears", "hop")
 
-    def placed(self) -> None:
-        """This has one of the line's places."""
-        self._place = True
+    def __init__(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> None:
+        self.head = head
+        self.body = body
+        self.hears: Hears | None = hears
+        self.deadlines = deadlines
+        self.hop: Hop | None = None
 
-    @property
-    def connect_s(self) -> float:
-        """How long connecting may take."""
-        return self._deadlines.connect_s
+    def cancel(self, hears: Hears) -> None:
+        """The answer is not wanted any more."""
+        self.hears = None
+        if self.hop is not None:
+            self.hop.cancel(hears)
 
-    def _leave(self) -> None:
-        if self._place:
-            self._place = False
-            self._line.left()
+    def pause(self, hears: Hears) -> None:
+        """Read no more for now."""
+        if self.hop is not None:
+            self.hop.pause(hears)
 
-    # --- Hears ---
+    def resume(self, hears: Hears) -> None:
+        """Read on."""
+        if self.hop is not None:
+            self.hop.resume(hears)
 
-    def head(self, head: AnswerHead) -> None:
-        """Pass it on."""
-        if self._hears is not None:
-            self._hears.head(head)
+    def send(self, hop: Hop) -> None:
+        """There is a connection now."""
+        assert self.hears is not None, "only for what is wanted"
+        self.hop = hop
+        hop.send(self.head, self.body, self.hears, self.deadlines)
 
-    def data(self, data: bytes) -> None:
-        """Pass it on."""
-        if self._hears is not None:
-            self._hears.data(data)
-
-    def end(self) -> None:
-        """Pass it on."""
-        hears, self._hears, self._hop = self._hears, None, None
-        self._leave()
-        if hears is not None:
-            hears.end()
-
-    def lost(self, error: HttpError) -> None:
-        """Pass it on, unless it was a kept connection that the server had closed already."""
-        hop, self._hop = self._hop, None
-        stale = self._again and hop is not None and not hop.heard
-        if stale and self.wanted and isinstance(error, ConnectionLostError):
-            self._again = False
-            self._line.dial_for(self)
-            return
-        hears, self._hears = self._hears, None
-        self._leave()
+    def fail(self, error: HttpError) -> None:
+        """There will be none."""
+        hears, self.hears = self.hears, None
         if hears is not None:
             hears.lost(error)
 
 
 class Line:
-    """The connections to one server."""
+    """The connections to one server. It holds them (hop.Holder)."""
 
     def __init__(
         self,
@@ -203,12 +159,14 @@ class Line:
         certificate: str = "",
     ) -> None:
         """Open nothing yet; `spawn` runs what opens connections."""
-        self._dialler = Dialler(origin, watch, self._freed, certificate)
+        self._dialler = Dialler(origin, watch, self, certificate)
         self._spawn = spawn
         self._connections_max = connections_max
         self._idle: list[Hop] = []
         self._busy = 0
-        self._waiting: deque[Asking] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._sent: dict[Hop, Waiting] = {}
+        """What was sent on a kept connection, until its first byte is here or it is over."""
         self._closed = False
 
     @property
@@ -216,22 +174,23 @@ class Line:
         """How many were opened so far."""
         return self._dialler.connections_made
 
-    def ask(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> Asking:
+    def ask(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> Call:
         """Send a request as soon as there is a connection; `hears` is told of its answer.
 
         What goes wrong is told to `hears` too, never raised, and never before this returns.
         """
         if len(body) <= _SMALL_BODY_BYTES:
             head, body = head + body, b""
-        asking = Asking(self, head, body, hears, deadlines)
+        call = Waiting(head, body, hears, deadlines)
         if self._busy < self._connections_max:
-            self._begin(asking)
+            self._busy += 1
+            self._begin(call)
         elif len(self._waiting) < UPSTREAM_WAITING_MAX:
-            self._waiting.append(asking)
-            self._spawn(self._give_up_later(asking))
+            self._waiting.append(call)
+            self._spawn(self._give_up_later(call))
         else:
-            self._spawn(_tell(asking, NoConnectionFreeError("too many requests wait")))
-        return asking
+            self._spawn(_tell(call, NoConnectionFreeError("too many requests wait")))
+        return call
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their answer."""
@@ -239,53 +198,70 @@ class Line:
         while self._idle:
             self._idle.pop().abort()
 
-    # --- what its requests call ---
+    # --- hop.Holder ---
 
-    def left(self) -> None:
-        """A request is over: its place goes to the next."""
-        self._busy -= 1
-        while self._waiting and self._busy < self._connections_max:
-            asking = self._waiting.popleft()
-            if asking.wanted:
-                self._begin(asking)
-
-    def dial_for(self, asking: Asking) -> None:
-        """Open a connection for this request."""
-        self._spawn(self._dial(asking))
-
-    def _begin(self, asking: Asking) -> None:
-        self._busy += 1
-        asking.placed()
-        while self._idle:
-            hop = self._idle.pop()
-            if not hop.closed:
-                asking.take(hop, kept=True)
-                return
-        self.dial_for(asking)
-
-    async def _dial(self, asking: Asking) -> None:
-        try:
-            hop = await self._dialler.dial(asking.connect_s)
-        except HttpError as error:
-            asking.lost(error)
-            return
-        if asking.wanted:
-            asking.take(hop, kept=False)
-        else:
-            self._freed(hop)
-
-    def _freed(self, hop: Hop) -> None:
+    def free(self, hop: Hop) -> None:
+        """An answer is over: its connection goes to who waits, or is kept."""
+        self._sent.pop(hop, None)
         if self._closed or len(self._idle) >= UPSTREAM_IDLE_MAX:
             hop.abort()
         else:
             self._idle.append(hop)
+        self._left()
 
-    async def _give_up_later(self, asking: Asking) -> None:
-        await asyncio.sleep(asking.connect_s)
-        if asking in self._waiting:
-            self._waiting.remove(asking)
-            asking.lost(NoConnectionFreeError(f"{asking.connect_s:g} s without a free connection"))
+    def over(self, hop: Hop) -> None:
+        """An exchange is over, and its connection with it."""
+        self._sent.pop(hop, None)
+        self._left()
+
+    def again(self, hop: Hop, hears: Hears) -> bool:
+        """A kept connection that turns out to have been closed already is replaced once."""
+        call = self._sent.pop(hop, None)
+        if call is None or call.hears is not hears:
+            return False
+        call.hop = None
+        self._spawn(self._dial(call))
+        return True
+
+    # --- places ---
+
+    def _left(self) -> None:
+        """An exchange is over: its place goes to the next."""
+        self._busy -= 1
+        while self._waiting and self._busy < self._connections_max:
+            call = self._waiting.popleft()
+            if call.hears is not None:
+                self._busy += 1
+                self._begin(call)
+
+    def _begin(self, call: Waiting) -> None:
+        while self._idle:
+            hop = self._idle.pop()
+            if not hop.closed:
+                self._sent[hop] = call
+                call.send(hop)
+                return
+        self._spawn(self._dial(call))
+
+    async def _dial(self, call: Waiting) -> None:
+        try:
+            hop = await self._dialler.dial(call.deadlines.connect_s)
+        except HttpError as error:
+            self._left()
+            call.fail(error)
+            return
+        if call.hears is not None:
+            call.send(hop)
+        else:
+            self.free(hop)
+
+    async def _give_up_later(self, call: Waiting) -> None:
+        await asyncio.sleep(call.deadlines.connect_s)
+        if call in self._waiting:
+            self._waiting.remove(call)
+            seconds = call.deadlines.connect_s
+            call.fail(NoConnectionFreeError(f"{seconds:g} s without a free connection"))
 
 
-async def _tell(asking: Asking, error: HttpError) -> None:
-    asking.lost(error)
+async def _tell(call: Waiting, error: HttpError) -> None:
+    call.fail(error)

@@ -21,7 +21,16 @@ from littoral.terms.ports import Door
 from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
 from littoral.web.http import Request
 
-__all__ = ["ask_of", "checked", "entry_of", "is_local", "json_object", "nonce_of", "without_nulls"]
+__all__ = [
+    "ask_of",
+    "check_bounds",
+    "checked",
+    "entry_of",
+    "is_local",
+    "json_object",
+    "nonce_of",
+    "without_nulls",
+]
 
 Fields = TypeVar("Fields", bound=msgspec.Struct)
 
@@ -65,6 +74,21 @@ def json_object(raw: bytes) -> dict[str, object]:
     if _is_deep(brackets):
         raise _too_deep()
     return body
+
+
+def check_bounds(raw: bytes) -> None:
+    """Refuse a body that would cost too much to read, by whoever reads it.
+
+    Raises:
+        BadRequestError: it has too many values, is nested too deeply, or is not UTF-8.
+    """
+    if _is_deep(_brackets(raw)):
+        raise _too_deep()
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            raise BadRequestError("the body is not valid UTF-8 text") from None
 
 
 def _brackets(raw: bytes) -> bytes:

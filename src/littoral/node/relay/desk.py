@@ -1,0 +1,204 @@
+"""What every leg of the hot path uses: limits, receipts, facts, time; and the admitted request."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from littoral.adapters.upstreams.words import Begun
+from littoral.node.keyring import Keyring
+from littoral.terms.errors import LittoralError
+from littoral.terms.facts import RequestEnded, RequestRefused
+from littoral.terms.ids import ModelName, PopId, ReceiptId
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import SECOND, Caller, Finish, Instant, Source, Usage
+from littoral.trust.digests import AnswerDigests, Digests
+from littoral.trust.limits import Reservation
+from littoral.trust.receipts import Draft, sampling_of
+from littoral.web.response import written
+from littoral.web.wishes import HotApi, Wish
+
+__all__ = ["Desk", "Order", "Sealing", "Told"]
+
+Told = Callable[[bytes | LittoralError], None]
+
+
+class Scribe(Protocol):
+    """Keeps receipts."""
+
+    def write(self, draft: Draft, told: Told) -> None:
+        """Sign and keep it; `told` gets the document, or why there is none."""
+
+
+class Sealing(Protocol):
+    """What the desk must know of a leg to account for it."""
+
+    source: Source
+    origin: ReceiptId | None
+    cache: str
+
+    @property
+    def order(self) -> "Order":
+        """Its request."""
+
+    @property
+    def first(self) -> Instant | None:
+        """When a stream's first bytes left."""
+
+    @property
+    def first_unix_ns(self) -> int | None:
+        """The same on the wall clock."""
+
+    @property
+    def asked(self) -> ModelName | None:
+        """The model that was asked for, where another has answered."""
+
+
+class Order:
+    """One admitted request: who asks what, since when, and what is held for it."""
+
+    __slots__ = (
+        "api",
+        "arrived",
+        "arrived_unix_ns",
+        "caller",
+        "limited",
+        "metered",
+        "model",
+        "nonce",
+        "raw",
+        "receipt_id",
+        "reservation",
+        "salt",
+        "wish",
+    )
+
+    def __init__(
+        self, api: HotApi, caller: Caller, wish: Wish, raw: bytes, model: ModelName, clock: Clock
+    ) -> None:
+        self.api = api
+        self.caller = caller
+        self.wish = wish
+        self.raw = raw
+        self.model = model
+        self.nonce = ""
+        self.arrived: Instant = clock.now()
+        self.arrived_unix_ns = clock.unix_ns()
+        drawn = clock.random_bytes(32)
+        self.receipt_id = ReceiptId(f"rcpt_{drawn[:16].hex()}")
+        self.salt = drawn[16:]
+        self.reservation: Reservation | None = None
+        limits = caller.limits
+        self.metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
+        """Its tokens are limited, so that they must be known."""
+        self.limited = self.metered or limits.requests_per_minute is not None
+
+    def digests(self) -> AnswerDigests:
+        """For the bytes of its answer."""
+        return AnswerDigests(salt=self.salt, api=self.api.name, request=self.raw)
+
+
+class Desk:
+    """What all legs share."""
+
+    def __init__(
+        self, *, pop: PopId, keyring: Keyring, scribe: Scribe, clock: Clock, observe: Observe
+    ) -> None:
+        self.pop = pop
+        self._keyring = keyring
+        self._scribe = scribe
+        self.clock = clock
+        self.observe = observe
+
+    # --- limits ---
+
+    def reserve(self, order: Order, tokens: int) -> None:
+        """Count the request and hold the most that it may use.
+
+        Raises:
+            RateLimitedError, BudgetExhaustedError: there is no room.
+        """
+        order.reservation = self._keyring.reserve(order.caller, tokens)
+
+    def settle(self, order: Order, tokens: int) -> None:
+        """Charge what was used."""
+        if order.reservation is not None:
+            self._keyring.settle(order.reservation, tokens)
+            order.reservation = None
+
+    def release(self, order: Order) -> None:
+        """Charge no tokens."""
+        if order.reservation is not None:
+            self._keyring.release(order.reservation)
+            order.reservation = None
+
+    def limits(self, order: Order) -> str:
+        """What is left of the caller's limits, as header fields are written."""
+        return written(self._keyring.headers(order.caller))
+
+    # --- facts ---
+
+    def refused(self, order: Order, error: LittoralError) -> None:
+        """There was no answer."""
+        key = order.caller.key_id
+        self.observe(RequestRefused(order.api.name, error.code, error.status, order.model, key))
+
+    def refused_by_upstream(self, order: Order, status: int) -> None:
+        """The upstream found the request wrong."""
+        key = order.caller.key_id
+        self.observe(RequestRefused(order.api.name, "invalid_request", status, order.model, key))
+
+    def ended(self, leg: Sealing, begun: Begun, usage: Usage, finish: Finish) -> None:
+        """An answer is over."""
+        order, first = leg.order, leg.first
+        self.observe(
+            RequestEnded(
+                receipt_id=order.receipt_id if begun.entry.relay.receipts else None,
+                api=order.api.name,
+                kind=order.api.kind,
+                model=begun.entry.name,
+                key_id=order.caller.key_id,
+                source=leg.source,
+                finish=finish,
+                usage=usage,
+                queue_s=0.0,
+                first_token_s=None if first is None else (first - order.arrived) / SECOND,
+                total_s=(self.clock.now() - order.arrived) / SECOND,
+                cache=leg.cache,
+                target=begun.target,
+            )
+        )
+
+    # --- receipts ---
+
+    def draft(
+        self, leg: Sealing, begun: Begun, usage: Usage, finish: Finish, digests: Digests
+    ) -> Draft:
+        """What the receipt of an answer says."""
+        order, wish = leg.order, leg.order.wish
+        return Draft(
+            receipt_id=order.receipt_id,
+            api=order.api.name,
+            caller=order.caller,
+            nonce=order.nonce,
+            salt=order.salt,
+            arrived_unix_ns=order.arrived_unix_ns,
+            first_byte_unix_ns=leg.first_unix_ns,
+            ended_unix_ns=self.clock.unix_ns(),
+            model=begun.entry,
+            engine=begun.info,
+            sampling=sampling_of(
+                {
+                    "temperature": wish.temperature,
+                    "top_p": wish.top_p,
+                    "max_tokens": wish.tokens_max,
+                    "seed": wish.seed,
+                }
+            ),
+            digests=digests,
+            usage=usage,
+            finish=finish,
+            source=leg.source,
+        )
+
+    def keep(self, draft: Draft, told: Told) -> None:
+        """Have a receipt signed and kept."""
+        self._scribe.write(draft, told)

@@ -1,0 +1,250 @@
+"""One client's side of an answer that comes by calls: its limits, headers, receipt and metrics.
+
+    waiting --begun--> answering --ended--> sealing --kept--> over
+    waiting | answering --failed--> over        an error; before the first byte a plain one
+    waiting | answering --gone--> over          the client left: the feed learns it
+
+Rules
+- What is reserved is settled or released exactly once, and an answer that began has exactly one
+  receipt and one fact, however it ends (invariant I3); a model without receipts has the fact alone.
+- The client gets the feed's bytes as they are, its own headers before and its own receipt after.
+- An answer in one piece leaves with its head at its end, in one write; a longer one as it comes.
+- A stream's last bytes wait for its receipt to be kept; an answer in one piece does not.
+
+It does not choose what feeds it (relay.py), and knows no sockets.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from littoral.adapters.upstreams.words import Begun
+from littoral.node.relay.desk import Desk, Order, Told
+from littoral.serving.outcome import Outcome
+from littoral.terms.errors import LittoralError
+from littoral.terms.facts import FirstToken
+from littoral.terms.ids import ModelName, ReceiptId
+from littoral.terms.values import SECOND, Finish, Instant, Source, Usage
+from littoral.trust.digests import AnswerDigests
+from littoral.trust.receipts import frame
+from littoral.web.hot import Reply
+
+__all__ = ["Feed", "Leg"]
+
+_STREAM_FIELDS: Final = "cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+
+
+class Feed(Protocol):
+    """Where a leg's bytes come from."""
+
+    def pause(self) -> None:
+        """Send nothing for now."""
+
+    def resume(self) -> None:
+        """Send on."""
+
+    def cancel(self) -> None:
+        """The client has left."""
+
+
+class Leg:
+    """One client, its request, and the answer on its way."""
+
+    __slots__ = (
+        "_begun",
+        "_desk",
+        "_digests",
+        "_first",
+        "_first_unix_ns",
+        "_over",
+        "_pieces",
+        "_reply",
+        "_told_over",
+        "cache",
+        "charged",
+        "feed",
+        "notes",
+        "order",
+        "origin",
+        "source",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        order: Order,
+        reply: Reply,
+        source: Source,
+        over: Callable[["Leg"], None],
+    ) -> None:
+        """Wait for a feed.
+
+        Args:
+            desk: what all legs use.
+            order: the admitted request.
+            reply: the way to the client.
+            source: where the answer comes from.
+            over: hears, once, that nothing more will be sent.
+        """
+        self._desk = desk
+        self._told_over = over
+        self._reply = reply
+        self.order = order
+        self.source = source
+        self.origin: ReceiptId | None = None
+        """The receipt of the answer that this one repeats."""
+        self.cache = ""
+        """What the cache had to do with it, as in `RequestEnded.cache`."""
+        self.notes = ""
+        """Header fields that say how the answer came about, as `response.written` gives them."""
+        self.charged = True
+        """Tokens are charged: it is this leg's request that is being computed."""
+        self.feed: Feed | None = None
+        self._begun: Begun | None = None
+        self._first: Instant | None = None
+        self._first_unix_ns: int | None = None
+        self._digests: AnswerDigests | None = None
+        self._pieces = 0
+        self._over = False
+
+    # --- hot.Underway ---
+
+    def pause(self) -> None:
+        """The client is slow."""
+        if self.feed is not None:
+            self.feed.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self.feed is not None:
+            self.feed.resume()
+
+    def gone(self) -> None:
+        """The client has left: nothing can be sent any more."""
+        if self._over:
+            return
+        feed, self.feed = self.feed, None
+        self._close(Usage(0, self._pieces), Finish.CLIENT_GONE, _nobody)
+        if feed is not None:
+            feed.cancel()
+
+    # --- Listener ---
+
+    def begun(self, begun: Begun) -> None:
+        """A stream begins."""
+        desk, order = self._desk, self.order
+        self._begun = begun
+        self._first = now = desk.clock.now()
+        self._first_unix_ns = desk.clock.unix_ns()
+        if begun.entry.relay.receipts:
+            self._digests = order.digests()
+        desk.observe(FirstToken(order.model, (now - order.arrived) / SECOND))
+        self._reply.start(self._fields(begun) + _STREAM_FIELDS)
+
+    def data(self, data: bytes) -> None:
+        """More of the stream."""
+        self._pieces += 1
+        if self._digests is not None:
+            self._digests.sent(data)
+        self._reply.write(data)
+
+    def ended(self, outcome: Outcome) -> None:
+        """The stream is whole."""
+        self.feed = None
+        self._close(outcome.usage or Usage(0, self._pieces), outcome.finish, self._kept)
+
+    def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
+        """An answer in one piece; its receipt is known by its id, and not waited for."""
+        self.feed = None
+        self._begun = begun
+        if begun.status != 200:
+            self._end()
+            self._desk.release(self.order)
+            self._desk.refused_by_upstream(self.order, begun.status)
+            self._reply.whole(begun.status, self._fields(begun), body)
+            return
+        if begun.entry.relay.receipts:
+            self._digests = self.order.digests()
+            self._digests.sent(body)
+        fields = self._fields(begun)
+        self._close(outcome.usage or Usage(), outcome.finish, _nobody)
+        self._reply.whole(200, fields, body)
+
+    def failed(self, error: LittoralError) -> None:
+        """There is no answer, or not all of it."""
+        if self._over:
+            return
+        self.feed = None
+        if self._begun is not None:
+            self._close(Usage(0, self._pieces), Finish.FAILED, _nobody)
+        else:
+            self._end()
+            self._desk.release(self.order)
+            self._desk.refused(self.order, error)
+        self._reply.fail(error)
+
+    # --- the end ---
+
+    def _close(self, usage: Usage, finish: Finish, told: Told) -> None:
+        """Settle, and have the receipt made; a stream ends once it is kept."""
+        begun, desk = self._begun, self._desk
+        self._end()
+        if begun is None:
+            desk.release(self.order)
+            return
+        desk.settle(self.order, usage.total_tokens if self.charged else 0)
+        desk.ended(self, begun, usage, finish)
+        if self._digests is not None:
+            desk.keep(desk.draft(self, begun, usage, finish, self._digests.finish()), told)
+        elif told is not _nobody:
+            self._reply.finish()
+
+    def _end(self) -> None:
+        self._over = True
+        self._told_over(self)
+
+    def _kept(self, sealed: bytes | LittoralError) -> None:
+        """The receipt is kept, or can't be: a stream's last word."""
+        if self._reply.over:
+            return
+        if isinstance(sealed, LittoralError):
+            self._reply.fail(sealed)
+        else:
+            self._reply.finish(frame(sealed))
+
+    def _fields(self, begun: Begun) -> str:
+        """The header fields of the answer."""
+        order = self.order
+        fields = (
+            f"content-type: {begun.content_type}\r\nlittoral-source: {self.source.value}\r\n"
+            f"littoral-pop: {self._desk.pop}\r\n{self.notes}"
+        )
+        if begun.entry.relay.receipts and begun.status == 200:
+            fields += (
+                f"littoral-receipt: {order.receipt_id}\r\nlittoral-salt: {order.salt.hex()}\r\n"
+            )
+        if begun.entry.name != order.model:
+            fields += f"littoral-model: {begun.entry.name}\r\n"
+        if order.limited:
+            fields += self._desk.limits(order)
+        return fields
+
+    @property
+    def first(self) -> Instant | None:
+        """When a stream's first bytes left."""
+        return self._first
+
+    @property
+    def first_unix_ns(self) -> int | None:
+        """The same on the wall clock."""
+        return self._first_unix_ns
+
+    @property
+    def asked(self) -> ModelName | None:
+        """The model that was asked for, where another has answered."""
+        begun = self._begun
+        same = begun is None or begun.entry.name == self.order.model
+        return None if same else self.order.model
+
+
+def _nobody(_: bytes | LittoralError) -> None:
+    """The client is not told: it has its answer, or has left."""
