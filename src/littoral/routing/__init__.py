@@ -1,1 +1,5 @@
-"""Where a request goes: health of targets, the choice among them, and what follows a failure."""
+"""Routing: where a request goes, and what follows a failure. Decisions only.
+
+`failures` names what can go wrong at an upstream, `board` keeps their health and load, `choose`
+picks one of them, and `journey` is the machine of one request on its way through them.
+"""

@@ -117,6 +117,43 @@ GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""
 
+UPSTREAM_IN_FLIGHT_MAX: Final = 4_096
+"""Requests at one upstream, of all workers together; beyond it another is asked, or none."""
+
+BREAKER_FAILURES: Final = 5
+"""Failures in a row after which an upstream is left alone; one that refuses to connect, or breaks
+off in an answer, counts twice."""
+
+BREAKER_OPEN_S: Final = 1.0
+"""How long it is left alone the first time: a server's restart; each time in a row doubles it."""
+
+BREAKER_OPEN_S_MAX: Final = 60.0
+"""The longest that an upstream which may be well again goes without one request to try it."""
+
+BREAKER_TRIAL_S: Final = 30.0
+"""A request that tries such an upstream and says nothing for so long lets another try it."""
+
+UPSTREAM_ASIDE_S: Final = 5.0
+"""How long an upstream that limits us is left alone when it does not say for how long."""
+
+UPSTREAM_ASIDE_S_MAX: Final = 3_600.0
+"""The longest `Retry-After` that is believed."""
+
+UPSTREAM_STALE_S: Final = 10.0
+"""What was measured of an upstream counts half after this long without news: slow once, or failing
+once, is not slow or failing for ever."""
+
+RETRY_PAUSE_S: Final = 0.1
+"""Pause before an upstream is asked a second time; each further one doubles it. Another upstream is
+asked at once."""
+
+RETRY_PAUSE_S_MAX: Final = 5.0
+"""The longest such pause."""
+
+RETRY_AFTER_PATIENCE_S: Final = 2.0
+"""A request waits out a `Retry-After` up to this long; a longer one it goes elsewhere for, or fails
+with."""
+
 CHOICES_MAX: Final = 8
 """`n`, and prompts in one completions request: each takes a slot."""
 
