@@ -50,10 +50,10 @@ def test_the_home_and_every_file_of_the_store_are_for_their_owner_only(tmp_path:
         os.umask(before)
 
 
-def test_a_closed_store_is_one_file(tmp_path: Path) -> None:
+def test_a_closed_store_is_one_file_beside_the_epoch_of_its_keys(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         append(store)
-    assert [path.name for path in tmp_path.iterdir()] == [STORE_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keys.epoch", STORE_FILE]
 
 
 def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_a_key_is_kept_with_all_that_it_allows(store: Store, tmp_path: Path) -> 
         limits=KeyLimits(1, 2, 3),
         operator=True,
         expires_unix_s=NOW + 5,
+        tenant="acme",
+        reuse_error_max=0.02,
     )
     record, token = add(store, grant=grant)
     assert store.keys.list() == (record,)
@@ -57,7 +59,7 @@ def test_a_plain_key_allows_every_model_without_limits(store: Store) -> None:
 
 def test_the_file_holds_no_key(store: Store, tmp_path: Path) -> None:
     _, token = add(store)
-    secret = token.rsplit("_", 1)[1].encode()
+    secret = token.split("_", 2)[2].encode()
     assert not [path for path in tmp_path.iterdir() if secret in path.read_bytes()]
 
 

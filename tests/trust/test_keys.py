@@ -33,16 +33,28 @@ def test_every_key_has_the_form_that_secret_scanners_look_for(random: bytes) -> 
 
 def test_nothing_of_the_secret_is_kept() -> None:
     record, token = made()
-    secret = token.rsplit("_", 1)[1]
+    secret = token.split("_", 2)[2]
     assert len(record.hash) == 32
     assert secret not in repr(record)
 
 
 def test_a_good_key_says_who_holds_it_and_what_it_allows() -> None:
-    grant = Grant(models=(ModelName("tiny"),), limits=KeyLimits(tokens_per_day=9), operator=True)
+    grant = Grant(
+        models=(ModelName("tiny"),),
+        limits=KeyLimits(tokens_per_day=9),
+        operator=True,
+        tenant="acme",
+        reuse_error_max=0.02,
+    )
     record, token = made(grant)
     caller = Caller(
-        record.key_id, "laptop", True, (ModelName("tiny"),), KeyLimits(tokens_per_day=9)
+        record.key_id,
+        "laptop",
+        operator=True,
+        models=(ModelName("tiny"),),
+        limits=KeyLimits(tokens_per_day=9),
+        tenant="acme",
+        reuse_error_max=0.02,
     )
     assert check(record, token, NOW) == caller
 
@@ -91,3 +103,15 @@ def test_no_key_at_all_is_said_to_be_missing(token: str | None) -> None:
 def test_a_name_that_would_spoil_a_table_is_refused(name: str) -> None:
     with pytest.raises(BadRequestError):
         make_key(RANDOM, name=name, unix_s=NOW)
+
+
+@pytest.mark.parametrize("tenant", [" ", "a b", "-a", "a/b", "a\n", "é", "n" * 65])
+def test_a_tenant_that_would_be_mistaken_for_another_is_refused(tenant: str) -> None:
+    with pytest.raises(BadRequestError, match="tenant"):
+        made(Grant(tenant=tenant))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0, float("nan"), float("inf")])
+def test_a_share_of_wrong_answers_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(BadRequestError, match="share"):
+        made(Grant(reuse_error_max=share))

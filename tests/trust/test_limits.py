@@ -10,7 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from littoral.terms.errors import BudgetExhaustedError, RateLimitedError
 from littoral.terms.ids import KeyId
 from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
-from littoral.trust.limits import DAY_S, Budgets, Refusal, Reservation, utc_day
+from littoral.trust.limits import (
+    DAY_S,
+    Budgets,
+    Refusal,
+    Reservation,
+    utc_day,
+    words_for,
+)
 
 MIDNIGHT = 20_000 * DAY_S
 
@@ -19,6 +26,11 @@ def caller(
     requests: int | None = None, minute: int | None = None, day: int | None = None
 ) -> Caller:
     return Caller(KeyId("kone"), "one", limits=KeyLimits(requests, minute, day))
+
+
+def fresh() -> Budgets:
+    """Budgets that nothing was spent of yet, of one worker alone."""
+    return Budgets([0] * words_for(4))
 
 
 def at(seconds: float) -> Instant:
@@ -36,14 +48,14 @@ def refused(outcome: Reservation | Refusal) -> Refusal:
 
 
 def test_without_limits_everything_is_admitted() -> None:
-    budgets, anyone = Budgets(), caller()
+    budgets, anyone = fresh(), caller()
     for _ in range(1000):
         held(budgets.reserve(anyone, 10**9, at(0), MIDNIGHT))
     assert budgets.headers(anyone, at(0), MIDNIGHT) == {}
 
 
 def test_requests_in_any_sixty_seconds_stay_within_the_limit() -> None:
-    budgets, two = Budgets(), caller(requests=2)
+    budgets, two = fresh(), caller(requests=2)
     held(budgets.reserve(two, 0, at(0), MIDNIGHT))
     held(budgets.reserve(two, 0, at(30), MIDNIGHT))
     refusal = refused(budgets.reserve(two, 0, at(50), MIDNIGHT))
@@ -53,7 +65,7 @@ def test_requests_in_any_sixty_seconds_stay_within_the_limit() -> None:
 
 
 def test_tokens_under_way_count_as_spent_until_they_are_settled() -> None:
-    budgets, some = Budgets(), caller(minute=100)
+    budgets, some = fresh(), caller(minute=100)
     first = held(budgets.reserve(some, 80, at(0), MIDNIGHT))
     refusal = refused(budgets.reserve(some, 30, at(0), MIDNIGHT))
     assert (refusal.limit, refusal.retry_after_s) == ("tokens_per_minute", 1.0)
@@ -62,7 +74,7 @@ def test_tokens_under_way_count_as_spent_until_they_are_settled() -> None:
 
 
 def test_settled_tokens_leave_the_window_a_minute_later() -> None:
-    budgets, some = Budgets(), caller(minute=100)
+    budgets, some = fresh(), caller(minute=100)
     budgets.settle(held(budgets.reserve(some, 60, at(0), MIDNIGHT)), 60, at(2), MIDNIGHT)
     budgets.settle(held(budgets.reserve(some, 40, at(0), MIDNIGHT)), 40, at(9), MIDNIGHT)
     assert refused(budgets.reserve(some, 50, at(10), MIDNIGHT)).retry_after_s == 53.0
@@ -71,14 +83,14 @@ def test_settled_tokens_leave_the_window_a_minute_later() -> None:
 
 
 def test_a_released_reservation_gives_its_tokens_back_but_not_its_request() -> None:
-    budgets, some = Budgets(), caller(requests=1, minute=100)
+    budgets, some = fresh(), caller(requests=1, minute=100)
     budgets.release(held(budgets.reserve(some, 100, at(0), MIDNIGHT)))
     assert refused(budgets.reserve(some, 100, at(1), MIDNIGHT)).limit == "requests_per_minute"
     held(budgets.reserve(caller(minute=100), 100, at(1), MIDNIGHT))
 
 
 def test_the_tokens_of_a_day_are_there_again_at_midnight_utc() -> None:
-    budgets, daily = Budgets(), caller(day=100)
+    budgets, daily = fresh(), caller(day=100)
     budgets.settle(held(budgets.reserve(daily, 100, at(0), MIDNIGHT)), 90, at(0), MIDNIGHT)
     refusal = refused(budgets.reserve(daily, 20, at(100), MIDNIGHT + 600))
     assert (refusal.limit, refusal.retry_after_s) == ("tokens_per_day", float(DAY_S - 600))
@@ -86,7 +98,7 @@ def test_the_tokens_of_a_day_are_there_again_at_midnight_utc() -> None:
 
 
 def test_what_was_used_before_a_restart_still_counts_that_day() -> None:
-    budgets, daily = Budgets(), caller(day=100)
+    budgets, daily = fresh(), caller(day=100)
     budgets.restore(utc_day(MIDNIGHT), {daily.key_id: 95})
     assert refused(budgets.reserve(daily, 6, at(0), MIDNIGHT)).limit == "tokens_per_day"
     held(budgets.reserve(daily, 5, at(0), MIDNIGHT))
@@ -94,34 +106,34 @@ def test_what_was_used_before_a_restart_still_counts_that_day() -> None:
 
 def test_a_request_larger_than_the_limit_is_told_that_waiting_is_in_vain() -> None:
     for some in (caller(minute=100), caller(day=100), caller(requests=0)):
-        refusal = refused(Budgets().reserve(some, 101, at(0), MIDNIGHT))
+        refusal = refused(fresh().reserve(some, 101, at(0), MIDNIGHT))
         assert refusal.retry_after_s is None
         assert refusal.error().retry_after_s is None
 
 
 def test_an_answer_that_used_more_than_reserved_is_counted_in_full() -> None:
-    budgets, some = Budgets(), caller(minute=100, day=1000)
+    budgets, some = fresh(), caller(minute=100, day=1000)
     budgets.settle(held(budgets.reserve(some, 10, at(0), MIDNIGHT)), 150, at(0), MIDNIGHT)
     refused(budgets.reserve(some, 1, at(30), MIDNIGHT))
     assert budgets.headers(some, at(0), MIDNIGHT)["x-ratelimit-remaining-tokens"] == "0"
 
 
 def test_a_refused_request_takes_nothing() -> None:
-    budgets, some = Budgets(), caller(requests=5, minute=100)
+    budgets, some = fresh(), caller(requests=5, minute=100)
     for _ in range(20):
         refused(budgets.reserve(some, 101, at(0), MIDNIGHT))
     assert budgets.headers(some, at(0), MIDNIGHT)["x-ratelimit-remaining-requests"] == "5"
 
 
 def test_one_callers_spending_is_not_anothers() -> None:
-    budgets, one = Budgets(), caller(minute=100)
+    budgets, one = fresh(), caller(minute=100)
     other = Caller(KeyId("kother"), "other", limits=one.limits)
     held(budgets.reserve(one, 100, at(0), MIDNIGHT))
     held(budgets.reserve(other, 100, at(0), MIDNIGHT))
 
 
 def test_a_reservation_is_settled_once() -> None:
-    budgets, some = Budgets(), caller()
+    budgets, some = fresh(), caller(minute=1)
     reservation = held(budgets.reserve(some, 1, at(0), MIDNIGHT))
     budgets.release(reservation)
     with pytest.raises(AssertionError, match="once"):
@@ -139,7 +151,7 @@ def test_a_refusal_becomes_the_error_of_its_limit() -> None:
 
 
 def test_the_headers_are_those_that_openai_clients_read() -> None:
-    budgets, some = Budgets(), caller(requests=60, minute=1000, day=5000)
+    budgets, some = fresh(), caller(requests=60, minute=1000, day=5000)
     budgets.settle(held(budgets.reserve(some, 100, at(0), MIDNIGHT)), 40, at(0.5), MIDNIGHT)
     held(budgets.reserve(some, 60, at(1), MIDNIGHT))
     assert budgets.headers(some, at(1.25), MIDNIGHT) == {
@@ -153,7 +165,7 @@ def test_the_headers_are_those_that_openai_clients_read() -> None:
 
 
 def test_a_daily_limit_alone_is_shown_as_the_tokens_left_today() -> None:
-    headers = Budgets().headers(caller(day=5000), at(0), MIDNIGHT + 3661)
+    headers = fresh().headers(caller(day=5000), at(0), MIDNIGHT + 3661)
     assert headers["x-ratelimit-remaining-tokens"] == "5000"
     assert headers["x-ratelimit-reset-tokens"] == "22h58m59s"
 
@@ -181,7 +193,7 @@ class Spending(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0
-        self.budgets = Budgets()
+        self.budgets = fresh()
         self.caller = caller(requests=6, minute=100, day=130)
         self.ledger = Ledger()
         self.open: list[Reservation] = []
@@ -249,7 +261,7 @@ TestSpending.settings = settings(max_examples=60, stateful_step_count=40)
 def test_a_key_that_is_used_for_long_keeps_no_more_than_a_minute(
     steps: list[tuple[int, int]],
 ) -> None:
-    budgets, some, now = Budgets(), caller(minute=10**6), 0
+    budgets, some, now = fresh(), caller(minute=10**6), 0
     for wait, tokens in steps:
         now += wait
         reservation = held(budgets.reserve(some, tokens, Instant(now), MIDNIGHT))

@@ -47,6 +47,18 @@ def create(
     tokens_per_day: Annotated[
         int | None, typer.Option(min=1, help="Most tokens in a day (UTC). Default: no limit.")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose key it is: keys of one tenant share cached answers. Default: own."
+        ),
+    ] = None,
+    reuse_error_max: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of wrong answers that semantic reuse may give, as 0.02. Default: no reuse."
+        ),
+    ] = None,
     operator: Annotated[
         bool, typer.Option("--operator", help="May read metrics and everyone's receipts.")
     ] = False,
@@ -66,6 +78,8 @@ def create(
                 limits=KeyLimits(requests_per_minute, tokens_per_minute, tokens_per_day),
                 operator=operator,
                 expires_unix_s=None if expires is None else now + _life_s(expires),
+                tenant=tenant or "",
+                reuse_error_max=reuse_error_max,
             ),
         )
         with open_store(load_config({"home": home}).home) as store:
@@ -85,7 +99,7 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
         now = SystemClock().unix_ns() // SECOND
         show.data({"keys": [_document(record, now) for record in records]})
         show.table(
-            ("id", "name", "state", "created", "expires", "models", "limits"),
+            ("id", "name", "state", "created", "expires", "models", "limits", "tenant", "reuse"),
             [_row(record, now) for record in records],
         )
 
@@ -134,6 +148,8 @@ def _document(record: KeyRecord, now: int) -> Mapping[str, object]:
         "models": grant.models,
         "limits": grant.limits,
         "operator": grant.operator,
+        "tenant": grant.tenant,
+        "reuse_error_max": grant.reuse_error_max,
     }
 
 
@@ -153,6 +169,8 @@ def _row(record: KeyRecord, now: int) -> tuple[str, ...]:
         "never" if grant.expires_unix_s is None else _day(grant.expires_unix_s),
         "all" if grant.models is None else ", ".join(grant.models),
         shown or "none",
+        grant.tenant or "own",
+        "none" if grant.reuse_error_max is None else f"{grant.reuse_error_max:g} wrong",
     )
 
 

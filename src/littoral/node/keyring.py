@@ -1,35 +1,85 @@
 """Who may ask, and how much: the stored keys, their budgets, and this run's own local key.
 
-Two books together: keys and day usage lie in the store (another process may add or revoke keys at
-any moment), what was used in the last minute lies in memory.
+Keys and the usage of days lie in the store, where another process may add or revoke keys at any
+moment. What metered keys spend and hold lies on a board that all workers of a PoP share, in
+HOME/run; it is locked for the few microseconds of a change. A key without limits needs neither.
 """
 
+from pathlib import Path
+
+from littoral.adapters.shared import Board
 from littoral.adapters.store import Store
-from littoral.terms.ids import KeyId
+from littoral.terms.limits import KEYS_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller
-from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, check, key_id_of, make_key
-from littoral.trust.limits import Budgets, Refusal, Reservation, utc_day
+from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
+from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day, words_for
 
-__all__ = ["Keyring"]
+__all__ = ["Keyring", "budget_board"]
+
+
+def budget_board(run: Path) -> Board:
+    """The board of a running PoP's budgets: opened, or made by whoever comes first.
+
+    Raises:
+        DiskShortError, HomeUnwritableError, StoreError: it can't be used.
+    """
+    return Board.open_or_create(run / "budgets.bin", words_for(KEYS_MAX))
 
 
 class Keyring:
-    """The keys of one PoP."""
+    """The keys of one PoP, as one of its workers holds them."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        board: Board,
+        *,
+        worker: int = 0,
+        local: tuple[KeyRecord, str] | None = None,
+    ) -> None:
+        """Hold the keys. What an earlier worker of this number held is free again.
+
+        Args:
+            store: the home's.
+            clock: for minutes, days and expiry.
+            board: `budget_board` of this PoP.
+            worker: which worker this is.
+            local: the operator key for commands on this machine, if another worker made it.
+        """
+        self._store = store
         self._keys = store.keys
         self._clock = clock
-        self._budgets = Budgets()
-        day = utc_day(self._unix_s())
-        self._budgets.restore(day, store.receipts.tokens_of_day(day))
-        self._local, self.local_key = make_key(
+        self._lock = board.lock
+        self._budgets = Budgets(board.words, worker)
+        self.forget_worker(worker)
+        self._local, self.local_key = local or make_key(
             clock.random_bytes(KEY_RANDOM_BYTES),
             name="this machine",
             unix_s=self._unix_s(),
             grant=Grant(operator=True),
         )
         """An operator key for commands on this machine; it is worth nothing after this run."""
+        self._keys.lend(self._local)
+
+    @property
+    def local(self) -> tuple[KeyRecord, str]:
+        """This run's local key, for the other workers of this PoP."""
+        return self._local, self.local_key
+
+    def restore_day(self) -> None:
+        """Count what was used today before this PoP started. Once, before it takes requests."""
+        metered = {record.key_id for record in self._keys.list() if record.grant.limits.any}
+        day = utc_day(self._unix_s())
+        used = self._store.receipts.tokens_of_day(day)
+        with self._lock:
+            self._budgets.restore(day, {each: used[each] for each in used if each in metered})
+
+    def forget_worker(self, worker: int) -> None:
+        """A worker died: what it held of anybody's budget is free again."""
+        with self._lock:
+            self._budgets.forget_worker(worker)
 
     def make_first(self) -> str | None:
         """The very first API key, an operator's, if there has never been one; else None."""
@@ -51,14 +101,7 @@ class Keyring:
             KeyMissingError: nothing was sent.
             KeyRejectedError: the key is unknown, false, expired or revoked.
         """
-        if token is not None and key_id_of(token) == self.local_key_id:
-            return check(self._local, token, self._unix_s())
         return self._keys.authenticate(token, self._unix_s())
-
-    @property
-    def local_key_id(self) -> KeyId:
-        """The public half of this run's local key."""
-        return self._local.key_id
 
     def reserve(self, caller: Caller, tokens: int) -> Reservation:
         """Count a request and hold room for the most tokens that it may use.
@@ -66,22 +109,37 @@ class Keyring:
         Raises:
             RateLimitedError, BudgetExhaustedError: there is no room.
         """
-        outcome = self._budgets.reserve(caller, tokens, self._clock.now(), self._unix_s())
+        if not caller.limits.any:
+            return UNMETERED
+        now, unix_s = self._clock.now(), self._unix_s()
+        with self._lock:
+            outcome = self._budgets.reserve(caller, tokens, now, unix_s)
         if isinstance(outcome, Refusal):
             raise outcome.error()
         return outcome
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         """Charge what was really used."""
-        self._budgets.settle(reservation, tokens, self._clock.now(), self._unix_s())
+        if reservation is UNMETERED:
+            return
+        now, unix_s = self._clock.now(), self._unix_s()
+        with self._lock:
+            self._budgets.settle(reservation, tokens, now, unix_s)
 
     def release(self, reservation: Reservation) -> None:
         """Charge no tokens."""
-        self._budgets.release(reservation)
+        if reservation is UNMETERED:
+            return
+        with self._lock:
+            self._budgets.release(reservation)
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """What is left of the caller's limits, in the headers that OpenAI's clients know."""
-        return self._budgets.headers(caller, self._clock.now(), self._unix_s())
+        if not caller.limits.any:
+            return {}
+        now, unix_s = self._clock.now(), self._unix_s()
+        with self._lock:
+            return self._budgets.headers(caller, now, unix_s)
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND

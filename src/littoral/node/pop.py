@@ -31,7 +31,7 @@ from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
-from littoral.node.keyring import Keyring
+from littoral.node.keyring import Keyring, budget_board
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
@@ -126,9 +126,11 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
     home.make()
     with home.held():
         identity = open_identity(home.path, clock)
-        with open_store(home.path) as store:
+        with open_store(home.path) as store, budget_board(home.run) as board:
+            keyring = Keyring(store, clock, board)
+            keyring.restore_day()
             async with owned_tasks() as tasks:
-                parts = _Parts(config, home, identity, store, clock, tasks)
+                parts = _Parts(config, home, identity, store, keyring, clock, tasks)
                 async with parts.listening() as pop:
                     yield pop
 
@@ -160,6 +162,7 @@ class _Parts:
         home: Home,
         identity: Identity,
         store: Store,
+        keyring: Keyring,
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -168,7 +171,7 @@ class _Parts:
         self._identity = identity
         self._clock = clock
         self._telemetry = Telemetry()
-        self._keyring = Keyring(store, clock)
+        self._keyring = keyring
         self._catalogue = Catalogue(home.models)
         self._place = EnginePlace(
             run_dir=home.run,

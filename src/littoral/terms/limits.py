@@ -190,6 +190,9 @@ USAGE_DAYS_MAX: Final = 400
 KEYS_MAX: Final = 10_000
 """API keys on one PoP."""
 
+WORKERS_MAX: Final = 32
+"""Processes that serve one PoP's address and share its limits; one for each core is enough."""
+
 NONCE_CHARS_MAX: Final = 128
 """A client's nonce, any visible ASCII."""
 

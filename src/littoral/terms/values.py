@@ -266,6 +266,15 @@ class KeyLimits:
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is limited."""
+        return not (
+            self.requests_per_minute is None
+            and self.tokens_per_minute is None
+            and self.tokens_per_day is None
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

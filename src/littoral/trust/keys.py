@@ -28,6 +28,7 @@ KEY_RANDOM_BYTES: Final = 40
 
 _KEY: Final = re.compile(r"lit_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Grant:
     limits: KeyLimits = field(default_factory=KeyLimits)
     operator: bool = False
     expires_unix_s: int | None = None
+    tenant: str = ""
+    """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
+    reuse_error_max: float | None = None
+    """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ def make_key(
         grant: what the key allows.
 
     Raises:
-        BadRequestError: the name is empty, too long, or has control characters.
+        BadRequestError: the name is empty, too long, or has control characters; or the grant names
+            an impossible tenant or share.
     """
     if len(random) != KEY_RANDOM_BYTES:
         raise ValueError(f"a key takes {KEY_RANDOM_BYTES} random bytes, not {len(random)}")
@@ -77,10 +83,12 @@ def make_key(
         raise BadRequestError(
             "a key's name has 1 to 64 characters, none of them control characters"
         )
+    grant = grant or Grant()
+    _check_grant(grant)
     name_part = base64.b32encode(random[:8]).decode().lower()[:12]
     secret = base64.urlsafe_b64encode(random[8:]).decode().rstrip("=")
     token = f"lit_{name_part}_{secret}"
-    record = KeyRecord(KeyId(f"k{name_part}"), name, _hash(token), unix_s, grant or Grant())
+    record = KeyRecord(KeyId(f"k{name_part}"), name, _hash(token), unix_s, grant)
     return record, token
 
 
@@ -115,7 +123,29 @@ def check(record: KeyRecord | None, token: str, unix_s: int) -> Caller:
     if record is None or not right or not record.usable(unix_s):
         raise _rejected()
     grant = record.grant
-    return Caller(record.key_id, record.name, grant.operator, grant.models, grant.limits)
+    return Caller(
+        record.key_id,
+        record.name,
+        grant.operator,
+        grant.models,
+        grant.limits,
+        grant.tenant,
+        grant.reuse_error_max,
+    )
+
+
+def _check_grant(grant: Grant) -> None:
+    if grant.tenant and not _TENANT.fullmatch(grant.tenant):
+        raise BadRequestError(
+            f"{grant.tenant!r} can't name a tenant",
+            advice="use 1 to 64 letters, digits, dots, dashes, underscores; not first . - or _",
+        )
+    share = grant.reuse_error_max
+    if share is not None and not 0 < share < 1:
+        raise BadRequestError(
+            f"{share:g} is no share of answers that may be wrong",
+            advice="give a number between 0 and 1, as 0.02 for two in a hundred; none is no reuse",
+        )
 
 
 def _hash(token: str) -> bytes:

@@ -12,25 +12,63 @@ Rules
 - A day is a day in UTC. Its count is restored from the store when a PoP starts; minutes begin anew.
 - A request counts when it is admitted, and stays counted; tokens count as reserved from then, and
   as used when the answer ends. `release` frees the tokens of an answer that never was.
+- All of this holds for every worker of a PoP together: the counts lie in words that are given as an
+  argument and may be shared (trust/spending.py has their layout). What a worker that died held is
+  free once it is forgotten.
+- A key without limits is not counted here at all.
 
 Time comes in as an argument: monotonic for minutes, Unix for days.
 """
 
-from collections import deque
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from littoral.terms.errors import BudgetExhaustedError, RateLimitedError
-from littoral.terms.ids import KeyId
-from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
+import msgspec
 
-__all__ = ["DAY_S", "Budgets", "Refusal", "Reservation", "utc_day"]
+from littoral.terms.errors import BudgetExhaustedError, QueueFullError, RateLimitedError
+from littoral.terms.ids import KeyId
+from littoral.terms.limits import KEYS_MAX, WORKERS_MAX
+from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
+from littoral.trust.spending import (
+    DAY,
+    DAY_TOKENS,
+    HELD,
+    HELD_BY,
+    REQUESTS,
+    ROW_WORDS,
+    TOKENS,
+    TOTAL,
+    UNDER_WAY,
+    Words,
+    add,
+    advance,
+    check,
+    clear,
+    idle,
+    mend,
+    today,
+    until_at_most,
+)
+
+__all__ = [
+    "DAY_S",
+    "UNMETERED",
+    "Budgets",
+    "Refusal",
+    "Reservation",
+    "utc_day",
+    "words_for",
+]
 
 DAY_S: Final = 86_400
 
-_WINDOW: Final = 60
-"""Seconds in a minute's window."""
+_NAME_WORDS: Final = 2
+"""Words that name the key of a row. All names stand together, before the rows."""
+
+_Place = tuple[int, int, int, int]
+"""Where a key's name stands, where its row begins, and its name."""
 
 _HELD_RETRY_S: Final = 1.0
 """When to try again if only answers under way stand in the way: nobody knows when they end."""
@@ -41,13 +79,17 @@ def utc_day(unix_s: int) -> int:
     return unix_s // DAY_S
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+# A Struct, as every metered request makes one.
+class Reservation(msgspec.Struct, frozen=True):
     """Room for one answer, held until it is settled or released, once."""
 
     key_id: KeyId
     number: int
     tokens: int
+
+
+UNMETERED: Final = Reservation(KeyId(""), 0, 0)
+"""What a key without limits is given: nothing is held, and nothing counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,181 +123,259 @@ class Refusal:
         )
 
 
-class _Window:
-    """What was spent in the last minute, by the second."""
-
-    __slots__ = ("_seconds", "_total")
-
-    def __init__(self) -> None:
-        self._seconds: deque[tuple[int, int]] = deque()
-        self._total = 0
-
-    def add(self, amount: int, now: Instant) -> None:
-        """Spend at this moment."""
-        second = now // SECOND
-        if self._seconds and self._seconds[-1][0] == second:
-            amount_before = self._seconds.pop()[1]
-            self._seconds.append((second, amount_before + amount))
-        else:
-            self._seconds.append((second, amount))
-        self._total += amount
-
-    def spent(self, now: Instant) -> int:
-        """What still counts at this moment."""
-        oldest = now // SECOND - _WINDOW
-        while self._seconds and self._seconds[0][0] < oldest:
-            self._total -= self._seconds.popleft()[1]
-        return self._total
-
-    def until_at_most(self, room: int, now: Instant) -> float:
-        """Seconds until no more than this is still counted."""
-        left = self.spent(now)
-        for second, amount in self._seconds:
-            if left <= room:
-                break
-            left -= amount
-            free_at = (second + _WINDOW + 1) * SECOND
-            if left <= room:
-                return (free_at - now) / SECOND
-        return 0.0
-
-    def check(self) -> None:
-        """Assert that the sum is the sum, and the bound holds."""
-        assert self._total == sum(amount for _, amount in self._seconds)
-        assert len(self._seconds) <= _WINDOW + 1
-
-
-class _Budget:
-    """One key's spending."""
-
-    __slots__ = ("day", "day_tokens", "held", "open", "requests", "tokens")
-
-    def __init__(self) -> None:
-        self.requests = _Window()
-        self.tokens = _Window()
-        self.day = 0
-        self.day_tokens = 0
-        self.held = 0
-        self.open: dict[int, int] = {}
-
-    def today(self, unix_s: int) -> int:
-        """Tokens settled in this day."""
-        day = utc_day(unix_s)
-        if day > self.day:
-            self.day, self.day_tokens = day, 0
-        return self.day_tokens
-
-    def refusal(self, limits: KeyLimits, tokens: int, now: Instant, unix_s: int) -> Refusal | None:
-        """Why there is no room for a request with so many tokens, if there is none."""
-        return (
-            self._refusal_by_requests(limits.requests_per_minute, now)
-            or self._refusal_by_minute(limits.tokens_per_minute, tokens, now)
-            or self._refusal_by_day(limits.tokens_per_day, tokens, unix_s)
-        )
-
-    def _refusal_by_requests(self, allowed: int | None, now: Instant) -> Refusal | None:
-        if allowed is None or self.requests.spent(now) < allowed:
-            return None
-        wait_s = self.requests.until_at_most(allowed - 1, now) if allowed else None
-        return Refusal("requests_per_minute", allowed, 1, wait_s)
-
-    def _refusal_by_minute(self, allowed: int | None, tokens: int, now: Instant) -> Refusal | None:
-        if allowed is None or self.tokens.spent(now) + self.held + tokens <= allowed:
-            return None
-        wait_s = None
-        if tokens <= allowed:
-            room = allowed - tokens - self.held
-            wait_s = self.tokens.until_at_most(room, now) if room >= 0 else _HELD_RETRY_S
-        return Refusal("tokens_per_minute", allowed, tokens, wait_s)
-
-    def _refusal_by_day(self, allowed: int | None, tokens: int, unix_s: int) -> Refusal | None:
-        if allowed is None or self.today(unix_s) + self.held + tokens <= allowed:
-            return None
-        wait_s = None
-        if tokens <= allowed:
-            spent = self.day_tokens + tokens > allowed
-            wait_s = float(DAY_S - unix_s % DAY_S) if spent else _HELD_RETRY_S
-        return Refusal("tokens_per_day", allowed, tokens, wait_s)
-
-
 class Budgets:
-    """Every key's spending on one PoP. One entry per key that was used (limits.KEYS_MAX)."""
+    """Every metered key's spending on one PoP, in words that all of its workers share.
 
-    __slots__ = ("_by_key", "_next")
+    Its methods are called by one worker at a time, for keys that have a limit: whoever shares the
+    words with other processes holds a lock meanwhile.
+    """
 
-    def __init__(self) -> None:
-        self._by_key: dict[KeyId, _Budget] = {}
+    __slots__ = ("_next", "_open", "_places", "_rows", "_words", "_worker")
+
+    def __init__(self, words: Words, worker: int = 0) -> None:
+        """Count in these words.
+
+        Args:
+            words: as many as `words_for` says; all 0 when the PoP starts.
+            worker: which worker this is, below limits.WORKERS_MAX.
+        """
+        assert 0 <= worker < WORKERS_MAX
+        self._words = words
+        self._rows = len(words) // (_NAME_WORDS + ROW_WORDS)
+        self._worker = worker
+        self._places: dict[KeyId, _Place] = {}
+        self._open: dict[int, int] = {}
         self._next = 0
 
     def restore(self, day: int, tokens_by_key: Mapping[KeyId, int]) -> None:
         """Take over what keys used in this day before this PoP started."""
         for key_id, tokens in tokens_by_key.items():
-            budget = self._of(key_id)
-            budget.day, budget.day_tokens = day, tokens
+            row = self._enter(key_id, 0, day)
+            self._words[row + DAY_TOKENS] = tokens
+            self._words[row + DAY] = day
+            self._words[row + UNDER_WAY] = 0
 
     def reserve(
         self, caller: Caller, tokens: int, now: Instant, unix_s: int
     ) -> Reservation | Refusal:
-        """Count a request and hold room for the most tokens that it may use."""
-        budget = self._of(caller.key_id)
-        refusal = budget.refusal(caller.limits, tokens, now, unix_s)
+        """Count a request and hold room for the most tokens that it may use.
+
+        Raises:
+            QueueFullError: as many keys as are counted at a time have spent something already.
+        """
+        if not caller.limits.any:
+            return UNMETERED
+        words, second = self._words, now // SECOND
+        row = self._enter(caller.key_id, second, unix_s // DAY_S)
+        refusal = self._refusal(row, caller.limits, tokens, now, unix_s)
+        if refusal is None:
+            if caller.limits.requests_per_minute is not None:
+                add(words, row + REQUESTS, 1)
+            words[row + HELD_BY + self._worker] += tokens
+            words[row + HELD] += tokens
+        words[row + UNDER_WAY] = 0
         if refusal is not None:
             return refusal
-        if caller.limits.requests_per_minute is not None:
-            budget.requests.add(1, now)
         self._next += 1
-        budget.open[self._next] = tokens
-        budget.held += tokens
+        self._open[self._next] = tokens
         return Reservation(caller.key_id, self._next, tokens)
 
     def settle(self, reservation: Reservation, tokens: int, now: Instant, unix_s: int) -> None:
         """The answer is over and used so many tokens; the rest of its room is free again."""
-        budget = self._close(reservation)
-        budget.today(unix_s)
-        budget.day_tokens += tokens
+        if reservation is UNMETERED:
+            return
+        words, day, second = self._words, unix_s // DAY_S, now // SECOND
+        held = self._close(reservation)
+        row = self._enter(reservation.key_id, second, day)
         if tokens:
-            budget.tokens.add(tokens, now)
-            budget.tokens.spent(now)
+            words[row + DAY_TOKENS] = today(words, row, day) + tokens
+            advance(words, row + TOKENS, second)
+            add(words, row + TOKENS, tokens)
+        self._free(row, held)
+        words[row + UNDER_WAY] = 0
 
     def release(self, reservation: Reservation) -> None:
         """There was no answer: the tokens are free again, the request stays counted."""
-        self._close(reservation)
+        if reservation is UNMETERED:
+            return
+        held = self._close(reservation)
+        row = self._found(reservation.key_id)
+        if row is not None:
+            self._begin(row)
+            self._free(row, held)
+            self._words[row + UNDER_WAY] = 0
+
+    def forget_worker(self, worker: int) -> None:
+        """That worker is no more: what it held is free again. Its own answers never end."""
+        words = self._words
+        for number in range(self._rows):
+            row = self._row(number)
+            if words[number * _NAME_WORDS] and (words[row + UNDER_WAY] or words[row + HELD]):
+                self._begin(row)
+                words[row + HELD_BY + worker] = 0
+                mend(words, row)
+                words[row + UNDER_WAY] = 0
 
     def headers(self, caller: Caller, now: Instant, unix_s: int) -> dict[str, str]:
         """What is left, in the headers that OpenAI's clients know. Only for limits that are set."""
-        budget, limits = self._of(caller.key_id), caller.limits
+        limits, words = caller.limits, self._words
+        if not limits.any:
+            return {}
+        second, day = now // SECOND, unix_s // DAY_S
+        row = self._enter(caller.key_id, second, day)
         shown: dict[str, str] = {}
+        held = words[row + HELD]
         if (allowed := limits.requests_per_minute) is not None:
-            spent = budget.requests.spent(now)
-            shown |= _shown("requests", allowed, spent, budget.requests.until_at_most(0, now))
+            advance(words, row + REQUESTS, second)
+            spent = words[row + REQUESTS + TOTAL]
+            reset_s = until_at_most(words, row + REQUESTS, 0, now)
+            shown |= _shown("requests", allowed, spent, reset_s)
         if (allowed := limits.tokens_per_minute) is not None:
-            spent = budget.tokens.spent(now) + budget.held
-            shown |= _shown("tokens", allowed, spent, budget.tokens.until_at_most(0, now))
+            advance(words, row + TOKENS, second)
+            spent = words[row + TOKENS + TOTAL] + held
+            reset_s = until_at_most(words, row + TOKENS, 0, now)
+            shown |= _shown("tokens", allowed, spent, reset_s)
         elif (allowed := limits.tokens_per_day) is not None:
-            spent = budget.today(unix_s) + budget.held
+            spent = today(words, row, day) + held
             shown |= _shown("tokens", allowed, spent, float(DAY_S - unix_s % DAY_S))
+        words[row + UNDER_WAY] = 0
         return shown
 
     def check(self) -> None:
-        """Assert what always holds."""
-        for budget in self._by_key.values():
-            assert budget.held == sum(budget.open.values())
-            assert budget.held >= 0
-            assert budget.day_tokens >= 0
-            budget.requests.check()
-            budget.tokens.check()
+        """Assert what always holds while nobody is within a change."""
+        words, mine = self._words, 0
+        for number in range(self._rows):
+            row = self._row(number)
+            if words[number * _NAME_WORDS] and not words[row + UNDER_WAY]:
+                check(words, row)
+                mine += words[row + HELD_BY + self._worker]
+        assert mine == sum(self._open.values())
 
-    def _of(self, key_id: KeyId) -> _Budget:
-        budget = self._by_key.get(key_id)
-        if budget is None:
-            budget = self._by_key[key_id] = _Budget()
-        return budget
+    def _refusal(
+        self, row: int, limits: KeyLimits, tokens: int, now: Instant, unix_s: int
+    ) -> Refusal | None:
+        """Why there is no room for a request with so many tokens, if there is none."""
+        words, second = self._words, now // SECOND
+        wanted = words[row + HELD] + tokens
+        if (allowed := limits.requests_per_minute) is not None:
+            advance(words, row + REQUESTS, second)
+            if words[row + REQUESTS + TOTAL] >= allowed:
+                return self._by_requests(row, allowed, now)
+        if (allowed := limits.tokens_per_minute) is not None:
+            advance(words, row + TOKENS, second)
+            if words[row + TOKENS + TOTAL] + wanted > allowed:
+                return self._by_minute(row, allowed, tokens, now)
+        allowed = limits.tokens_per_day
+        if allowed is not None and today(words, row, unix_s // DAY_S) + wanted > allowed:
+            return self._by_day(row, allowed, tokens, unix_s)
+        return None
 
-    def _close(self, reservation: Reservation) -> _Budget:
-        budget = self._by_key[reservation.key_id]
-        assert reservation.number in budget.open, "a reservation is settled or released once"
-        budget.held -= budget.open.pop(reservation.number)
-        return budget
+    def _by_requests(self, row: int, allowed: int, now: Instant) -> Refusal:
+        window = row + REQUESTS
+        wait_s = until_at_most(self._words, window, allowed - 1, now) if allowed else None
+        return Refusal("requests_per_minute", allowed, 1, wait_s)
+
+    def _by_minute(self, row: int, allowed: int, tokens: int, now: Instant) -> Refusal:
+        wait_s, room = None, allowed - tokens - self._words[row + HELD]
+        if tokens <= allowed:
+            waited = until_at_most(self._words, row + TOKENS, max(0, room), now)
+            wait_s = waited if room >= 0 else _HELD_RETRY_S
+        return Refusal("tokens_per_minute", allowed, tokens, wait_s)
+
+    def _by_day(self, row: int, allowed: int, tokens: int, unix_s: int) -> Refusal:
+        wait_s = None
+        if tokens <= allowed:
+            spent = self._words[row + DAY_TOKENS] + tokens > allowed
+            wait_s = float(DAY_S - unix_s % DAY_S) if spent else _HELD_RETRY_S
+        return Refusal("tokens_per_day", allowed, tokens, wait_s)
+
+    def _free(self, row: int, tokens: int) -> None:
+        """Hold so much less: what was forgotten already is not freed twice."""
+        words, mine = self._words, row + HELD_BY + self._worker
+        tokens = min(tokens, words[mine])
+        words[mine] -= tokens
+        words[row + HELD] -= tokens
+
+    def _close(self, reservation: Reservation) -> int:
+        assert reservation.number in self._open, "a reservation is settled or released once"
+        return self._open.pop(reservation.number)
+
+    # --- rows: which key has which ---
+
+    def _enter(self, key_id: KeyId, second: int, day: int) -> int:
+        """The key's row, made if need be, and under way from now on."""
+        words = self._words
+        place = self._places.get(key_id)
+        if place is not None:
+            at, row, first, rest = place
+            if words[at] == first and words[at + 1] == rest:
+                if words[row + UNDER_WAY]:
+                    mend(words, row)
+                words[row + UNDER_WAY] = 1
+                return row
+        found = self._found(key_id)
+        if found is None:
+            found = self._make(key_id, second, day)
+        self._begin(found)
+        return found
+
+    def _begin(self, row: int) -> None:
+        words = self._words
+        if words[row + UNDER_WAY]:
+            mend(words, row)
+        words[row + UNDER_WAY] = 1
+
+    def _found(self, key_id: KeyId) -> int | None:
+        """The key's row, if it has one. A row once taken stays taken, so no search misses it."""
+        words, (first, rest) = self._words, _name(key_id)
+        for number in self._numbers(first):
+            at = number * _NAME_WORDS
+            if not words[at]:
+                return None
+            if words[at] == first and words[at + 1] == rest:
+                row = self._row(number)
+                if len(self._places) >= KEYS_MAX:
+                    self._places.clear()
+                self._places[key_id] = (at, row, first, rest)
+                return row
+        return None
+
+    def _make(self, key_id: KeyId, second: int, day: int) -> int:
+        """A row for the key: one never used, or one in which nothing counts any more."""
+        words, (first, rest) = self._words, _name(key_id)
+        for number in self._numbers(first):
+            at, row = number * _NAME_WORDS, self._row(number)
+            if not words[at] or idle(words, row, second, day):
+                words[at] = first
+                words[at + 1] = rest
+                clear(words, row)
+                return row
+        raise QueueFullError(
+            f"{self._rows} keys have spent of their limits, the most that are counted at a time",
+            advice="send the request again in a minute; an operator may revoke unused keys",
+            retry_after_s=60.0,
+        )
+
+    def _numbers(self, first: int) -> Iterator[int]:
+        """Every row, from the one where a key of this name would be."""
+        start = first % self._rows
+        yield from range(start, self._rows)
+        yield from range(start)
+
+    def _row(self, number: int) -> int:
+        return self._rows * _NAME_WORDS + number * ROW_WORDS
+
+
+def words_for(keys: int) -> int:
+    """How many words it takes to count for so many keys."""
+    return keys * (_NAME_WORDS + ROW_WORDS)
+
+
+def _name(key_id: KeyId) -> tuple[int, int]:
+    """A key's id in two words, the first of which is never 0."""
+    digest = hashlib.blake2b(key_id.encode(), digest_size=16).digest()
+    first, rest = (int.from_bytes(part, "little", signed=True) for part in (digest[:8], digest[8:]))
+    return first | 1, rest
 
 
 def _shown(what: str, allowed: int, spent: int, reset_s: float) -> dict[str, str]:

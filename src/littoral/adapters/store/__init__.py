@@ -2,7 +2,7 @@
 
 One SQLite file, mode 0600, that the running PoP and the command line open side by side: a key made
 or revoked by one is seen by the other at its next request. `keys` and `receipts` are the two
-books in it; `database` is the file itself.
+books in it; `database` is the file itself. `HOME/keys.epoch` beside it says when keys change.
 
 Nothing here decides: who may do what, and what a receipt says, is in the trust room.
 """
@@ -10,8 +10,9 @@ Nothing here decides: who may do what, and what a receipt says, is in the trust 
 from pathlib import Path
 from typing import Final, Self
 
+from littoral.adapters.shared import Board
 from littoral.adapters.store.database import Database
-from littoral.adapters.store.keys import KeyBook
+from littoral.adapters.store.keys import EPOCH_WORDS, KeyBook
 from littoral.adapters.store.receipts import ReceiptBook, StoredReceipt
 from littoral.terms.errors import ConfigError
 from littoral.terms.limits import RECEIPTS_MAX
@@ -19,19 +20,22 @@ from littoral.terms.limits import RECEIPTS_MAX
 __all__ = ["STORE_FILE", "KeyBook", "ReceiptBook", "Store", "StoredReceipt", "open_store"]
 
 STORE_FILE: Final = "littoral.db"
+_EPOCH_FILE: Final = "keys.epoch"
 
 
 class Store:
     """Both books of one home. Used from one thread; closed by whoever opened it."""
 
-    def __init__(self, database: Database, *, receipts_max: int) -> None:
+    def __init__(self, database: Database, epoch: Board, *, receipts_max: int) -> None:
         self._database = database
-        self.keys = KeyBook(database)
+        self._epoch = epoch
+        self.keys = KeyBook(database, epoch)
         self.receipts = ReceiptBook(database, receipts_max=receipts_max)
 
     def close(self) -> None:
         """Write everything into the one file and let go of it."""
         self._database.close()
+        self._epoch.close()
 
     def __enter__(self) -> Self:
         return self
@@ -58,4 +62,10 @@ def open_store(home: Path, *, create: bool = True, receipts_max: int = RECEIPTS_
             f"there is no PoP's state in {home}",
             advice="start one with `littoral up`, or name another with --home",
         )
-    return Store(Database(path), receipts_max=receipts_max)
+    database = Database(path)
+    try:
+        epoch = Board.open_or_create(home / _EPOCH_FILE, EPOCH_WORDS)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, epoch, receipts_max=receipts_max)

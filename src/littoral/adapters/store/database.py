@@ -66,6 +66,10 @@ MIGRATIONS: Final = (
         document BLOB NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE keys ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    ALTER TABLE keys ADD COLUMN reuse_error_max REAL;
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 
