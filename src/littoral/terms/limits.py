@@ -162,6 +162,9 @@ CACHE_QUEUE_ENTRIES_MAX: Final = 8_192
 CACHE_QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes on their way to the disk; over it an answer is not kept, and counted."""
 
+CACHE_PAUSE_S: Final = 30.0
+"""How long the cache leaves its disk alone after it failed: no disk is full for a second only."""
+
 CACHE_HITS_UNWRITTEN_MAX: Final = 512
 """Entries whose hits are counted in memory before the counts go to the disk."""
 
