@@ -17,7 +17,6 @@ from tests.adapters.answers.made import (
     CLOCK,
     MIB,
     MODEL,
-    NOW,
     SETTLE_S,
     answer,
     kept,
@@ -125,9 +124,10 @@ def test_memory_drops_what_was_asked_for_longest_ago_and_counts_right() -> None:
 
 
 def test_what_is_long_over_its_time_is_removed(tmp_path: Path) -> None:
-    over = NOW - (CACHE_STALE_S_MAX + 1) * SECOND
+    now = CLOCK.unix_ns()
+    over = now - (CACHE_STALE_S_MAX + 1) * SECOND
     with opened(tmp_path, memory_bytes=0) as store:
-        kept(store, answer(1, expires_unix_ns=over), answer(2, expires_unix_ns=NOW))
+        kept(store, answer(1, expires_unix_ns=over), answer(2, expires_unix_ns=now))
         kept(store, answer(3))
         assert store.get(key(1), MODEL) is None
         assert store.get(key(2), MODEL) is not None, "for whoever takes a stale one"
