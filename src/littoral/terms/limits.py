@@ -201,3 +201,45 @@ STDERR_LINES_MAX: Final = 200
 
 COMPLETION_TOKENS: Final = 1_024
 """Tokens generated when neither the request nor the model's entry says how many."""
+
+CACHE_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""Answers kept on disk: about 400,000 of 2 KB, which a home's disk has room for."""
+
+CACHE_MEMORY_BYTES: Final = 64 * 1024 * 1024
+"""Answers that a process keeps at hand: its front of the disk."""
+
+CACHE_TTL_S: Final = 86_400
+"""How long an answer is given again: a day, after which what it was built on may have changed."""
+
+CACHE_STALE_S_MAX: Final = 3_600
+"""How long an answer is kept after that, for whoever takes a stale one (`max-stale`)."""
+
+ANSWER_STORED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One kept answer; a larger one is not kept, since it would push out a thousand."""
+
+CACHE_QUEUE_ENTRIES_MAX: Final = 8_192
+"""Entries on their way to the disk: four of the largest embedding batches; more are not kept."""
+
+CACHE_QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Bytes on their way to the disk; over it an answer is not kept, and counted."""
+
+CACHE_PAUSE_S: Final = 30.0
+"""How long the cache leaves its disk alone after it failed: no disk is full for a second only."""
+
+CACHE_HITS_UNWRITTEN_MAX: Final = 512
+"""Entries whose hits are counted in memory before the counts go to the disk."""
+
+CACHE_WAL_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Size to which the cache's write-ahead log is cut back, beside its own bound."""
+
+CACHE_TAGS_MAX: Final = 16
+"""Tags of one answer, by which it can be purged."""
+
+CACHE_TAG_CHARS_MAX: Final = 64
+"""One tag, any visible ASCII but blanks and commas."""
+
+CACHE_CONTROL_CHARS_MAX: Final = 1_024
+"""A `Cache-Control` field that is read; a longer one is taken for `no-store`."""
+
+CACHE_CONTROL_MEMO_MAX: Final = 256
+"""Different `Cache-Control` fields whose meaning is remembered."""

@@ -3,11 +3,12 @@
 Rules
 - WAL with `synchronous=NORMAL`: a commit survives the death of the process (kill -9 at any moment),
   costs no fsync, and is whole or not there. A power cut may take the last commits, never a part.
-- Tables are STRICT; the schema's version is `user_version`, and each entry of `MIGRATIONS` brings
-  it one further, in one transaction.
+- Tables are STRICT; the schema's version is `user_version`, and each migration brings it one
+  further, in one transaction. Those of the PoP's own file are `MIGRATIONS`.
 - Every change happens in `transaction`, which takes the write lock at its start: what is read in
   it can't change until it commits.
-- No sqlite3 exception leaves this module; each becomes an OperatorError that says what to do.
+- No sqlite3 exception leaves this module; each becomes an OperatorError that says what to do, and,
+  for programs, in `details["database"]` what ails the file: `full`, `held`, `damaged`.
 """
 
 import os
@@ -80,9 +81,27 @@ Row = tuple[Any, ...]
 class Database:
     """One open database file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, make it if it is not there, and bring its schema up to date."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        migrations: Sequence[str] = MIGRATIONS,
+        wal_bytes_max: int = _WAL_BYTES_MAX,
+        shrinks: bool = False,
+    ) -> None:
+        """Open the file, make it if it is not there, and bring its schema up to date.
+
+        Args:
+            path: the file.
+            migrations: what makes its tables, from the empty file on.
+            wal_bytes_max: size to which its write-ahead log is cut back.
+            shrinks: the file can give pages back that it no longer needs (`shrink`); heeded when
+                it is made.
+        """
         self._path = path
+        self._migrations = migrations
+        self._wal_bytes_max = wal_bytes_max
+        self._shrinks = shrinks
         self._make_file()
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
@@ -138,6 +157,20 @@ class Database:
             raise self._translated(error) from None
         return int(version)
 
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold something, within a transaction as it will leave them."""
+        ((pages,),) = self.read("PRAGMA page_count")
+        ((free,),) = self.read("PRAGMA freelist_count")
+        return int(pages - free) * _PAGE_BYTES
+
+    def shrink(self) -> None:
+        """Give free pages back to the disk, and cut the write-ahead log to nothing."""
+        try:
+            self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
+        except sqlite3.Error as error:
+            raise self._translated(error) from None
+        self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _make_file(self) -> None:
         """Make the file at mode 0600 before SQLite does; its log files take the same mode."""
         try:
@@ -152,26 +185,29 @@ class Database:
 
     def _configure(self) -> None:
         self.read(f"PRAGMA page_size = {_PAGE_BYTES}")
-        self.read(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
+        if self._shrinks:
+            self.read("PRAGMA auto_vacuum = INCREMENTAL")
+        self.read(f"PRAGMA journal_size_limit = {self._wal_bytes_max}")
         self.read("PRAGMA synchronous = NORMAL")
         self.read("PRAGMA trusted_schema = OFF")
         if self.read("PRAGMA journal_mode") != [("wal",)]:
             self.read("PRAGMA journal_mode = WAL")
 
     def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
+        newest = len(self._migrations)
+        if self._version() == newest:
             return
         with self.transaction():
             version = self._version()
-            if version > len(MIGRATIONS):
+            if version > newest:
                 raise StoreError(
                     f"{self._path} is of version {version}, made by a newer Littoral",
                     advice="install that version again, or name another home with --home",
                 )
-            for script in MIGRATIONS[version:]:
+            for script in self._migrations[version:]:
                 for statement in script.split(";"):
                     self.write(statement)
-            self.write(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self.write(f"PRAGMA user_version = {newest}")
 
     def _version(self) -> int:
         return int(self.read("PRAGMA user_version")[0][0])
@@ -184,6 +220,7 @@ class Database:
                 return DiskShortError(
                     f"the disk is full: {self._path} can't grow",
                     advice="free some space; nothing that was written before is lost",
+                    details={"database": "full"},
                 )
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
                 return HomeUnwritableError(f"{self._path} can't be written ({error})")
@@ -191,11 +228,13 @@ class Database:
                 return StoreError(
                     f"{self._path} is held by another process",
                     advice="try again; if it stays so, end the process that holds it",
+                    details={"database": "held"},
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return StoreError(
                     f"{self._path} is damaged ({error})",
                     advice="restore it from a backup, or move it away to begin a new one",
+                    details={"database": "damaged"},
                 )
             case _:
                 return StoreError(

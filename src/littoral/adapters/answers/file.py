@@ -1,0 +1,441 @@
+"""The database file of the cache, `HOME/cache.db`: rows in, rows out, room made, parts purged.
+
+Rules
+- What is served is the entry as it was stored, whole: each has a checksum over all of it, its key
+  included, and the columns by which it is purged must agree with it. An entry that does not is
+  none, and is removed (invariant I1).
+- A purge raises the shared epoch before it commits, and writes the same number into the file with
+  the commit. An entry is served only where both numbers agree, and a put is kept only if no purge
+  came after it had begun. So nothing that was purged comes back, whoever is killed at any moment:
+  a file that is behind the shared epoch is one whose purge broke off, and is emptied.
+- The bound is on the pages that the file uses, as SQLite counts them, and is kept by whoever
+  writes, in the same transaction: several processes have one bound.
+- Entries beyond their time by limits.CACHE_STALE_S_MAX are removed, a few with each write.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.answers.shared import SharedNumbers
+from littoral.adapters.store.database import Database, Row
+from littoral.cache.answers import Entry, Selector, StoredAnswer, StoredVector
+from littoral.cache.eviction import priority, weight
+from littoral.terms.limits import CACHE_STALE_S_MAX, CACHE_WAL_BYTES_MAX
+from littoral.terms.values import SECOND
+
+__all__ = ["AnswerFile", "Group", "ModelLine", "Totals", "Written"]
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE state (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        generation INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        clock REAL NOT NULL,
+        since_unix_ns INTEGER NOT NULL,
+        evicted INTEGER NOT NULL,
+        damaged INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        weight REAL NOT NULL,
+        asked INTEGER NOT NULL,
+        priority REAL NOT NULL,
+        expires_unix_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX entries_by_priority ON entries (priority);
+    CREATE INDEX entries_by_expiry ON entries (expires_unix_ns);
+    CREATE TABLE bodies (
+        id INTEGER PRIMARY KEY,
+        body BLOB NOT NULL,
+        checksum BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE counts (
+        model TEXT PRIMARY KEY,
+        hits INTEGER NOT NULL,
+        misses INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+_ROW_BYTES: Final = 320
+"""Both rows, their places in three indexes, and what SQLite keeps beside them."""
+
+_AT_ONCE: Final = 64
+"""Keys looked up, or rows dropped, by one statement."""
+
+_SWEPT_MAX: Final = 256
+"""Expired entries removed with one write."""
+
+_SELECT: Final = (
+    "SELECT key, model, scope, key_id, tags, body, checksum, epoch "
+    "FROM entries JOIN bodies USING (id) CROSS JOIN state WHERE key "
+)
+_SELECT_ONE: Final = f"{_SELECT} = ?"
+_SELECT_SOME: Final = f"{_SELECT} IN ({','.join('?' * _AT_ONCE)})"
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_answer: Final = msgspec.msgpack.Decoder(StoredAnswer).decode
+_decode_vector: Final = msgspec.msgpack.Decoder(StoredVector).decode
+
+_ANSWER: Final = b"a"
+_VECTOR: Final = b"v"
+_CHECKSUM_BYTES: Final = 16
+
+
+@dataclass(slots=True)
+class Group:
+    """What is written at once."""
+
+    puts: list[tuple[Entry, int]] = field(default_factory=list)
+    """Each with the epoch at which its request began."""
+    asked: Mapping[bytes, int] = field(default_factory=dict)
+    """How often each key was asked for and found."""
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Hits and misses by model."""
+    damaged: Sequence[bytes] = ()
+    """Keys of entries that were found to be damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write changed."""
+
+    stored: int
+    dropped: int
+    bytes: int
+    """Stored less dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """What is kept, and was asked for, of one model."""
+
+    model: str
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The cache as it is now on disk."""
+
+    entries: int
+    bytes: int
+    """Of entries, with what each takes beside its own bytes."""
+    used_bytes: int
+    """Of the file: what the bound is on."""
+    evicted: int
+    damaged: int
+    since_unix_ns: int
+    models: tuple[ModelLine, ...]
+
+
+class AnswerFile:
+    """One open connection to the cache's database. Used from one thread."""
+
+    def __init__(self, path: Path, shared: SharedNumbers, *, unix_ns: int, random: bytes) -> None:
+        """Open the file; make it if it is not there.
+
+        Args:
+            path: the file.
+            shared: the numbers of the same home, held by the caller.
+            unix_ns: the present, for a file that is made.
+            random: 6 bytes that name a file that is made.
+
+        Raises:
+            DiskShortError, HomeUnwritableError, StoreError: it can't be used.
+        """
+        self._shared = shared
+        self._database = Database(
+            path, migrations=MIGRATIONS, wal_bytes_max=CACHE_WAL_BYTES_MAX, shrinks=True
+        )
+        try:
+            self.generation = self._begin(unix_ns, int.from_bytes(random))
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def read(self, keys: Sequence[bytes]) -> tuple[dict[bytes, Entry], list[bytes]]:
+        """The entries of these keys, and the keys of those that are damaged.
+
+        Raises:
+            StoreError: the file can't be read.
+        """
+        if len(keys) == 1:
+            rows = self._database.read(_SELECT_ONE, keys)
+        else:
+            rows = []
+            for start in range(0, len(keys), _AT_ONCE):
+                some = list(keys[start : start + _AT_ONCE])
+                some += [b""] * (_AT_ONCE - len(some))
+                rows += self._database.read(_SELECT_SOME, some)
+        epoch, found, damaged = self._shared.epoch, {}, []
+        for row in rows:
+            if row[-1] != epoch:
+                continue  # a purge is under way, or broke off
+            entry = _entry_of(row)
+            if entry is None:
+                damaged.append(row[0])
+            else:
+                found[row[0]] = entry
+        return found, damaged
+
+    def write(self, group: Group, *, bytes_max: int, unix_ns: int) -> Written:
+        """Keep entries, count hits, and make room, in one transaction.
+
+        Args:
+            group: what to write.
+            bytes_max: the most that the file may use afterwards.
+            unix_ns: the present.
+
+        Raises:
+            DiskShortError, HomeUnwritableError, StoreError: nothing was changed.
+        """
+        encoded = [(entry, _encoded(entry)) for entry, _ in group.puts]
+        with self._database.transaction():
+            clock = self._agree()
+            epoch = self._shared.epoch
+            dropped = self._drop_keys(group.damaged, damaged=True)
+            dropped += self._sweep(unix_ns)
+            self._count(group, clock)
+            kept = [
+                one for one, (_, began) in zip(encoded, group.puts, strict=True) if began == epoch
+            ]
+            room = bytes_max - sum(len(body) + _ROW_BYTES for _, body in kept)
+            clock, evicted = self._make_room(clock, room)
+            stored = sum(self._insert(entry, body, clock) for entry, body in kept)
+            _, more = self._make_room(clock, bytes_max)
+            removed = dropped + evicted + more
+        return Written(len(kept), len(removed), stored - sum(removed))
+
+    def purge(self, selector: Selector) -> tuple[int, int]:
+        """Drop every entry that is all of what the selector says, in all processes at once.
+
+        Returns:
+            How many entries that were, and their bytes.
+
+        Raises:
+            DiskShortError, HomeUnwritableError, StoreError: nothing is certain to be dropped.
+        """
+        condition, parameters = _condition(selector)
+        with self._database.transaction():
+            self._agree()
+            epoch = self._shared.epoch + 1
+            self._shared.epoch = epoch
+            self._database.write("UPDATE state SET epoch = ?", (epoch,))
+            ((count, size),) = self._database.read(
+                f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries WHERE {condition}",  # noqa: S608 - fixed text
+                parameters,
+            )
+            self._database.write(
+                f"DELETE FROM bodies WHERE id IN (SELECT id FROM entries WHERE {condition})",  # noqa: S608 - fixed text
+                parameters,
+            )
+            self._database.write(f"DELETE FROM entries WHERE {condition}", parameters)  # noqa: S608 - fixed text
+        return count, size
+
+    def shrink(self) -> None:
+        """Give the space of what was dropped back to the disk.
+
+        Raises:
+            StoreError: another process is writing; nothing is lost.
+        """
+        self._database.shrink()
+
+    def totals(self) -> Totals:
+        """What is kept, as it is now."""
+        ((evicted, damaged, since),) = self._database.read(
+            "SELECT evicted, damaged, since_unix_ns FROM state"
+        )
+        rows = self._database.read(
+            "SELECT model, sum(entries), sum(bytes), sum(hits), sum(misses) FROM ("
+            "SELECT model, count(*) AS entries, sum(bytes) AS bytes, 0 AS hits, 0 AS misses "
+            "FROM entries GROUP BY model "
+            "UNION ALL SELECT model, 0, 0, hits, misses FROM counts) GROUP BY model ORDER BY model"
+        )
+        models = tuple(ModelLine(*row) for row in rows)
+        return Totals(
+            entries=sum(line.entries for line in models),
+            bytes=sum(line.bytes for line in models),
+            used_bytes=self._database.used_bytes(),
+            evicted=evicted,
+            damaged=damaged,
+            since_unix_ns=since,
+            models=models,
+        )
+
+    def _begin(self, unix_ns: int, name: int) -> int:
+        rows = self._database.read("SELECT generation FROM state")
+        if rows:
+            return int(rows[0][0])
+        with self._database.transaction():
+            self._database.write(
+                "INSERT OR IGNORE INTO state VALUES (1, ?, ?, 0.0, ?, 0, 0)",
+                (name, self._shared.epoch, unix_ns),
+            )
+            ((generation,),) = self._database.read("SELECT generation FROM state")
+        return int(generation)
+
+    def _agree(self) -> float:
+        """Bring the file up to the shared epoch; gives the clock of the eviction."""
+        ((epoch, clock),) = self._database.read("SELECT epoch, clock FROM state")
+        if epoch < self._shared.epoch:
+            self._database.write("DELETE FROM bodies")
+            self._database.write("DELETE FROM entries")
+            self._database.write("UPDATE state SET epoch = ?", (self._shared.epoch,))
+        elif epoch > self._shared.epoch:
+            self._shared.epoch = epoch
+        return float(clock)
+
+    def _insert(self, entry: Entry, body: bytes, clock: float) -> int:
+        """Put one entry in the place of the one that its key had; gives its bytes on disk."""
+        asked = 1
+        for number, before in self._database.read(
+            "SELECT id, asked FROM entries WHERE key = ?", (entry.key,)
+        ):
+            asked += before
+            self._database.write("DELETE FROM bodies WHERE id = ?", (number,))
+            self._database.write("DELETE FROM entries WHERE id = ?", (number,))
+        size = len(body) + _ROW_BYTES
+        worth = weight(entry.cost_us, size)
+        self._database.write(
+            "INSERT INTO entries (key, model, scope, key_id, tags, bytes, weight, asked, priority, "
+            "expires_unix_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                entry.key,
+                entry.model,
+                entry.scope,
+                entry.key_id,
+                _tags_text(entry.tags),
+                size,
+                worth,
+                asked,
+                priority(clock, asked, worth),
+                entry.expires_unix_ns,
+            ),
+        )
+        self._database.write(
+            "INSERT INTO bodies VALUES (last_insert_rowid(), ?, ?)", (body, _checksum(body))
+        )
+        return size
+
+    def _count(self, group: Group, clock: float) -> None:
+        for key, times in group.asked.items():
+            for number, asked, worth in self._database.read(
+                "SELECT id, asked, weight FROM entries WHERE key = ?", (key,)
+            ):
+                self._database.write(
+                    "UPDATE entries SET asked = ?, priority = ? WHERE id = ?",
+                    (asked + times, priority(clock, asked + times, worth), number),
+                )
+        for model, (hits, misses) in group.counts.items():
+            self._database.write(
+                "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "hits = hits + excluded.hits, misses = misses + excluded.misses",
+                (model, hits, misses),
+            )
+
+    def _make_room(self, clock: float, room: int) -> tuple[float, list[int]]:
+        """Drop what is worth least until the file uses at most `room`; gives the bytes of each."""
+        dropped: list[int] = []
+        while (excess := self._database.used_bytes() - room) > 0:
+            rows = self._database.read(
+                "SELECT id, bytes, priority FROM entries ORDER BY priority LIMIT ?", (_AT_ONCE,)
+            )
+            if not rows:
+                break
+            for number, size, worth in rows:
+                self._drop(number)
+                dropped.append(size)
+                clock = max(clock, worth)
+                excess -= size
+                if excess <= 0:
+                    break
+        if dropped:
+            self._database.write(
+                "UPDATE state SET clock = ?, evicted = evicted + ?", (clock, len(dropped))
+            )
+        return clock, dropped
+
+    def _sweep(self, unix_ns: int) -> list[int]:
+        """Drop a few of those whose time is over; gives the bytes of each."""
+        rows = self._database.read(
+            "SELECT id, bytes FROM entries WHERE expires_unix_ns < ? LIMIT ?",
+            (unix_ns - CACHE_STALE_S_MAX * SECOND, _SWEPT_MAX),
+        )
+        for number, _ in rows:
+            self._drop(number)
+        return [size for _, size in rows]
+
+    def _drop_keys(self, keys: Iterable[bytes], *, damaged: bool) -> list[int]:
+        dropped = []
+        for key in keys:
+            for number, size in self._database.read(
+                "SELECT id, bytes FROM entries WHERE key = ?", (key,)
+            ):
+                self._drop(number)
+                dropped.append(size)
+        if dropped and damaged:
+            self._database.write("UPDATE state SET damaged = damaged + ?", (len(dropped),))
+        return dropped
+
+    def _drop(self, number: int) -> None:
+        self._database.write("DELETE FROM bodies WHERE id = ?", (number,))
+        self._database.write("DELETE FROM entries WHERE id = ?", (number,))
+
+
+def _encoded(entry: Entry) -> bytes:
+    return (_ANSWER if isinstance(entry, StoredAnswer) else _VECTOR) + _encode(entry)
+
+
+def _entry_of(row: Row) -> Entry | None:
+    """The entry of a row, if it is what was stored."""
+    key, model, scope, key_id, tags, body, checksum, _ = row
+    if _checksum(body) != checksum:
+        return None
+    try:
+        decode = _decode_answer if body[:1] == _ANSWER else _decode_vector
+        entry: Entry = decode(memoryview(body)[1:])
+    except msgspec.MsgspecError:
+        return None
+    said = (entry.key, entry.model, entry.scope, entry.key_id, _tags_text(entry.tags))
+    return entry if said == (key, model, scope, key_id, tags) else None
+
+
+def _checksum(body: bytes) -> bytes:
+    return blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+
+
+def _tags_text(tags: Sequence[str]) -> str:
+    """Tags as one text in which each can be found: `,a,b,`."""
+    return f",{','.join(tags)}," if tags else ""
+
+
+def _condition(selector: Selector) -> tuple[str, list[object]]:
+    given = {
+        "key = ?": selector.answer,
+        "key_id = ?": selector.key_id,
+        "model = ?": selector.model,
+        "scope = ?": selector.scope,
+        "instr(tags, ?)": None if selector.tag is None else f",{selector.tag},",
+    }
+    said = {condition: value for condition, value in given.items() if value is not None}
+    return " AND ".join(said) or "TRUE", list(said.values())

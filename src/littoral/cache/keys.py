@@ -1,0 +1,166 @@
+"""The name under which an answer is kept: a digest of all that decides it, and of whose it is.
+
+Rules
+- Every part is encoded with its length before it, and each kind of key has a domain of its own: two
+  different sets of parts never make the same bytes, wherever one part ends and the next begins.
+- The scope is the first part: no key of one scope is a key of another (invariant I10).
+- A request is taken by its meaning as JSON: blanks, the order of members and members that are null
+  make no difference. Nothing else is left out: a member that this PoP does not know may decide the
+  answer, so a request that differs in it is another request. Too careful costs a hit, no more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from littoral.terms.values import ModelDefaults, ModelEntry
+
+__all__ = [
+    "KEY_BYTES",
+    "answer_key",
+    "canonical",
+    "embedding_keys",
+    "model_identity",
+    "reproducible",
+]
+
+KEY_BYTES: Final = 20
+"""160 bits: a trillion answers meet by chance with a probability of 1 in 10^24."""
+
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+_ANSWER: Final = b"littoral answer"
+_VECTOR: Final = b"littoral vector"
+_MODEL: Final = b"littoral model"
+_LENGTH_BYTES: Final = 8
+
+_CALLERS_TOOLS: Final = (None, "function", "custom")
+"""Types of tools that whoever asks runs; others the upstream runs itself, as a web search."""
+
+
+def canonical(body: Mapping[str, object]) -> bytes:
+    """The one spelling of a request: members sorted, no blanks, no member that is null.
+
+    Args:
+        body: the request as it was decoded from JSON.
+    """
+    return _encode({name: value for name, value in body.items() if value is not None})
+
+
+def answer_key(scope: str, model: bytes, api: str, policy_epoch: int, request: bytes) -> bytes:
+    """The key of a whole answer.
+
+    Args:
+        scope: whose answers these are (`Caller.scope`).
+        model: `model_identity` of the model asked for.
+        api: the door that the request came by: the same words get another form at another door.
+        policy_epoch: a number that becomes another one when what is allowed has changed.
+        request: the `canonical` request.
+
+    Returns:
+        KEY_BYTES bytes.
+    """
+    digest = blake2b(digest_size=KEY_BYTES, person=_ANSWER)
+    digest.update(_framed(scope.encode(), model, api.encode(), b"%d" % policy_epoch, request))
+    return digest.digest()
+
+
+def embedding_keys(
+    scope: str,
+    model: bytes,
+    policy_epoch: int,
+    *,
+    encoding_format: str,
+    dimensions: int | None,
+    texts: Iterable[str | Sequence[int]],
+) -> list[bytes]:
+    """The key of each text's vector.
+
+    Args:
+        scope: whose vectors these are (`Caller.scope`).
+        model: `model_identity` of the model asked for.
+        policy_epoch: as in `answer_key`.
+        encoding_format: how the vector is written: `float` or `base64`.
+        dimensions: as the request says; None where it does not.
+        texts: each a text, or the numbers of its tokens.
+
+    Returns:
+        KEY_BYTES bytes for each text, in their order.
+    """
+    shared = blake2b(digest_size=KEY_BYTES, person=_VECTOR)
+    size = b"" if dimensions is None else b"%d" % dimensions
+    parts = (scope.encode(), model, b"%d" % policy_epoch, encoding_format.encode(), size)
+    shared.update(_framed(*parts))
+    keys = []
+    for text in texts:
+        digest = shared.copy()
+        digest.update(b"t" + text.encode() if isinstance(text, str) else b"n" + _encode(text))
+        keys.append(digest.digest())
+    return keys
+
+
+def model_identity(entry: ModelEntry) -> bytes:
+    """What of a model decides its answers, in KEY_BYTES bytes.
+
+    Made once for each entry. What only says how it is reached (weights of upstreams, keys, waits)
+    or what people read does not count. Answers of a fallback belong to the fallback: they are not
+    stored under the name of the model that could not answer.
+    """
+    decides = {
+        "name": entry.name,
+        "engine": entry.engine,
+        "kinds": entry.kinds,
+        "context_tokens": entry.context_tokens,
+        "weights": entry.digest,
+        "tokenizer": entry.tokenizer_digest,
+        "template": entry.template_digest,
+        "files": [(file.path, file.digest) for file in entry.files],
+        "tools": entry.tools,
+        "defaults": entry.defaults,
+        "upstreams": [(each.base_url, each.model, each.apis) for each in entry.upstreams],
+        "fallbacks": entry.fallbacks,
+    }
+    return blake2b(_encode(decides), digest_size=KEY_BYTES, person=_MODEL).digest()
+
+
+def reproducible(api: str, body: Mapping[str, object], defaults: ModelDefaults) -> bool:
+    """Whether the same request is meant to get the same answer again.
+
+    So it is for embeddings, at temperature 0 and with a seed; but not where the upstream looks
+    something up for its answer.
+
+    Args:
+        api: the door that the request came by (`Ask.api`).
+        body: the request, OpenAI-shaped.
+        defaults: the model's own, which fill what the request leaves open.
+    """
+    if api == "embeddings":
+        return True
+    if not _callers_tools_only(body):
+        return False
+    temperature = body.get("temperature")
+    if temperature is None:
+        temperature = defaults.temperature
+    cold = _is_number(temperature, whole=False) and temperature == 0
+    return cold or _is_number(body.get("seed"))
+
+
+def _callers_tools_only(body: Mapping[str, object]) -> bool:
+    if body.get("web_search_options") is not None:
+        return False
+    tools = body.get("tools")
+    return not isinstance(tools, list) or all(
+        isinstance(tool, dict) and tool.get("type") in _CALLERS_TOOLS for tool in tools
+    )
+
+
+def _is_number(value: object, *, whole: bool = True) -> bool:
+    """Whether it is a number; `true` and `false` are none, though Python counts with them."""
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+
+
+def _framed(*parts: bytes) -> bytes:
+    """All parts, each with its length before it."""
+    return b"".join([len(part).to_bytes(_LENGTH_BYTES) + part for part in parts])
