@@ -5,6 +5,7 @@ buffering of streams, one thread, no access log where one can be turned off.
 """
 
 import json
+import os
 
 __all__ = ["envoy", "haproxy", "litellm", "nginx"]
 
@@ -19,8 +20,9 @@ def nginx(port: int, upstreams: tuple[int, int], *, cache: str = "") -> str:
         if cache
         else "proxy_buffering off;"
     )
+    user = "user root;" if os.geteuid() == 0 else ""  # or it would lose the right to its folder
     return f"""
-worker_processes 1; daemon off; pid nginx.pid; error_log stderr crit;
+{user} worker_processes 1; daemon off; pid nginx.pid; error_log stderr crit;
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 100000000; {zone}
@@ -42,7 +44,11 @@ http {{
 
 
 def haproxy(port: int, upstreams: tuple[int, int]) -> str:
-    """By the model in the body; `http-no-delay`, without which it holds events back for 170 ms."""
+    """By the model in the body.
+
+    Without `http-no-delay` it holds events back for 170 ms; without `abortonclose` an upstream
+    works on for a client that has left.
+    """
     first, second = upstreams
     return f"""
 global
@@ -56,6 +62,7 @@ defaults
   timeout server 60s
   http-reuse always
   option http-no-delay
+  option abortonclose
 frontend clients
   bind 127.0.0.1:{port}
   option http-buffer-request

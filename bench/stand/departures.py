@@ -4,18 +4,19 @@ The client's leaving and the upstream's noticing are on one clock, the machine's
 """
 
 import socket
+import statistics
 import time
 from collections.abc import Callable
 
 from bench.stand.native import Counts, StandError, Upstream, request_bytes
 from bench.stand.proxies import Proxy
 
-__all__ = ["departures_ms"]
+__all__ = ["departures"]
 
 WAIT_S, PAUSE_S = 2.0, 0.0005
 
 
-def departures_ms(proxy: Proxy, upstream: Upstream, times: int, *, stream: bool) -> list[float]:
+def departures(proxy: Proxy, upstream: Upstream, times: int, *, stream: bool) -> dict[str, float]:
     """Milliseconds from each leaving to the upstream's seeing the end of its connection.
 
     A streaming client leaves after the first event; another while nothing has come yet.
@@ -23,7 +24,9 @@ def departures_ms(proxy: Proxy, upstream: Upstream, times: int, *, stream: bool)
     Raises:
         StandError: the upstream was still open after two seconds.
     """
-    return [_leave(proxy, upstream, number, stream=stream) for number in range(times)]
+    late = [_leave(proxy, upstream, number, stream=stream) for number in range(times)]
+    name = "left_streaming_ms" if stream else "left_waiting_ms"
+    return {name: statistics.median(late), f"{name}_max": max(late)}
 
 
 def _leave(proxy: Proxy, upstream: Upstream, number: int, *, stream: bool) -> float:

@@ -8,6 +8,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ParamSpec
 
 from bench.stand.cores import cpu_s
 from bench.stand.native import (
@@ -22,15 +23,28 @@ from bench.stand.proxies import Proxy
 from bench.stand.report import note
 from bench.stand.secure import load_tls
 
-__all__ = ["CLIENTS", "Figures", "bursts", "connections_made", "paced", "routed"]
+__all__ = [
+    "CLIENTS",
+    "EVERYTHING",
+    "Figures",
+    "bursts",
+    "checked",
+    "connections_made",
+    "cpu_us",
+    "paced",
+    "routed",
+]
 
+Given = ParamSpec("Given")
+EVERYTHING = "everything"
+"""Instead of a measurement's name: the target can't be measured at all."""
 CLIENTS = 64
 RAMP_MS = 300
 """Streams begin one after another, so that their events do not all fall on one instant."""
 
 
 class Figures:
-    """Every value that was measured, by target and name, one for each round; or why there is none."""
+    """Every value by target and name, one for each round; or why there is none."""
 
     def __init__(self) -> None:
         self._values: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(
@@ -38,12 +52,19 @@ class Figures:
         )
         self._reasons: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
-    def take(self, target: str, what: str, measure: Callable[[], Mapping[str, float]]) -> None:
+    def take(
+        self,
+        target: str,
+        what: str,
+        measure: Callable[Given, Mapping[str, float]],
+        *given: Given.args,
+        **options: Given.kwargs,
+    ) -> None:
         """Measure once, unless that failed before."""
         if what in self._reasons[target]:
             return
         try:
-            for name, value in measure().items():
+            for name, value in measure(*given, **options).items():
                 self._values[target][name].append(value)
         except (StandError, OSError) as error:
             self.missing(target, what, str(error))
@@ -55,15 +76,16 @@ class Figures:
 
     def median(self, target: str, name: str) -> float | None:
         """The median of rounds."""
-        values = self._values[target][name]
+        values = self._values[target].get(name)
         return statistics.median(values) if values else None
 
-    def reason(self, *targets: str) -> str:
-        """Why something of one of these targets is missing."""
+    def reason(self, what: str, *targets: str) -> str:
+        """Why one of these targets has no figure from this measurement."""
         found = [
-            f"{target}: {what}: {why}"
+            f"{target}: {self._reasons[target][key]}"
             for target in targets
-            for what, why in self._reasons[target].items()
+            for key in (what, EVERYTHING)
+            if key in self._reasons[target]
         ]
         return "; ".join(found) or "not measured in this run"
 
@@ -83,7 +105,12 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _checked(answered: Answered) -> Answered:
+def checked(answered: Answered) -> Answered:
+    """The same, when nothing in it failed.
+
+    Raises:
+        StandError: something did.
+    """
     if answered.errors or answered.unfinished or not answered.answered:
         raise StandError(
             f"{answered.answered} answers, {answered.errors} errors, {answered.unfinished} "
@@ -92,7 +119,7 @@ def _checked(answered: Answered) -> Answered:
     return answered
 
 
-def _cpu_us(proxy: Proxy, name: str, before_s: float, count: int) -> dict[str, float]:
+def cpu_us(proxy: Proxy, name: str, before_s: float, count: int) -> dict[str, float]:
     """Microseconds for each of `count`; nothing for the upstream itself, which has no proxy."""
     spent_s = cpu_s(proxy.processes()) - before_s
     return {name: spent_s * 1e6 / count} if proxy.pid else {}
@@ -104,12 +131,12 @@ def routed(proxy: Proxy, file: Path, seconds: float, *, clients: int = CLIENTS) 
     before_s = cpu_s(proxy.processes())
     if proxy.tls:
         count, p50_ms = load_tls(proxy.port, request, clients, seconds)
-        cpu = _cpu_us(proxy, "cpu_us", before_s, count)
+        cpu = cpu_us(proxy, "cpu_us", before_s, count)
         return {**cpu, "rate": count / seconds, "p50_ms": p50_ms}
     file.write_bytes(request)
-    got = _checked(load(proxy.port, file, clients, "seconds", seconds))
+    got = checked(load(proxy.port, file, clients, "seconds", seconds))
     return {
-        **_cpu_us(proxy, "cpu_us", before_s, got.answered),
+        **cpu_us(proxy, "cpu_us", before_s, got.answered),
         "rate": got.answered / got.seconds,
         "p50_ms": got.whole_p50 / 1e3,
         "p99_ms": got.whole_p99 / 1e3,
@@ -121,11 +148,11 @@ def paced(proxy: Proxy, file: Path, streams: int, events: int = 100) -> dict[str
     prompt = f"stand:paced:{events} {NUMBER_HERE}"
     file.write_bytes(request_bytes(proxy.key, prompt, model=proxy.model, stream=True))
     before_s = cpu_s(proxy.processes())
-    got = _checked(load(proxy.port, file, streams, "each", 1, ramp_ms=RAMP_MS))
+    got = checked(load(proxy.port, file, streams, "each", 1, ramp_ms=RAMP_MS))
     if got.events != streams * events:
         raise StandError(f"{got.events} events of {streams * events} came through")
     return {
-        **_cpu_us(proxy, f"event_us_{streams}", before_s, got.events),
+        **cpu_us(proxy, f"event_us_{streams}", before_s, got.events),
         f"delay_ms_{streams}": got.delay_p50 / 1e3,
         f"delay_p99_ms_{streams}": got.delay_p99 / 1e3,
         f"first_ms_{streams}": got.first_p50 / 1e3,
@@ -137,19 +164,21 @@ def bursts(proxy: Proxy, file: Path, seconds: float, events: int = 64) -> dict[s
     prompt = f"stand:burst:{events} {NUMBER_HERE}"
     file.write_bytes(request_bytes(proxy.key, prompt, model=proxy.model, stream=True))
     before_s = cpu_s(proxy.processes())
-    got = _checked(load(proxy.port, file, 16, "seconds", seconds))
+    got = checked(load(proxy.port, file, 16, "seconds", seconds))
     if got.events != got.answered * events:
         raise StandError(f"{got.events} events of {got.answered * events} came through")
     return {
-        **_cpu_us(proxy, "burst_us", before_s, got.answered),
+        **cpu_us(proxy, "burst_us", before_s, got.answered),
         "bursts_s": got.answered / got.seconds,
     }
 
 
-def connections_made(proxy: Proxy, upstream: Upstream, file: Path, requests: int) -> float:
+def connections_made(
+    proxy: Proxy, upstream: Upstream, file: Path, requests: int
+) -> dict[str, float]:
     """Connections that the proxy dialled to its upstreams for so many requests of 64 clients."""
     request = request_bytes(proxy.key, f"Say hello. {NUMBER_HERE}", model=proxy.model)
     file.write_bytes(request)
     before = upstream.counts().connections
-    _checked(load(proxy.port, file, CLIENTS, "total", requests))
-    return float(upstream.counts().connections - before)
+    checked(load(proxy.port, file, CLIENTS, "total", requests))
+    return {"connections": float(upstream.counts().connections - before)}

@@ -192,7 +192,11 @@ def load(
     with on_core(STAND):
         try:
             done = subprocess.run(
-                [built("load"), *arguments], capture_output=True, text=True, timeout=LOAD_WAIT_S
+                [built("load"), *arguments],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=LOAD_WAIT_S,
             )
         except subprocess.TimeoutExpired as error:
             raise StandError("the load did not end in time") from error

@@ -1,7 +1,8 @@
 """A PoP in front of the stand's upstream, set up with its commands as its operator would.
 
-It has a key with limits that are counted for each request and never reached. Two models of the same
-upstreams differ in one thing: `stand` passes answers without receipts, `stand-receipts` with them.
+It has a key with limits that are counted for each request and never reached, and one without. Two
+models of the same upstreams differ in one thing: `stand` passes answers without receipts,
+`stand-receipts` with them.
 """
 
 import json
@@ -33,10 +34,13 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """One running PoP, seen as two proxies: without receipts and with them."""
+    """One running PoP, seen as three proxies."""
 
     free: Proxy
+    """No receipts."""
     receipts: Proxy
+    bare: Proxy
+    """No receipts, and a key without limits."""
 
 
 def littoral(*arguments: str | Path) -> dict[str, object]:
@@ -53,8 +57,8 @@ def has_option(option: str) -> bool:
     return option in done.stdout
 
 
-def set_up(home: Path, upstream: Upstream) -> str:
-    """Make the state directory of a PoP with both models; returns a key."""
+def set_up(home: Path, upstream: Upstream) -> tuple[str, str]:
+    """Make the state directory of a PoP; returns a key with limits and one without."""
     first, second = (f"{url}/v1" for url in upstream.urls)
     for name in (FREE, WITH_RECEIPTS):
         options = ("--name", name, "--upstream-model", "stand", "--kind", "chat")
@@ -65,9 +69,9 @@ def set_up(home: Path, upstream: Upstream) -> str:
         both = (one, replace(one, base_url=second))
         policy = replace(entry.relay, receipts=name != FREE)
         write_record(replace(entry, upstreams=both, relay=policy), directory)
-    key = littoral("keys", "create", "bench", *LIMITS, "--home", home)["key"]
-    assert isinstance(key, str)
-    return key
+    limited = littoral("keys", "create", "limited", *LIMITS, "--home", home)["key"]
+    unlimited = littoral("keys", "create", "unlimited", "--home", home)["key"]
+    return str(limited), str(unlimited)
 
 
 @contextmanager
@@ -75,10 +79,10 @@ def ours(
     name: str, home: Path, upstream: Upstream, *options: str, tls: tuple[str, str] | None = None
 ) -> Iterator[Ours]:
     """A PoP on the measured core with these options of `littoral up`."""
-    key = set_up(home, upstream)
+    key, unlimited = set_up(home, upstream)
     secure = ("--tls-cert", tls[0], "--tls-key", tls[1]) if tls else ()
     with pop(home, "--models", "", *secure, *options, core=MEASURED) as started:
         port = urlsplit(str(started.said["url"])).port
         assert port is not None
         free = Proxy(name, port, key, started.process.pid, FREE, tls=tls is not None)
-        yield Ours(free, replace(free, name=f"{name}, receipts", model=WITH_RECEIPTS))
+        yield Ours(free, replace(free, model=WITH_RECEIPTS), replace(free, key=unlimited))

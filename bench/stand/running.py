@@ -98,7 +98,7 @@ def read_line(stream: IO[str]) -> dict[str, object]:
 def pop(home: Path, *options: str, core: int | None = None) -> Iterator[Running]:
     """A PoP on a free port, ready for requests; on one core alone if it is named."""
     command = Path(sys.executable).parent / "littoral"
-    words = [command, "up", "--home", home, "--port", "0", "--json", *options]
+    words: list[str | Path] = [command, "up", "--home", home, "--port", "0", "--json", *options]
     with running(words, core) as started:
         yield started
 

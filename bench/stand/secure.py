@@ -7,6 +7,7 @@ import asyncio
 import ssl
 import statistics
 import time
+from typing import cast
 
 import uvloop
 
@@ -33,8 +34,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are not of its classes
         self.ask()
 
     def ask(self) -> None:
@@ -79,11 +79,13 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> l
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    loop, clients = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    clients: list[Client] = []
     until = time.perf_counter() + seconds
     for _ in range(connections):
-        client = Client(request, until, loop.create_future())
-        await loop.create_connection(lambda one=client: one, "127.0.0.1", port, ssl=context)
+        _, client = await loop.create_connection(
+            lambda: Client(request, until, loop.create_future()), "127.0.0.1", port, ssl=context
+        )
         clients.append(client)
     try:
         async with asyncio.timeout(seconds + PATIENCE_S):
@@ -96,7 +98,7 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> l
 
 
 def load_tls(port: int, request: bytes, connections: int, seconds: float) -> tuple[int, float]:
-    """Answers, and the median time to one in milliseconds.
+    """Answers, and the median time to one in milliseconds. Each connection has its handshake.
 
     Raises:
         StandError: an answer was not one.
