@@ -2,10 +2,11 @@
 
 What is measured runs on one core and everything else on another, so that neither gets in the
 other's way and a proxy can't win by using more of the machine. Where only one core is granted,
-both share it.
+both share it. All of this is Linux's; elsewhere nothing is pinned, and no time is counted.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,13 +15,16 @@ import psutil
 
 __all__ = ["MEASURED", "STAND", "cpu_s", "on_core", "processes_of", "rss_mb_max"]
 
-_GRANTED = sorted(os.sched_getaffinity(0))
+_GRANTED = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
 STAND, MEASURED = _GRANTED[0], _GRANTED[-1]
 
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
     """Processes started meanwhile stay on this core, with all their threads and children."""
+    if sys.platform != "linux":
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

@@ -104,7 +104,7 @@ def built(name: str) -> Path:
     """The program, compiled when it is older than its source.
 
     Raises:
-        StandError: there is no C compiler here.
+        StandError: there is no C compiler here, or this is not Linux, whose calls they make.
     """
     source, program = HERE / f"{name}.c", BUILT / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
@@ -112,7 +112,10 @@ def built(name: str) -> Path:
         if compiler is None:
             raise StandError("the stand is written in C, and there is no compiler (cc) here")
         BUILT.mkdir(parents=True, exist_ok=True)
-        subprocess.run([compiler, "-O2", "-o", program, source], check=True)
+        command = [compiler, "-O2", "-o", program, source]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise StandError(f"{source.name} does not compile: {done.stderr.strip()[:300]}")
     return program
 
 
