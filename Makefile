@@ -14,7 +14,7 @@ PEERS := .peers
 # The first of these that runs and is new enough. Give another with `make up PYTHON=/path/to/python3`.
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
-# Options for `littoral up`, for example: make up ARGS="--port 8080"
+# Options for `littoral up` or a bench, for example: make up ARGS="--port 8080"
 ARGS ?=
 # The models that tests run against, and where they are kept between runs.
 MODELS := .models
@@ -64,7 +64,11 @@ models: $(MODELS)/.ready ## Bring in the models that tests and benches run again
 bench: $(addprefix bench-,$(BENCHES)) ## Measure every promise; each bench ends in one JSON line
 
 bench-%: .venv/.dev $(MODELS)/.ready $(PEERS)/%/.ready ## Measure one: bench/NAME.py
-	@$(BIN)/python -m bench.$*
+	@$(BIN)/python -m bench.$* $(ARGS)
+
+# Peers that a bench has beside those of its own list.
+bench-relay: $(PEERS)/smg/.ready $(PEERS)/cache/.ready $(PEERS)/system/.tried
+bench-cache: $(PEERS)/system/.tried
 
 .PHONY: constraints
 constraints: .venv/.up $(PEERS)/uv/.ready ## Resolve constraints.txt again from pyproject.toml
@@ -108,6 +112,18 @@ $(PEERS)/%/.ready: bench/%.txt | .venv/.made
 	@echo "installing the peers of bench $* in $(PEERS)/$*" >&2
 	@$(BIN)/python -m venv --clear $(PEERS)/$*
 	@$(PEERS)/$*/bin/python -m pip install -qq -r $<
+	@touch $@
+
+# Peers that are packages of the system: those that it lacks are unpacked here, so that nothing is
+# installed and no service started. Where that fails, benches say that they are missing.
+$(PEERS)/system/.tried:
+	@echo "unpacking nginx and haproxy in $(PEERS)/system" >&2
+	@mkdir -p $(PEERS)/system
+	@-test "$$(id -u)" != 0 || apt-get update -qq
+	@-cd $(PEERS)/system && \
+		lacking=$$(apt-get install -s --no-install-recommends nginx haproxy | awk '/^Inst/ {print $$2}') && \
+		test -z "$$lacking" || { apt-get download -qq $$lacking && \
+			for package in *.deb; do dpkg-deb -x "$$package" . && rm "$$package" || exit; done; }
 	@touch $@
 
 $(PEERS)/uv/.ready: | .venv/.made

@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-__all__ = ["Promise", "at_least", "at_most", "note", "print_report"]
+__all__ = ["Promise", "at_least", "at_most", "note", "print_report", "print_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,26 @@ def print_report(
         "machine": machine(),
     }
     print(json.dumps(document), flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> None:
+    """A table for people: the first column to the left, numbers to three figures, - for none."""
+    shown = [columns, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(columns))]
+    for row in shown:
+        first, *others = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        note("  ".join([first, *others]))
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def machine() -> dict[str, object]:

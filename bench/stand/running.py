@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import psutil
 
+from bench.stand.cores import on_core
 from bench.stand.report import note
 
-__all__ = ["ROOT", "Running", "pop", "rival"]
+__all__ = ["ROOT", "Running", "pop", "read_line", "rival"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_WAIT_S = 300.0
@@ -44,9 +45,10 @@ class Running:
 
 
 @contextmanager
-def running(command: Sequence[str | Path]) -> Iterator[Running]:
+def running(command: Sequence[str | Path], core: int | None = None) -> Iterator[Running]:
     """Start a process, wait for its first line of JSON, and end it afterwards."""
-    process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
+    with nullcontext() if core is None else on_core(core):
+        process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
     tail: list[str] = []
@@ -93,10 +95,11 @@ def read_line(stream: IO[str]) -> dict[str, object]:
 
 
 @contextmanager
-def pop(home: Path, *options: str) -> Iterator[Running]:
-    """A PoP on a free port, ready for requests."""
+def pop(home: Path, *options: str, core: int | None = None) -> Iterator[Running]:
+    """A PoP on a free port, ready for requests; on one core alone if it is named."""
     command = Path(sys.executable).parent / "littoral"
-    with running([command, "up", "--home", home, "--port", "0", "--json", *options]) as started:
+    words: list[str | Path] = [command, "up", "--home", home, "--port", "0", "--json", *options]
+    with running(words, core) as started:
         yield started
 
 

@@ -1,0 +1,88 @@
+"""A PoP in front of the stand's upstream, set up with its commands as its operator would.
+
+It has a key with limits that are counted for each request and never reached, and one without. Two
+models of the same upstreams differ in one thing: `stand` passes answers without receipts,
+`stand-receipts` with them.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.stand.cores import MEASURED
+from bench.stand.native import Upstream
+from bench.stand.proxies import Proxy
+from bench.stand.running import pop
+from littoral.adapters.models.records import directory_name, read_record, write_record
+from littoral.terms.ids import model_name
+
+__all__ = ["Ours", "has_option", "ours"]
+
+LITTORAL = Path(sys.executable).parent / "littoral"
+FREE, WITH_RECEIPTS = "stand", "stand-receipts"
+LIMITS = (
+    *("--requests-per-minute", "1000000000"),
+    *("--tokens-per-minute", "1000000000000"),
+    *("--tokens-per-day", "1000000000000"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """One running PoP, seen as three proxies."""
+
+    free: Proxy
+    """No receipts."""
+    receipts: Proxy
+    bare: Proxy
+    """No receipts, and a key without limits."""
+
+
+def littoral(*arguments: str | Path) -> dict[str, object]:
+    """Run one command to its end and take what it says as JSON."""
+    done = subprocess.run([LITTORAL, *arguments, "--json"], capture_output=True, check=True)
+    said = json.loads(done.stdout)
+    assert isinstance(said, dict)
+    return said
+
+
+def has_option(option: str) -> bool:
+    """Whether `littoral up` knows this option."""
+    done = subprocess.run([LITTORAL, "up", "--help"], capture_output=True, text=True, check=True)
+    return option in done.stdout
+
+
+def set_up(home: Path, upstream: Upstream) -> tuple[str, str]:
+    """Make the state directory of a PoP; returns a key with limits and one without."""
+    first, second = (f"{url}/v1" for url in upstream.urls)
+    for name in (FREE, WITH_RECEIPTS):
+        options = ("--name", name, "--upstream-model", "stand", "--kind", "chat")
+        littoral("models", "add", f"upstream:{first}", *options, "--home", home)
+        directory = home / "models" / directory_name(model_name(name))
+        entry = read_record(directory).entry
+        (one,) = entry.upstreams
+        both = (one, replace(one, base_url=second))
+        policy = replace(entry.relay, receipts=name != FREE)
+        write_record(replace(entry, upstreams=both, relay=policy), directory)
+    limited = littoral("keys", "create", "limited", *LIMITS, "--home", home)["key"]
+    unlimited = littoral("keys", "create", "unlimited", "--home", home)["key"]
+    return str(limited), str(unlimited)
+
+
+@contextmanager
+def ours(
+    name: str, home: Path, upstream: Upstream, *options: str, tls: tuple[str, str] | None = None
+) -> Iterator[Ours]:
+    """A PoP on the measured core with these options of `littoral up`."""
+    key, unlimited = set_up(home, upstream)
+    secure = ("--tls-cert", tls[0], "--tls-key", tls[1]) if tls else ()
+    with pop(home, "--models", "", *secure, *options, core=MEASURED) as started:
+        port = urlsplit(str(started.said["url"])).port
+        assert port is not None
+        free = Proxy(name, port, key, started.process.pid, FREE, tls=tls is not None)
+        yield Ours(free, replace(free, model=WITH_RECEIPTS), replace(free, key=unlimited))
