@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from littoral.adapters.answers import CacheBounds, open_answers
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
@@ -33,6 +34,8 @@ from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring, budget_board
 from littoral.node.relay.desk import Desk
+from littoral.node.relay.handled import Handling
+from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
 from littoral.node.telemetry import Telemetry
@@ -211,6 +214,7 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
+        answers = open_answers(home.path, CacheBounds(), clock=clock)
         self._upstreams = Upstreams(
             _board(),
             spawn=tasks.create_task,
@@ -229,6 +233,12 @@ class _Parts:
                 observe=self._telemetry.observe,
             ),
             upstreams=self._upstreams,
+            keeping=None
+            if answers is None
+            else Keeping(answers, policy_epoch=1, ttl_s=86400, clock=clock),
+            handling=Handling(
+                make_handler(self._door, self._status), tasks.create_task, _log_defect
+            ),
         )
 
     def _engine(self, entry: ModelEntry) -> Engine:

@@ -30,6 +30,7 @@ __all__ = [
     "UnknownModelError",
     "NotFoundError",
     "MethodNotAllowedError",
+    "NotCachedError",
     "RequestTimeoutError",
     "ConflictError",
     "BodyTooLargeError",
@@ -189,6 +190,14 @@ class MethodNotAllowedError(CallerError):
     code = "method_not_allowed"
     status = 405
     default_advice = "use a method that the `Allow` header names"
+
+
+class NotCachedError(CallerError):
+    """Only an answer out of the cache was wanted, and there is none that may be given."""
+
+    code = "not_cached"
+    status = 504
+    default_advice = "send it without `Cache-Control: only-if-cached` to have it computed"
 
 
 class RequestTimeoutError(CallerError):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NewType
 
+import msgspec
+
 from littoral.terms import limits
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import Digest, KeyId, ModelName
@@ -72,8 +74,8 @@ class Finish(enum.Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+# A Struct, as every request makes one.
+class Usage(msgspec.Struct, frozen=True):
     """Tokens, by the model's own tokenizer. `cached_tokens` is the part of the prompt reused."""
 
     prompt_tokens: int = 0

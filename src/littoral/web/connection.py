@@ -266,19 +266,21 @@ class Connection(asyncio.Protocol):
         if rest:
             self._keep(rest)
         request_id = self._service.request_id()
+        hot = self._service.answers.hot
+        if hot is not None and head.method == "POST":
+            shape = shape_of(head.path, head.headers)
+            understood = head.chunks_understood
+            reply = Reply(self, request_id, shape, chunks_understood=understood)
+            live = offered(hot, head, body, reply, self._service.on_defect)
+            if live is not None:
+                self._follow(live, reply)
+                return
         response = Response(
             self,
             request_id,
             body_wanted=head.method != "HEAD",
             chunks_understood=head.chunks_understood,
         )
-        hot = self._service.answers.hot
-        if hot is not None and head.method == "POST":
-            reply = Reply(self, response, request_id, shape_of(head.path, head.headers))
-            live = offered(hot, head, body, reply, self._service.on_defect)
-            if live is not None:
-                self._follow(live, reply)
-                return
         request = Request(
             method=head.method,
             path=head.path,

@@ -4,7 +4,7 @@ The listener asks `HotPath.take` about each POST. What it takes is answered thro
 or later, by whoever the bytes come from; what it does not take goes to the handler as before.
 
 Rules
-- A reply is given once: `whole`, or `start`, any number of `write`, `finish`; `fail` at any time.
+- A reply is given once: `give`, or `begin`, any number of `push`, `close`; `fail` at any time.
 - Nothing here waits. A client that is slow, or has left, is told to the `Underway` object, which
   stops or cancels what feeds the reply.
 """
@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from littoral.terms.errors import LittoralError
 from littoral.web.errors import Shape, defect, error_answer, error_event
 from littoral.web.head import Head
-from littoral.web.response import Response
+from littoral.web.response import Response, Wire
 
 __all__ = ["Carrier", "OVER", "HotPath", "Reply", "Underway", "offered"]
 
@@ -33,37 +33,30 @@ class Underway(Protocol):
         """The client has left: nothing can be sent any more."""
 
 
-class Carrier(Protocol):
+class Carrier(Wire, Protocol):
     """The connection that a reply goes out on."""
 
     def replied(self, *, complete: bool) -> None:
         """The answer is over; an incomplete one ends the connection."""
 
 
-class Reply:
-    """The one answer to one hot request."""
+class Reply(Response):
+    """The one answer to one request, as the hot path gives it."""
 
-    __slots__ = ("_carrier", "_over", "_response", "request_id", "shape")
+    __slots__ = ("_carrier", "over", "shape")
 
-    def __init__(self, carrier: Carrier, response: Response, request_id: str, shape: Shape) -> None:
+    def __init__(
+        self, carrier: Carrier, request_id: str, shape: Shape, *, chunks_understood: bool
+    ) -> None:
+        """Prepare an answer; see Response."""
+        super().__init__(carrier, request_id, body_wanted=True, chunks_understood=chunks_understood)
         self._carrier = carrier
-        self._response = response
-        self._over = False
-        self.request_id = request_id
         self.shape = shape
         """Whose words errors are said in."""
+        self.over = False
+        """The answer was given, or given up."""
 
-    @property
-    def over(self) -> bool:
-        """Whether the answer was given, or given up."""
-        return self._over
-
-    @property
-    def started(self) -> bool:
-        """Whether the status line has left: from then on no other answer can be given."""
-        return self._response.started
-
-    def whole(self, status: int, fields: str, body: bytes) -> None:
+    def give(self, status: int, fields: str, body: bytes) -> None:
         """Give the whole answer, with its length.
 
         Args:
@@ -71,35 +64,30 @@ class Reply:
             fields: header fields as `response.written` gives them.
             body: all of it.
         """
-        self._response.put_written(status, fields, body)
-        self._end(complete=True)
+        self.put_written(status, fields, body)
+        self.over = True
+        self._carrier.replied(complete=True)
 
-    def start(self, fields: str) -> None:
+    def begin(self, fields: str) -> None:
         """Begin an answer of unknown length, with these header fields."""
-        self._response.start_written(200, fields)
+        self.start_written(200, fields)
 
-    def write(self, data: bytes) -> None:
-        """Send one piece."""
-        self._response.push(data)
-
-    def finish(self, last: bytes = b"") -> None:
+    def close(self, last: bytes = b"") -> None:
         """Say that the answer is complete, after a last piece."""
-        self._response.finish(last)
-        self._end(complete=True)
+        self.finish(last)
+        self.over = True
+        self._carrier.replied(complete=True)
 
     def fail(self, error: LittoralError) -> None:
         """Tell of an error: as the answer, or as the last event of one that has begun."""
-        if not self._response.started:
-            self._response.put(*error_answer(error, self.shape, self.request_id))
-            self._end(complete=True)
-        elif self._response.chunked:
-            self._response.finish(error_event(error, self.shape, self.request_id))
-            self._end(complete=True)
+        complete = True
+        if not self.started:
+            self.put(*error_answer(error, self.shape, self.id))
+        elif self.chunked:
+            self.finish(error_event(error, self.shape, self.id))
         else:
-            self._end(complete=False)
-
-    def _end(self, *, complete: bool) -> None:
-        self._over = True
+            complete = False
+        self.over = True
         self._carrier.replied(complete=complete)
 
 

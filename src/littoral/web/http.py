@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from littoral.terms import limits
+from littoral.terms.values import Finish, Usage
 
 __all__ = ["Handler", "HttpBounds", "Request", "Responder"]
 
@@ -43,6 +44,9 @@ class Responder(Protocol):
     @property
     def started(self) -> bool:
         """Whether the status line has left: from then on no other answer can be given."""
+
+    def outcome(self, usage: Usage, finish: Finish) -> None:
+        """Note what the answer has used and how it ended, before its end, for who keeps it."""
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from littoral.terms.values import Finish, Usage
+
 __all__ = ["Response", "Wire", "written"]
 
 _STATUS_LINES: Final = {
@@ -39,7 +41,7 @@ class Wire(Protocol):
 class Response:
     """Either `send`, or `start`, `write` and `end`; see `Responder`."""
 
-    __slots__ = ("_body_wanted", "_chunks_understood", "_ended", "_id", "_started", "_wire")
+    __slots__ = ("_body_wanted", "_chunks_understood", "_wire", "ended", "id", "started")
 
     def __init__(
         self, wire: Wire, request_id: str, *, body_wanted: bool, chunks_understood: bool
@@ -53,21 +55,16 @@ class Response:
             chunks_understood: False for HTTP/1.0, where the end of the connection ends the body.
         """
         self._wire = wire
-        self._id = request_id
+        self.id = request_id
         self._body_wanted = body_wanted
         self._chunks_understood = chunks_understood
-        self._started = False
-        self._ended = False
+        self.started = False
+        """The status line has left."""
+        self.ended = False
+        """The answer is complete."""
 
-    @property
-    def started(self) -> bool:
-        """Whether the status line has left."""
-        return self._started
-
-    @property
-    def ended(self) -> bool:
-        """Whether the answer is complete."""
-        return self._ended
+    def outcome(self, usage: Usage, finish: Finish) -> None:
+        """Nobody keeps an answer that goes to one client."""
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""
@@ -82,7 +79,7 @@ class Response:
         """As `put`, with header fields as `written` gives them."""
         length = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
         head = self._head(status, fields, length)
-        self._started = self._ended = True
+        self.started = self.ended = True
         if not body or not self._body_wanted or status in _BODILESS:
             self._wire.put(head)
         elif len(body) <= _JOIN_BYTES_MAX:
@@ -99,7 +96,7 @@ class Response:
         """As `start`, with header fields as `written` gives them, for callers that do not wait."""
         framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
         head = self._head(status, fields, framing)
-        self._started = True
+        self.started = True
         self._wire.put(head)
 
     @property
@@ -126,7 +123,7 @@ class Response:
     def finish(self, last: bytes = b"") -> None:
         """As `end`, after a last piece, for callers that do not wait."""
         self._check_open()
-        self._ended = True
+        self.ended = True
         if not self._body_wanted:
             return
         if not self._chunks_understood:
@@ -138,17 +135,17 @@ class Response:
             self._wire.put(b"0\r\n\r\n")
 
     def _check_open(self) -> None:
-        if not self._started or self._ended:
+        if not self.started or self.ended:
             raise RuntimeError("an answer is started, written to, and ended once")
 
     def _head(self, status: int, fields: str, framing: str) -> bytes:
-        if self._started:
+        if self.started:
             raise RuntimeError("an answer is begun once")
         wire = self._wire
         close = "connection: close\r\n" if wire.last_answer() else ""
         text = (
             f"{_STATUS_LINES[status]}date: {wire.date()}\r\n"
-            f"x-request-id: {self._id}\r\nrequest-id: {self._id}\r\n{framing}{close}{fields}\r\n"
+            f"x-request-id: {self.id}\r\nrequest-id: {self.id}\r\n{framing}{close}{fields}\r\n"
         )
         return text.encode("latin-1")
 

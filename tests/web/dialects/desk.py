@@ -12,11 +12,13 @@ from littoral.terms.values import (
     Ask,
     Caller,
     EngineKind,
+    Finish,
     Kind,
     ModelDefaults,
     ModelEntry,
     ModelStatus,
     ToolSupport,
+    Usage,
 )
 from littoral.web.http import Request, Responder
 from tests.web.fake_door import CALLERS, KEY, FakeDoor, Script, sse
@@ -102,6 +104,9 @@ class Told:
     @property
     def started(self) -> bool:
         return self.status != 0
+
+    def outcome(self, usage: Usage, finish: Finish) -> None:
+        assert not self.ended, "what was used is noted before the end"
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         await self.start(status, headers)

@@ -138,14 +138,14 @@ class Leg:
         if begun.entry.relay.receipts:
             self._digests = order.digests()
         desk.observe(FirstToken(order.model, (now - order.arrived) / SECOND))
-        self._reply.start(self._fields(begun) + _STREAM_FIELDS)
+        self._reply.begin(self._fields(begun) + _STREAM_FIELDS)
 
     def data(self, data: bytes) -> None:
         """More of the stream."""
         self._pieces += 1
         if self._digests is not None:
             self._digests.sent(data)
-        self._reply.write(data)
+        self._reply.push(data)
 
     def ended(self, outcome: Outcome) -> None:
         """The stream is whole."""
@@ -160,14 +160,14 @@ class Leg:
             self._end()
             self._desk.release(self.order)
             self._desk.refused_by_upstream(self.order, begun.status)
-            self._reply.whole(begun.status, self._fields(begun), body)
+            self._reply.give(begun.status, self._fields(begun), body)
             return
         if begun.entry.relay.receipts:
             self._digests = self.order.digests()
             self._digests.sent(body)
         fields = self._fields(begun)
         self._close(outcome.usage or Usage(), outcome.finish, _nobody)
-        self._reply.whole(200, fields, body)
+        self._reply.give(200, fields, body)
 
     def failed(self, error: LittoralError) -> None:
         """There is no answer, or not all of it."""
@@ -196,7 +196,7 @@ class Leg:
         if self._digests is not None:
             desk.keep(desk.draft(self, begun, usage, finish, self._digests.finish()), told)
         elif told is not _nobody:
-            self._reply.finish()
+            self._reply.close()
 
     def _end(self) -> None:
         self._over = True
@@ -209,7 +209,7 @@ class Leg:
         if isinstance(sealed, LittoralError):
             self._reply.fail(sealed)
         else:
-            self._reply.finish(frame(sealed))
+            self._reply.close(frame(sealed))
 
     def _fields(self, begun: Begun) -> str:
         """The header fields of the answer."""

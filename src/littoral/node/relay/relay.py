@@ -4,8 +4,11 @@ In this order, for each POST to one of the APIs of `wishes.HOT_APIS`:
 
 1. Who asks (the key), and for what (a few members of the body). What is odd in any way is left to
    the API's own dialect, which says what is wrong.
-2. An upstream that speaks the API itself gets the client's bytes.
-3. Everything else is the handler's.
+2. The cache, if the request may be looked up. A fresh entry is given; the same request under way is
+   joined. Either passes the same limits as an answer that is computed, and has its own receipt.
+3. An upstream that speaks the API itself gets the client's bytes.
+4. Everything else is the handler's. If its answer may be kept, it is made as a flight, so that the
+   same request joins it.
 
 Whatever is refused here is refused with the same errors as anywhere else.
 """
@@ -15,25 +18,33 @@ from collections.abc import Callable
 from typing import Final
 
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
-from littoral.adapters.upstreams.words import Errand
+from littoral.adapters.upstreams.words import Begun, Errand
+from littoral.cache.answers import StoredAnswer
 from littoral.node.host import ModelHost
 from littoral.node.relay.desk import Desk, Order
+from littoral.node.relay.flight import Flight
+from littoral.node.relay.handled import Handled, Handling, Host
+from littoral.node.relay.keeping import Keeping, Question
 from littoral.node.relay.leg import Leg
+from littoral.serving.outcome import Outcome
 from littoral.serving.plan import BYTES_PER_TOKEN
 from littoral.terms import limits
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     Caller,
+    EngineInfo,
     EngineKind,
     ModelDefaults,
     ModelEntry,
     Source,
     ToolSupport,
+    Usage,
 )
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
+from littoral.web.http import Request
 from littoral.web.response import written
 from littoral.web.routes import key_of
 from littoral.web.wishes import HOT_APIS, is_plain, wish_of
@@ -56,6 +67,8 @@ class Relay:
         host: ModelHost,
         desk: Desk,
         upstreams: Upstreams,
+        keeping: Keeping | None,
+        handling: Handling,
     ) -> None:
         """Answer nothing yet.
 
@@ -64,13 +77,20 @@ class Relay:
             host: the models.
             desk: limits, receipts and facts.
             upstreams: where they are.
+            keeping: the answer cache, unless it is off.
+            handling: what answers the rest.
         """
         self._authenticate = authenticate
         self._host = host
         self._desk = desk
         self._upstreams = upstreams
+        self._keeping = keeping
+        self._bypass = "" if keeping is None else keeping.bypass
+        self._handling = handling
+        self._flights: dict[bytes, Flight] = {}
+        """By question: what may be joined."""
         self._routes: dict[tuple[ModelName, str], tuple[ModelEntry, Route | None]] = {}
-        self.legs: set[Leg] = set()
+        self.legs: set[Leg | Host] = set()
         """Those under way."""
         self.idle = asyncio.Event()
         """Set while there are none."""
@@ -94,10 +114,79 @@ class Relay:
         order = Order(api, caller, wish, body, entry.name, self._desk.clock)
         if "littoral-nonce" in headers:
             order.nonce = nonce_of(headers)
+        keeping = self._keeping
+        question: Question | None = None
+        if keeping is not None:
+            question = keeping.question(order, entry, head)
+            if question is not None:
+                given = self._given_again(keeping, question, order, entry, reply)
+                if given is not None:
+                    return given
         route = self._route(entry, api.name)
-        if route is None:
+        if route is not None:
+            return self._relay(order, route, head, reply, question)
+        if question is not None and question.joins:
+            return self._handle(order, entry, head, reply, question)
+        return None
+
+    # --- from the cache ---
+
+    def _given_again(
+        self, keeping: Keeping, question: Question, order: Order, entry: ModelEntry, reply: Reply
+    ) -> Underway | None:
+        """A stored answer, or one that is under way."""
+        stored = keeping.find(question, entry)
+        if stored is not None:
+            return self._give(keeping, stored, order, entry, reply)
+        flight = self._flights.get(question.key) if question.joins else None
+        if flight is None:
             return None
-        return self._relay(order, route, head, reply)
+        self._desk.reserve(order, _tokens_bound(order))
+        leg = self._leg(order, reply, Source.CACHE)
+        leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
+        leg.notes = keeping.notes_of_miss(question, collapsed=True)
+        leg.feed = flight.join(leg)
+        return leg
+
+    def _give(
+        self,
+        keeping: Keeping,
+        stored: StoredAnswer,
+        order: Order,
+        entry: ModelEntry,
+        reply: Reply,
+    ) -> Underway:
+        usage = Usage(*stored.usage)
+        self._desk.reserve(order, usage.total_tokens)
+        leg = self._leg(order, reply, Source.CACHE)
+        leg.cache, leg.charged, leg.origin = "hit", False, stored.receipt_id
+        leg.notes = keeping.notes_of_hit(stored)
+        begun, outcome = keeping.begun(stored, entry), Outcome(stored.finish, usage)
+        if stored.content_type.startswith("text/event-stream"):
+            leg.begun(begun)
+            leg.data(stored.body)
+            leg.ended(outcome)
+        else:
+            leg.whole(begun, stored.body, outcome)
+        return leg
+
+    def _flight(self, question: Question, order: Order) -> Flight:
+        """A flight that the same request joins from now on, and whose answer is kept."""
+
+        def done(_: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
+            assert self._keeping is not None, "a question is the cache's"
+            self._keeping.keep(question, order, begun, outcome, body, ())
+
+        flight = Flight(question.key, done, self._landed)
+        if question.joins:
+            self._flights[question.key] = flight
+        return flight
+
+    def _landed(self, flight: Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+
+    # --- upstreams ---
 
     def _entry(self, name: str, caller: Caller) -> ModelEntry | None:
         """The model, if there is one of this name that the caller may use; else others say more."""
@@ -121,10 +210,11 @@ class Relay:
         self._routes[entry.name, api] = entry, route
         return route
 
-    def _relay(self, order: Order, route: Route, head: Head, reply: Reply) -> Underway:
-        desk, wish = self._desk, order.wish
-        desk.reserve(order, _tokens_bound(order))
-        leg = Leg(desk, order, reply, Source.UPSTREAM, self._left)
+    def _relay(
+        self, order: Order, route: Route, head: Head, reply: Reply, question: Question | None
+    ) -> Underway:
+        wish = order.wish
+        self._desk.reserve(order, _tokens_bound(order))
         stream = wish.stream is True
         metered = route.entry.relay.receipts or order.metered
         errand = Errand(
@@ -136,14 +226,60 @@ class Relay:
             usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
             fields=_forwarded(head),
         )
-        fetch = self._upstreams.fetch(route, errand, leg)
-        leg.feed = fetch
-        self.legs.add(leg)
-        self.idle.clear()
+        leg = self._leg(order, reply, Source.UPSTREAM)
+        if question is None:
+            leg.notes = self._bypass
+            fetch = self._upstreams.fetch(route, errand, leg)
+            leg.feed = fetch
+        else:
+            assert self._keeping is not None, "a question is the cache's"
+            leg.cache = "miss"
+            leg.notes = self._keeping.notes_of_miss(question)
+            flight = self._flight(question, order)
+            flight.origin = order.receipt_id if route.entry.relay.receipts else None
+            fetch = self._upstreams.fetch(route, errand, flight)
+            flight.spring = fetch
+            leg.feed = flight.join(leg)
         fetch.start()
         return leg
 
-    def _left(self, leg: Leg) -> None:
+    # --- handlers ---
+
+    def _handle(
+        self, order: Order, entry: ModelEntry, head: Head, reply: Reply, question: Question
+    ) -> Underway:
+        flight = self._flight(question, order)
+        info = EngineInfo(entry.engine, "answered to another", "none", 0, entry.context_tokens)
+        handled = Handled(flight, entry, info)
+        flight.spring = handled
+        host = Host(reply, self._left)
+        host.handled = handled
+        self._add(host)
+        host.feed = flight.join(host)
+        request = Request(
+            method=head.method,
+            path=head.path,
+            query=head.query,
+            headers=head.headers,
+            body=order.raw,
+            peer="",
+            id=reply.id,
+        )
+        handled.start_on(self._handling, request)
+        return host
+
+    # --- legs ---
+
+    def _leg(self, order: Order, reply: Reply, source: Source) -> Leg:
+        leg = Leg(self._desk, order, reply, source, self._left)
+        self._add(leg)
+        return leg
+
+    def _add(self, leg: Leg | Host) -> None:
+        self.legs.add(leg)
+        self.idle.clear()
+
+    def _left(self, leg: Leg | Host) -> None:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()

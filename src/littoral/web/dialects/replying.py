@@ -72,6 +72,7 @@ async def reply_stream(
             async for data in answer.chunks:
                 await _write(responder, answer, passage.feed(data))
             await _write(responder, answer, passage.end())
+            responder.outcome(*answer.outcome())
             receipt = answer.seal()
         await responder.write(frame(receipt))
     except LittoralError as error:
@@ -103,6 +104,7 @@ async def reply_whole(
         if change is not None:
             body = change(body, answer)
         answer.sent(body)
+        responder.outcome(*answer.outcome())
         answer.seal()
     await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)
 
@@ -126,5 +128,6 @@ async def reply_folded(
         translation.end()
         body = translation.body()
         answer.sent(body)
+        responder.outcome(*answer.outcome())
         answer.seal()
     await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)

@@ -1,0 +1,205 @@
+"""A handler's answer as a flight: whoever asks the same meanwhile joins it.
+
+The handler works as for a client of its own; what it writes goes to the flight. Its answer has a
+receipt and headers already, so the first client's leg, the `Host`, adds none. Those who join have
+legs of their own (leg.py).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from littoral.adapters.upstreams.words import Begun
+from littoral.node.relay.flight import Flight
+from littoral.node.relay.leg import Feed
+from littoral.serving.outcome import Outcome
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import ReceiptId
+from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
+from littoral.trust.receipts import FRAME_START
+from littoral.web.errors import defect, draining
+from littoral.web.hot import Reply
+from littoral.web.http import Handler, Request
+from littoral.web.response import written
+
+__all__ = ["Handled", "Handling", "Host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What answers requests that the hot path does not, and who owns that work."""
+
+    handler: Handler
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    on_defect: Callable[[BaseException], None]
+
+
+class Host:
+    """The first client's side of a flight whose handler speaks to it directly."""
+
+    __slots__ = ("_left", "_reply", "charged", "feed", "handled")
+
+    def __init__(self, reply: Reply, left: Callable[["Host"], None]) -> None:
+        self._reply = reply
+        self._left = left
+        self.charged = True
+        self.feed: Feed | None = None
+        self.handled: Handled | None = None
+        """Whose headers and receipt these are."""
+
+    def pause(self) -> None:
+        """The client is slow: see Flight."""
+        if self.feed is not None:
+            self.feed.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self.feed is not None:
+            self.feed.resume()
+
+    def gone(self) -> None:
+        """The client has left; the handler goes on if somebody else waits."""
+        feed, self.feed = self.feed, None
+        if feed is not None:
+            feed.cancel()
+        self._left(self)
+
+    def begun(self, _: Begun) -> None:
+        """The handler has begun."""
+        assert self.handled is not None, "a host has its handler"
+        self._reply.begin(self.handled.fields)
+
+    def data(self, data: bytes) -> None:
+        """What the handler writes."""
+        self._reply.push(data)
+
+    def ended(self, _: Outcome) -> None:
+        """The handler is done."""
+        assert self.handled is not None, "a host has its handler"
+        self._over()
+        self._reply.close(self.handled.trailer)
+
+    def whole(self, begun: Begun, body: bytes, _: Outcome) -> None:
+        """An answer in one piece."""
+        assert self.handled is not None, "a host has its handler"
+        self._over()
+        self._reply.give(begun.status, self.handled.fields, body)
+
+    def failed(self, error: LittoralError) -> None:
+        """The handler has failed."""
+        self._over()
+        self._reply.fail(error)
+
+    def _over(self) -> None:
+        self.feed = None
+        self._left(self)
+
+
+class Handled:
+    """A handler at work on a flight: its Responder, and the flight's Spring."""
+
+    def __init__(self, flight: Flight, entry: ModelEntry, info: EngineInfo) -> None:
+        """Work on nothing yet.
+
+        Args:
+            flight: where the answer goes.
+            entry: the model that is asked.
+            info: the engine, as far as those who join can name it.
+        """
+        self._flight = flight
+        self._entry = entry
+        self._info = info
+        self._task: asyncio.Task[None] | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._outcome = Outcome(Finish.DONE, None)
+        self._begun: Begun | None = None
+        self._ended = False
+        self.fields = ""
+        """The handler's own header fields, as `response.written` gives them."""
+        self.trailer = b""
+        """The last bytes, for the first client alone: its receipt."""
+
+    def start_on(self, handling: Handling, request: Request) -> None:
+        """Have the handler answer the request, in a task of an owner that outlives it."""
+        self._task = handling.spawn(self._run(handling, request))
+
+    async def _run(self, handling: Handling, request: Request) -> None:
+        try:
+            await handling.handler(request, self)
+        except LittoralError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(draining())
+            raise
+        except Exception as error:
+            handling.on_defect(error)
+            self._fail(defect())
+        else:
+            if not self._ended:
+                handling.on_defect(RuntimeError("a handler left its answer incomplete"))
+                self._fail(defect())
+
+    def _fail(self, error: LittoralError) -> None:
+        if not self._ended:
+            self._ended = True
+            self._flight.failed(error)
+
+    # --- flight.Spring ---
+
+    def pause(self) -> None:
+        """The handler's next write waits."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """It goes on."""
+        self._flowing.set()
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self._ended = True
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- http.Responder ---
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the answer has left."""
+        return self._begun is not None
+
+    def outcome(self, usage: Usage, finish: Finish) -> None:
+        """What the answer has used, and how it ended."""
+        self._outcome = Outcome(finish, usage)
+
+    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Give the whole answer."""
+        begun = self._begin(status, headers)
+        self._ended = True
+        self._flight.whole(begun, body, self._outcome)
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Begin a stream."""
+        self._flight.begun(self._begin(status, headers))
+
+    async def write(self, data: bytes) -> None:
+        """Send one piece; the receipt is the first client's alone."""
+        if data.startswith(FRAME_START):
+            self.trailer = data
+        elif data:
+            self._flight.data(data)
+        await self._flowing.wait()
+
+    async def end(self) -> None:
+        """Say that the stream is complete."""
+        self._ended = True
+        self._flight.ended(self._outcome)
+
+    def _begin(self, status: int, headers: Mapping[str, str]) -> Begun:
+        self.fields = written(headers)
+        receipt = headers.get("littoral-receipt")
+        self._flight.origin = ReceiptId(receipt) if receipt else None
+        kind = headers.get("content-type", "application/json")
+        self._begun = Begun(status, kind, self._entry, self._info)
+        return self._begun

@@ -1,0 +1,196 @@
+"""The answer cache in the way of a hot request: what is looked up, given again, and kept.
+
+Whether a request may be looked up and its answer kept is the cache room's to say; this asks it,
+and turns what is stored into an answer and back. What is looked up is always the caller's own: its
+scope is the first part of the key.
+"""
+
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.answers import AnswerStore
+from littoral.adapters.upstreams.words import Begun
+from littoral.cache import freshness
+from littoral.cache.answers import StoredAnswer, tags_of
+from littoral.cache.freshness import Directives, Forward, directives_of
+from littoral.cache.keys import answer_key, canonical, model_identity, reproducible
+from littoral.node.relay.desk import Order
+from littoral.serving.outcome import Outcome
+from littoral.terms.errors import NotCachedError
+from littoral.terms.ids import ModelName
+from littoral.terms.ports import Clock
+from littoral.terms.values import SECOND, EngineInfo, ModelEntry, Usage
+from littoral.web.head import Head
+
+__all__ = ["Keeping", "Question"]
+
+_BYPASS: Final = f"cache-status: {freshness.forwarded(Forward.BYPASS)}\r\n"
+
+
+# A Struct, as every request that may be looked up makes one.
+class Question(msgspec.Struct):
+    """One request, as the cache sees it."""
+
+    key: bytes
+    directives: Directives
+    reproducible: bool
+    epoch: int
+    """Of the store, when the request began: a purge since then keeps its answer out."""
+    tags: tuple[str, ...]
+    why: Forward | None = None
+    """Why the cache does not answer it; None while it may."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether the same request under way would do."""
+        return self.why is not Forward.REQUEST
+
+
+class Keeping:
+    """The cache, as the relay uses it."""
+
+    def __init__(self, store: AnswerStore, *, policy_epoch: int, ttl_s: int, clock: Clock) -> None:
+        """Use this store.
+
+        Args:
+            store: what is kept.
+            policy_epoch: another number makes everything kept so far unreachable.
+            ttl_s: how long an answer is fresh.
+            clock: wall-clock time.
+        """
+        self._store = store
+        self._policy_epoch = policy_epoch
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._identities: dict[ModelName, tuple[ModelEntry, bytes]] = {}
+        self._infos: dict[ModelName, EngineInfo] = {}
+
+    bypass = _BYPASS
+    """The header field of an answer that the cache has nothing to do with."""
+
+    def question(self, order: Order, entry: ModelEntry, head: Head) -> Question | None:
+        """What to ask the cache; None when the request is none of its business.
+
+        Raises:
+            BadRequestError: the tags are malformed.
+        """
+        headers = head.headers
+        directives = directives_of(headers.get("cache-control"))
+        if not (directives.asks_for_reuse or _may_be_reproducible(order, entry)):
+            return None
+        body = msgspec.json.decode(order.raw)
+        same = reproducible(order.api.name, body, entry.defaults)
+        why = freshness.may_look_up(directives, reproducible=same)
+        if why is Forward.BYPASS:
+            return None
+        key = answer_key(
+            order.caller.scope,
+            self._identity(entry),
+            order.api.name,
+            self._policy_epoch,
+            canonical(body),
+        )
+        tags = tags_of(headers.get("littoral-cache-tags"))
+        return Question(key, directives, same, self._store.epoch, tags, why)
+
+    def find(self, question: Question, entry: ModelEntry) -> StoredAnswer | None:
+        """The stored answer that may be given now; else `question.why` says why there is none.
+
+        Raises:
+            NotCachedError: the client wanted nothing else.
+        """
+        if question.why is None:
+            stored = self._store.get(question.key, entry.name)
+            if stored is None:
+                question.why = Forward.MISS
+            elif freshness.is_fresh(
+                stored.stored_unix_ns,
+                stored.expires_unix_ns,
+                self._clock.unix_ns(),
+                question.directives,
+            ):
+                return stored
+            else:
+                question.why = Forward.STALE
+        if question.directives.only_if_cached:
+            raise NotCachedError("this answer is not in the cache")
+        return None
+
+    def begun(self, stored: StoredAnswer, entry: ModelEntry) -> Begun:
+        """The beginning of an answer given again."""
+        info = self._infos.get(entry.name)
+        if info is None:
+            info = EngineInfo(entry.engine, "answer cache", "none", 0, entry.context_tokens)
+            self._infos[entry.name] = info
+        return Begun(200, stored.content_type, entry, info)
+
+    def notes_of_hit(self, stored: StoredAnswer) -> str:
+        """The header fields that say that, and how long, an answer was kept."""
+        now = self._clock.unix_ns()
+        ttl = freshness.ttl_s(stored.expires_unix_ns, now)
+        return (
+            f"cache-status: {freshness.hit(ttl)}\r\n"
+            f"age: {freshness.age_s(stored.stored_unix_ns, now)}\r\n"
+            f"cache-control: {freshness.cache_control(ttl)}\r\n"
+        )
+
+    def notes_of_miss(self, question: Question, *, collapsed: bool = False) -> str:
+        """The header fields of an answer that was computed."""
+        why = question.why or Forward.MISS
+        return f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+
+    def keep(
+        self,
+        question: Question,
+        order: Order,
+        begun: Begun,
+        outcome: Outcome,
+        body: bytes,
+        texts: tuple[bytes, ...],
+    ) -> None:
+        """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
+        upstream = directives_of(begun.cache_control)
+        may = freshness.may_store(
+            question.directives,
+            reproducible=question.reproducible,
+            status=begun.status,
+            finish=outcome.finish,
+            upstream=upstream,
+        )
+        if not may or begun.entry.name != order.model:
+            return
+        now = self._clock.unix_ns()
+        usage = outcome.usage or Usage()
+        receipts = begun.entry.relay.receipts
+        answer = StoredAnswer(
+            key=question.key,
+            api=order.api.name,
+            model=order.model,
+            scope=order.caller.scope,
+            key_id=order.caller.key_id,
+            tags=question.tags,
+            content_type=begun.content_type,
+            body=body,
+            texts=texts,
+            usage=(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
+            finish=outcome.finish,
+            receipt_id=order.receipt_id if receipts else None,
+            stored_unix_ns=now,
+            expires_unix_ns=now + freshness.lifetime_s(self._ttl_s, upstream) * SECOND,
+            cost_us=(now - order.arrived_unix_ns) // 1000,
+        )
+        self._store.put(answer, epoch=question.epoch)
+
+    def _identity(self, entry: ModelEntry) -> bytes:
+        known = self._identities.get(entry.name)
+        if known is None or known[0] is not entry:
+            known = self._identities[entry.name] = entry, model_identity(entry)
+        return known[1]
+
+
+def _may_be_reproducible(order: Order, entry: ModelEntry) -> bool:
+    """A look without reading the body: what is false here is not reproducible."""
+    wish = order.wish
+    temperature = entry.defaults.temperature if wish.temperature is None else wish.temperature
+    return temperature == 0 or wish.seed is not None or order.api.name == "embeddings"
