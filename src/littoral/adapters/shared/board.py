@@ -51,17 +51,18 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
-    def take_if_free(self) -> bool:
-        """Hold it, unless somebody does; gives whether it is held now. `drop` ends it."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    def keep(self) -> None:
+        """Hold it until the board is closed, or this process ends."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
-    def drop(self) -> None:
-        """Let others have it."""
+    def held_elsewhere(self) -> bool:
+        """Whether somebody else holds it now. Not to be asked by its holder."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
 
 
 class Board:
