@@ -65,7 +65,8 @@ def test_a_key_made_by_an_older_version_is_of_no_tenant(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / STORE_FILE)) as older:
         older.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
         older.execute(
-            "INSERT INTO keys (key_id, name, hash, created_unix_s, operator) VALUES (?, ?, ?, ?, 0)",
+            "INSERT INTO keys (key_id, name, hash, created_unix_s, operator) "
+            "VALUES (?, ?, ?, ?, 0)",
             (record.key_id, record.name, record.hash, NOW),
         )
         older.commit()

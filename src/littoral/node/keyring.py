@@ -112,7 +112,8 @@ class Keyring:
         """
         if not caller.limits.any:
             return UNMETERED
-        now, unix_s = self._clock.now(), self._unix_s()
+        clock = self._clock
+        now, unix_s = clock.now(), clock.unix_ns() // SECOND
         with self._lock:
             outcome = self._budgets.reserve(caller, tokens, now, unix_s)
         if isinstance(outcome, Refusal):
@@ -123,7 +124,8 @@ class Keyring:
         """Charge what was really used."""
         if reservation is UNMETERED:
             return
-        now, unix_s = self._clock.now(), self._unix_s()
+        clock = self._clock
+        now, unix_s = clock.now(), clock.unix_ns() // SECOND
         with self._lock:
             self._budgets.settle(reservation, tokens, now, unix_s)
 
