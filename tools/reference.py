@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from littoral.cli.main import app
 from littoral.node.config import SETTINGS
-from littoral.node.telemetry import Telemetry
+from littoral.node.metrics import METERED, Form
 from littoral.terms import errors, limits
 
 __all__ = ["DOCUMENTS", "ROOT", "leaf_errors", "main", "rewritten"]
@@ -164,12 +164,11 @@ def parameter_row(parameter: TyperArgument | TyperOption) -> tuple[str, str, str
 def metrics() -> str:
     """One row for each metric: its name as scraped, type, labels and help."""
     rows = []
-    collectors = Telemetry().registry._collector_to_names  # noqa: SLF001 - labels are shown nowhere else
-    for collector in collectors:
-        for family in collector.collect():
-            labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            rows.append((f"`{name}`", family.type, labels, family.documentation))
+    for metered in METERED:
+        kind = metered.form.value.split()[0]
+        name = f"{metered.name}_total" if metered.form is Form.COUNTER else metered.name
+        labels = ", ".join(f"`{label}`" for label in metered.labels)
+        rows.append((f"`{name}`", kind, labels, metered.says))
     return table(("Metric", "Type", "Labels", "What it says"), sorted(rows))
 
 

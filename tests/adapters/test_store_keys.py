@@ -1,16 +1,19 @@
 """The book of keys: what one process changes, the other heeds at once."""
 
 import itertools
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.store import Store, open_store
+from littoral.adapters.store import STORE_FILE, Store, open_store
 from littoral.adapters.store import keys as keys_module
+from littoral.adapters.store.database import MIGRATIONS
 from littoral.terms.errors import ConflictError, KeyMissingError, KeyRejectedError, NotFoundError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import KeyLimits
@@ -55,6 +58,22 @@ def test_a_plain_key_allows_every_model_without_limits(store: Store) -> None:
     record, token = add(store)
     assert store.keys.list() == (record,)
     assert store.keys.authenticate(token, NOW).models is None
+
+
+def test_a_key_made_by_an_older_version_is_of_no_tenant(tmp_path: Path) -> None:
+    record, token = make_key(CLOCK.random_bytes(KEY_RANDOM_BYTES), name="old", unix_s=NOW)
+    with closing(sqlite3.connect(tmp_path / STORE_FILE)) as older:
+        older.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        older.execute(
+            "INSERT INTO keys (key_id, name, hash, created_unix_s, operator) "
+            "VALUES (?, ?, ?, ?, 0)",
+            (record.key_id, record.name, record.hash, NOW),
+        )
+        older.commit()
+    with open_store(tmp_path) as store:
+        assert store.keys.list() == (record,)
+        caller = store.keys.authenticate(token, NOW)
+    assert (caller.scope, caller.reuse_error_max) == (f"key:{record.key_id}", None)
 
 
 def test_the_file_holds_no_key(store: Store, tmp_path: Path) -> None:

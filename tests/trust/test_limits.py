@@ -10,13 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from littoral.terms.errors import BudgetExhaustedError, RateLimitedError
 from littoral.terms.ids import KeyId
 from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
+from littoral.trust.accounts import words_for
 from littoral.trust.limits import (
     DAY_S,
     Budgets,
     Refusal,
     Reservation,
     utc_day,
-    words_for,
 )
 
 MIDNIGHT = 20_000 * DAY_S

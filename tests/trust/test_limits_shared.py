@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from littoral.terms.errors import QueueFullError
 from littoral.terms.ids import KeyId
 from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
-from littoral.trust.limits import DAY_S, Budgets, Refusal, Reservation, utc_day, words_for
+from littoral.trust.accounts import words_for
+from littoral.trust.limits import DAY_S, Budgets, Refusal, Reservation, utc_day
 
 MIDNIGHT = 20_000 * DAY_S
 START = Instant(0)
@@ -181,7 +182,7 @@ class SharedSpending(RuleBasedStateMachine):
     @rule(
         number=st.integers(0, 1),
         writes=st.integers(0, 70),
-        what=st.sampled_from(["reserve", "settle", "release", "headers", "forget"]),
+        what=st.sampled_from(["reserve", "settle", "release", "forget"]),
         tokens=st.integers(0, 60),
     )
     def a_worker_is_killed_within_a_change(
@@ -196,8 +197,6 @@ class SharedSpending(RuleBasedStateMachine):
                 self.settle(worker, tokens)
             elif what == "release" and worker.open:
                 worker.budgets.release(worker.open.pop())
-            elif what == "headers":
-                worker.budgets.headers(self.caller, Instant(self.now), self.unix_s)
             else:
                 worker.budgets.forget_worker(number)
         except Killed:

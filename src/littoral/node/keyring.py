@@ -12,8 +12,9 @@ from littoral.adapters.store import Store
 from littoral.terms.limits import KEYS_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller
+from littoral.trust.accounts import words_for
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
-from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day, words_for
+from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day
 
 __all__ = ["Keyring", "budget_board"]
 
@@ -111,7 +112,8 @@ class Keyring:
         """
         if not caller.limits.any:
             return UNMETERED
-        now, unix_s = self._clock.now(), self._unix_s()
+        clock = self._clock
+        now, unix_s = clock.now(), clock.unix_ns() // SECOND
         with self._lock:
             outcome = self._budgets.reserve(caller, tokens, now, unix_s)
         if isinstance(outcome, Refusal):
@@ -122,7 +124,8 @@ class Keyring:
         """Charge what was really used."""
         if reservation is UNMETERED:
             return
-        now, unix_s = self._clock.now(), self._unix_s()
+        clock = self._clock
+        now, unix_s = clock.now(), clock.unix_ns() // SECOND
         with self._lock:
             self._budgets.settle(reservation, tokens, now, unix_s)
 
@@ -137,9 +140,7 @@ class Keyring:
         """What is left of the caller's limits, in the headers that OpenAI's clients know."""
         if not caller.limits.any:
             return {}
-        now, unix_s = self._clock.now(), self._unix_s()
-        with self._lock:
-            return self._budgets.headers(caller, now, unix_s)
+        return self._budgets.headers(caller, self._clock.now(), self._unix_s())
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND

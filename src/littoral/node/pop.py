@@ -12,8 +12,8 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,11 +38,11 @@ from littoral.node.relay.handled import Handling
 from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
-from littoral.node.telemetry import Telemetry
+from littoral.node.telemetry import Telemetry, own_meters
 from littoral.placement.words import PoolBounds
 from littoral.routing.board import TargetBoard
 from littoral.terms.errors import LittoralError
-from littoral.terms.ids import PopId
+from littoral.terms.ids import ModelName, PopId
 from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
@@ -83,7 +83,7 @@ class PopStatus:
 
     def metrics(self) -> bytes:
         """Prometheus text exposition."""
-        loads: dict[str, tuple[int, int]] = {
+        loads: dict[ModelName, tuple[int, int]] = {
             status.entry.name: (status.in_flight, status.waiting)
             for status in self._host.statuses()
         }
@@ -127,15 +127,31 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
     """
     clock, home = SystemClock(), Home(config.home)
     home.make()
-    with home.held():
-        identity = open_identity(home.path, clock)
-        with open_store(home.path) as store, budget_board(home.run) as board:
-            keyring = Keyring(store, clock, board)
-            keyring.restore_day()
-            async with owned_tasks() as tasks:
-                parts = _Parts(config, home, identity, store, keyring, clock, tasks)
-                async with parts.listening() as pop:
-                    yield pop
+    with home.held(), _opened(home, clock) as opened:
+        async with owned_tasks() as tasks:
+            parts = _Parts(config, home, opened, clock, tasks)
+            async with parts.listening() as pop:
+                yield pop
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is open in its home while a PoP runs."""
+
+    identity: Identity
+    store: Store
+    keyring: Keyring
+    telemetry: Telemetry
+
+
+@contextmanager
+def _opened(home: Home, clock: Clock) -> Iterator[_Opened]:
+    identity = open_identity(home.path, clock)
+    with open_store(home.path) as store, budget_board(home.run) as board:
+        keyring = Keyring(store, clock, board)
+        keyring.restore_day()
+        with own_meters(home.run) as meters:
+            yield _Opened(identity, store, keyring, Telemetry(meters, clock))
 
 
 class _Scribe:
@@ -163,18 +179,16 @@ class _Parts:
         self,
         config: Config,
         home: Home,
-        identity: Identity,
-        store: Store,
-        keyring: Keyring,
+        opened: _Opened,
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._config = config
         self._home = home
-        self._identity = identity
+        self._identity = identity = opened.identity
         self._clock = clock
-        self._telemetry = Telemetry()
-        self._keyring = keyring
+        self._telemetry = opened.telemetry
+        self._keyring = opened.keyring
         self._catalogue = Catalogue(home.models)
         self._place = EnginePlace(
             run_dir=home.run,
@@ -207,7 +221,7 @@ class _Parts:
                 pop=identity.pop_id,
                 host=self._host,
                 keyring=self._keyring,
-                receipts=store.receipts,
+                receipts=opened.store.receipts,
                 issuer=Issuer(identity),
                 clock=clock,
                 observe=self._telemetry.observe,

@@ -1,15 +1,21 @@
 """Folds the one stream of facts into metrics and log lines. There is no second path.
 
-Metric names follow the field: the OpenTelemetry GenAI conventions in Prometheus form for what they
-name (`gen_ai_server_time_to_first_token_seconds`), `littoral_` for what is ours. docs/metrics.md
-lists them all. Labels are bounded: models of this PoP, error codes, kinds; never a key or a text.
+What each metric is, and how the counts of several workers become one text, is in node/metrics.py.
+
+A relayed request may cost some 35 µs in all, so counting one is a few additions to cells of a
+memory-mapped file (adapters/shared/meters.py): the series of a set of labels is looked up once and
+remembered. What is counted is in the file at once, and so survives this process.
 """
 
 import logging
-from typing import Final, assert_never
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
+from littoral.adapters.shared import Meters
+from littoral.node import metrics
+from littoral.node.metrics import LATENCY_S, METERED, METERS_RESERVED_WORDS, PER_TOKEN_S, Metered
 from littoral.terms.facts import (
     BreakerMoved,
     CacheChanged,
@@ -27,142 +33,110 @@ from littoral.terms.facts import (
     UpstreamTried,
     WorkerDied,
 )
+from littoral.terms.ids import ModelName
+from littoral.terms.limits import SERIES_MAX
+from littoral.terms.ports import Clock
 from littoral.terms.values import Kind
 
-__all__ = ["Telemetry"]
+__all__ = ["Telemetry", "own_meters"]
 
 log = logging.getLogger("littoral")
 
-_LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-_PER_TOKEN_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
+_LATENCY_SUM: Final = len(LATENCY_S) + 1
+_PER_TOKEN_SUM: Final = len(PER_TOKEN_S) + 1
+_BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+
+
+def own_meters(run: Path, worker: int = 0) -> Meters:
+    """The file in which this worker counts, in HOME/run; what an earlier one counted stays.
+
+    Raises:
+        DiskShortError, HomeUnwritableError, StoreError: it can't be used.
+    """
+    return Meters.own(run, worker, reserved_words=METERS_RESERVED_WORDS)
+
+
+class _Ended(NamedTuple):
+    """The cells that a request with certain labels counts in when it ends."""
+
+    requests: int
+    input: int
+    output: int
+    cached: int
+    duration: int
+    queue: int
+    per_token: int
+    cache: int
 
 
 class Telemetry:
-    """What this PoP has done, countable."""
+    """What this worker does, counted; and what its PoP has done, as text."""
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "littoral_requests",
-            "Exchanges that reached an engine, by how they ended.",
-            ["api", "model", "source", "finish"],
-            registry=registry,
-        )
-        self._refused = Counter(
-            "littoral_requests_refused",
-            "Requests that ended before an engine saw them, by error code.",
-            ["api", "code"],
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "gen_ai_client_token_usage",
-            "Tokens, by type: input, output, and cached (the part of input that was reused).",
-            ["gen_ai_request_model", "gen_ai_token_type"],
-            registry=registry,
-        )
-        self._first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "From the request to the first bytes of its answer.",
-            ["gen_ai_request_model"],
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self._per_token = Histogram(
-            "gen_ai_server_time_per_output_token_seconds",
-            "Mean time between tokens after the first.",
-            ["gen_ai_request_model"],
-            buckets=_PER_TOKEN_S,
-            registry=registry,
-        )
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "From the request to the end of its answer.",
-            ["gen_ai_request_model"],
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self._queue = Histogram(
-            "littoral_queue_time_seconds",
-            "Time a request waited for its model to load and for a slot.",
-            ["model"],
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self._loads = Histogram(
-            "littoral_model_load_seconds",
-            "Time from starting an engine until it takes calls.",
-            ["model"],
-            buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128),
-            registry=registry,
-        )
-        self._loaded = Gauge(
-            "littoral_model_loaded",
-            "1 while the model's engine takes calls.",
-            ["model"],
-            registry=registry,
-        )
-        self._in_flight = Gauge(
-            "littoral_requests_running",
-            "Requests at an engine now.",
-            ["model"],
-            registry=registry,
-        )
-        self._waiting = Gauge(
-            "littoral_requests_waiting",
-            "Requests that wait for a slot now.",
-            ["model"],
-            registry=registry,
-        )
-        self._receipts_lost = Counter(
-            "littoral_receipts_lost",
-            "Answers whose receipt could not be kept, by error code.",
-            ["code"],
-            registry=registry,
-        )
-        self._deaths = Counter(
-            "littoral_worker_deaths",
-            "Engine processes that ended by themselves.",
-            ["model"],
-            registry=registry,
-        )
-        self._lost = Counter(
-            "littoral_requests_lost",
-            "Requests that ended with an error because their engine's process died.",
-            ["model"],
-            registry=registry,
-        )
+    def __init__(self, meters: Meters, clock: Clock) -> None:
+        """Count in these meters. What an earlier owner of them did at its end is over."""
+        self._meters = meters
+        self._cells = meters.cells
+        self._clock = clock
+        self._known: dict[tuple[str, ...], int] = {}
+        self._ended_known: dict[tuple[str, ...], _Ended] = {}
+        present = {each.name for each in METERED if each.form is metrics.Form.PRESENT}
+        for series in meters.own_series():
+            if series.name in present:
+                self._cells[meters.series(series.name, series.labels, 1)] = 0.0
 
     def observe(self, fact: Fact) -> None:  # noqa: C901 - one case a fact
         """Count it, and log it if a person would want to know."""
         match fact:
             case RequestEnded():
                 self._ended(fact)
+            case UpstreamTried(model, target, outcome, hedged):
+                self._count(metrics.UPSTREAM_ATTEMPTS, model, target, outcome)
+                if hedged:
+                    self._count(metrics.UPSTREAM_HEDGES, model, target)
+            case FirstToken(model, seconds):
+                self._time(metrics.FIRST_TOKEN, seconds, model)
+            case CacheChanged(entries, size):
+                change = "stored" if entries > 0 else "dropped"
+                self._count(metrics.CACHE_CHANGES, change, amount=abs(entries))
+                self._count(metrics.CACHE_CHANGED_BYTES, change, amount=abs(size))
+            case RequestQueued():
+                pass  # the gauges are read from the pool when they are asked for
             case RequestRefused(api, code, status):
-                self._refused.labels(api, code).inc()
+                self._count(metrics.REFUSED, api, code)
                 if status >= 500:
                     log.warning("%s refused: %s (%d)", api, code, status)
+            case FellBack(asked, model):
+                self._count(metrics.FALLBACKS, asked, model)
+            case BreakerMoved(model, target, state):
+                self._say(metrics.BREAKER_STATE, _BREAKER[state], model, target)
+                level = logging.WARNING if state == "open" else logging.INFO
+                log.log(level, "%s: the breaker of upstream %s is %s", model, target, state)
             case ReceiptLost(model, code):
-                self._receipts_lost.labels(code).inc()
+                self._count(metrics.RECEIPTS_LOST, code)
                 log.error(
                     "%s: an answer has no receipt, for it could not be kept (%s)", model, code
                 )
-            case FirstToken(model, seconds):
-                self._first_token.labels(model).observe(seconds)
-            case RequestQueued() | UpstreamTried() | BreakerMoved() | FellBack() | CacheChanged():
-                pass  # the gauges are read from the pool when they are asked for
+            case _:
+                self._lived(fact)
+
+    def _lived(
+        self, fact: ModelLoading | ModelReady | ModelUnloaded | WorkerDied | ThreadsStepped
+    ) -> None:
+        """What happens in the life of a model."""
+        match fact:
             case ModelLoading(model, reason):
                 log.info("%s: loading (%s)", model, reason)
             case ModelReady(model, seconds, build):
-                self._loads.labels(model).observe(seconds)
-                self._loaded.labels(model).set(1)
+                self._time(metrics.LOAD, seconds, model)
+                self._say(metrics.LOADED, 1, model)
                 log.info("%s: ready after %.1f s on %s", model, seconds, build)
             case ModelUnloaded(model, reason):
-                self._loaded.labels(model).set(0)
+                self._say(metrics.LOADED, 0, model)
                 log.info("%s: unloaded (%s)", model, reason)
             case WorkerDied(model, exit_status, lost):
-                self._deaths.labels(model).inc()
-                self._lost.labels(model).inc(lost)
-                self._loaded.labels(model).set(0)
+                self._count(metrics.WORKER_DEATHS, model)
+                self._count(metrics.LOST, model, amount=lost)
+                self._say(metrics.LOADED, 0, model)
                 log.error(
                     "%s: its engine died (exit %d), %d requests lost", model, exit_status, lost
                 )
@@ -172,29 +146,81 @@ class Telemetry:
                 assert_never(fact)
 
     def _ended(self, fact: RequestEnded) -> None:
-        self._requests.labels(fact.api, fact.model, fact.source.value, fact.finish.value).inc()
-        usage = fact.usage
-        for kind, count in (
-            ("input", usage.prompt_tokens),
-            ("output", usage.completion_tokens),
-            ("cached", usage.cached_tokens),
-        ):
-            self._tokens.labels(fact.model, kind).inc(count)
-        self._duration.labels(fact.model).observe(fact.total_s)
-        self._queue.labels(fact.model).observe(fact.queue_s)
-        if fact.kind is not Kind.EMBED and fact.first_token_s is not None:
-            rest = usage.completion_tokens - 1
-            if rest > 0:
-                per_token_s = (fact.total_s - fact.first_token_s) / rest
-                self._per_token.labels(fact.model).observe(per_token_s)
+        cells, usage, total_s, queue_s = self._cells, fact.usage, fact.total_s, fact.queue_s
+        # Enum members hash slowly and `.value` is a call; their texts are fast.
+        key = (fact.api, fact.model, fact.source._value_, fact.finish._value_, fact.cache)
+        at = self._ended_known.get(key) or self._ended_at(*key)
+        cells[at.requests] += 1
+        cells[at.input] += usage.prompt_tokens
+        cells[at.output] += usage.completion_tokens
+        cells[at.cached] += usage.cached_tokens
+        cells[at.duration + bisect_left(LATENCY_S, total_s)] += 1
+        cells[at.duration + _LATENCY_SUM] += total_s
+        cells[at.queue + bisect_left(LATENCY_S, queue_s)] += 1
+        cells[at.queue + _LATENCY_SUM] += queue_s
+        if fact.cache:
+            cells[at.cache] += 1
+        rest, first_s = usage.completion_tokens - 1, fact.first_token_s
+        if first_s is not None and rest > 0 and fact.kind is not Kind.EMBED:
+            per_token_s = (total_s - first_s) / rest
+            cells[at.per_token + bisect_left(PER_TOKEN_S, per_token_s)] += 1
+            cells[at.per_token + _PER_TOKEN_SUM] += per_token_s
 
-    def exposition(self, loads: dict[str, tuple[int, int]]) -> bytes:
-        """Prometheus text, with the queues as they are now.
+    def _ended_at(self, api: str, model: str, source: str, finish: str, cache: str) -> _Ended:
+        """Where a request with these labels is counted, remembered."""
+        at = _Ended(
+            requests=self._at(metrics.REQUESTS, api, model, source, finish),
+            input=self._at(metrics.TOKENS, model, "input"),
+            output=self._at(metrics.TOKENS, model, "output"),
+            cached=self._at(metrics.TOKENS, model, "cached"),
+            duration=self._at(metrics.REQUEST_DURATION, model),
+            queue=self._at(metrics.QUEUE, model),
+            per_token=self._at(metrics.PER_TOKEN, model),
+            cache=self._at(metrics.CACHE_ANSWERS, model, cache) if cache else 0,
+        )
+        if len(self._ended_known) < SERIES_MAX:
+            self._ended_known[api, model, source, finish, cache] = at
+        return at
+
+    def _at(self, metric: Metered, *labels: str) -> int:
+        """Where a series' cells begin, remembered."""
+        key = (metric.name, *labels)
+        at = self._known.get(key)
+        if at is None:
+            at = self._meters.series(metric.name, labels, metric.cells)
+            if len(self._known) < SERIES_MAX:
+                self._known[key] = at
+        return at
+
+    def _count(self, metric: Metered, *labels: str, amount: float = 1) -> None:
+        self._cells[self._at(metric, *labels)] += amount
+
+    def _time(self, metric: Metered, seconds: float, *labels: str) -> None:
+        at = self._at(metric, *labels)
+        self._cells[at + bisect_left(metric.buckets, seconds)] += 1
+        self._cells[at + metric.cells - 1] += seconds
+
+    def _say(self, metric: Metered, value: float, *labels: str) -> None:
+        """Of what all workers share: how it is from now on."""
+        at = self._at(metric, *labels)
+        self._cells[at] = value
+        self._cells[at + 1] = self._clock.now()
+
+    def show(self, loads: Mapping[ModelName, tuple[int, int]]) -> None:
+        """Say what this worker has under way now, for whichever worker is asked for metrics.
 
         Args:
             loads: model -> (requests in flight, requests waiting).
         """
         for model, (in_flight, waiting) in loads.items():
-            self._in_flight.labels(model).set(in_flight)
-            self._waiting.labels(model).set(waiting)
-        return generate_latest(self.registry)
+            self._cells[self._at(metrics.RUNNING, model)] = in_flight
+            self._cells[self._at(metrics.WAITING, model)] = waiting
+
+    def exposition(self, loads: Mapping[ModelName, tuple[int, int]]) -> bytes:
+        """Prometheus text of all workers, with this one's queues as they are now.
+
+        Args:
+            loads: as for `show`.
+        """
+        self.show(loads)
+        return metrics.exposed(self._meters.everyone())

@@ -193,6 +193,12 @@ KEYS_MAX: Final = 10_000
 WORKERS_MAX: Final = 32
 """Processes that serve one PoP's address and share its limits; one for each core is enough."""
 
+METERS_BYTES_MAX: Final = 1024 * 1024
+"""One worker's metrics: room for some 500 models; what has no room is counted as `other`."""
+
+SERIES_MAX: Final = 8_192
+"""Label sets whose place a worker remembers; the place of any other is looked up each time."""
+
 NONCE_CHARS_MAX: Final = 128
 """A client's nonce, any visible ASCII."""
 

@@ -13,31 +13,30 @@ Rules
 - A request counts when it is admitted, and stays counted; tokens count as reserved from then, and
   as used when the answer ends. `release` frees the tokens of an answer that never was.
 - All of this holds for every worker of a PoP together: the counts lie in words that are given as an
-  argument and may be shared (trust/spending.py has their layout). What a worker that died held is
-  free once it is forgotten.
+  argument and may be shared (trust/accounts.py and trust/spending.py say what is where). What a
+  worker held that died is free once it is forgotten.
 - A key without limits is not counted here at all.
 
 Time comes in as an argument: monotonic for minutes, Unix for days.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from littoral.terms.errors import BudgetExhaustedError, QueueFullError, RateLimitedError
+from littoral.terms.errors import BudgetExhaustedError, RateLimitedError
 from littoral.terms.ids import KeyId
-from littoral.terms.limits import KEYS_MAX, WORKERS_MAX
+from littoral.terms.limits import WORKERS_MAX
 from littoral.terms.values import SECOND, Caller, Instant, KeyLimits
+from littoral.trust.accounts import Accounts
 from littoral.trust.spending import (
     DAY,
     DAY_TOKENS,
     HELD,
     HELD_BY,
     REQUESTS,
-    ROW_WORDS,
     TOKENS,
     TOTAL,
     UNDER_WAY,
@@ -45,9 +44,8 @@ from littoral.trust.spending import (
     add,
     advance,
     check,
-    clear,
-    idle,
     mend,
+    spent,
     today,
     until_at_most,
 )
@@ -59,16 +57,9 @@ __all__ = [
     "Refusal",
     "Reservation",
     "utc_day",
-    "words_for",
 ]
 
 DAY_S: Final = 86_400
-
-_NAME_WORDS: Final = 2
-"""Words that name the key of a row. All names stand together, before the rows."""
-
-_Place = tuple[int, int, int, int]
-"""Where a key's name stands, where its row begins, and its name."""
 
 _HELD_RETRY_S: Final = 1.0
 """When to try again if only answers under way stand in the way: nobody knows when they end."""
@@ -130,7 +121,7 @@ class Budgets:
     words with other processes holds a lock meanwhile.
     """
 
-    __slots__ = ("_next", "_open", "_places", "_rows", "_words", "_worker")
+    __slots__ = ("_accounts", "_next", "_open", "_words", "_worker")
 
     def __init__(self, words: Words, worker: int = 0) -> None:
         """Count in these words.
@@ -141,16 +132,15 @@ class Budgets:
         """
         assert 0 <= worker < WORKERS_MAX
         self._words = words
-        self._rows = len(words) // (_NAME_WORDS + ROW_WORDS)
+        self._accounts = Accounts(words)
         self._worker = worker
-        self._places: dict[KeyId, _Place] = {}
         self._open: dict[int, int] = {}
         self._next = 0
 
     def restore(self, day: int, tokens_by_key: Mapping[KeyId, int]) -> None:
         """Take over what keys used in this day before this PoP started."""
         for key_id, tokens in tokens_by_key.items():
-            row = self._enter(key_id, 0, day)
+            row = self._accounts.enter(key_id, 0, day)
             self._words[row + DAY_TOKENS] = tokens
             self._words[row + DAY] = day
             self._words[row + UNDER_WAY] = 0
@@ -166,7 +156,7 @@ class Budgets:
         if not caller.limits.any:
             return UNMETERED
         words, second = self._words, now // SECOND
-        row = self._enter(caller.key_id, second, unix_s // DAY_S)
+        row = self._accounts.enter(caller.key_id, second, unix_s // DAY_S)
         refusal = self._refusal(row, caller.limits, tokens, now, unix_s)
         if refusal is None:
             if caller.limits.requests_per_minute is not None:
@@ -186,7 +176,7 @@ class Budgets:
             return
         words, day, second = self._words, unix_s // DAY_S, now // SECOND
         held = self._close(reservation)
-        row = self._enter(reservation.key_id, second, day)
+        row = self._accounts.enter(reservation.key_id, second, day)
         if tokens:
             words[row + DAY_TOKENS] = today(words, row, day) + tokens
             advance(words, row + TOKENS, second)
@@ -199,54 +189,61 @@ class Budgets:
         if reservation is UNMETERED:
             return
         held = self._close(reservation)
-        row = self._found(reservation.key_id)
+        row = self._accounts.known(reservation.key_id)
         if row is not None:
-            self._begin(row)
+            row = self._accounts.enter(reservation.key_id, 0, 0)
             self._free(row, held)
             self._words[row + UNDER_WAY] = 0
 
     def forget_worker(self, worker: int) -> None:
         """That worker is no more: what it held is free again. Its own answers never end."""
         words = self._words
-        for number in range(self._rows):
-            row = self._row(number)
-            if words[number * _NAME_WORDS] and (words[row + UNDER_WAY] or words[row + HELD]):
-                self._begin(row)
+        for row in self._accounts.taken():
+            if words[row + UNDER_WAY] or words[row + HELD]:
+                words[row + UNDER_WAY] = 1
                 words[row + HELD_BY + worker] = 0
                 mend(words, row)
                 words[row + UNDER_WAY] = 0
 
     def headers(self, caller: Caller, now: Instant, unix_s: int) -> dict[str, str]:
-        """What is left, in the headers that OpenAI's clients know. Only for limits that are set."""
-        limits, words = caller.limits, self._words
-        if not limits.any:
-            return {}
-        second, day = now // SECOND, unix_s // DAY_S
-        row = self._enter(caller.key_id, second, day)
-        shown: dict[str, str] = {}
-        held = words[row + HELD]
+        """What is left, in the headers that OpenAI's clients know. Only for limits that are set.
+
+        Changes nothing, so it may be called while others change: it may then be a request off.
+        """
+        limits, words, shown = caller.limits, self._words, dict[str, str]()
+        row = self._accounts.known(caller.key_id) if limits.any else None
+        second, held = now // SECOND, 0 if row is None else words[row + HELD]
         if (allowed := limits.requests_per_minute) is not None:
-            advance(words, row + REQUESTS, second)
-            spent = words[row + REQUESTS + TOTAL]
-            reset_s = until_at_most(words, row + REQUESTS, 0, now)
-            shown |= _shown("requests", allowed, spent, reset_s)
-        if (allowed := limits.tokens_per_minute) is not None:
-            advance(words, row + TOKENS, second)
-            spent = words[row + TOKENS + TOTAL] + held
-            reset_s = until_at_most(words, row + TOKENS, 0, now)
-            shown |= _shown("tokens", allowed, spent, reset_s)
-        elif (allowed := limits.tokens_per_day) is not None:
-            spent = today(words, row, day) + held
-            shown |= _shown("tokens", allowed, spent, float(DAY_S - unix_s % DAY_S))
-        words[row + UNDER_WAY] = 0
+            used, reset_s = self._minute(row, REQUESTS, second, now)
+            shown["x-ratelimit-limit-requests"] = str(allowed)
+            shown["x-ratelimit-remaining-requests"] = str(max(0, allowed - used))
+            shown["x-ratelimit-reset-requests"] = _duration(reset_s)
+        allowed = limits.tokens_per_minute
+        if allowed is not None:
+            used, reset_s = self._minute(row, TOKENS, second, now)
+        else:
+            allowed, reset_s = limits.tokens_per_day, float(DAY_S - unix_s % DAY_S)
+            same = row is not None and words[row + DAY] >= unix_s // DAY_S
+            used = words[row + DAY_TOKENS] if row is not None and same else 0
+        if allowed is not None:
+            shown["x-ratelimit-limit-tokens"] = str(allowed)
+            shown["x-ratelimit-remaining-tokens"] = str(max(0, allowed - used - held))
+            shown["x-ratelimit-reset-tokens"] = _duration(reset_s)
         return shown
+
+    def _minute(self, row: int | None, window: int, second: int, now: Instant) -> tuple[int, float]:
+        """What counts in a window, and in how many seconds none of it will."""
+        if row is None:
+            return 0, 0.0
+        words, at = self._words, row + window
+        used = spent(words, at, second)
+        return used, until_at_most(words, at, 0, now) if used > 0 else 0.0
 
     def check(self) -> None:
         """Assert what always holds while nobody is within a change."""
         words, mine = self._words, 0
-        for number in range(self._rows):
-            row = self._row(number)
-            if words[number * _NAME_WORDS] and not words[row + UNDER_WAY]:
+        for row in self._accounts.taken():
+            if not words[row + UNDER_WAY]:
                 check(words, row)
                 mine += words[row + HELD_BY + self._worker]
         assert mine == sum(self._open.values())
@@ -300,97 +297,14 @@ class Budgets:
         assert reservation.number in self._open, "a reservation is settled or released once"
         return self._open.pop(reservation.number)
 
-    # --- rows: which key has which ---
-
-    def _enter(self, key_id: KeyId, second: int, day: int) -> int:
-        """The key's row, made if need be, and under way from now on."""
-        words = self._words
-        place = self._places.get(key_id)
-        if place is not None:
-            at, row, first, rest = place
-            if words[at] == first and words[at + 1] == rest:
-                if words[row + UNDER_WAY]:
-                    mend(words, row)
-                words[row + UNDER_WAY] = 1
-                return row
-        found = self._found(key_id)
-        if found is None:
-            found = self._make(key_id, second, day)
-        self._begin(found)
-        return found
-
-    def _begin(self, row: int) -> None:
-        words = self._words
-        if words[row + UNDER_WAY]:
-            mend(words, row)
-        words[row + UNDER_WAY] = 1
-
-    def _found(self, key_id: KeyId) -> int | None:
-        """The key's row, if it has one. A row once taken stays taken, so no search misses it."""
-        words, (first, rest) = self._words, _name(key_id)
-        for number in self._numbers(first):
-            at = number * _NAME_WORDS
-            if not words[at]:
-                return None
-            if words[at] == first and words[at + 1] == rest:
-                row = self._row(number)
-                if len(self._places) >= KEYS_MAX:
-                    self._places.clear()
-                self._places[key_id] = (at, row, first, rest)
-                return row
-        return None
-
-    def _make(self, key_id: KeyId, second: int, day: int) -> int:
-        """A row for the key: one never used, or one in which nothing counts any more."""
-        words, (first, rest) = self._words, _name(key_id)
-        for number in self._numbers(first):
-            at, row = number * _NAME_WORDS, self._row(number)
-            if not words[at] or idle(words, row, second, day):
-                words[at] = first
-                words[at + 1] = rest
-                clear(words, row)
-                return row
-        raise QueueFullError(
-            f"{self._rows} keys have spent of their limits, the most that are counted at a time",
-            advice="send the request again in a minute; an operator may revoke unused keys",
-            retry_after_s=60.0,
-        )
-
-    def _numbers(self, first: int) -> Iterator[int]:
-        """Every row, from the one where a key of this name would be."""
-        start = first % self._rows
-        yield from range(start, self._rows)
-        yield from range(start)
-
-    def _row(self, number: int) -> int:
-        return self._rows * _NAME_WORDS + number * ROW_WORDS
-
-
-def words_for(keys: int) -> int:
-    """How many words it takes to count for so many keys."""
-    return keys * (_NAME_WORDS + ROW_WORDS)
-
-
-def _name(key_id: KeyId) -> tuple[int, int]:
-    """A key's id in two words, the first of which is never 0."""
-    digest = hashlib.blake2b(key_id.encode(), digest_size=16).digest()
-    first, rest = (int.from_bytes(part, "little", signed=True) for part in (digest[:8], digest[8:]))
-    return first | 1, rest
-
-
-def _shown(what: str, allowed: int, spent: int, reset_s: float) -> dict[str, str]:
-    return {
-        f"x-ratelimit-limit-{what}": str(allowed),
-        f"x-ratelimit-remaining-{what}": str(max(0, allowed - spent)),
-        f"x-ratelimit-reset-{what}": _duration(reset_s),
-    }
-
 
 def _duration(seconds: float) -> str:
     """A duration as Go writes it: `6m0s`, `1.5s`, `80ms`."""
     milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:g}s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     text = f"{rest / 1000:g}s"

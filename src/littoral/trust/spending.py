@@ -36,6 +36,7 @@ __all__ = [
     "clear",
     "idle",
     "mend",
+    "spent",
     "today",
     "until_at_most",
 ]
@@ -98,8 +99,19 @@ def add(words: Words, window: int, amount: int) -> None:
     words[window + TOTAL] += amount
 
 
+def spent(words: Words, window: int, second: int) -> int:
+    """What counts in this second, told without a change."""
+    newest, total = words[window], words[window + TOTAL]
+    if second <= newest or not total:
+        return total
+    if second - newest >= _RING:
+        return 0
+    gone = range(newest - _WINDOW, second - _WINDOW)
+    return total - sum(words[window + 2 + each % _RING] for each in gone)
+
+
 def until_at_most(words: Words, window: int, room: int, now: Instant) -> float:
-    """Seconds until no more than this is still counted."""
+    """Seconds until no more than this is still counted; below 0 if that was so before."""
     newest, kept = words[window], 0
     for second in range(newest, newest - _RING, -1):
         kept += words[window + 2 + second % _RING]

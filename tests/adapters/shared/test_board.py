@@ -141,20 +141,21 @@ def test_two_processes_that_hold_the_lock_by_turns_lose_no_change(path: Path) ->
         assert (board.words[3], board.words[4]) == (10_000, 10_000)
 
 
-def test_a_lock_that_somebody_holds_is_not_free(path: Path) -> None:
+def test_a_lock_is_seen_to_be_held_by_others(path: Path) -> None:
     with Board.create(path, WORDS) as board, Board.open(path) as other:
         with board.lock:
-            assert not other.lock.take_if_free()
-        assert other.lock.take_if_free()
-        assert not board.lock.take_if_free()
-        other.lock.drop()
-        assert board.lock.take_if_free()
+            assert other.lock.held_elsewhere()
+        assert not other.lock.held_elsewhere()
+        with Board.open(path) as kept:
+            kept.lock.keep()
+            assert board.lock.held_elsewhere()
+        assert not board.lock.held_elsewhere()
 
 
 def test_a_process_killed_with_the_lock_holds_it_no_longer(path: Path) -> None:
     with Board.create(path, WORDS) as board, process(HOLD, path) as holder:
         assert line(holder) == b"held\n"
-        assert not board.lock.take_if_free()
+        assert board.lock.held_elsewhere()
         holder.send_signal(signal.SIGKILL)
         holder.wait(30)
         with board.lock:

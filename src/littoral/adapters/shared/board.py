@@ -14,12 +14,12 @@ file, which a fork shares. A process that wants a board opens it.
 """
 
 import errno
-import fcntl
 import mmap
 import os
 import struct
 import tempfile
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 from typing import Final, Self
 
@@ -37,6 +37,12 @@ _MARK: Final = 0x31_4452_4142_5449_4C  # LITBARD1
 """Another layout of the head takes another mark."""
 
 
+_TRIES: Final = 8
+"""Before a process sleeps: a holder is done in 2 µs, and waking up takes many times as long."""
+
+_AT_ONCE: Final = LOCK_EX | LOCK_NB
+
+
 class Lock:
     """Holds other processes off while one changes several words. Not reentrant."""
 
@@ -46,22 +52,33 @@ class Lock:
         self._descriptor = descriptor
 
     def __enter__(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            flock(self._descriptor, _AT_ONCE)
+        except BlockingIOError:
+            self._wait()
 
     def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        flock(self._descriptor, LOCK_UN)
 
-    def take_if_free(self) -> bool:
-        """Hold it, unless somebody does; gives whether it is held now. `drop` ends it."""
+    def _wait(self) -> None:
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                flock(self._descriptor, _AT_ONCE)
+                return
+        flock(self._descriptor, LOCK_EX)
+
+    def keep(self) -> None:
+        """Hold it until the board is closed, or this process ends."""
+        flock(self._descriptor, LOCK_EX)
+
+    def held_elsewhere(self) -> bool:
+        """Whether somebody else holds it now. Not to be asked by its holder."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self._descriptor, LOCK_SH | LOCK_NB)
         except BlockingIOError:
-            return False
-        return True
-
-    def drop(self) -> None:
-        """Let others have it."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            return True
+        flock(self._descriptor, LOCK_UN)
+        return False
 
 
 class Board:
