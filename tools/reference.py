@@ -115,7 +115,7 @@ def quantity(name: str, value: float) -> str:
         for unit, size in (("GiB", KIB**3), ("MiB", KIB**2), ("KiB", KIB)):
             if value >= size and value % size == 0:
                 return f"{value // size} {unit}"
-    if name.endswith("_S"):
+    if name.removesuffix("_MAX").endswith("_S"):
         return f"{value:g} s"
     return f"{value:,}"
 

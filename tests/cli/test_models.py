@@ -81,7 +81,7 @@ def test_an_upstream_is_added_without_asking_it(tmp_path: Path) -> None:
     )
     document = json.loads(added.stdout)
     assert document["kinds"] == ["chat", "embed"]
-    assert document["upstream"]["model"] == "big"
+    assert [upstream["model"] for upstream in document["upstreams"]] == ["big"]
     assert "sk-secret" not in added.output
 
 

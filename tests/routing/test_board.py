@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.routing.board import BreakerState, TargetBoard
+from littoral.routing.choose import Candidates, choose
 from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.terms import limits
 from littoral.terms.values import SECOND, Instant
@@ -19,8 +20,12 @@ def at(seconds: float) -> Instant:
 
 def boards(workers: int = 1, rows: int = 1) -> list[TargetBoard]:
     """One board for each worker, over the same words."""
-    words = [0] * (TargetBoard.words_of_row(workers) * rows)
+    words = memoryview(bytearray(8 * TargetBoard.words_of_row(workers) * rows)).cast("q")
     return [TargetBoard(words, worker=worker, workers=workers) for worker in range(workers)]
+
+
+def words_of(board: TargetBoard) -> list[int]:
+    return list(board.words[:])
 
 
 def opened(board: TargetBoard, now: Instant, row: int = 0) -> None:
@@ -85,10 +90,20 @@ def test_a_client_that_causes_4xx_never_opens_the_breaker(status: int) -> None:
 
 def test_a_client_that_leaves_counts_neither_way() -> None:
     (board,) = boards()
-    before = list(board.words)
+    before = words_of(board)
     board.sent(0, at(0))
     board.abandoned(0)
-    assert list(board.words) == before
+    assert words_of(board) == before
+
+
+def test_a_client_that_leaves_while_a_target_is_tried_lets_another_try_it() -> None:
+    (board,) = boards()
+    opened(board, at(0))
+    for _ in range(2):
+        assert choose(board, Candidates((0,), (1,)), at(2), 5) == (0, False)
+        assert board.sent(0, at(2)) is HALF_OPEN
+        assert choose(board, Candidates((0,), (1,)), at(2), 5) == (0, True)
+        board.abandoned(0)
 
 
 def test_it_stays_open_for_longer_each_time_and_never_longer_than_the_bound() -> None:
@@ -190,7 +205,7 @@ def test_an_answer_of_any_kind_shows_that_a_target_being_tried_is_well() -> None
 def test_quick_errors_do_not_make_a_target_look_quick() -> None:
     (board,) = boards()
     answered(board, 0, 50_000, at(0))
-    before = list(board.words)
+    before = words_of(board)
     board.sent(0, at(0))
     board.failed(0, failure_of_status(500), at(0))
     assert board.words[3] == before[3]

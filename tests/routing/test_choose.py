@@ -12,7 +12,7 @@ from littoral.routing.choose import NOBODY, Candidates, choose, explain
 from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.terms import limits
 from littoral.terms.values import SECOND, Instant
-from tests.routing.test_board import answered, at, boards, opened
+from tests.routing.test_board import answered, at, boards, opened, words_of
 
 MS = 1_000_000
 
@@ -248,10 +248,10 @@ def test_who_is_chosen_is_a_candidate_in_the_race_and_depends_on_the_arguments_o
     )
     now, spin = Instant(2 * SECOND), data.draw(st.integers(0, (1 << 64) - 1))
     without = data.draw(st.sets(st.sampled_from(candidates.rows)))
-    before = list(board.words)
+    before = words_of(board)
     row, last_resort = choose(board, candidates, now, spin, without)
     assert (row, last_resort) == choose(board, candidates, now, spin, without)
-    assert list(board.words) == before
+    assert words_of(board) == before
     outs = {each.row: each.out for each in explain(board, candidates, now)}
     racing = {each for each, out in outs.items() if not out and each not in without}
     if row == NOBODY or last_resort:

@@ -1,10 +1,11 @@
 """The journey of one request: retries, hedges, fallbacks, and the end."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.routing.board import BreakerState, TargetBoard
-from littoral.routing.choose import Candidates
+from littoral.routing.choose import Candidates, explain
 from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.routing.journey import Journey
 from littoral.routing.words import (
@@ -25,7 +26,7 @@ from littoral.routing.words import (
     stage_of,
 )
 from littoral.terms.values import SECOND, Instant, RelayPolicy
-from tests.routing.test_board import answered, at, boards, opened
+from tests.routing.test_board import answered, at, boards, opened, words_of
 
 BROKEN = Failure(Cause.BROKEN)
 BAD_REQUEST = failure_of_status(400)
@@ -273,6 +274,26 @@ def test_the_deadline_of_the_whole_ends_it_wherever_it_is() -> None:
         assert board.in_flight(0) == board.in_flight(1) == 0
 
 
+def test_the_deadline_blames_a_target_that_was_silent_for_most_of_it_only() -> None:
+    policy = RelayPolicy(attempts=2, first_byte_s=50, total_s=10, hedge_after_s=8)
+    one, board = journey(stage(0, 1, policy=policy))
+    first = sent(one.begin(at(0)))
+    hedge = sent(one.tick(at(8)))
+    one.tick(at(10))
+    setbacks = {each.row: each.setbacks for each in explain(board, stage(0, 1).candidates, at(10))}
+    assert setbacks[first.row] > 0
+    assert setbacks[hedge.row] == 0
+
+
+def test_a_target_that_a_hedge_outpaced_is_known_to_be_slow() -> None:
+    one, board = journey(stage(0, 1, policy=HEDGED))
+    slow = sent(one.begin(at(0))).row
+    one.tick(at(2))
+    one.first_byte(1, at(2.1))
+    (standing,) = explain(board, stage(slow).candidates, at(2.1))
+    assert standing.first_byte_s == pytest.approx(2.1)
+
+
 def test_no_pause_is_longer_than_the_request_may_take() -> None:
     one, _ = journey(stage(0, policy=RelayPolicy(attempts=3, total_s=1)))
     one.begin(at(0))
@@ -281,12 +302,12 @@ def test_no_pause_is_longer_than_the_request_may_take() -> None:
 
 def test_a_client_that_leaves_cancels_what_runs_and_blames_nobody() -> None:
     one, board = journey(stage(0, 1, policy=HEDGED))
-    before = list(board.words)
+    before = words_of(board)
     one.begin(at(0))
     one.tick(at(2))
     assert one.step(Gone(), at(3)) == [Cancel(0), Cancel(1)]
     assert one.done
-    assert list(board.words) == before
+    assert words_of(board) == before
     assert one.gone(at(3)) == []
     assert one.story("abc".__getitem__)[1].endswith("given up (hedge)")
 

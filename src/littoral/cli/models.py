@@ -1,6 +1,5 @@
 """`littoral models`: what models this PoP has, and how more come in and go."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -19,8 +18,9 @@ from littoral.adapters.models import (
     parse_source,
     parse_upstream,
 )
+from littoral.cli import upstreams
 from littoral.cli.progress import progress_shown
-from littoral.cli.show import HomeOption, JsonOption, command
+from littoral.cli.show import HomeOption, JsonOption, command, entry_document
 from littoral.node.config import Config, load_config, secret_from_environment
 from littoral.placement.fit import memory_needed
 from littoral.terms.errors import BadRequestError
@@ -28,10 +28,12 @@ from littoral.terms.values import EngineKind, Kind, ModelEntry
 
 __all__ = ["register"]
 
-_models = typer.Typer(no_args_is_help=True, help="List, add and remove models.")
+_models = typer.Typer(no_args_is_help=True, help="List, add, change and remove models.")
 
 _UPSTREAM: Final = "upstream:"
-_FOR_UPSTREAM: Final = ("upstream_model", "key_file", "key_env", "key_header", "kind", "context")
+_FOR_UPSTREAM: Final = (
+    *("upstream_model", "key_file", "key_env", "key_header", "native_api", "kind", "context"),
+)
 _FOR_HUB: Final = ("token_file", "endpoint")
 _FOR_FILE: Final = ("copy",)
 _TOKEN_CHARS_MAX: Final = 4096
@@ -57,7 +59,7 @@ def list_models(
         more = [offer for offer in offers() if not catalogue.has(offer.name)] if available else []
         show.data(
             {
-                "models": [_document(entry) for entry in entries],
+                "models": [entry_document(entry) for entry in entries],
                 "available": more,
                 "damaged": [error.message for error in catalogue.damaged()],
                 "unfinished": catalogue.unfinished(),
@@ -86,7 +88,7 @@ def show_model(
         config = load_config({"home": home})
         entry = _catalogue(config).get(name)
         needed = memory_needed(entry, config.kv_tokens)
-        show.data({**_document(entry), "memory_bytes": needed})
+        show.data({**entry_document(entry), "memory_bytes": needed})
         for label, value in _lines(entry, needed, config.kv_tokens):
             show.line(f"{label:14}{value}")
 
@@ -122,6 +124,10 @@ def add_model(
         str | None,
         typer.Option(help="Header for the upstream's key, for example api-key. Default: Bearer."),
     ] = None,
+    native_api: Annotated[
+        list[str] | None,
+        typer.Option(help="API that the upstream speaks as well: messages or responses."),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="What an upstream's model does: chat,complete,embed.")
     ] = None,
@@ -142,6 +148,7 @@ def add_model(
             key_file=key_file,
             key_env=key_env,
             key_header=key_header,
+            native_api=tuple(native_api or ()),
             kind=kind,
             context=context,
         )
@@ -150,7 +157,7 @@ def add_model(
             entry = add(catalogue, _source(source, options), progress, name)
         show.line(f"{entry.name} is ready: {entry.description}")
         show.line(f"licence {entry.licence}; from {entry.origin}")
-        show.data(_document(entry))
+        show.data(entry_document(entry))
 
 
 @_models.command("remove")
@@ -182,6 +189,7 @@ class _Options:
     key_file: str | None
     key_env: str | None
     key_header: str | None
+    native_api: tuple[str, ...]
     kind: str | None
     context: int | None
 
@@ -209,6 +217,7 @@ def _source(text: str, options: _Options) -> Source:
         key_file=options.key_file,
         key_env=options.key_env,
         key_header=options.key_header or "authorization",
+        native_apis=options.native_api,
     )
     return UpstreamSource(target, _kinds(options.kind), options.context or 0)
 
@@ -250,11 +259,6 @@ def _hub(endpoint: str | None, token_file: Path | None) -> Hub:
                 f"{token_file} can't be read", advice="check the path and its permissions"
             ) from error
     return Hub(address.rstrip("/"), token or None)
-
-
-def _document(entry: ModelEntry) -> Mapping[str, object]:
-    """An entry as `--json` shows it."""
-    return {field: getattr(entry, field) for field in ModelEntry.__dataclass_fields__}
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
@@ -300,6 +304,7 @@ def _lines(entry: ModelEntry, needed: int, kv_tokens: int) -> list[tuple[str, st
         ("tokenizer", entry.tokenizer_digest or ""),
         ("template", entry.template_digest or ""),
         *(("file", f"{file.path} ({_size(file.size_bytes)})") for file in entry.files),
+        *upstreams.lines(entry),
         ("tools", entry.tools.value),
         ("system", defaults.system or ""),
         ("defaults", ", ".join(f"{key} {value}" for key, value in sampling.items() if value)),
@@ -310,3 +315,6 @@ def _lines(entry: ModelEntry, needed: int, kv_tokens: int) -> list[tuple[str, st
 
 def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+
+
+upstreams.register(_models)

@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 
 from littoral.terms.errors import LittoralError
+from littoral.terms.values import ModelEntry
 
-__all__ = ["HomeOption", "JsonOption", "Show", "command"]
+__all__ = ["HomeOption", "JsonOption", "Show", "command", "entry_document"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 HomeOption = Annotated[
@@ -91,3 +92,8 @@ def error_document(error: LittoralError) -> Mapping[str, object]:
             **error.details,
         }
     }
+
+
+def entry_document(entry: ModelEntry) -> Mapping[str, object]:
+    """A model's entry as `--json` prints it."""
+    return {field: getattr(entry, field) for field in ModelEntry.__dataclass_fields__}

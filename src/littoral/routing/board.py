@@ -23,8 +23,8 @@ Not here: which target a request takes (`choose`), which target has which row.
 """
 
 import enum
-from collections.abc import Iterable, MutableSequence
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol, overload
 
 from littoral.routing.failures import Cause, Failure, breakage
 from littoral.terms import limits
@@ -41,6 +41,7 @@ __all__ = [
     "TRIAL_UNTIL",
     "BreakerState",
     "TargetBoard",
+    "Words",
 ]
 
 # Cells of a row, shared by all workers; then follows one of each worker. `choose` reads them.
@@ -74,6 +75,20 @@ _TRIAL: Final = int(limits.BREAKER_TRIAL_S * SECOND)
 _DOUBLINGS_MAX: Final = 16
 
 
+class Words(Protocol):
+    """Signed 64-bit words: a list of numbers, or `memoryview(memory).cast("q")`."""
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> Iterable[int]: ...
+
+    def __setitem__(self, place: int, word: int, /) -> None: ...
+
+    def __len__(self) -> int: ...
+
+
 class BreakerState(enum.Enum):
     """Whether a target takes requests as usual, none, or one that tries it."""
 
@@ -87,7 +102,7 @@ class TargetBoard:
 
     __slots__ = ("_own", "row_words", "rows", "words", "workers")
 
-    def __init__(self, words: MutableSequence[int], *, worker: int, workers: int) -> None:
+    def __init__(self, words: Words, *, worker: int, workers: int) -> None:
         """Look at words that others may be using already; they are zero where nobody has been.
 
         Args:
@@ -229,8 +244,8 @@ class TargetBoard:
     def check(self) -> None:
         """Assert what must hold of words that one worker at a time has written."""
         for row in range(self.rows):
-            cells = self.words[row * self.row_words : (row + 1) * self.row_words]
-            assert all(cell >= 0 for cell in cells), (row, list(cells))
+            cells = list(self.words[row * self.row_words : (row + 1) * self.row_words])
+            assert min(cells) >= 0, (row, cells)
             assert cells[SETBACKS] <= _SETBACKS_MAX
             assert cells[DRAINED] in {0, 1}
 

@@ -117,6 +117,21 @@ GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""
 
+UPSTREAMS_MAX: Final = 64
+"""Upstreams of one model: the choice among them costs half a microsecond for each."""
+
+UPSTREAM_WEIGHT_MAX: Final = 1_000
+"""The largest weight of an upstream; shares finer than a thousandth are not worth telling apart."""
+
+FALLBACKS_MAX: Final = 8
+"""Models that one model may fall back to."""
+
+RELAY_ATTEMPTS_MAX: Final = 10
+"""Attempts at a model's upstreams for one request; more only multiply the load of a bad hour."""
+
+RELAY_WAIT_S_MAX: Final = 86_400.0
+"""The longest of the waits that an operator may give a model's upstreams."""
+
 UPSTREAM_IN_FLIGHT_MAX: Final = 4_096
 """Requests at one upstream, of all workers together; beyond it another is asked, or none."""
 

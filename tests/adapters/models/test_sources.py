@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,10 +143,15 @@ def test_an_upstream_is_an_entry_without_files(catalogue: Catalogue, tmp_path: P
         ("http://h/v1", {"key_env": "sk-secret"}),
         ("http://h/v1", {"key_env": "A", "key_file": "/none/such"}),
         ("http://h/v1", {"key_header": "a b"}),
+        ("http://h/v1", {"native_apis": ["chat"]}),
+        ("http://h/v1", {"weight": -1}),
+        ("http://h/v1", {"weight": 1_001}),
+        ("http://[h/v1", {}),
+        ("http://h:99999/v1", {}),
     ],
 )
 def test_an_upstream_that_makes_no_sense_is_refused_without_its_secret(
-    url: str, options: dict[str, str]
+    url: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(BadRequestError) as caught:
         parse_upstream(url, model="m", **options)

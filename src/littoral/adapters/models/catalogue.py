@@ -12,22 +12,22 @@ It does not fetch anything: see `sources`.
 """
 
 import errno
-import fcntl
 import os
 import shutil
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from littoral.adapters.models.digests import Progress, digest_of_file, mark_of, sync
+from littoral.adapters.models.locks import is_free, is_still, lock
 from littoral.adapters.models.records import (
     Record,
     directory_name,
     name_of,
     read_record,
+    rewrite_record,
     write_record,
 )
 from littoral.terms.errors import (
@@ -55,9 +55,6 @@ ECHO: Final = ModelEntry(
     dimensions=8,
 )
 """Always there, so that clients and set-ups can be tried without weights."""
-
-LOOK_AGAIN_S: Final = 0.2
-"""Between two looks at a lock that another process holds."""
 
 _PARTIAL: Final = ".partial"
 _REMOVED: Final = ".removed"
@@ -107,7 +104,7 @@ class Catalogue:
         return tuple(sorted([*found, ECHO], key=lambda entry: entry.name))
 
     def changed_at(self) -> int:
-        """A number that is another one after models were added or removed, by whatever process."""
+        """A number that is another one after a model came, went or changed, by whatever process."""
         try:
             return self.models_dir.stat().st_mtime_ns
         except FileNotFoundError:
@@ -223,6 +220,36 @@ class Catalogue:
                 raise
             assert not directory.exists(), "an add ends in a commit or an error"
 
+    def change(self, name: str, change: Callable[[ModelEntry], ModelEntry]) -> ModelEntry:
+        """Replace a model's entry by what `change` makes of it; its files stay as they are.
+
+        Changes by several processes follow each other; a reader sees the old or the new.
+
+        Raises:
+            UnknownModelError: there is none of this name.
+            ModelDamagedError: its entry can't be read.
+            ConflictError: it is built in.
+            BadRequestError: what came of its upstreams makes no sense; or whatever `change` raises.
+            HomeUnwritableError, DiskShortError: the folder can't be written, or is full.
+        """
+        directory = self._directory(self._record(name).entry.name)
+        if name == ECHO.name:
+            raise ConflictError("echo is built in and stays as it is", advice="leave it")
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                lock(descriptor)
+                record = read_record(directory)
+                rewrite_record(replace(record, entry=change(record.entry)), directory)
+                self._mark_changed()
+                return read_record(directory).entry
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError as error:
+            raise self._unknown(name) from error
+        except OSError as error:
+            raise self._failed(error) from error
+
     def remove(self, name: str) -> int:
         """Take a model away, or what an unfinished add of it left; say how many bytes that freed.
 
@@ -242,7 +269,7 @@ class Catalogue:
         for path in (target, partial):
             if not path.is_dir():
                 continue
-            if path == partial and not _is_free(partial):
+            if path == partial and not is_free(partial):
                 raise ConflictError(
                     f"another process is adding {name}", advice="stop it, or wait until it is done"
                 )
@@ -252,6 +279,13 @@ class Catalogue:
             self._sweep()
             return freed
         raise self._unknown(name)
+
+    def _mark_changed(self) -> None:
+        """Make `changed_at` another number: what is in a model's own folder does not."""
+        before = self.models_dir.stat()
+        os.utime(self.models_dir)
+        if self.models_dir.stat().st_mtime_ns <= before.st_mtime_ns:  # within one tick
+            os.utime(self.models_dir, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
 
     def _sweep(self) -> None:
         """Finish removals, also those that a killed process began."""
@@ -313,8 +347,8 @@ class Catalogue:
         while True:
             descriptor = self._open(directory)
             try:
-                _lock(descriptor, progress)
-                if _is_still(descriptor, directory):
+                lock(descriptor, progress)
+                if is_still(descriptor, directory):
                     yield
                     return
             finally:
@@ -333,42 +367,12 @@ class Catalogue:
                 ) from error
 
 
-def _lock(descriptor: int, progress: Progress) -> None:
-    """Wait for the lock; its holder's end, however it comes, gives it free."""
-    while not _try_lock(descriptor):
-        progress("waiting for another process that is adding it", 0, None)
-        threading.Event().wait(LOOK_AGAIN_S)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _empty(directory: Path) -> None:
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _is_still(descriptor: int, directory: Path) -> bool:
-    try:
-        return os.fstat(descriptor).st_ino == directory.stat().st_ino
-    except FileNotFoundError:
-        return False
-
-
-def _is_free(directory: Path) -> bool:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _add_again(name: str) -> str:

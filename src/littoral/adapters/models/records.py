@@ -6,6 +6,7 @@ Rules
   that fails is a `ModelDamagedError` that names it.
 - Paths of files in the model's own directory are plain names, so a state directory can be moved;
   files used in place have absolute paths.
+- An entry that names one `upstream`, as the first version wrote it, is read as one that has it.
 """
 
 import os
@@ -17,11 +18,20 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.models.digests import FileMark, mark_of, sync
+from littoral.adapters.models.upstreams import check_upstreams
 from littoral.terms.errors import BadRequestError, ModelDamagedError
 from littoral.terms.ids import ModelName, model_name
-from littoral.terms.values import ModelEntry, ModelFile
+from littoral.terms.values import EngineKind, ModelEntry, ModelFile, UpstreamTarget
 
-__all__ = ["ENTRY_FILE", "Record", "directory_name", "name_of", "read_record", "write_record"]
+__all__ = [
+    "ENTRY_FILE",
+    "Record",
+    "directory_name",
+    "name_of",
+    "read_record",
+    "rewrite_record",
+    "write_record",
+]
 
 ENTRY_FILE: Final = "entry.json"
 ENTRY_BYTES_MAX: Final = 1024 * 1024
@@ -38,6 +48,18 @@ class Record:
     entry: ModelEntry
     marks: tuple[FileMark, ...]
     format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _FormerEntry:
+    """What the first version said otherwise."""
+
+    upstream: UpstreamTarget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _FormerRecord:
+    entry: _FormerEntry
 
 
 def directory_name(name: ModelName) -> str:
@@ -57,7 +79,20 @@ def write_record(entry: ModelEntry, directory: Path) -> Record:
     """
     own = tuple(replace(file, path=_portable(file.path, directory)) for file in entry.files)
     marks = tuple(mark_of(directory / file.path) for file in own)
-    record = Record(replace(entry, files=own), marks)
+    return _put(Record(replace(entry, files=own), marks), directory)
+
+
+def rewrite_record(record: Record, directory: Path) -> None:
+    """Write down a changed entry of the same files, which keep their marks."""
+    files = tuple(
+        replace(file, path=_portable(file.path, directory)) for file in record.entry.files
+    )
+    changed = replace(record, entry=replace(record.entry, files=files))
+    _check(changed, directory)
+    _put(changed, directory)
+
+
+def _put(record: Record, directory: Path) -> Record:
     beside = directory / f".{ENTRY_FILE}.new"
     with beside.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
@@ -77,7 +112,7 @@ def read_record(directory: Path) -> Record:
     path = directory / ENTRY_FILE
     try:
         with path.open("rb") as file:
-            record = msgspec.json.decode(file.read(ENTRY_BYTES_MAX), type=Record)
+            record = _decoded(file.read(ENTRY_BYTES_MAX))
         _check(record, directory)
     except (OSError, ValueError, msgspec.MsgspecError, BadRequestError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -87,6 +122,16 @@ def read_record(directory: Path) -> Record:
         ) from error
     files = tuple(replace(file, path=str(directory / file.path)) for file in record.entry.files)
     return replace(record, entry=replace(record.entry, files=files))
+
+
+def _decoded(data: bytes) -> Record:
+    record = msgspec.json.decode(data, type=Record)
+    if record.entry.engine is not EngineKind.UPSTREAM or record.entry.upstreams:
+        return record
+    former = msgspec.json.decode(data, type=_FormerRecord).entry.upstream
+    if former is None:
+        raise ValueError("it names no upstream")
+    return replace(record, entry=replace(record.entry, upstreams=(former,)))
 
 
 def _check(record: Record, directory: Path) -> None:
@@ -105,6 +150,7 @@ def _check(record: Record, directory: Path) -> None:
             raise ValueError("a digest is malformed")
     for file in entry.files:
         _check_path(file)
+    check_upstreams(entry)
 
 
 def _check_path(file: ModelFile) -> None:

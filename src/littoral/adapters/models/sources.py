@@ -14,8 +14,7 @@ Rules
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
-from urllib.parse import urlsplit
+from typing import assert_never
 
 from littoral.adapters.models.bring import add_builtin
 from littoral.adapters.models.builtin import BUILTIN
@@ -31,6 +30,7 @@ from littoral.adapters.models.digests import (
 from littoral.adapters.models.gguf import read_gguf
 from littoral.adapters.models.hub import Hub
 from littoral.adapters.models.hub_names import HubReference, parse_reference
+from littoral.adapters.models.upstreams import check_upstreams, described
 from littoral.terms.errors import BadRequestError, ConflictError, UnknownModelError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import (
@@ -49,11 +49,7 @@ __all__ = [
     "UpstreamSource",
     "add",
     "parse_source",
-    "parse_upstream",
 ]
-
-_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def add(
 
 
 def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> Source:
-    """What a person means; an upstream's own options go through `parse_upstream` instead.
+    """What a person means; an upstream's own options go through `upstreams` instead.
 
     Raises:
         BadRequestError, UnknownModelError: it means nothing.
@@ -142,51 +138,6 @@ def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> So
         f"{text[:200]!r} is neither a built-in model nor a file",
         advice=f"built in are {', '.join(sorted(BUILTIN))}; or give ./FILE.gguf, "
         "hf:OWNER/REPO[:FILE] or upstream:URL",
-    )
-
-
-def parse_upstream(
-    url: str,
-    *,
-    model: str,
-    key_file: str | None = None,
-    key_env: str | None = None,
-    key_header: str = "authorization",
-) -> UpstreamTarget:
-    """Where an upstream is, checked. The key itself is neither read nor stored here.
-
-    Raises:
-        BadRequestError: an address or option makes no sense, or the address has a secret in it.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise BadRequestError(
-            "the upstream's address is not a plain http or https URL",
-            advice="give it as clients do, version included: upstream:http://HOST:PORT/v1",
-        )
-    if parts.username is not None or parts.password is not None:
-        raise BadRequestError(
-            "the upstream's address has a user or password in it, which would be stored",
-            advice="give the key with --key-file or --key-env",
-        )
-    if key_file and key_env:
-        raise BadRequestError("--key-file and --key-env are both given", advice="give one")
-    path = Path(key_file).expanduser().absolute() if key_file else None
-    if path is not None and not path.is_file():
-        raise BadRequestError(f"there is no key file {path}", advice="write the key into it first")
-    if key_env and not _VARIABLE.fullmatch(key_env):
-        raise BadRequestError(
-            "--key-env does not name an environment variable",
-            advice="give the variable's name, not the key",
-        )
-    if not _HEADER.fullmatch(key_header):
-        raise BadRequestError("--key-header is not a header's name", advice="for example api-key")
-    return UpstreamTarget(
-        base_url=url.rstrip("/"),
-        model=model,
-        key_file=str(path) if path else None,
-        key_env=key_env,
-        key_header=key_header.lower(),
     )
 
 
@@ -239,20 +190,19 @@ def _add_upstream(
     catalogue: Catalogue, source: UpstreamSource, progress: Progress, name: str | None
 ) -> ModelEntry:
     target = source.target
-    chosen = _name(name, target.model)
-    with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
-        return staging.commit(
-            ModelEntry(
-                name=chosen,
-                engine=EngineKind.UPSTREAM,
-                kinds=source.kinds,
-                context_tokens=source.context_tokens,
-                origin=f"upstream {target.base_url}",
-                description=f"{target.model} at {urlsplit(target.base_url).hostname}",
-                tools=ToolSupport.NATIVE,
-                upstreams=(target,),
-            )
-        )
+    entry = ModelEntry(
+        name=_name(name, target.model),
+        engine=EngineKind.UPSTREAM,
+        kinds=source.kinds,
+        context_tokens=source.context_tokens,
+        origin=f"upstream {target.base_url}",
+        description=described((target,)),
+        tools=ToolSupport.NATIVE,
+        upstreams=(target,),
+    )
+    check_upstreams(entry)
+    with catalogue.adding(entry.name, resumable=False, progress=progress) as staging:
+        return staging.commit(entry)
 
 
 def _name(given: str | None, own: str) -> ModelName:
