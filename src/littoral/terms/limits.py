@@ -144,6 +144,9 @@ COMPLETION_TOKENS: Final = 1_024
 CACHE_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Answers kept on disk: about 400,000 of 2 KB, which a home's disk has room for."""
 
+CACHE_BYTES_MIN: Final = 8 * 1024 * 1024
+"""The smallest share of the disk that is worth an answer cache: an eighth is the largest answer."""
+
 CACHE_MEMORY_BYTES: Final = 64 * 1024 * 1024
 """Answers that a process keeps at hand: its front of the disk."""
 

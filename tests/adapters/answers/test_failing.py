@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.adapters.answers import CACHE_FILE, AnswerStore
-from littoral.adapters.answers.file import AnswerFile, Group
+from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.place import Place
+from littoral.adapters.answers.rows import Group
 from littoral.cache.answers import Selector
 from littoral.terms.errors import StoreError
 from tests.adapters.answers.made import (

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from littoral.adapters.answers.file import AnswerFile, Totals
+from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.front import Front
 from littoral.adapters.answers.place import Place, is_damage
+from littoral.adapters.answers.rows import Totals
 from littoral.adapters.answers.writer import Writer
 from littoral.cache.answers import Entry, Selector, StoredAnswer, StoredVector
 from littoral.terms import limits
@@ -52,7 +53,6 @@ class CacheStats:
 
     totals: Totals | None
     """None when the disk can't be read."""
-    bytes_max: int
     memory_entries: int
     memory_bytes: int
     refused: int
@@ -205,7 +205,6 @@ class AnswerStore:
                 self._fail(error)
         return CacheStats(
             totals=totals,
-            bytes_max=self._bounds.disk_bytes,
             memory_entries=len(self._front),
             memory_bytes=self._front.size_bytes,
             refused=self._writer.refused,

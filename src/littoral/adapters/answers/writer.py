@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from littoral.adapters.answers.file import AnswerFile, Group, Written
+from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.place import Place, is_damage
+from littoral.adapters.answers.rows import Group, Written
 from littoral.cache.answers import Entry
 from littoral.terms.errors import OperatorError
 from littoral.terms.limits import CACHE_PAUSE_S, CACHE_QUEUE_BYTES_MAX, CACHE_QUEUE_ENTRIES_MAX
