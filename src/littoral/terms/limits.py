@@ -171,6 +171,9 @@ CACHE_PAUSE_S: Final = 30.0
 CACHE_HITS_UNWRITTEN_MAX: Final = 512
 """Entries whose hits are counted in memory before the counts go to the disk."""
 
+CACHE_COUNTS_WAITING_MAX: Final = 16
+"""Groups of such counts on their way to the disk; then the oldest is forgotten."""
+
 CACHE_WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """Size to which the cache's write-ahead log is cut back, beside its own bound."""
 

@@ -16,7 +16,7 @@ from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.place import Place
 from littoral.adapters.answers.rows import Group
 from littoral.cache.answers import Selector
-from littoral.terms.errors import StoreError
+from littoral.terms.errors import OperatorError, StoreError
 from tests.adapters.answers.made import (
     CLOCK,
     MIB,
@@ -219,6 +219,21 @@ def test_where_no_file_may_grow_the_cache_is_off_and_is_whole_afterwards(
     with opened(tmp_path) as store:
         kept(store, answer(1))
         assert store.failure is None
+
+
+def test_a_purge_that_the_disk_does_not_take_says_so_and_nothing_is_given_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as one, opened(tmp_path) as two:
+        kept(one, *(answer(number) for number in range(50)))
+        assert two.get(key(1), MODEL) is not None
+        with files_of_at_most(1_000), pytest.raises(OperatorError):
+            one.purge(Selector(scope="key:kone"))
+        for store in (one, two):
+            assert [number for number in range(50) if store.get(key(number), MODEL)] == []
+        kept(two, answer(60))
+        assert one.get(key(60), MODEL) == answer(60)
+        assert one.get(key(1), MODEL) is None
 
 
 def test_a_held_file_costs_no_request_any_time(

@@ -187,21 +187,19 @@ class AnswerFile:
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: nothing is certain to be dropped.
         """
-        condition, parameters = _condition(selector)
+        where, parameters = _where(selector)
         with self._database.transaction():
             self._agree()
             epoch = self._shared.epoch + 1
             self._shared.epoch = epoch
             self._database.write("UPDATE state SET epoch = ?", (epoch,))
             ((count, size),) = self._database.read(
-                f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries WHERE {condition}",  # noqa: S608 - fixed text
+                f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries{where}",  # noqa: S608 - fixed text
                 parameters,
             )
-            self._database.write(
-                f"DELETE FROM bodies WHERE id IN (SELECT id FROM entries WHERE {condition})",  # noqa: S608 - fixed text
-                parameters,
-            )
-            self._database.write(f"DELETE FROM entries WHERE {condition}", parameters)  # noqa: S608 - fixed text
+            bodies = f" WHERE id IN (SELECT id FROM entries{where})" if where else ""  # noqa: S608 - fixed text
+            self._database.write(f"DELETE FROM bodies{bodies}", parameters)  # noqa: S608 - fixed text
+            self._database.write(f"DELETE FROM entries{where}", parameters)  # noqa: S608 - fixed text
         return count, size
 
     def shrink(self) -> None:
@@ -355,7 +353,8 @@ class AnswerFile:
         self._database.write("DELETE FROM entries WHERE id = ?", (number,))
 
 
-def _condition(selector: Selector) -> tuple[str, list[object]]:
+def _where(selector: Selector) -> tuple[str, list[object]]:
+    """The clause that selects, and its values; none for all, which is much faster."""
     given = {
         "key = ?": selector.answer,
         "key_id = ?": selector.key_id,
@@ -364,4 +363,4 @@ def _condition(selector: Selector) -> tuple[str, list[object]]:
         "instr(tags, ?)": None if selector.tag is None else f",{selector.tag},",
     }
     said = {condition: value for condition, value in given.items() if value is not None}
-    return " AND ".join(said) or "TRUE", list(said.values())
+    return f" WHERE {' AND '.join(said)}" if said else "", list(said.values())
