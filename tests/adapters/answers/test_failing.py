@@ -221,6 +221,20 @@ def test_where_no_file_may_grow_the_cache_is_off_and_is_whole_afterwards(
         assert store.failure is None
 
 
+def test_what_the_queue_has_no_room_for_is_not_taken_and_is_counted(tmp_path: Path) -> None:
+    with opened(tmp_path, memory_bytes=0) as store:
+        kept(store, answer(1))
+        with closing(sqlite3.connect(tmp_path / CACHE_FILE, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            taken = [store.put(answer(number, MIB), epoch=store.epoch) for number in range(2, 60)]
+            other.execute("ROLLBACK")
+        assert store.settled(SETTLE_S)
+        assert 20 < sum(taken) < len(taken)
+        assert store.stats().refused == len(taken) - sum(taken)
+        assert store.stats().lost == 0
+        assert [store.get(key(number), MODEL) is not None for number in range(2, 60)] == taken
+
+
 def test_a_purge_that_the_disk_does_not_take_says_so_and_nothing_is_given_any_more(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
