@@ -150,6 +150,21 @@ def test_a_file_whose_purge_broke_off_is_emptied(tmp_path: Path) -> None:
         kept(store, answer(3))
         assert store.get(key(1), MODEL) is None
         assert store.get(key(3), MODEL) == answer(3)
+        totals = store.stats().totals
+        assert totals is not None
+        assert totals.entries == 1
+        place.close()
+
+
+def test_a_damaged_file_is_begun_anew_once_however_many_found_it_so(tmp_path: Path) -> None:
+    first, second = Place(tmp_path, CLOCK), Place(tmp_path, CLOCK)
+    damaged = first.open()
+    fresh = first.open(damaged_generation=damaged.generation)
+    found_late = second.open(damaged_generation=damaged.generation)
+    assert damaged.generation != fresh.generation == found_late.generation
+    for file in (damaged, fresh, found_late):
+        file.close()
+    for place in (first, second):
         place.close()
 
 
