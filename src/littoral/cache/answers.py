@@ -117,7 +117,7 @@ def tags_of(field: str | None) -> tuple[str, ...]:
             "the tags of an answer can't be read",
             advice=f"give at most {CACHE_TAGS_MAX}, parted by commas, each of at most "
             f"{CACHE_TAG_CHARS_MAX} visible ASCII characters without blanks",
-            param="tags",
+            param="Littoral-Cache-Tags",
         )
     return tags
 

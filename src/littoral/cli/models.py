@@ -20,7 +20,7 @@ from littoral.adapters.models import (
 )
 from littoral.cli import upstreams
 from littoral.cli.progress import progress_shown
-from littoral.cli.show import HomeOption, JsonOption, command, entry_document
+from littoral.cli.show import HomeOption, JsonOption, command, entry_document, sized
 from littoral.node.config import Config, load_config, secret_from_environment
 from littoral.placement.fit import memory_needed
 from littoral.terms.errors import BadRequestError
@@ -73,7 +73,7 @@ def list_models(
             show.note(f"damaged: {error}", style="red")
         for one in catalogue.unfinished():
             show.note(
-                f"unfinished: {one.name}, {_size(one.size_bytes)} so far; add it again to go on"
+                f"unfinished: {one.name}, {sized(one.size_bytes)} so far; add it again to go on"
             )
 
 
@@ -169,7 +169,7 @@ def remove_model(
     """Take a model away. A file used in place stays where it is."""
     with command(as_json=as_json) as show:
         freed = _catalogue(load_config({"home": home})).remove(name)
-        show.line(f"{name} is removed; {_size(freed)} are free again")
+        show.line(f"{name} is removed; {sized(freed)} are free again")
         show.data({"removed": name, "freed_bytes": freed})
 
 
@@ -267,7 +267,7 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
         f"{entry.engine.value} (test)" if entry.engine is EngineKind.ECHO else entry.engine.value,
         ", ".join(kind.value for kind in entry.kinds),
         f"{entry.context_tokens:,}" if entry.context_tokens else "upstream's",
-        _size(entry.size_bytes) if entry.size_bytes else "-",
+        sized(entry.size_bytes) if entry.size_bytes else "-",
         entry.licence,
     )
 
@@ -278,7 +278,7 @@ def _offer_row(offer: Offer) -> tuple[str, ...]:
         "can be added",
         "",
         "",
-        f"{_size(offer.download_bytes)} to fetch",
+        f"{sized(offer.download_bytes)} to fetch",
         offer.licence,
     )
 
@@ -303,18 +303,14 @@ def _lines(entry: ModelEntry, needed: int, kv_tokens: int) -> list[tuple[str, st
         ("digest", entry.digest or ""),
         ("tokenizer", entry.tokenizer_digest or ""),
         ("template", entry.template_digest or ""),
-        *(("file", f"{file.path} ({_size(file.size_bytes)})") for file in entry.files),
+        *(("file", f"{file.path} ({sized(file.size_bytes)})") for file in entry.files),
         *upstreams.lines(entry),
         ("tools", entry.tools.value),
         ("system", defaults.system or ""),
         ("defaults", ", ".join(f"{key} {value}" for key, value in sampling.items() if value)),
-        ("memory", f"{_size(needed)} with {kv_tokens:,} cache tokens" if needed else ""),
+        ("memory", f"{sized(needed)} with {kv_tokens:,} cache tokens" if needed else ""),
     ]
     return [(label, value) for label, value in rows if value]
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
 
 
 upstreams.register(_models)

@@ -20,7 +20,7 @@ from rich.console import Console
 from littoral.terms.errors import LittoralError
 from littoral.terms.values import ModelEntry
 
-__all__ = ["HomeOption", "JsonOption", "Show", "command", "entry_document"]
+__all__ = ["HomeOption", "JsonOption", "Show", "command", "entry_document", "sized"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 HomeOption = Annotated[
@@ -79,6 +79,11 @@ def command(*, as_json: bool) -> Iterator[Show]:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def sized(count: int) -> str:
+    """A number of bytes, for a person."""
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
 
 
 def error_document(error: LittoralError) -> Mapping[str, object]:

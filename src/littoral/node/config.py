@@ -98,6 +98,21 @@ SETTINGS: Final = (
     Setting("load_wait_s", limits.LOAD_WAIT_S, "seconds", "Longest wait for a model to load."),
     Setting("keep_alive_s", limits.KEEP_ALIVE_S, "seconds", "Unload a model idle for this long."),
     Setting("drain_s", limits.DRAIN_S, "seconds", "How long answers may go on after a stop."),
+    Setting(
+        "cache_bytes_max",
+        limits.CACHE_BYTES_MAX,
+        "bytes",
+        "Disk for answers that are given again; 0 is no answer cache.",
+    ),
+    Setting(
+        "cache_memory_bytes",
+        limits.CACHE_MEMORY_BYTES,
+        "bytes",
+        "Memory for answers in front of that disk, of each process.",
+    ),
+    Setting(
+        "cache_ttl_s", limits.CACHE_TTL_S, "seconds", "How long an answer is given again at most."
+    ),
     Setting("body_bytes_max", limits.BODY_BYTES_MAX, "bytes", "Largest request body."),
     Setting("connections_max", limits.CONNECTIONS_MAX, "connections", "Most open connections."),
     Setting("head_wait_s", limits.HEAD_WAIT_S, "seconds", "Time a client has to send a head."),
@@ -124,6 +139,9 @@ class Config:
     load_wait_s: float
     keep_alive_s: float
     drain_s: float
+    cache_bytes_max: int
+    cache_memory_bytes: int
+    cache_ttl_s: int
     body_bytes_max: int
     connections_max: int
     head_wait_s: float
@@ -177,6 +195,16 @@ def _checked(values: dict[str, Value]) -> Config:
         number = values[name]
         if isinstance(number, int) and number < 1:
             raise ConfigError(f"{name} is {number}", advice="give at least 1")
+    cache_bytes = values["cache_bytes_max"]
+    if isinstance(cache_bytes, int) and cache_bytes and cache_bytes < limits.CACHE_BYTES_MIN:
+        raise ConfigError(
+            f"cache_bytes_max is {cache_bytes}",
+            advice=f"give at least {limits.CACHE_BYTES_MIN}, or 0 for no answer cache",
+        )
+    for name in ("cache_memory_bytes", "cache_ttl_s"):
+        number = values[name]
+        if isinstance(number, int) and number < 0:
+            raise ConfigError(f"{name} is {number}", advice="give at least 0")
     if bool(values["tls_cert"]) != bool(values["tls_key"]):
         raise ConfigError("tls_cert and tls_key go together", advice="give both or neither")
     home = Path(str(values["home"])).expanduser().absolute()

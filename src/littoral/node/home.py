@@ -3,6 +3,7 @@
     HOME/identity.key   the PoP's Ed25519 key, mode 0600
     HOME/identity.pub   its public half, to give to whoever verifies receipts
     HOME/littoral.db    keys (hashed), usage, receipts
+    HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model
     HOME/logs/          one bounded log for each engine
     HOME/run/           lock, sockets and `pop.json`, of the PoP that runs now

@@ -29,6 +29,7 @@ __all__ = [
     "NotAllowedError",
     "UnknownModelError",
     "NotFoundError",
+    "NotCachedError",
     "MethodNotAllowedError",
     "NotCachedError",
     "RequestTimeoutError",
@@ -182,6 +183,14 @@ class NotFoundError(CallerError):
     code = "not_found"
     status = 404
     default_advice = "check the path or the id"
+
+
+class NotCachedError(CallerError):
+    """The request takes a kept answer or none (`only-if-cached`), and there is none."""
+
+    code = "not_cached"
+    status = 504
+    default_advice = "leave `only-if-cached` out to have the answer computed"
 
 
 class MethodNotAllowedError(CallerError):

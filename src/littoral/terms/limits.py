@@ -226,6 +226,9 @@ COMPLETION_TOKENS: Final = 1_024
 CACHE_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Answers kept on disk: about 400,000 of 2 KB, which a home's disk has room for."""
 
+CACHE_BYTES_MIN: Final = 8 * 1024 * 1024
+"""The smallest share of the disk that is worth an answer cache: an eighth is the largest answer."""
+
 CACHE_MEMORY_BYTES: Final = 64 * 1024 * 1024
 """Answers that a process keeps at hand: its front of the disk."""
 
@@ -249,6 +252,9 @@ CACHE_PAUSE_S: Final = 30.0
 
 CACHE_HITS_UNWRITTEN_MAX: Final = 512
 """Entries whose hits are counted in memory before the counts go to the disk."""
+
+CACHE_COUNTS_WAITING_MAX: Final = 16
+"""Groups of such counts on their way to the disk; then the oldest is forgotten."""
 
 CACHE_WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """Size to which the cache's write-ahead log is cut back, beside its own bound."""

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.adapters.answers import CACHE_FILE, AnswerStore
-from littoral.adapters.answers.file import AnswerFile, Group
+from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.place import Place
+from littoral.adapters.answers.rows import Group
 from littoral.cache.answers import Selector
-from littoral.terms.errors import StoreError
+from littoral.terms.errors import OperatorError, StoreError
 from tests.adapters.answers.made import (
     CLOCK,
     MIB,
@@ -149,6 +150,21 @@ def test_a_file_whose_purge_broke_off_is_emptied(tmp_path: Path) -> None:
         kept(store, answer(3))
         assert store.get(key(1), MODEL) is None
         assert store.get(key(3), MODEL) == answer(3)
+        totals = store.stats().totals
+        assert totals is not None
+        assert totals.entries == 1
+        place.close()
+
+
+def test_a_damaged_file_is_begun_anew_once_however_many_found_it_so(tmp_path: Path) -> None:
+    first, second = Place(tmp_path, CLOCK), Place(tmp_path, CLOCK)
+    damaged = first.open()
+    fresh = first.open(damaged_generation=damaged.generation)
+    found_late = second.open(damaged_generation=damaged.generation)
+    assert damaged.generation != fresh.generation == found_late.generation
+    for file in (damaged, fresh, found_late):
+        file.close()
+    for place in (first, second):
         place.close()
 
 
@@ -218,6 +234,35 @@ def test_where_no_file_may_grow_the_cache_is_off_and_is_whole_afterwards(
     with opened(tmp_path) as store:
         kept(store, answer(1))
         assert store.failure is None
+
+
+def test_what_the_queue_has_no_room_for_is_not_taken_and_is_counted(tmp_path: Path) -> None:
+    with opened(tmp_path, memory_bytes=0) as store:
+        kept(store, answer(1))
+        with closing(sqlite3.connect(tmp_path / CACHE_FILE, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            taken = [store.put(answer(number, MIB), epoch=store.epoch) for number in range(2, 60)]
+            other.execute("ROLLBACK")
+        assert store.settled(SETTLE_S)
+        assert 20 < sum(taken) < len(taken)
+        assert store.stats().refused == len(taken) - sum(taken)
+        assert store.stats().lost == 0
+        assert [store.get(key(number), MODEL) is not None for number in range(2, 60)] == taken
+
+
+def test_a_purge_that_the_disk_does_not_take_says_so_and_nothing_is_given_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as one, opened(tmp_path) as two:
+        kept(one, *(answer(number) for number in range(50)))
+        assert two.get(key(1), MODEL) is not None
+        with files_of_at_most(1_000), pytest.raises(OperatorError):
+            one.purge(Selector(scope="key:kone"))
+        for store in (one, two):
+            assert [number for number in range(50) if store.get(key(number), MODEL)] == []
+        kept(two, answer(60))
+        assert one.get(key(60), MODEL) == answer(60)
+        assert one.get(key(1), MODEL) is None
 
 
 def test_a_held_file_costs_no_request_any_time(

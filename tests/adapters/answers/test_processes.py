@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -105,6 +105,17 @@ def test_what_one_process_puts_the_other_has(tmp_path: Path) -> None:
         assert store.get(key(1), MODEL) == answer(1, 500)
         kept(store, answer(2, 700))
         assert other.tell("get", 2) == "True"
+
+
+def test_processes_that_start_at_the_same_moment_open_one_cache(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(tmp_path)) for _ in range(6)]
+        for number, each in enumerate(workers):
+            each.begin("put", number, 500)
+        assert [each.result() for each in workers] == ["True"] * 6
+        assert [each.tell("settle") for each in workers] == ["True"] * 6
+        for each in workers:
+            assert [each.tell("get", number) for number in range(6)] == ["True"] * 6
 
 
 def test_after_a_purge_has_returned_no_process_gives_what_it_named(tmp_path: Path) -> None:

@@ -13,22 +13,28 @@ Rules
 - Entries beyond their time by limits.CACHE_STALE_S_MAX are removed, a few with each write.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from littoral.adapters.answers.rows import (
+    Group,
+    ModelLine,
+    Totals,
+    Written,
+    checksum_of,
+    encoded,
+    entry_of,
+    tags_text,
+)
 from littoral.adapters.answers.shared import SharedNumbers
-from littoral.adapters.store.database import Database, Row
-from littoral.cache.answers import Entry, Selector, StoredAnswer, StoredVector
+from littoral.adapters.store.database import Database
+from littoral.cache.answers import Entry, Selector
 from littoral.cache.eviction import priority, weight
 from littoral.terms.limits import CACHE_STALE_S_MAX, CACHE_WAL_BYTES_MAX
 from littoral.terms.values import SECOND
 
-__all__ = ["AnswerFile", "Group", "ModelLine", "Totals", "Written"]
+__all__ = ["AnswerFile"]
 
 MIGRATIONS: Final = (
     """
@@ -38,6 +44,7 @@ MIGRATIONS: Final = (
         epoch INTEGER NOT NULL,
         clock REAL NOT NULL,
         since_unix_ns INTEGER NOT NULL,
+        bytes_max INTEGER NOT NULL,
         evicted INTEGER NOT NULL,
         damaged INTEGER NOT NULL
     ) STRICT;
@@ -84,64 +91,6 @@ _SELECT: Final = (
 )
 _SELECT_ONE: Final = f"{_SELECT} = ?"
 _SELECT_SOME: Final = f"{_SELECT} IN ({','.join('?' * _AT_ONCE)})"
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode_answer: Final = msgspec.msgpack.Decoder(StoredAnswer).decode
-_decode_vector: Final = msgspec.msgpack.Decoder(StoredVector).decode
-
-_ANSWER: Final = b"a"
-_VECTOR: Final = b"v"
-_CHECKSUM_BYTES: Final = 16
-
-
-@dataclass(slots=True)
-class Group:
-    """What is written at once."""
-
-    puts: list[tuple[Entry, int]] = field(default_factory=list)
-    """Each with the epoch at which its request began."""
-    asked: Mapping[bytes, int] = field(default_factory=dict)
-    """How often each key was asked for and found."""
-    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Hits and misses by model."""
-    damaged: Sequence[bytes] = ()
-    """Keys of entries that were found to be damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a write changed."""
-
-    stored: int
-    dropped: int
-    bytes: int
-    """Stored less dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLine:
-    """What is kept, and was asked for, of one model."""
-
-    model: str
-    entries: int
-    bytes: int
-    hits: int
-    misses: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """The cache as it is now on disk."""
-
-    entries: int
-    bytes: int
-    """Of entries, with what each takes beside its own bytes."""
-    used_bytes: int
-    """Of the file: what the bound is on."""
-    evicted: int
-    damaged: int
-    since_unix_ns: int
-    models: tuple[ModelLine, ...]
 
 
 class AnswerFile:
@@ -191,7 +140,7 @@ class AnswerFile:
         for row in rows:
             if row[-1] != epoch:
                 continue  # a purge is under way, or broke off
-            entry = _entry_of(row)
+            entry = entry_of(row)
             if entry is None:
                 damaged.append(row[0])
             else:
@@ -209,15 +158,18 @@ class AnswerFile:
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: nothing was changed.
         """
-        encoded = [(entry, _encoded(entry)) for entry, _ in group.puts]
+        bodies = [(entry, encoded(entry)) for entry, _ in group.puts]
         with self._database.transaction():
             clock = self._agree()
             epoch = self._shared.epoch
+            self._database.write(
+                "UPDATE state SET bytes_max = ? WHERE bytes_max <> ?", (bytes_max, bytes_max)
+            )
             dropped = self._drop_keys(group.damaged, damaged=True)
             dropped += self._sweep(unix_ns)
             self._count(group, clock)
             kept = [
-                one for one, (_, began) in zip(encoded, group.puts, strict=True) if began == epoch
+                one for one, (_, began) in zip(bodies, group.puts, strict=True) if began == epoch
             ]
             room = bytes_max - sum(len(body) + _ROW_BYTES for _, body in kept)
             clock, evicted = self._make_room(clock, room)
@@ -235,21 +187,19 @@ class AnswerFile:
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: nothing is certain to be dropped.
         """
-        condition, parameters = _condition(selector)
+        where, parameters = _where(selector)
         with self._database.transaction():
             self._agree()
             epoch = self._shared.epoch + 1
             self._shared.epoch = epoch
             self._database.write("UPDATE state SET epoch = ?", (epoch,))
             ((count, size),) = self._database.read(
-                f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries WHERE {condition}",  # noqa: S608 - fixed text
+                f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries{where}",  # noqa: S608 - fixed text
                 parameters,
             )
-            self._database.write(
-                f"DELETE FROM bodies WHERE id IN (SELECT id FROM entries WHERE {condition})",  # noqa: S608 - fixed text
-                parameters,
-            )
-            self._database.write(f"DELETE FROM entries WHERE {condition}", parameters)  # noqa: S608 - fixed text
+            bodies = f" WHERE id IN (SELECT id FROM entries{where})" if where else ""  # noqa: S608 - fixed text
+            self._database.write(f"DELETE FROM bodies{bodies}", parameters)  # noqa: S608 - fixed text
+            self._database.write(f"DELETE FROM entries{where}", parameters)  # noqa: S608 - fixed text
         return count, size
 
     def shrink(self) -> None:
@@ -262,8 +212,8 @@ class AnswerFile:
 
     def totals(self) -> Totals:
         """What is kept, as it is now."""
-        ((evicted, damaged, since),) = self._database.read(
-            "SELECT evicted, damaged, since_unix_ns FROM state"
+        ((evicted, damaged, since, bytes_max),) = self._database.read(
+            "SELECT evicted, damaged, since_unix_ns, bytes_max FROM state"
         )
         rows = self._database.read(
             "SELECT model, sum(entries), sum(bytes), sum(hits), sum(misses) FROM ("
@@ -276,6 +226,7 @@ class AnswerFile:
             entries=sum(line.entries for line in models),
             bytes=sum(line.bytes for line in models),
             used_bytes=self._database.used_bytes(),
+            bytes_max=bytes_max,
             evicted=evicted,
             damaged=damaged,
             since_unix_ns=since,
@@ -288,7 +239,7 @@ class AnswerFile:
             return int(rows[0][0])
         with self._database.transaction():
             self._database.write(
-                "INSERT OR IGNORE INTO state VALUES (1, ?, ?, 0.0, ?, 0, 0)",
+                "INSERT OR IGNORE INTO state VALUES (1, ?, ?, 0.0, ?, 0, 0, 0)",
                 (name, self._shared.epoch, unix_ns),
             )
             ((generation,),) = self._database.read("SELECT generation FROM state")
@@ -324,7 +275,7 @@ class AnswerFile:
                 entry.model,
                 entry.scope,
                 entry.key_id,
-                _tags_text(entry.tags),
+                tags_text(entry.tags),
                 size,
                 worth,
                 asked,
@@ -333,7 +284,7 @@ class AnswerFile:
             ),
         )
         self._database.write(
-            "INSERT INTO bodies VALUES (last_insert_rowid(), ?, ?)", (body, _checksum(body))
+            "INSERT INTO bodies VALUES (last_insert_rowid(), ?, ?)", (body, checksum_of(body))
         )
         return size
 
@@ -402,34 +353,8 @@ class AnswerFile:
         self._database.write("DELETE FROM entries WHERE id = ?", (number,))
 
 
-def _encoded(entry: Entry) -> bytes:
-    return (_ANSWER if isinstance(entry, StoredAnswer) else _VECTOR) + _encode(entry)
-
-
-def _entry_of(row: Row) -> Entry | None:
-    """The entry of a row, if it is what was stored."""
-    key, model, scope, key_id, tags, body, checksum, _ = row
-    if _checksum(body) != checksum:
-        return None
-    try:
-        decode = _decode_answer if body[:1] == _ANSWER else _decode_vector
-        entry: Entry = decode(memoryview(body)[1:])
-    except msgspec.MsgspecError:
-        return None
-    said = (entry.key, entry.model, entry.scope, entry.key_id, _tags_text(entry.tags))
-    return entry if said == (key, model, scope, key_id, tags) else None
-
-
-def _checksum(body: bytes) -> bytes:
-    return blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
-
-
-def _tags_text(tags: Sequence[str]) -> str:
-    """Tags as one text in which each can be found: `,a,b,`."""
-    return f",{','.join(tags)}," if tags else ""
-
-
-def _condition(selector: Selector) -> tuple[str, list[object]]:
+def _where(selector: Selector) -> tuple[str, list[object]]:
+    """The clause that selects, and its values; none for all, which is much faster."""
     given = {
         "key = ?": selector.answer,
         "key_id = ?": selector.key_id,
@@ -438,4 +363,4 @@ def _condition(selector: Selector) -> tuple[str, list[object]]:
         "instr(tags, ?)": None if selector.tag is None else f",{selector.tag},",
     }
     said = {condition: value for condition, value in given.items() if value is not None}
-    return " AND ".join(said) or "TRUE", list(said.values())
+    return f" WHERE {' AND '.join(said)}" if said else "", list(said.values())

@@ -16,11 +16,17 @@ from littoral.adapters.answers.shared import SharedNumbers
 from littoral.terms.errors import OperatorError
 from littoral.terms.ports import Clock
 
-__all__ = ["CACHE_FILE", "Place", "is_damage"]
+__all__ = ["CACHE_FILE", "Place", "has_answers", "is_damage"]
 
 CACHE_FILE: Final = "cache.db"
+_SHARED_FILE: Final = "cache.epoch"
 _NAME_BYTES: Final = 6
 """Of a generation: SQLite's integers are signed and have 8."""
+
+
+def has_answers(home: Path) -> bool:
+    """Whether there ever was an answer cache in this home."""
+    return (home / _SHARED_FILE).exists()
 
 
 def is_damage(error: OperatorError) -> bool:
@@ -40,7 +46,7 @@ class Place:
         self._path = home / CACHE_FILE
         self._clock = clock
         self._opening = threading.Lock()
-        self.shared = SharedNumbers(home / "cache.epoch")
+        self.shared = SharedNumbers(home / _SHARED_FILE)
 
     def open(self, *, damaged_generation: int | None = None) -> AnswerFile:
         """Open the database, and make it if it is not there.

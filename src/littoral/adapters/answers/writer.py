@@ -15,11 +15,17 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from littoral.adapters.answers.file import AnswerFile, Group, Written
+from littoral.adapters.answers.file import AnswerFile
 from littoral.adapters.answers.place import Place, is_damage
+from littoral.adapters.answers.rows import Group, Written
 from littoral.cache.answers import Entry
 from littoral.terms.errors import OperatorError
-from littoral.terms.limits import CACHE_PAUSE_S, CACHE_QUEUE_BYTES_MAX, CACHE_QUEUE_ENTRIES_MAX
+from littoral.terms.limits import (
+    CACHE_COUNTS_WAITING_MAX,
+    CACHE_PAUSE_S,
+    CACHE_QUEUE_BYTES_MAX,
+    CACHE_QUEUE_ENTRIES_MAX,
+)
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Instant
 
@@ -53,7 +59,8 @@ class Writer:
         self._idle.set()
         self._ending = threading.Event()
         self._off_until = Instant(0)
-        self._written: deque[Written] = deque(maxlen=256)
+        self._entries_changed = 0
+        self._bytes_changed = 0
         self.failure: OperatorError | None = None
         self.refused = 0
         self.lost = 0
@@ -89,16 +96,18 @@ class Writer:
     ) -> None:
         """Count hits and misses by and by, and remove what is damaged."""
         with self._lock:
+            if self._clock.now() < self._off_until:
+                return
             self._told.append(Group(asked=asked, counts=counts, damaged=damaged))
-            while len(self._told) > CACHE_QUEUE_ENTRIES_MAX:
+            while len(self._told) > CACHE_COUNTS_WAITING_MAX:
                 self._told.popleft()
             self._rouse()
 
-    def changes(self) -> list[Written]:
-        """What was written since this was last asked."""
-        changes = []
-        while self._written:
-            changes.append(self._written.popleft())
+    def changes(self) -> tuple[int, int]:
+        """How many entries, and bytes, there are more on disk by this thread since last asked."""
+        with self._lock:
+            changes = self._entries_changed, self._bytes_changed
+            self._entries_changed = self._bytes_changed = 0
         return changes
 
     def settled(self, timeout_s: float) -> bool:
@@ -153,7 +162,7 @@ class Writer:
         error: OperatorError | None = None
         for _ in range(_TRIES):
             try:
-                self._written.append(self._write(group))
+                self._note(self._write(group))
             except OperatorError as failed:
                 error = failed
                 if failed.details.get("database") != "held" or self._ending.is_set():
@@ -164,6 +173,11 @@ class Writer:
         assert error is not None
         self.lost += len(group.puts)
         self._fail(error)
+
+    def _note(self, written: Written) -> None:
+        with self._lock:
+            self._entries_changed += written.stored - written.dropped
+            self._bytes_changed += written.bytes
 
     def _write(self, group: Group) -> Written:
         file = self._file

@@ -74,6 +74,14 @@ MIGRATIONS: Final = (
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 
+_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""The second comes of a damaged file: its words are quoted in the error's text, or are the text."""
+
+_DAMAGE: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
+)
+"""The last two as well: our statements are right where tables and indexes are as we made them."""
+
 Row = tuple[Any, ...]
 """Columns come in the types that the STRICT tables above give them."""
 
@@ -105,7 +113,7 @@ class Database:
         self._make_file()
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
         try:
             self._configure()
@@ -116,14 +124,14 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file; the last to do so leaves it as one file, without a log beside it."""
-        with suppress(sqlite3.Error):
+        with suppress(*_ERRORS):
             self._connection.close()
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """The rows that a query gives."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
 
     def write(self, sql: str, parameters: Sequence[object] = ()) -> int:
@@ -131,7 +139,7 @@ class Database:
         assert self._connection.in_transaction, "every change happens in a transaction"
         try:
             return self._connection.execute(sql, parameters).rowcount
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
 
     @contextmanager
@@ -146,14 +154,14 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
 
     def changes_by_others(self) -> int:
         """A number that is another one after any other connection has committed a change."""
         try:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
         return int(version)
 
@@ -167,7 +175,7 @@ class Database:
         """Give free pages back to the disk, and cut the write-ahead log to nothing."""
         try:
             self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._translated(error) from None
         self.read("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -212,9 +220,11 @@ class Database:
     def _version(self) -> int:
         return int(self.read("PRAGMA user_version")[0][0])
 
-    def _translated(self, error: sqlite3.Error) -> OperatorError:
+    def _translated(self, error: Exception) -> OperatorError:
         """The error as an operator can mend it."""
         extended: int | None = getattr(error, "sqlite_errorcode", None)
+        if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
+            extended = sqlite3.SQLITE_CORRUPT
         match None if extended is None else extended & 0xFF:
             case sqlite3.SQLITE_FULL:
                 return DiskShortError(
@@ -230,7 +240,7 @@ class Database:
                     advice="try again; if it stays so, end the process that holds it",
                     details={"database": "held"},
                 )
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            case code if code in _DAMAGE:
                 return StoreError(
                     f"{self._path} is damaged ({error})",
                     advice="restore it from a backup, or move it away to begin a new one",
