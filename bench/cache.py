@@ -64,7 +64,7 @@ def measure(
                 proxy = targets.get(name, direct)
                 figures.take(name, "hits", hits, proxy, up, file, seconds)
                 figures.take(name, "streamed hits", streamed_hits, proxy, up, file, seconds / 2)
-                figures.take(name, "one client", latency, proxy, file, seconds / 2)
+                figures.take(name, "one client", latency, proxy, up, file, seconds / 2)
         note(f"{TOGETHER} identical streams at once")
         for name, proxy in targets.items():
             for number in range(1 if name in peers else TOGETHER_ROUNDS):
