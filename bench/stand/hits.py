@@ -61,7 +61,7 @@ def _repeated(
     spent = cpu_us(proxy, f"{name}_us", before_s, got.answered)
     misses = upstream.counts().requests - before
     if proxy.pid and misses > MISSES_MAX * got.answered:
-        raise StandError(f"nothing was kept: the upstream gave {misses} of {got.answered} answers")
+        raise StandError(f"not only hits: the upstream gave {misses} of {got.answered} answers")
     if got.events != got.answered * events:
         raise StandError(f"{got.events} events of {got.answered * events} came through")
     return {
