@@ -18,9 +18,10 @@ from pathlib import Path
 from bench.stand.hits import coalesced, hits, latency, streamed_hits
 from bench.stand.measuring import CLIENTS, EVERYTHING, Figures
 from bench.stand.native import StandError, Upstream, upstream
-from bench.stand.ours import ours
+from bench.stand.ours import started
 from bench.stand.proxies import Absent, Proxy, peers_running
 from bench.stand.report import Promise, at_least, at_most, note, print_report, print_table
+from bench.stand.running import end_on_signal
 
 PEERS = ("litellm-cache", "nginx-cache")
 OURS, OFF, DIRECT = "littoral", "littoral, all off", "direct"
@@ -43,8 +44,13 @@ def everything(
             else:
                 targets[name] = found
         note("starting a PoP")
-        pop = stack.enter_context(ours(OURS, folder / "home", up))
-        targets |= {OURS: pop.receipts, OFF: pop.bare}
+        pop = started(stack, OURS, folder / "home", up)
+        if isinstance(pop, Absent):
+            figures.missing(OURS, EVERYTHING, pop.reason)
+        else:
+            targets |= {OURS: pop.receipts, OFF: pop.bare}
+            if fault := pop.fault():
+                figures.missing(OFF, "answers without receipts", fault)
         yield targets
 
 
@@ -64,7 +70,7 @@ def measure(
                 proxy = targets.get(name, direct)
                 figures.take(name, "hits", hits, proxy, up, file, seconds)
                 figures.take(name, "streamed hits", streamed_hits, proxy, up, file, seconds / 2)
-                figures.take(name, "one client", latency, proxy, file, seconds / 2)
+                figures.take(name, "one client", latency, proxy, up, file, seconds / 2)
         note(f"{TOGETHER} identical streams at once")
         for name, proxy in targets.items():
             for number in range(1 if name in peers else TOGETHER_ROUNDS):
@@ -110,6 +116,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--peers", default=",".join(PEERS), help="only these, by comma")
     options = parser.parse_args()
+    end_on_signal()
     effort = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
     peers = [name for name in options.peers.split(",") if name]
     names = [DIRECT, OURS, OFF, *peers]

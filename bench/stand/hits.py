@@ -16,35 +16,52 @@ __all__ = ["coalesced", "hits", "latency", "streamed_hits"]
 
 MISSES_MAX = 0.01
 """Part of a measurement's answers that may have come from the upstream after all."""
-WARM_REQUESTS = 8
+WARM_REQUESTS, EVENTS = 8, 64
 STREAM_WAIT_S = 60.0
 
 
 def hits(proxy: Proxy, upstream: Upstream, file: Path, seconds: float) -> dict[str, float]:
     """One question over and over by 64 clients, its answer in one piece."""
-    file.write_bytes(request_bytes(proxy.key, "Say hello once.", model=proxy.model, temperature=0))
-    return _repeated(proxy, upstream, file, seconds, "hit")
+    _write(proxy, file, "Say hello once.", stream=False)
+    return _repeated(proxy, upstream, file, seconds, name="hit")
+
+
+def latency(proxy: Proxy, upstream: Upstream, file: Path, seconds: float) -> dict[str, float]:
+    """The same by one client that waits for each answer."""
+    _write(proxy, file, "Say hello once.", stream=False)
+    return _repeated(proxy, upstream, file, seconds, name="one", clients=1)
 
 
 def streamed_hits(proxy: Proxy, upstream: Upstream, file: Path, seconds: float) -> dict[str, float]:
-    """One question over and over, its answer a stream of 64 events."""
-    prompt = "stand:burst:64"
+    """One question over and over by 64 clients, its answer a stream of 64 events."""
+    _write(proxy, file, f"stand:burst:{EVENTS}", stream=True)
+    return _repeated(proxy, upstream, file, seconds, name="streamed", events=EVENTS)
+
+
+def _write(proxy: Proxy, file: Path, prompt: str, *, stream: bool) -> None:
+    """A request whose answer may be kept: it depends on the model alone."""
     file.write_bytes(
-        request_bytes(proxy.key, prompt, model=proxy.model, temperature=0, stream=True)
+        request_bytes(proxy.key, prompt, model=proxy.model, temperature=0, stream=stream)
     )
-    return _repeated(proxy, upstream, file, seconds, "streamed", events=64)
 
 
 def _repeated(
-    proxy: Proxy, upstream: Upstream, file: Path, seconds: float, name: str, events: int = 0
+    proxy: Proxy,
+    upstream: Upstream,
+    file: Path,
+    seconds: float,
+    *,
+    name: str,
+    clients: int = CLIENTS,
+    events: int = 0,
 ) -> dict[str, float]:
     checked(load(proxy.port, file, 1, "total", WARM_REQUESTS))
     before, before_s = upstream.counts().requests, cpu_s(proxy.processes())
-    got = checked(load(proxy.port, file, CLIENTS, "seconds", seconds))
+    got = checked(load(proxy.port, file, clients, "seconds", seconds))
     spent = cpu_us(proxy, f"{name}_us", before_s, got.answered)
     misses = upstream.counts().requests - before
     if proxy.pid and misses > MISSES_MAX * got.answered:
-        raise StandError(f"nothing was kept: the upstream gave {misses} of {got.answered} answers")
+        raise StandError(f"not only hits: the upstream gave {misses} of {got.answered} answers")
     if got.events != got.answered * events:
         raise StandError(f"{got.events} events of {got.answered * events} came through")
     return {
@@ -55,16 +72,9 @@ def _repeated(
     }
 
 
-def latency(proxy: Proxy, file: Path, seconds: float) -> dict[str, float]:
-    """The same as `hits`, by one client that waits for each answer."""
-    file.write_bytes(request_bytes(proxy.key, "Say hello once.", model=proxy.model, temperature=0))
-    got = checked(load(proxy.port, file, 1, "seconds", seconds))
-    return {"one_p50_ms": got.whole_p50 / 1e3, "one_p99_ms": got.whole_p99 / 1e3}
-
-
 def coalesced(proxy: Proxy, upstream: Upstream, number: int, streams: int) -> dict[str, float]:
     """Identical new streams at once: how many the upstream saw, and how many answers differ."""
-    prompt = f"stand:paced:64 together {number}"
+    prompt = f"stand:paced:{EVENTS} together {number}"
     request = request_bytes(proxy.key, prompt, model=proxy.model, temperature=0, stream=True)
     before = upstream.counts().requests
     try:

@@ -61,7 +61,7 @@ class Figures:
         **options: Given.kwargs,
     ) -> None:
         """Measure once, unless that failed before."""
-        if what in self._reasons[target]:
+        if self.fails(target, what):
             return
         try:
             for name, value in measure(*given, **options).items():
@@ -73,6 +73,10 @@ class Figures:
         """Say why a measurement of this target fails."""
         note(f"  {target}: {what} not measured: {reason[:300]}")
         self._reasons[target][what] = reason[:300]
+
+    def fails(self, target: str, what: str) -> bool:
+        """Whether this measurement of this target has been given up."""
+        return what in self._reasons[target]
 
     def median(self, target: str, name: str) -> float | None:
         """The median of rounds."""

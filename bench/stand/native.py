@@ -112,7 +112,7 @@ def built(name: str) -> Path:
         if compiler is None:
             raise StandError("the stand is written in C, and there is no compiler (cc) here")
         BUILT.mkdir(parents=True, exist_ok=True)
-        command = [compiler, "-O2", "-o", program, source]
+        command: list[str | Path] = [compiler, "-O2", "-o", program, source]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise StandError(f"{source.name} does not compile: {done.stderr.strip()[:300]}")

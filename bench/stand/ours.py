@@ -5,23 +5,24 @@ models of the same upstreams differ in one thing: `stand` passes answers without
 `stand-receipts` with them.
 """
 
+import http.client
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.stand.cores import MEASURED
-from bench.stand.native import Upstream
-from bench.stand.proxies import Proxy
+from bench.stand.native import StandError, Upstream
+from bench.stand.proxies import Absent, Proxy, asked
 from bench.stand.running import pop
 from littoral.adapters.models.records import directory_name, read_record, write_record
 from littoral.terms.ids import model_name
 
-__all__ = ["Ours", "has_option", "ours"]
+__all__ = ["Ours", "has_option", "started"]
 
 LITTORAL = Path(sys.executable).parent / "littoral"
 FREE, WITH_RECEIPTS = "stand", "stand-receipts"
@@ -42,10 +43,42 @@ class Ours:
     bare: Proxy
     """No receipts, and a key without limits."""
 
+    def fault(self) -> str | None:
+        """Why the difference between these says nothing about receipts."""
+        try:
+            heads = [asked(one)[0] for one in (self.free, self.receipts)]
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer: {error}"
+        has = [head["Littoral-Receipt"] is not None for head in heads]
+        if has == [False, True]:
+            return None
+        return "answers have receipts all the same" if has[0] else "no answer has a receipt"
+
+
+def started(
+    stack: ExitStack,
+    name: str,
+    home: Path,
+    upstream: Upstream,
+    *options: str,
+    tls: tuple[str, str] | None = None,
+) -> Ours | Absent:
+    """A PoP that ends with the stack, or why there is none."""
+    try:
+        return stack.enter_context(ours(name, home, upstream, *options, tls=tls))
+    except RuntimeError as error:
+        return Absent(name, str(error))
+
 
 def littoral(*arguments: str | Path) -> dict[str, object]:
-    """Run one command to its end and take what it says as JSON."""
-    done = subprocess.run([LITTORAL, *arguments, "--json"], capture_output=True, check=True)
+    """Run one command to its end and take what it says as JSON.
+
+    Raises:
+        StandError: it failed.
+    """
+    done = subprocess.run([LITTORAL, *arguments, "--json"], capture_output=True, check=False)
+    if done.returncode:
+        raise StandError(f"`littoral {arguments[0]}` failed: {done.stderr.decode()[-300:]}")
     said = json.loads(done.stdout)
     assert isinstance(said, dict)
     return said

@@ -25,7 +25,7 @@ from bench.stand.native import Upstream, free_port, request_bytes
 from bench.stand.report import note
 from bench.stand.running import ROOT
 
-__all__ = ["PEERS", "Absent", "Peer", "Proxy", "peers_running"]
+__all__ = ["PEERS", "Absent", "Peer", "Proxy", "asked", "peers_running"]
 
 PEERS_FOLDER = ROOT / ".peers"
 SYSTEM = PEERS_FOLDER / "system"
@@ -227,7 +227,8 @@ def _ready(
     pause, why = threading.Event(), "it did not answer"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if b"choices" in _answer(proxy, stream=False) and b"t=0" in _answer(proxy, stream=True):
+            whole, streamed = asked(proxy)[1], asked(proxy, stream=True)[1]
+            if b"choices" in whole and b"t=0" in streamed:
                 return proxy
             why = "its answers are not the upstream's"
         except (OSError, http.client.HTTPException) as error:
@@ -239,7 +240,12 @@ def _ready(
     return Absent(proxy.name, f"{why}: {said[-1][:200]}" if said else why)
 
 
-def _answer(proxy: Proxy, *, stream: bool) -> bytes:
+def asked(proxy: Proxy, *, stream: bool = False) -> tuple[http.client.HTTPMessage, bytes]:
+    """One answer in clear text: its header fields and its body.
+
+    Raises:
+        OSError, http.client.HTTPException: there is none.
+    """
     raw = request_bytes(proxy.key, "Are you ready?", model=proxy.model, stream=stream)
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
     try:
@@ -250,6 +256,6 @@ def _answer(proxy: Proxy, *, stream: bool) -> bytes:
         answer = response.read()
         if response.status != 200:
             raise http.client.HTTPException(f"{response.status} {answer[:200]!r}")
-        return answer
+        return response.headers, answer
     finally:
         connection.close()

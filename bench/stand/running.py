@@ -17,7 +17,7 @@ import psutil
 from bench.stand.cores import on_core
 from bench.stand.report import note
 
-__all__ = ["ROOT", "Running", "pop", "read_line", "rival"]
+__all__ = ["ROOT", "Running", "end_on_signal", "pop", "read_line", "rival"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_WAIT_S = 300.0
@@ -92,6 +92,11 @@ def read_line(stream: IO[str]) -> dict[str, object]:
     said = json.loads(line)
     assert isinstance(said, dict)
     return said
+
+
+def end_on_signal() -> None:
+    """Let a termination signal end everything that was started, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ static const char *ABOUT =
     "{\"model_id\":\"stand\",\"model_path\":\"stand\",\"served_model_name\":\"stand\","
     "\"tokenizer_path\":\"stand\",\"is_generation\":true,\"dp_size\":1,\"tp_size\":1}";
 static const char *STREAM_HEAD =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
     "transfer-encoding: chunked\r\n\r\n";
 
 static long now_us(void) {
