@@ -31,7 +31,8 @@ LENGTHS = (
     "Content-Length: {n}", "content-length:{n}", "Content-Length: 0{n}", "Content-Length: +{n}",
     "Content-Length: -{n}", "Content-Length: {n}, {n}", "Content-Length: {n},9",
     "Content-Length: {n} {n}", "Content-Length: 0x{n}", "Content-Length: {n}.0",
-    "Content-Length: {n}\t", "Content-Length:\x0b{n}", "Content-Length : {n}", "Content-Length\t:{n}",
+    "Content-Length: {n}\t", "Content-Length:\x0b{n}", "Content-Length : {n}",
+    "Content-Length\t:{n}",
     " Content-Length: {n}", "Content-Length: {n}\x00", "Content-Length: ", "Content_Length: {n}",
     "Content-Length: 99999999999999999999999", "Content-Length: {n}e0", "Content-Length: \u00b2",
     "Content-Length: 1\r\nContent-Length: {n}", "Content-Length: {n}\r\nContent-Length: {n}",
@@ -44,7 +45,8 @@ CODINGS = (
     "Transfer-Encoding: identity, chunked", "Transfer-Encoding: gzip, chunked",
     "Transfer-Encoding: xchunked", "Transfer-Encoding: chunkedx", "Transfer-Encoding: \"chunked\"",
     "Transfer-Encoding: chunked;a=b", "Transfer-Encoding: ,chunked", "Transfer-Encoding: chunked,",
-    "Transfer-Encoding:\x0bchunked", "Transfer-Encoding: chunked\x0b", "Transfer-Encoding : chunked",
+    "Transfer-Encoding:\x0bchunked", "Transfer-Encoding: chunked\x0b",
+    "Transfer-Encoding : chunked",
     "Transfer-Encoding\t: chunked", " Transfer-Encoding: chunked", "Transfer-Encoding:\r\n chunked",
     "Transfer-Encoding: chu\x00nked", "Transfer_Encoding: chunked", "Transfer-Encoding:",
     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "\x00Transfer-Encoding: chunked",
@@ -54,31 +56,41 @@ CODINGS = (
 OTHERS = (
     "Connection: close", "Connection: keep-alive", "Connection: Content-Length",
     "Connection: close, Transfer-Encoding", "Expect: 100-continue", "Expect: 100-Continue, x",
-    "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings", "Upgrade: websocket\r\nConnection: upgrade",
+    "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings",
+    "Upgrade: websocket\r\nConnection: upgrade",
     "Trailer: Content-Length", "Host: b", "X-Empty:", "X: \x01", "X: \x7f", "X: \u00e9", ": x", "X",
     "X\x00: y", "X Y: z", "X: a\r\n\tb", "Proxy-Connection: keep-alive", "X:" + " " * 300 + "y",
 )  # fmt: skip
 REQUEST_LINES = (
-    "{m} /p HTTP/1.1", "{m} /p?q=r HTTP/1.1", "{m} http://a/p HTTP/1.1", "{m} http://b:1/p?q HTTP/1.1",
-    "{m} HTTPS://a HTTP/1.1", "{m} /p HTTP/1.0", "{m} http://a@b/p HTTP/1.1", "{m} /%2e%2e/p HTTP/1.1",
-    "{m} /p#f HTTP/1.1", "{m} * HTTP/1.1", "{m} a:1 HTTP/1.1", "{m}  /p HTTP/1.1", "{m}\t/p HTTP/1.1",
-    "{m} /p HTTP/1.1 ", "{m} /p  HTTP/1.1", "{m} /p HTTP/1.2", "{m} /p http/1.1", "{m} /p HTTP/01.1",
-    "{m} /p HTTP/1.1\x00", "{m} /p\x00 HTTP/1.1", "{m} /p\x0b HTTP/1.1", "{m} /p", " {m} /p HTTP/1.1",
+    "{m} /p HTTP/1.1", "{m} /p?q=r HTTP/1.1", "{m} http://a/p HTTP/1.1",
+    "{m} http://b:1/p?q HTTP/1.1",
+    "{m} HTTPS://a HTTP/1.1", "{m} /p HTTP/1.0", "{m} http://a@b/p HTTP/1.1",
+    "{m} /%2e%2e/p HTTP/1.1",
+    "{m} /p#f HTTP/1.1", "{m} * HTTP/1.1", "{m} a:1 HTTP/1.1", "{m}  /p HTTP/1.1",
+    "{m}\t/p HTTP/1.1",
+    "{m} /p HTTP/1.1 ", "{m} /p  HTTP/1.1", "{m} /p HTTP/1.2", "{m} /p http/1.1",
+    "{m} /p HTTP/01.1",
+    "{m} /p HTTP/1.1\x00", "{m} /p\x00 HTTP/1.1", "{m} /p\x0b HTTP/1.1", "{m} /p",
+    " {m} /p HTTP/1.1",
     "{m} /p HTTP/2.0", "{m} //a/p HTTP/1.1", "{m} /\u00e9 HTTP/1.1",
 )  # fmt: skip
 METHODS = ("POST", "GET", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "post", "QUERY", "PRI")
 SIZES = (
     "{n:x}", "{n:X}", "0{n:x}", "000000000000{n:x}", "0000000000000000000000{n:x}", "+{n:x}",
     "-{n:x}", "0x{n:x}", "{n:x};a", "{n:x};a=b", "{n:x} ;a", "{n:x}; a=\"b;c\"", "{n:x} ", " {n:x}",
-    "{n:x}\t", "{n:x};\x00", "{n:x};\x01", "{n:x};\n", "{n:x};\r", "{n:x};\u00e9", "{n:x}g", "{n:x}_0",
+    "{n:x}\t", "{n:x};\x00", "{n:x};\x01", "{n:x};\n", "{n:x};\r", "{n:x};\u00e9", "{n:x}g",
+    "{n:x}_0",
     "\uff11", "ffffffffffffffff{n:x}", "f" * 30, "", "{n:x};" + "a" * 2000,
 )  # fmt: skip
 LINE_ENDS = ("\r\n", "\n", "\r", "\r\r\n", "\n\r", "\x0b", "\x00\r\n", " \r\n", "\r\n ", "\x85")
 AFTER_CHUNK = ("\r\n", "\n", "", "\r", "xx\r\n", "\r\n\r\n", "x\n", "\n\n", "\r\x00")
 TRAILERS = (
-    "", "X: y\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: x\r\n",
-    "X: y\n", " X: y\r\n", "X : y\r\n", "X\r\n", "GET /q HTTP/1.1\r\n", "X: \x00\r\n", "X: y\r\n z\r\n",
-    "Host: b\r\n", "Transfer-Encoding: gzip\r\n", "X: \x0b\r\n", "X: y\r", "Content-Length: 1, 2\r\n",
+    "", "X: y\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n",
+    "Content-Length: x\r\n",
+    "X: y\n", " X: y\r\n", "X : y\r\n", "X\r\n", "GET /q HTTP/1.1\r\n", "X: \x00\r\n",
+    "X: y\r\n z\r\n",
+    "Host: b\r\n", "Transfer-Encoding: gzip\r\n", "X: \x0b\r\n", "X: y\r",
+    "Content-Length: 1, 2\r\n",
 )  # fmt: skip
 HOSTS = (
     "Host:",
