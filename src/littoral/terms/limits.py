@@ -93,6 +93,9 @@ FIRST_BYTE_WAIT_S: Final = 600.0
 BETWEEN_BYTES_WAIT_S: Final = 120.0
 """Silence within an answer after which its engine is taken for dead."""
 
+RETRY_AFTER_MAX_S: Final = 86_400.0
+"""The longest that a client is told to wait before it tries again, whatever an upstream said."""
+
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""
 
