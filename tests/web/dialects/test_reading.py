@@ -170,3 +170,16 @@ def test_a_nonce_is_short_visible_ascii_or_absent() -> None:
     for bad in ("a b", "é", "x" * (limits.NONCE_CHARS_MAX + 1), "a\x7f"):
         with pytest.raises(BadRequestError):
             nonce_of({"littoral-nonce": bad})
+
+
+@given(
+    st.integers(65_500, 65_560), st.lists(st.sampled_from(["[", "{", "]", '"', "\\"]), max_size=90)
+)
+def test_strings_are_told_from_the_rest_wherever_they_lie(before: int, text: list[str]) -> None:
+    """Brackets are counted block by block; where a block ends makes no difference."""
+    marks = "".join(text) + "[" * 70
+    body = {"a": "x" * before, marks: marks, "b": [marks] * 3}
+    assert json_object(json.dumps(body).encode()) == body
+    deep = json.dumps(body)[:-1] + ', "c": ' + "[" * 65 + "]" * 65 + "}"
+    with pytest.raises(BadRequestError, match="levels deep"):
+        json_object(deep.encode())

@@ -30,6 +30,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
+_BLOCK_BYTES: Final = 64 * 1024
 _WORDS: Final = (
     (" | null", ""),
     ("`float`", "a number"),
@@ -82,7 +83,7 @@ def _brackets(raw: bytes) -> bytes:
     unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # two for a value, two for its name
         raise _too_many(limits.JSON_VALUES_MAX, "values")
-    outside = b"".join(unescaped.split(b'"')[::2])
+    outside = _outside(unescaped)
     containers = outside.count(b"{") + outside.count(b"[")
     for found, most, what in (
         (containers, limits.JSON_CONTAINERS_MAX, "objects and arrays"),
@@ -92,6 +93,17 @@ def _brackets(raw: bytes) -> bytes:
         if found > most:
             raise _too_many(most, what)
     return outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+
+
+def _outside(unescaped: bytes) -> bytes:
+    """What is outside of strings, block by block: a list of millions of pieces would be large."""
+    found: list[bytes] = []
+    inside = 0
+    for at in range(0, len(unescaped), _BLOCK_BYTES):
+        pieces = unescaped[at : at + _BLOCK_BYTES].split(b'"')
+        found.append(b"".join(pieces[inside::2]))
+        inside ^= (len(pieces) - 1) & 1
+    return b"".join(found)
 
 
 def _is_deep(brackets: bytes) -> bool:
