@@ -8,6 +8,7 @@ Rules
   files used in place have absolute paths.
 """
 
+import errno
 import os
 import re
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.models.digests import FileMark, mark_of, sync
-from littoral.terms.errors import BadRequestError, ModelDamagedError
+from littoral.terms.errors import BadRequestError, HomeUnwritableError, ModelDamagedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import ModelEntry, ModelFile
 
@@ -28,6 +29,9 @@ ENTRY_BYTES_MAX: Final = 1024 * 1024
 """An entry is about 1 KB; what is a thousand times that is none."""
 
 FORMAT: Final = 1
+_NOT_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What says nothing of the file: a model must not be gone because descriptors were."""
+
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -73,6 +77,7 @@ def read_record(directory: Path) -> Record:
 
     Raises:
         ModelDamagedError: there is no readable entry in the directory.
+        HomeUnwritableError: this process can't open it now, whatever is in it.
     """
     path = directory / ENTRY_FILE
     try:
@@ -81,6 +86,11 @@ def read_record(directory: Path) -> Record:
         _check(record, directory)
     except (OSError, ValueError, msgspec.MsgspecError, BadRequestError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.errno in _NOT_NOW:
+            raise HomeUnwritableError(
+                f"{path} can't be read now ({reason})",
+                advice="try again; its operator can allow it more open files (ulimit -n)",
+            ) from error
         raise ModelDamagedError(
             f"{path} is damaged ({reason})",
             advice=f"`littoral models remove {name_of(directory.name)}` and add it again",
