@@ -183,3 +183,44 @@ UNNOTICED = {
 )
 async def test_an_upstream_whose_answer_is_none_but(pop: HardPop, name: str) -> None:
     await check_lie(pop, WELL_FRAMED[name], framed=True)
+
+
+NO_STREAMS = {
+    "a page": ("text/html", b"<html>\n\n<p>no</p>\n\n</html>"),
+    "a text": ("text/plain", b"data: {}\n\n"),
+    "bytes": ("application/octet-stream", b"\x00\n\n\x01\n\n"),
+    "JSON": ("application/json", b'{"choices":[]}\n\n'),
+}
+PASSED_ON = {"a page", "a text", "bytes"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.xfail(
+                reason="whatever is not JSON is passed on as a stream", strict=True
+            ),
+        )
+        if name in PASSED_ON
+        else name
+        for name in NO_STREAMS
+    ],
+)
+async def test_what_is_no_stream_of_events_is_refused_before_a_byte_of_it(
+    pop: HardPop, name: str
+) -> None:
+    kind, body = NO_STREAMS[name]
+
+    async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        writer.write(head(f"content-type: {kind}", f"content-length: {len(body)}") + body)
+        return True
+
+    async with upstream(play) as lying:
+        model = pop.add(lying.port)
+        for call in CALLS:
+            if call.endswith("stream"):
+                answer = await pop.call(call, model)
+                assert answer.status == 502, answer
+                check_told(call, answer)
