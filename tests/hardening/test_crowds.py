@@ -18,6 +18,15 @@ from tests.web.raw import PATIENCE_S, get
 IDLE_BYTES_MAX = 12 * 1024
 """Of the PoP's memory for one idle connection; measured at about 1.5 KB."""
 
+ROOM = 10
+"""Places that are not taken by idle connections."""
+
+BESIDE = 2
+"""Places of these that the keeper and the stream beside it have."""
+
+OTHERS = 4
+"""Descriptors of the PoP beside those of idle connections: the two, and their upstreams'."""
+
 FILES_MAX = 80
 FILES_SPARE = 500
 """For everything in this process that is no idle connection."""
@@ -52,6 +61,21 @@ async def idle(pop: HardPop, count: int) -> AsyncIterator[list[socket.socket]]:
             each.close()
 
 
+async def check_full(pop: HardPop) -> None:
+    """The places that are left are given, each once; whoever comes after them is told."""
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(ROOM - BESIDE):
+            client = await stack.enter_async_context(pop.client())
+            assert (await client.ask(get("/healthz"))).status == 200
+        for _ in range(20):
+            async with pop.client() as refused:
+                answer = await refused.answer()
+                assert answer.status == 503
+                assert check_error("/", answer)["code"] == "machine_overloaded"
+                assert int(answer.headers["retry-after"]) > 0
+                assert await refused.until_closed() == b""
+
+
 async def test_ten_thousand_idle_connections_cost_little_and_disturb_nobody(
     tmp_path: Path, files: int
 ) -> None:
@@ -62,23 +86,14 @@ async def test_ten_thousand_idle_connections_cost_little_and_disturb_nobody(
         before, before_files = pop.memory_bytes(), pop.descriptors()
         async with undisturbed(pop), pop.client() as keeper:
             assert (await keeper.ask(get("/healthz"))).status == 200
-            # One more is the keeper, one the stream beside it, and one the question that all
-            # of them have been taken.
-            async with idle(pop, most - 3):
+            async with idle(pop, most - ROOM):
                 assert (pop.memory_bytes() - before) / most < IDLE_BYTES_MAX
+                await pop.descriptors_at_most(before_files + most - ROOM + OTHERS)
                 answer = await keeper.ask(
                     pop.post(CALLS["chat"][0], body_of("chat", "echo", max_tokens=4)), "POST"
                 )
                 assert answer.status == 200
-                async with idle(pop, 0), pop.client() as last:
-                    assert (await last.ask(get("/healthz"))).status == 200
-                    for _ in range(20):
-                        async with pop.client() as refused:
-                            answer = await refused.answer()
-                            assert answer.status == 503
-                            assert check_error("/", answer)["code"] == "machine_overloaded"
-                            assert int(answer.headers["retry-after"]) > 0
-                            assert await refused.until_closed() == b""
+                await check_full(pop)
                 began_s = pop.cpu_s()
                 await asyncio.sleep(0.5)
                 assert pop.cpu_s() - began_s < 0.4, "idle connections keep a processor busy"
