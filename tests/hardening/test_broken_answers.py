@@ -12,7 +12,7 @@ from littoral.terms.limits import RETRY_AFTER_MAX_S
 from tests.hardening.neighbours import undisturbed
 from tests.hardening.pops import CALLS, HardPop, check_error, hard_pop
 from tests.hardening.test_lying_upstreams import check_told
-from tests.hardening.upstreams import Asked, chunk, head, plain, truth, upstream, well
+from tests.hardening.upstreams import Asked, Play, chunk, head, plain, truth, upstream, well
 from tests.web.fake_door import DONE
 
 MEGABYTE = 2**20
@@ -93,15 +93,40 @@ async def only_a_head(asked: Asked, writer: asyncio.StreamWriter) -> bool:
     return True
 
 
+async def a_slow_head(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    """Bytes come all the time, and never one of the answer itself."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while not writer.transport.is_closing():
+        writer.write(b"a: b\r\n")
+        await asyncio.sleep(APART_S)
+    return False
+
+
+async def announcements(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    while not writer.transport.is_closing():
+        writer.write(head(status="102 Processing"))
+        await asyncio.sleep(APART_S)
+    return False
+
+
+async def comments(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    """A stream that begins, and then says nothing for ever."""
+    writer.write(IN_CHUNKS + b"".join(map(chunk, truth(asked).pieces[:3])))
+    while not writer.transport.is_closing():
+        writer.write(chunk(b": still there\n\n"))
+        await asyncio.sleep(APART_S)
+    return False
+
+
 NO_POLICY = "the waits of a model's policy are not kept yet"
 
 
 @pytest.mark.xfail(reason=NO_POLICY, strict=True)
-@pytest.mark.parametrize("play", [silent, only_a_head], ids=["nothing", "only a head"])
+@pytest.mark.parametrize("play", [silent, only_a_head, a_slow_head, announcements])
 async def test_an_upstream_that_answers_nothing_is_given_up_in_time(
-    pop: HardPop, play: object
+    pop: HardPop, play: Play
 ) -> None:
-    async with upstream(play) as waiting, asyncio.timeout(1.5):  # type: ignore[arg-type]
+    async with upstream(play) as waiting, asyncio.timeout(1.5):
         model = pop.add(waiting.port, first_byte_s=SOON_S)
         async with undisturbed(pop):
             answers = await asyncio.gather(*[pop.call(call, model) for call in CALLS])
@@ -112,9 +137,13 @@ async def test_an_upstream_that_answers_nothing_is_given_up_in_time(
 
 
 @pytest.mark.xfail(reason=NO_POLICY, strict=True)
-@pytest.mark.parametrize("waits", ["between_bytes_s", "total_s"])
-async def test_an_upstream_that_falls_silent_is_given_up_in_time(pop: HardPop, waits: str) -> None:
-    async with upstream(Begins()) as stalling, asyncio.timeout(1.5):
+@pytest.mark.parametrize(
+    ("waits", "play"), [("between_bytes_s", Begins()), ("total_s", Begins()), ("total_s", comments)]
+)
+async def test_an_upstream_that_comes_to_no_end_is_given_up_in_time(
+    pop: HardPop, waits: str, play: Play
+) -> None:
+    async with upstream(play) as stalling, asyncio.timeout(1.5):
         model = pop.add(stalling.port, **{waits: SOON_S})
         async with undisturbed(pop):
             answers = await asyncio.gather(*[pop.call(call, model) for call in STREAMS])

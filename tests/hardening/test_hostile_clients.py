@@ -279,6 +279,30 @@ async def test_clients_that_read_nothing_hold_their_upstream_back_and_little_mem
     await pop.descriptors_at_most(before + 4)
 
 
+async def test_a_client_that_asks_on_and_on_and_reads_nothing_is_no_longer_read(
+    pop: HardPop,
+) -> None:
+    asked = 0
+    many = get("/healthz") * 1000
+
+    async def ask_on(client: Client) -> None:
+        nonlocal asked
+        while True:
+            client.writer.write(many)
+            await client.writer.drain()
+            asked += len(many)
+
+    with pop.grows_at_most(8 * MEGABYTE):
+        async with undisturbed(pop), pop.client(limit=1024) as client:
+            asking = asyncio.ensure_future(ask_on(client))
+            was = -1
+            while was != asked or not asked:
+                was = asked
+                await asyncio.sleep(0.1)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+
 async def test_what_is_not_http_is_told_so(pop: HardPop) -> None:
     for data in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 8,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.hardening.ambiguous import h11_sees
 from tests.hardening.neighbours import undisturbed
 from tests.hardening.pops import CALLS, HardPop, body_of, check_error, hard_pop
 from tests.hardening.upstreams import upstream
@@ -137,6 +138,7 @@ async def test_what_reaches_an_upstream_has_one_meaning(pop: HardPop, call: str)
             b'"messages":[]',
             b'"stream":true',
             b'"max_tokens":1',
+            b'"n":1',
             b'"input":"z"',
             b'"prompt":"z"',
         )
@@ -146,6 +148,8 @@ async def test_what_reaches_an_upstream_has_one_meaning(pop: HardPop, call: str)
     for asked in seen.asked:
         body = json.loads(asked.body, object_pairs_hook=members)
         assert body["model"] == "theirs"
+        (whole,) = h11_sees(asked.raw)
+        assert whole.ends_at == len(asked.raw)
 
 
 @pytest.mark.parametrize("call", ["chat", "messages"])
