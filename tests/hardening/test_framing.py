@@ -45,7 +45,7 @@ def we_see(pieces: list[bytes]) -> list[Seen]:
     return seen
 
 
-@settings(max_examples=2500, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1800, suppress_health_check=[HealthCheck.too_slow])
 @given(transmissions(), CUTS)
 @example(CHUNKED + b"5 ;a\r\nhello\r\n0\r\n\r\n", [])
 @example(CHUNKED + b"0\r\nContent-Length: x\r\n\r\n", [])
@@ -55,7 +55,7 @@ def test_what_we_take_h11_takes_and_ends_at_the_same_byte(data: bytes, places: l
     assert ours == theirs[: len(ours)]
 
 
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=700, suppress_health_check=[HealthCheck.too_slow])
 @given(transmissions(), CUTS)
 def test_how_the_bytes_were_cut_makes_no_difference(data: bytes, places: list[int]) -> None:
     assert we_see(cut(data, places)) == we_see([data])

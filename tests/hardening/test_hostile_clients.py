@@ -217,7 +217,7 @@ async def test_what_is_pipelined_behind_a_stream_is_answered_after_it(pop: HardP
         async with asyncio.timeout(PATIENCE_S):
             rest = await client.reader.readuntil(b'{"status":"ok"}')
     whole = begun + rest
-    marks = [b"[DONE]", b"0\r\n\r\n", b'"chat.completion"', b'{"status":"ok"}']
+    marks = [b"[DONE]", b"\r\n0\r\n\r\n", b'"chat.completion"', b'{"status":"ok"}']
     assert sorted(map(whole.index, marks)) == list(map(whole.index, marks))
 
 
