@@ -29,6 +29,7 @@ MILLION = 1_000_000
 BOMBS = {
     "deep lists": b'"x":' + b"[" * MILLION + b"]" * MILLION,
     "deep objects": b'"x":' + b'{"a":' * MILLION + b"1" + b"}" * MILLION,
+    "a number of a million digits": b'"x":' + b"9" * MILLION,
     "lists that never end": b'"x":' + b"[" * 5 * MILLION,
     "just too deep": b'"x":' + b"[" * 80 + b"]" * 80,
     "many empty objects": b'"x":[' + b"{}," * 3 * MILLION + b"{}]",
@@ -36,13 +37,15 @@ BOMBS = {
     "one name many times": b",".join([b'"x":1'] * 400_000),
     "many numbers": b'"x":[' + b"1," * 8 * MILLION + b"1]",
     "many strings": b'"x":[' + b'"",' * 6 * MILLION + b'""]',
+    "numbers that are slow to read": b'"x":[' + b"1e308," * MILLION + b"1]",
+    "long whole numbers": b'"x":[' + (b"9" * 4000 + b",") * 4000 + b"1]",
     "nested and wide": b'"x":[' + b"[[]]," * 3 * MILLION + b"[]]",
 }
 """Too much to read: each is refused before it is."""
 
 HEAVY = {
-    "a number of a million digits": b'"x":' + b"9" * MILLION,
-    "a fraction of a million digits": b'"x":0.' + b"9" * MILLION,
+    "a number of sixty thousand digits": b'"x":' + b"9" * 60_000,
+    "a fraction of sixty thousand digits": b'"x":0.' + b"9" * 60_000,
     "an exponent over all bounds": b'"x":1e' + b"9" * 1000,
     "a long string": b'"x":"' + b"a" * 8 * MEGABYTE + b'"',
     "a string of escapes": b'"x":"' + b"\\u0041" * MEGABYTE + b'"',
