@@ -291,21 +291,32 @@ async def test_a_missing_closing_mark_is_no_failure_once_the_answer_has_finished
                 check_told(call, answer)
 
 
-async def test_an_endless_answer_is_refused_and_costs_bounded_memory(pop: HardPop) -> None:
-    async def endless(asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        writer.write(head("content-type: application/json", "transfer-encoding: chunked"))
-        piece = chunk(b" " * MEGABYTE)
-        while not writer.transport.is_closing():
-            writer.write(piece)
-            await writer.drain()
-        return False
+async def endless(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    """A whole answer that never ends."""
+    writer.write(head("content-type: application/json", "transfer-encoding: chunked"))
+    piece = chunk(b" " * MEGABYTE)
+    while not writer.transport.is_closing():
+        writer.write(piece)
+        await writer.drain()
+    return False
 
+
+async def test_an_endless_answer_is_refused_and_costs_bounded_memory(pop: HardPop) -> None:
     async with upstream(endless) as lying:
         model = pop.add(lying.port)
-        with pop.grows_at_most(300 * MEGABYTE):  # 64 MB are taken, joined, and looked at
+        with pop.grows_at_most(160 * MEGABYTE):  # 64 MB are taken; a whole one is joined
             async with undisturbed(pop):
                 answer = await pop.call("chat", model)
     check_told("chat", answer)
+
+
+@pytest.mark.xfail(reason="each answer has a bound, all of them together have none", strict=True)
+async def test_endless_answers_at_once_cost_bounded_memory_together(pop: HardPop) -> None:
+    async with upstream(endless) as lying:
+        model = pop.add(lying.port)
+        with pop.grows_at_most(320 * MEGABYTE):
+            answers = await asyncio.gather(*[pop.call("chat", model) for _ in range(8)])
+    assert {answer.status for answer in answers} <= {502, 503}
 
 
 async def test_an_upstream_faster_than_its_client_is_held_back(pop: HardPop) -> None:
