@@ -11,7 +11,7 @@ import pytest
 from littoral.terms.limits import RETRY_AFTER_MAX_S
 from tests.hardening.neighbours import undisturbed
 from tests.hardening.pops import CALLS, HardPop, check_error, hard_pop
-from tests.hardening.test_lying_upstreams import check_told
+from tests.hardening.test_lying_upstreams import check_failed, check_told
 from tests.hardening.upstreams import Asked, Play, chunk, head, plain, truth, upstream, well
 from tests.web.fake_door import DONE
 
@@ -299,6 +299,20 @@ async def endless(asked: Asked, writer: asyncio.StreamWriter) -> bool:
         writer.write(piece)
         await writer.drain()
     return False
+
+
+async def test_a_closing_mark_of_an_answer_that_has_not_finished_is_no_defect(
+    pop: HardPop,
+) -> None:
+    """OpenAI's own shape passes as it came; what must be translated can't be."""
+    async with upstream(Begins(chunk(DONE) + chunk(b""))) as hasty:
+        model = pop.add(hasty.port)
+        for call in [*STREAMS, "messages", "responses"]:
+            answer = await pop.call(call, model)
+            if call.startswith(("messages", "responses")):
+                check_failed(call, answer)
+            else:
+                assert answer.status == 200
 
 
 async def test_an_endless_answer_is_refused_and_costs_bounded_memory(pop: HardPop) -> None:

@@ -119,10 +119,18 @@ WELL_FRAMED: dict[str, Lie] = {
 
 def check_told(call: str, answer: Answer) -> None:
     """A failure before anything was said: an answer with a status; after it, the last event."""
+    check_failed(call, answer)
+    if answer.status != 200:
+        assert answer.status in {502, 504}, (call, answer)
+        assert check_error(CALLS[call][0], answer)["fault"] == "peer"
+
+
+def check_failed(call: str, answer: Answer) -> None:
+    """As `check_told`, whoever of the upstream and its reader gave it up."""
     path, body = CALLS[call]
     if not body.get("stream") or answer.status != 200:
-        assert answer.status in {502, 504}, (call, answer)
-        assert check_error(path, answer)["fault"] == "peer"
+        assert answer.status in {500, 502, 504}, (call, answer)
+        check_error(path, answer)
         return
     events = events_of(answer)
     assert b"[DONE]" not in events[-1], (call, answer.body)
