@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 
 from littoral.adapters.models import Catalogue
 from littoral.terms.ids import ModelName
-from littoral.terms.values import EngineKind, Kind, ModelEntry, RelayPolicy, UpstreamTarget
+from littoral.terms.values import (
+    EngineKind,
+    Kind,
+    ModelEntry,
+    RelayPolicy,
+    ToolSupport,
+    UpstreamTarget,
+)
 from tests.conftest import started_pop
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
 
@@ -88,7 +95,7 @@ class HardPop:
     def port(self) -> int:
         return urlsplit(self.url).port or 0
 
-    def add(self, port: int, **policy: Any) -> str:
+    def add(self, port: int, *, tools: ToolSupport = ToolSupport.NATIVE, **policy: Any) -> str:
         """A model of its own for one test, at an upstream on this port; its name."""
         name = ModelName(f"up-{len(self.models)}")
         self.models.append(name)
@@ -100,6 +107,7 @@ class HardPop:
             engine=EngineKind.UPSTREAM,
             kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
             context_tokens=0,
+            tools=tools,
             upstreams=(target,),
             relay=RelayPolicy(**{"attempts": 1} | policy),
         )
