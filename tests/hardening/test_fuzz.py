@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from littoral.terms.values import ToolSupport
 from tests.hardening.ambiguous import transmissions
 from tests.hardening.pops import CALLS, HardPop, check_error, hard_pop
+from tests.hardening.test_odd_answers import TOOLS, check_no_defect
 from tests.hardening.upstreams import Asked, head, plain, truth, upstream
 from tests.web.raw import Client
 from tests.web.test_hostile import check_answers
@@ -170,6 +172,72 @@ async def test_whatever_an_upstream_sends_is_passed_on_or_told(
     for call, answer in zip(CALLS, answers, strict=True):
         assert answer.status == 200 or check_error(CALLS[call][0], answer)
         assert b"met a defect" not in answer.body, call
+
+
+SAID = st.sampled_from(
+    [
+        "id", "object", "created", "model", "choices", "index", "delta", "message", "role",
+        "content",
+        "tool_calls", "function", "name", "arguments", "finish_reason", "stop_reason", "usage",
+        "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "text",
+        "cached_tokens", "logprobs", "error", "data", "embedding", "type", "refusal", "__verbose",
+    ]
+)  # fmt: skip
+WORDS = st.sampled_from(
+    ['{"name": "look", "arguments": {}}', "<tool_call>", "stop", "length", "tool_calls"]
+)
+ANSWERS = st.recursive(
+    LEAVES | WORDS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(SAID, inner, max_size=4)),
+    max_leaves=10,
+)
+CHOICES = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.integers(-1, 3) | ANSWERS,
+        "delta": st.dictionaries(SAID, ANSWERS, max_size=3),
+        "message": st.dictionaries(SAID, ANSWERS, max_size=3),
+        "finish_reason": WORDS | st.none() | ANSWERS,
+        "text": WORDS,
+    },
+)
+EVENTS = st.one_of(
+    st.dictionaries(SAID, ANSWERS, max_size=4),
+    st.fixed_dictionaries(
+        {"choices": st.lists(CHOICES, max_size=2)},
+        optional={"usage": ANSWERS, "id": ANSWERS, "created": ANSWERS},
+    ),
+)
+
+
+@pytest.mark.parametrize("tools", [ToolSupport.NATIVE, ToolSupport.PROMPTED])
+@settings(max_examples=40, suppress_health_check=QUIET, phases=PHASES)
+@given(events=st.lists(EVENTS, min_size=1, max_size=4), done=st.booleans())
+async def test_whatever_the_events_of_an_upstream_say_is_passed_on_or_told(
+    pop: HardPop, tools: ToolSupport, events: list[dict[str, Any]], done: bool
+) -> None:
+    said = [json.dumps(event).encode() for event in events]
+
+    async def say(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        if asked.streams:
+            writer.write(head("content-type: text/event-stream"))
+            writer.write(b"".join(b"data: %b\n\n" % each for each in said))
+            writer.write(b"data: [DONE]\n\n" if done else b"")
+        else:
+            writer.write(head("content-type: application/json") + said[0])
+        return False
+
+    async with upstream(say) as odd:
+        model = pop.add(odd.port, tools=tools)
+        offered = TOOLS if tools is ToolSupport.PROMPTED else dict.fromkeys(CALLS)
+        answers = await asyncio.gather(
+            *[
+                pop.call(call, model, **({} if tool is None else {"tools": [tool]}))
+                for call, tool in offered.items()
+            ]
+        )
+    for call, answer in zip(offered, answers, strict=True):
+        check_no_defect(call, answer)
 
 
 @settings(max_examples=25, suppress_health_check=QUIET, phases=PHASES)
