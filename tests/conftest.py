@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,21 +74,40 @@ def pop(models_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 class started_pop:  # noqa: N801 - used as a context manager, like a function
     """`littoral up --json` as a child process, ready; stopped with Ctrl-C's signal at the end."""
 
-    def __init__(self, home: Path, *options: str, models: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        models: str | None = None,
+        log: Path | None = None,
+        files_max: int | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            home: its state directory.
+            options: of `littoral up`.
+            models: the `models` setting.
+            log: where its standard error goes; without one it is kept for a failed start.
+            files_max: open files that it may have.
+        """
         command = [sys.executable, "-m", "littoral.cli", "up", "--json", "--port", "0"]
         command += ["--home", str(home), *options]
         if models is not None:
             command += ["--models", models]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
         self.home = home
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
+        with log.open("wb") if log is not None else nullcontext(subprocess.PIPE) as errors:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            )
+        if files_max is not None:
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (files_max, files_max))
 
     def __enter__(self) -> RunningPop:
         assert self.process.stdout is not None

@@ -139,6 +139,12 @@ def test_a_lost_engine_is_settled_recorded_as_failed_and_told_to_the_client() ->
     assert effects[-4:] == [Release(), Settle(15), Record(USED, Finish.FAILED), Fail(error)]
 
 
+def test_an_answer_that_ended_and_is_none_is_recorded_as_failed() -> None:
+    error = EngineLostError("broke off")
+    effects = run(exchange(), *HAPPY[:5], Lost(error, USED))
+    assert effects[-4:] == [Release(), Settle(15), Record(USED, Finish.FAILED), Fail(error)]
+
+
 def test_a_client_that_leaves_while_it_waits_owes_nothing() -> None:
     assert run(exchange(), Arrived(), Reserved(), ClientGone(Usage()))[-1] == Refund()
 
@@ -155,9 +161,9 @@ def test_wherever_it_breaks_off_everything_taken_is_given_back_exactly_once(
     machine = exchange()
     effects = run(machine, *HAPPY[:steps])
     before_dispatch = not any(isinstance(effect, Dispatch) for effect in effects)
-    ended = any(isinstance(event, Ended) for event in HAPPY[:steps])
+    sealed = any(isinstance(event, Sealed) for event in HAPPY[:steps])
     end: Event = ClientGone(USED)
-    if how == "lost" and not before_dispatch and not ended:
+    if how == "lost" and not before_dispatch and not sealed:
         end = Lost(EngineLostError("x"), USED)
     if how == "refused" and before_dispatch and steps:
         end = Refused(RateLimitedError("x"))

@@ -1,6 +1,7 @@
 """An error is said in the words that each API's clients decide by."""
 
 import json
+from math import inf
 
 import pytest
 
@@ -91,10 +92,16 @@ def test_anthropic_errors_carry_the_request_id() -> None:
 
 
 def test_retry_after_is_whole_seconds_rounded_up_and_never_negative() -> None:
-    for given_s, said in ((0.2, "1"), (2.0, "2"), (59.01, "60"), (-1.0, "0")):
+    for given_s, said in ((0.2, "1"), (2.0, "2"), (59.01, "60"), (-1.0, "0"), (inf, "86400")):
         _, headers, _ = error_answer(QueueFullError("x", retry_after_s=given_s), Shape.OPENAI)
         assert headers["retry-after"] == said
     assert "retry-after" not in error_answer(QueueFullError("x"), Shape.OPENAI)[1]
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_words_that_no_text_may_hold_are_replaced(shape: Shape) -> None:
+    _, _, body = error_answer(BadRequestError("half a pair: \ud83d"), shape)
+    assert json.loads(body)["error"]["message"].startswith("half a pair: ?")
 
 
 @pytest.mark.parametrize("shape", Shape)

@@ -32,7 +32,7 @@ from littoral.placement.words import (
     Unload,
     Wanted,
 )
-from littoral.terms.errors import LittoralError, UnknownModelError
+from littoral.terms.errors import EngineStartError, LittoralError, UnknownModelError
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
@@ -115,8 +115,8 @@ class ModelHost:
         changed_at = self._catalogue.changed_at()
         if changed_at == self._scanned_at:
             return
-        self._scanned_at = changed_at
         found = {entry.name: self._effective(entry) for entry in self._catalogue.entries()}
+        self._scanned_at = changed_at
         for name in self._entries.keys() - found.keys():
             self._driver.post(Unload(name, "removed", forget=True))
         for name, entry in found.items():
@@ -275,6 +275,11 @@ class ModelHost:
             await engine.serve(lambda state: self._driver.post(Reported(model, state)))
         except LittoralError as error:
             self._driver.post(Reported(model, Down(error, retrying=False)))
+        except OSError as error:
+            # A machine short of descriptors, say. It ends this engine's task, never its siblings.
+            reason = error.strerror or type(error).__name__
+            failed = EngineStartError(f"{model} could not be run ({reason})", retry_after_s=1)
+            self._driver.post(Reported(model, Down(failed, retrying=False)))
 
     def _gone(self, model: ModelName) -> None:
         """Its task is over, also when it was cancelled before its first step."""

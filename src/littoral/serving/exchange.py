@@ -8,7 +8,8 @@
     streaming --Ended--> ended             the engine is done; its slot is free again
     ended --Sealed--> done                 the last byte is written; the receipt is made
     any --Refused--> done                  before an engine: no receipt, nothing is owed
-    opening | streaming --Lost--> done     receipt says failed; what was used is settled
+    opening | streaming | ended --Lost--> done
+                                           receipt says failed; what was used is settled
     any --ClientGone--> done               work is cancelled; a dispatched one has its receipt
 
 Rules
@@ -116,7 +117,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The engine failed after it was asked; `usage` is what was seen till then."""
+    """The engine failed after it was asked; `usage` is what was seen till then.
+
+    Also when its answer came to an end and turned out to be none.
+    """
 
     error: LittoralError
     usage: Usage
@@ -219,6 +223,7 @@ class _State(enum.Enum):
 
 
 _BEFORE_DISPATCH = {_State.NEW, _State.COUNTING, _State.RESERVING, _State.LEASING}
+_AT_AN_ENGINE = {_State.OPENING, _State.STREAMING, _State.ENDED}
 
 
 class Exchange:
@@ -284,7 +289,7 @@ class Exchange:
                 assert self._outcome is not None
                 return self._end(self._outcome)
             case Lost(error, usage):
-                assert self._state in {_State.OPENING, _State.STREAMING}, self._state
+                assert self._state in _AT_AN_ENGINE, self._state
                 return (*self._end((usage, Finish.FAILED)), Fail(error))
             case ClientGone(usage):
                 if self._state in _BEFORE_DISPATCH:

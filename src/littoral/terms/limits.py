@@ -66,6 +66,12 @@ JSON_CONTAINERS_MAX: Final = 65_536
 JSON_NAMES_MAX: Final = 262_144
 """Names of members in one request's JSON: a bias for each token of a large vocabulary."""
 
+JSON_EXPONENTS_MAX: Final = 16_384
+"""Numbers with an exponent in one request's JSON: one such as `1e308` takes 8 us to read."""
+
+JSON_DIGITS_MAX: Final = 100
+"""Digits in a row in one number of a request's JSON: the time to read it grows as their square."""
+
 QUEUE_MAX: Final = 64
 """Requests that may wait for one model; the next is answered 503 with Retry-After."""
 
@@ -113,6 +119,9 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
 """All whole answers of upstreams together that are not complete yet."""
+
+RETRY_AFTER_MAX_S: Final = 86_400.0
+"""The longest that a client is told to wait before it tries again, whatever an upstream said."""
 
 ANSWER_WAIT_S: Final = 3_600.0
 """One whole answer of an upstream, from the request to its last byte."""

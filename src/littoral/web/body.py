@@ -2,7 +2,8 @@
 
 Two readers with one face. Both are strict, keep at most `bytes_max` of body, and spend work in
 proportion to the bytes of body only: chunks that are tiny on average, or dressed up with long
-extensions, are refused, since each costs more than it carries. Trailers are checked and dropped.
+extensions, are refused, since each costs more than it carries. Trailers are checked and dropped;
+one that would frame the body, had it come in the head, is refused.
 
 Nothing here is allocated by what a client announces, only by what it has sent.
 """
@@ -15,8 +16,9 @@ from littoral.terms.limits import CHUNK_BYTES_MEAN_MIN, CHUNK_LINE_BYTES_MAX, CH
 
 __all__ = ["BodyReader", "ChunkedBody", "MeasuredBody", "check_length"]
 
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~]*)?")
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")
 _TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+_FRAMING_TRAILER: Final = re.compile(rb"(?:content-length|transfer-encoding):", re.IGNORECASE)
 _TRAILERS_MAX: Final = 32
 
 
@@ -167,7 +169,8 @@ class ChunkedBody:
     def _take_trailer(self, line: bytes, seen: int) -> bool:
         if not line:
             return True
-        if seen == _TRAILERS_MAX or not _TRAILER_LINE.fullmatch(line):
+        well_formed = _TRAILER_LINE.fullmatch(line) and not _FRAMING_TRAILER.match(line)
+        if seen == _TRAILERS_MAX or not well_formed:
             raise BadRequestError("the trailers of the body are not well-formed")
         self._trailers = seen + 1
         return False

@@ -36,6 +36,7 @@ from littoral.terms.errors import (
     RateLimitedError,
     UnknownModelError,
 )
+from littoral.terms.limits import RETRY_AFTER_MAX_S
 
 __all__ = [
     "Shape",
@@ -67,8 +68,8 @@ def error_answer(
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and JSON body that tell a client of the error."""
     headers = {"content-type": "application/json"}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(0, math.ceil(error.retry_after_s)))
+    if (wait_s := _wait_s(error)) is not None:
+        headers["retry-after"] = str(math.ceil(wait_s))
     match error:
         case KeyMissingError() | KeyRejectedError():
             headers["www-authenticate"] = "Bearer"
@@ -116,10 +117,17 @@ def _body(error: LittoralError, shape: Shape, request_id: str) -> dict[str, obje
             }
 
 
+def _wait_s(error: LittoralError) -> float | None:
+    """How long to wait, within bounds: an upstream may name any number, also an infinite one."""
+    if error.retry_after_s is None:
+        return None
+    return min(max(error.retry_after_s, 0), RETRY_AFTER_MAX_S)
+
+
 def _extras(error: LittoralError) -> dict[str, object]:
     extras: dict[str, object] = {"fault": _fault(error)}
-    if error.retry_after_s is not None:
-        extras["retry_after_s"] = error.retry_after_s
+    if (wait_s := _wait_s(error)) is not None:
+        extras["retry_after_s"] = wait_s
     if isinstance(error, LoadingError):
         extras["loading"] = error.details
     else:
@@ -132,13 +140,15 @@ _OWN = frozenset({"message", "type", "param", "code", "fault", "retry_after_s"})
 
 
 def _message(error: LittoralError) -> str:
+    # Words of an upstream are among them; half of a surrogate pair can't be said in UTF-8.
+    said = str(error).encode("utf-8", "replace").decode()
     match error:
         case RateLimitedError() | BudgetExhaustedError():
-            return f"{error} (your key's limit, not this machine's)"
+            return f"{said} (your key's limit, not this machine's)"
         case QueueFullError() | LoadingError() | DrainingError():
-            return f"{error} (this machine's limit, not your key's)"
+            return f"{said} (this machine's limit, not your key's)"
         case _:
-            return str(error)
+            return said
 
 
 def _fault(error: LittoralError) -> str:

@@ -378,7 +378,8 @@ async def test_an_error_within_a_stream_ends_it_as_an_event_and_without_receipt(
 
 
 async def test_an_engine_that_talks_nonsense_is_to_blame() -> None:
-    for chunk in (b"data: nonsense\n\n", b'data: {"error": {"message": "secret"}}\n\n'):
+    deep = b'data: {"choices": ' + b"[" * 100_000 + b"\n\n"
+    for chunk in (b"data: nonsense\n\n", b'data: {"error": {"message": "secret"}}\n\n', deep):
         with pytest.raises(EngineFailedError):
             await tell(chat.handle, {**STREAM, **TOOLS}, door_saying(chunk))
     with pytest.raises(EngineFailedError):

@@ -61,9 +61,15 @@ BODY = limits.BODY_BYTES_MAX
         (b"{" + b'"name":1,' * 300_000 + b'"a":1}', "names"),
         (b'{"a":[' + b"1," * (BODY // 2) + b"1]}", "values"),
         (b'{"a":[' + b'"",' * (BODY // 3) + b'""]}', "values"),
+        (b'{"a":[' + b"1e308," * 1_000_000 + b"1]}", "exponent"),
+        (b'{"a":[' + b"5E-324," * 200_000 + b"1]}", "exponent"),
+        (b'{"a":[' + b"9" * 4000 + (b"," + b"9" * 4000) * 8000 + b"]}", "digits"),
         (b'{"a":[' + b"[]," * 60_000 + b"[" * 65 + b"]" * 65 + b"]}", "64 levels"),
     ],
-    ids=["arrays", "objects", "deep", "escapes", "names", "numbers", "strings", "wide and deep"],
+    ids=[
+        *("arrays", "objects", "deep", "escapes", "names", "numbers", "strings"),
+        *("large exponents", "small exponents", "digits", "wide and deep"),
+    ],
 )
 def test_a_body_that_is_costly_to_read_is_refused_before_it_costs(raw: bytes, words: str) -> None:
     began = time.process_time()
@@ -77,6 +83,13 @@ def test_a_million_tokens_in_lists_are_read() -> None:
     body = json_object(b'{"model":"m","input":[' + lists + b"]}")
     assert isinstance(body["input"], list)
     assert len(body["input"]) == 2048
+
+
+def test_numbers_in_strings_may_have_any_form_and_others_what_they_need() -> None:
+    text = "1e308, " * 30_000 + "9" * 100_000
+    numbers = [0.1, 1e-05, 1.5e300, 2**63 - 1, 1234567890123456789] * 3000
+    body: dict[str, object] = {"a": text, "b": numbers, text: 1}
+    assert json_object(json.dumps(body).encode()) == body
 
 
 def test_what_is_in_strings_does_not_count() -> None:
@@ -170,3 +183,16 @@ def test_a_nonce_is_short_visible_ascii_or_absent() -> None:
     for bad in ("a b", "é", "x" * (limits.NONCE_CHARS_MAX + 1), "a\x7f"):
         with pytest.raises(BadRequestError):
             nonce_of({"littoral-nonce": bad})
+
+
+@given(
+    st.integers(65_500, 65_560), st.lists(st.sampled_from(["[", "{", "]", '"', "\\"]), max_size=90)
+)
+def test_strings_are_told_from_the_rest_wherever_they_lie(before: int, text: list[str]) -> None:
+    """Brackets are counted block by block; where a block ends makes no difference."""
+    marks = "".join(text) + "[" * 70
+    body = {"a": "x" * before, marks: marks, "b": [marks] * 3}
+    assert json_object(json.dumps(body).encode()) == body
+    deep = json.dumps(body)[:-1] + ', "c": ' + "[" * 65 + "]" * 65 + "}"
+    with pytest.raises(BadRequestError, match="levels deep"):
+        json_object(deep.encode())

@@ -9,6 +9,7 @@ Rules
 - An entry that names one `upstream`, as the first version wrote it, is read as one that has it.
 """
 
+import errno
 import os
 import re
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import msgspec
 
 from littoral.adapters.models.digests import FileMark, mark_of, sync
 from littoral.adapters.models.upstreams import check_upstreams
-from littoral.terms.errors import BadRequestError, ModelDamagedError
+from littoral.terms.errors import BadRequestError, HomeUnwritableError, ModelDamagedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import EngineKind, ModelEntry, ModelFile, UpstreamTarget
 
@@ -38,6 +39,9 @@ ENTRY_BYTES_MAX: Final = 1024 * 1024
 """An entry is about 1 KB; what is a thousand times that is none."""
 
 FORMAT: Final = 1
+_NOT_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What says nothing of the file: a model must not be gone because descriptors were."""
+
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -108,6 +112,7 @@ def read_record(directory: Path) -> Record:
 
     Raises:
         ModelDamagedError: there is no readable entry in the directory.
+        HomeUnwritableError: this process can't open it now, whatever is in it.
     """
     path = directory / ENTRY_FILE
     try:
@@ -116,6 +121,11 @@ def read_record(directory: Path) -> Record:
         _check(record, directory)
     except (OSError, ValueError, msgspec.MsgspecError, BadRequestError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.errno in _NOT_NOW:
+            raise HomeUnwritableError(
+                f"{path} can't be read now ({reason})",
+                advice="try again; its operator can allow it more open files (ulimit -n)",
+            ) from error
         raise ModelDamagedError(
             f"{path} is damaged ({reason})",
             advice=f"`littoral models remove {name_of(directory.name)}` and add it again",

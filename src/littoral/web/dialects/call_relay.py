@@ -167,7 +167,7 @@ def body_with_calls(body: bytes, plan: ToolPlan, serial: str) -> bytes:
     try:
         whole = msgspec.json.decode(body)
         changed = [_change(choice, plan, serial) for choice in whole["choices"]]
-    except (msgspec.DecodeError, UnicodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError):
         raise EngineFailedError("the engine sent a body that is not a chat answer") from None
     return msgspec.json.encode(whole) if any(changed) else body
 

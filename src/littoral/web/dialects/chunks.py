@@ -116,7 +116,7 @@ def read_chunk(payload: bytes) -> Chunk:
     """
     try:
         chunk = _DECODER.decode(payload)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise EngineFailedError("the engine sent an event that is not a chat chunk") from None
     if chunk.error is not None:
         raise EngineFailedError("the engine broke its answer off with an error")

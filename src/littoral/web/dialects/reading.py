@@ -38,7 +38,12 @@ _PLACE: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?\$\.?(?P<path>.*)`"
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_ALL_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_TOO_LONG: Final = b"0" * (limits.JSON_DIGITS_MAX + 1)
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
+_BLOCK_BYTES: Final = 64 * 1024
+"""Looked at together; what is shorter can't hold enough numbers to be slow."""
+
 _WORDS: Final = (
     (" | null", ""),
     ("`float`", "a number"),
@@ -98,15 +103,16 @@ def _brackets(raw: bytes) -> bytes:
     would take seconds. What it says of malformed JSON holds up to where a decoder would stop.
 
     Raises:
-        BadRequestError: there are too many values, names, or objects and arrays.
+        BadRequestError: there are too many values, names, or objects and arrays, or slow numbers.
     """
     opening = raw.count(b"{") + raw.count(b"[")
-    if opening <= limits.JSON_DEPTH_MAX and raw.count(b",") < limits.JSON_NAMES_MAX:
+    few = opening <= limits.JSON_DEPTH_MAX and raw.count(b",") < limits.JSON_NAMES_MAX
+    if few and _slow_numbers(raw) is None:
         return b""
     unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # two for a value, two for its name
         raise _too_many(limits.JSON_VALUES_MAX, "values")
-    outside = b"".join(unescaped.split(b'"')[::2])
+    outside = _outside(unescaped)
     containers = outside.count(b"{") + outside.count(b"[")
     for found, most, what in (
         (containers, limits.JSON_CONTAINERS_MAX, "objects and arrays"),
@@ -115,7 +121,35 @@ def _brackets(raw: bytes) -> bytes:
     ):
         if found > most:
             raise _too_many(most, what)
+    if (slow := _slow_numbers(outside)) is not None:
+        raise slow
     return outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+
+
+def _slow_numbers(text: bytes) -> BadRequestError | None:
+    """What is wrong with the numbers, if they would take long to read; strings count as well."""
+    if len(text) < _BLOCK_BYTES:
+        return None
+    numbers = text.translate(_ALL_ZERO)
+    if numbers.count(b"0e") + numbers.count(b"0E") > limits.JSON_EXPONENTS_MAX:
+        return _too_many(limits.JSON_EXPONENTS_MAX, "numbers with an exponent")
+    if _TOO_LONG in numbers:
+        return BadRequestError(
+            f"the body has a number of more than {limits.JSON_DIGITS_MAX} digits in a row",
+            advice="send a shorter one, or a text",
+        )
+    return None
+
+
+def _outside(unescaped: bytes) -> bytes:
+    """What is outside of strings, block by block: a list of millions of pieces would be large."""
+    found: list[bytes] = []
+    inside = 0
+    for at in range(0, len(unescaped), _BLOCK_BYTES):
+        pieces = unescaped[at : at + _BLOCK_BYTES].split(b'"')
+        found.append(b"".join(pieces[inside::2]))
+        inside ^= (len(pieces) - 1) & 1
+    return b"".join(found)
 
 
 def _is_deep(brackets: bytes) -> bool:

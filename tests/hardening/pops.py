@@ -1,0 +1,207 @@
+"""A PoP in a process of its own that is treated badly, and what can be seen of it from outside.
+
+What must hold of it whatever a test does is checked when it is stopped: no defect and no trace in
+its log, and none of the secrets and texts that passed through it.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from littoral.adapters.models import Catalogue
+from littoral.terms.ids import ModelName
+from littoral.terms.values import (
+    EngineKind,
+    Kind,
+    ModelEntry,
+    RelayPolicy,
+    ToolSupport,
+    UpstreamTarget,
+)
+from tests.conftest import started_pop
+from tests.web.raw import PATIENCE_S, Answer, Client, get, post
+
+__all__ = ["CALLS", "HardPop", "body_of", "check_error", "hard_pop", "is_anthropic"]
+
+PROMPT = "a prompt that nobody else may read"
+"""Stands in every request of these tests, and never in a log."""
+
+UPSTREAM_KEY = "sk-upstream-secret"
+
+_CHAT: Mapping[str, object] = {"messages": [{"role": "user", "content": PROMPT}]}
+CALLS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "chat": ("/v1/chat/completions", _CHAT),
+    "chat stream": ("/v1/chat/completions", {**_CHAT, "stream": True}),
+    "completion": ("/v1/completions", {"prompt": PROMPT}),
+    "completion stream": ("/v1/completions", {"prompt": PROMPT, "stream": True}),
+    "embedding": ("/v1/embeddings", {"input": [PROMPT]}),
+    "messages": ("/v1/messages", {**_CHAT, "max_tokens": 16}),
+    "messages stream": ("/v1/messages", {**_CHAT, "max_tokens": 16, "stream": True}),
+    "responses": ("/v1/responses", {"input": PROMPT}),
+    "responses stream": ("/v1/responses", {"input": PROMPT, "stream": True}),
+}
+"""Every way to ask a model something: a path, and a body that lacks the model's name."""
+
+
+def body_of(call: str, model: str, **more: object) -> bytes:
+    """The body of one of `CALLS`."""
+    return json.dumps({"model": model, **CALLS[call][1], **more}).encode()
+
+
+def is_anthropic(path: str) -> bool:
+    return path.startswith("/v1/messages")
+
+
+def check_error(path: str, answer: Answer) -> dict[str, Any]:
+    """The error in this answer, in the shape of the path's API, with all that ours say."""
+    assert answer.headers["content-type"] == "application/json"
+    whole = json.loads(answer.body)
+    error = whole["error"]
+    assert error["message"]
+    assert error["type"]
+    assert error["code"]
+    assert error["fault"] in {"caller", "peer", "operator", "node"}
+    if is_anthropic(path):
+        assert whole["type"] == "error"
+        assert whole["request_id"] == answer.headers["request-id"]
+    else:
+        assert set(whole) == {"error"}
+        assert "param" in error
+    assert answer.status == 200 or error["code"] != "internal", error
+    assert isinstance(error, dict)
+    return error
+
+
+@dataclass
+class HardPop:
+    """A running PoP."""
+
+    url: str
+    key: str
+    home: Path
+    pid: int
+    log: Path
+    models: list[str] = field(default_factory=list)
+    looked_at: int = 0
+    """So much of the log has been checked."""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
+
+    def add(self, port: int, *, tools: ToolSupport = ToolSupport.NATIVE, **policy: Any) -> str:
+        """A model of its own for one test, at an upstream on this port; its name."""
+        name = ModelName(f"up-{len(self.models)}")
+        self.models.append(name)
+        key_file = self.home / "upstream-key"
+        key_file.write_text(UPSTREAM_KEY)
+        target = UpstreamTarget(f"http://127.0.0.1:{port}/v1", "theirs", key_file=str(key_file))
+        entry = ModelEntry(
+            name=name,
+            engine=EngineKind.UPSTREAM,
+            kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
+            context_tokens=0,
+            tools=tools,
+            upstreams=(target,),
+            relay=RelayPolicy(**{"attempts": 1} | policy),
+        )
+        catalogue = Catalogue(self.home / "models")
+        with catalogue.adding(name, resumable=False, progress=lambda *_: None) as staging:
+            staging.commit(entry)
+        return name
+
+    async def open(self, limit: int = 2**20) -> Client:
+        """A connection to it."""
+        async with asyncio.timeout(PATIENCE_S):
+            return Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=limit))
+
+    @asynccontextmanager
+    async def client(self, limit: int = 2**20) -> AsyncIterator[Client]:
+        """A connection to it, closed at the end."""
+        client = await self.open(limit)
+        try:
+            yield client
+        finally:
+            client.leave()
+
+    def post(self, path: str, body: bytes, *fields: str) -> bytes:
+        """A request with the key."""
+        return post(body, path, f"Authorization: Bearer {self.key}", *fields)
+
+    async def ask(self, path: str, body: bytes, *fields: str) -> Answer:
+        """The answer to one request on a connection of its own."""
+        async with self.client() as client:
+            return await client.ask(self.post(path, body, *fields), "POST")
+
+    async def call(self, call: str, model: str, **more: object) -> Answer:
+        """The answer to one of `CALLS`."""
+        return await self.ask(CALLS[call][0], body_of(call, model, **more))
+
+    async def check_alive(self) -> None:
+        """It answers somebody else, and in time."""
+        async with self.client() as client:
+            assert (await client.ask(get("/healthz"))).status == 200
+        answer = await self.call("chat", "echo", max_tokens=4)
+        assert answer.status == 200
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    async def descriptors_at_most(self, most: int) -> None:
+        """Return once it holds no more than so many; fails when it never does."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.descriptors() > most:
+                await asyncio.sleep(0.01)
+
+    def memory_bytes(self) -> int:
+        """What it has in memory now."""
+        return self._memory("VmRSS")
+
+    @contextmanager
+    def grows_at_most(self, most_bytes: int) -> Iterator[None]:
+        """The most that it ever had in memory meanwhile, over what it has now, is bounded."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # the peak begins anew
+        before = self.memory_bytes()
+        yield
+        grown_mb = (self._memory("VmHWM") - before) / 2**20
+        assert grown_mb <= most_bytes / 2**20
+
+    def _memory(self, name: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"no {name}")
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def check_log(self) -> None:
+        """Since the last look nothing was logged that is a defect, and nothing that is a secret."""
+        with self.log.open() as log:
+            log.seek(self.looked_at)
+            text = log.read()
+            self.looked_at = log.tell()
+        for never in ("a defect: please report it", "Traceback", PROMPT, self.key, UPSTREAM_KEY):
+            assert never not in text, text[-2000:]
+
+
+@contextmanager
+def hard_pop(folder: Path, *options: str, files_max: int | None = None) -> Iterator[HardPop]:
+    """`littoral up -v` without a model of its own, but the echo model and those that tests add."""
+    log = folder / "log"
+    starter = started_pop(
+        folder / "home", "--verbose", *options, models="", log=log, files_max=files_max
+    )
+    with starter as running:
+        pop = HardPop(running.url, running.key, running.home, running.pid, log)
+        yield pop
+        pop.check_log()
+    pop.check_log()
