@@ -140,3 +140,21 @@ STDERR_LINES_MAX: Final = 200
 
 COMPLETION_TOKENS: Final = 1_024
 """Tokens generated when neither the request nor the model's entry says how many."""
+
+REUSE_OBSERVATIONS_MAX: Final = 2_000
+"""Comparisons that one reusable answer's record counts; then all are halved, and the old fades."""
+
+REUSE_PARTITION_ENTRIES_MAX: Final = 256
+"""Reusable questions with one and the same setting: all are scanned exactly, in under 1 ms."""
+
+REUSE_ENTRIES_MAX: Final = 50_000
+"""Reusable questions on one PoP: about 3 KB each on disk, 150 MB in all."""
+
+REUSE_QUESTION_CHARS_MAX: Final = 800
+"""A question that may be compared by meaning; an embedding of a longer text blurs its details."""
+
+REUSE_ANSWER_CHARS_MAX: Final = 8_192
+"""An answer that may be compared with another; a longer one is never called the same, if not equal."""
+
+REUSE_CANDIDATES: Final = 8
+"""Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""
