@@ -1,12 +1,12 @@
 """Pairs of questions, written by hand: opposites that must never share an answer, and paraphrases.
 
-`OPPOSITES` were at hand while the guard's word tables were written. `HELD_OUT` were written after the
-tables, and the tables were not changed for them: what passes there is what the guard does not know.
+`OPPOSITES` were written with the guard's word tables in mind. `HELD_OUT` and `REWORDINGS` were
+written after the tables, which were not changed for them: they measure what the guard lets pass.
 """
 
 from typing import Final
 
-__all__ = ["HELD_OUT", "OPPOSITES", "PARAPHRASES"]
+__all__ = ["HELD_OUT", "OPPOSITES", "PARAPHRASES", "REWORDINGS"]
 
 OPPOSITES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "negation": (
@@ -39,13 +39,19 @@ OPPOSITES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("What trains go from Paris to Lyon?", "What trains go from Lyon to Paris?"),
         ("Did the dog bite the man?", "Did the man bite the dog?"),
         ("Who sold the house to Maria?", "To whom did Maria sell the house?"),
-        ("Translate this word from German into English: Gift", "Translate this word from English into German: Gift"),
+        (
+            "Translate this word from German into English: Gift",
+            "Translate this word from English into German: Gift",
+        ),
         ("Does smoke cause fire?", "Does fire cause smoke?"),
         ("How does Python call C code?", "How does C code call Python?"),
         ("Did Alice pay Bob?", "Did Bob pay Alice?"),
         ("Is a square a rectangle?", "Is a rectangle a square?"),
         ("Is A heavier than B?", "Is B heavier than A?"),
-        ("What happens before mitosis and after meiosis?", "What happens after mitosis and before meiosis?"),
+        (
+            "What happens before mitosis and after meiosis?",
+            "What happens after mitosis and before meiosis?",
+        ),
     ),
     "name": (
         ("What is the capital of France?", "What is the capital of Spain?"),
@@ -106,7 +112,10 @@ OPPOSITES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("Why did Rome fall?", "When did Rome fall?"),
         ("How do I contact US support?", "How do I contact us for support?"),
         ("Where is the key kept?", "Why is the key kept?"),
-        ("Let's eat, grandma: how does a comma change this?", "Let's eat grandma: how does a comma change this?"),
+        (
+            "Let's eat, grandma: how does a comma change this?",
+            "Let's eat grandma: how does a comma change this?",
+        ),
     ),
     "code or address": (
         ("What does git push do?", "What does git pull do?"),
@@ -165,7 +174,10 @@ HELD_OUT: Final = (
     ("What do vegetarians eat?", "What do vegans eat?"),
     ("Does the insurance cover theft?", "Does the insurance exclude theft?"),
     ("Is my passport valid?", "Is my passport expired?"),
-    ("Write a polite reply that accepts the offer.", "Write a polite reply that turns down the offer."),
+    (
+        "Write a polite reply that accepts the offer.",
+        "Write a polite reply that turns down the offer.",
+    ),
     ("Write a cheerful poem about rain.", "Write a gloomy poem about rain."),
     ("Why is the sky blue at noon?", "Why is the sky red at sunset?"),
     ("What is the past tense of go?", "What is the present tense of went?"),
@@ -211,3 +223,32 @@ HELD_OUT: Final = (
         "Recommend a brutal workout for somebody training for war",
     ),
 )
+"""Pairs that are different questions."""
+
+REWORDINGS: Final = (
+    ("How do I reset my password?", "I forgot my password, what now?"),
+    ("How can I lose weight fast?", "What is the quickest way to drop some pounds?"),
+    ("What is the capital of France?", "Which city is France's capital?"),
+    ("How do I cancel my subscription?", "I want to end my subscription, how does that work?"),
+    ("What causes inflation?", "Why do prices rise over time?"),
+    ("How long should I boil an egg?", "How many minutes does an egg need to boil?"),
+    ("What is the best time to visit Japan?", "When should one travel to Japan?"),
+    ("How do I learn to play the piano?", "What are some tips for someone starting the piano?"),
+    ("Is coffee bad for you?", "Does drinking coffee harm your health?"),
+    ("Explain recursion to a beginner.", "What is recursion, in simple words?"),
+    ("How do vaccines work?", "Can you describe the mechanism behind vaccines?"),
+    ("What does HTTP 404 mean?", "What's the meaning of the 404 status code in HTTP?"),
+    ("How do I remove a wine stain?", "What gets a wine stain out?"),
+    ("How tall is Mount Everest?", "What is the height of Mount Everest?"),
+    ("Who painted the Mona Lisa?", "The Mona Lisa was painted by whom?"),
+    ("How do I merge two dictionaries in Python?", "Merging two dicts in Python: how?"),
+    ("What is the meaning of the word sonder?", "What does the word sonder mean?"),
+    ("Where can I park near the station?", "Is there any parking close to the station?"),
+    ("How do I speed up my laptop?", "My laptop is slow, what can I do?"),
+    ("Summarise the French Revolution.", "Give a short summary of the French Revolution."),
+    ("How do I become a nurse?", "What does it take to become a nurse?"),
+    ("What should I pack for a week in Iceland?", "Packing list for one week in Iceland please"),
+    ("How is cheese made?", "Describe how cheese is made."),
+    ("How do I tie a tie?", "Show me how to tie a tie."),
+)
+"""Pairs that a person would answer alike."""

@@ -7,15 +7,15 @@ ratio test rejects, at one-sided 95 %, that the chance of being wrong there is o
 
 Rules
 - A new entry serves nothing: with no wrong observation it takes log(1/0.26) / bound right ones,
-  that is 68 for a bound of 2 %; each wrong one makes it many more.
-- Evidence holds at the similarity it was seen at and above, not below. Roundings go against serving.
+  that is 67 for a bound of 2 %; each wrong one makes it many more.
+- Evidence holds at the similarity it was seen at and above, not below.
 - A share of what could be served is explored all the same, so that an entry whose answer has become
   wrong is found out: after `1 / AUDIT_SHARE` servings on average, and one wrong answer closes it.
 - A record is bounded: beyond limits.REUSE_OBSERVATIONS_MAX all counts are halved, so the old fades.
 
 This is vCache's idea (an online decision for each entry, under a bound that the user sets) with a
-stricter rule: vCache serves with a small probability also what is likely wrong, as long as the share
-over all requests stays under the bound; here nothing is served before it has been shown to be right.
+stricter rule. vCache also serves, with a small probability, what is likely wrong, as long as the
+share over all requests stays under the bound. Here only what was shown to be right is served.
 
 Not here: whether two questions may be compared at all (questions.py).
 """
@@ -41,10 +41,16 @@ _STEPS: Final = 200
 _STEEPNESS_MAX: Final = 200.0
 """Of the logistic function: from 10 % to 90 % within 0.02. Steeper can't be told apart."""
 
-_STEEPNESSES: Final = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 140.0, 200.0)
+_STEEPNESSES: Final = (0.0, 10.0, 25.0, 50.0, 100.0, 200.0)
 
 _LEVEL_MAX: Final = 16.0
-"""Largest logit considered: one in nine million."""
+"""Largest logit considered here: one in nine million."""
+
+_LOGIT_MAX: Final = 500.0
+"""Beyond it a chance is 0 in floating point."""
+
+_NEWTON_STEPS, _NEWTON_MAX, _NEWTON_ENOUGH = 16, 2.0, 1e-3
+"""Steps at most, the largest, and the one after which there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def decide(record: Record, similarity: float, bound: float, draw: float) -> Deci
 
 def observe(record: Record, similarity: float, *, right: bool) -> Record:
     """The record with one more comparison."""
-    step = _step_above(similarity)
+    step = round(similarity * _STEPS)
     counts = {at: (rights, wrongs) for at, rights, wrongs in record.counts}
     rights, wrongs = counts.get(step, (0, 0))
     counts[step] = (rights + right, wrongs + (not right))
@@ -99,7 +105,7 @@ def observe(record: Record, similarity: float, *, right: bool) -> Record:
 
 def seen(record: Record, similarity: float) -> tuple[int, int]:
     """Observations (right, wrong) at this similarity or above, for reports."""
-    least = int(similarity * _STEPS)
+    least = round(similarity * _STEPS)
     above = [(right, wrong) for at, right, wrong in record.counts if at >= least]
     return sum(right for right, _ in above), sum(wrong for _, wrong in above)
 
@@ -107,12 +113,16 @@ def seen(record: Record, similarity: float) -> tuple[int, int]:
 def certified(record: Record, similarity: float, bound: float) -> bool:
     """Whether it has been shown that at most `bound` of such servings are wrong."""
     assert 0 < bound < 1, "a bound is a share"
-    here = int(similarity * _STEPS) / _STEPS
-    points = [(at / _STEPS - here, right, wrong) for at, right, wrong in record.counts]
+    here = round(similarity * _STEPS)
+    points = [((at - here) / _STEPS, right, wrong) for at, right, wrong in record.counts]
+    if _share_right(points) <= 1 - bound:
+        return False
     level = log((1 - bound) / bound)
     doubted = _most(points, level)
     if not record.wrong:
-        return bool(points) and -doubted > _EVIDENCE  # the best explanation is certainty
+        return -doubted > _EVIDENCE  # the best explanation is certainty
+    if -doubted <= _EVIDENCE:
+        return False
     best, best_level = _best(points)
     return best_level > level and best - doubted > _EVIDENCE
 
@@ -121,8 +131,24 @@ Point = tuple[float, int, int]
 """Similarity from here on, right, wrong."""
 
 
-def _step_above(similarity: float) -> int:
-    return -int(-min(similarity, 1.0) * _STEPS // 1)
+def _share_right(points: Sequence[Point]) -> float:
+    """The share that was right here, if it only never falls with the similarity; 0 if unseen.
+
+    This is the isotonic fit, which knows nothing of logistic functions: both must agree.
+    """
+    blocks: list[tuple[float, int, int]] = []
+    for distance, right, wrong in points:
+        begins, rights, wrongs = distance, right, wrong
+        while blocks and blocks[-1][1] * (rights + wrongs) >= rights * sum(blocks[-1][1:]):
+            begins, before, wrong_before = blocks.pop()
+            rights, wrongs = rights + before, wrongs + wrong_before
+        blocks.append((begins, rights, wrongs))
+    share = 0.0
+    for begins, rights, wrongs in blocks:
+        if begins > 0:
+            break
+        share = rights / (rights + wrongs)
+    return share
 
 
 def _log_likelihood(points: Sequence[Point], level: float, steepness: float) -> float:
@@ -135,29 +161,35 @@ def _log_likelihood(points: Sequence[Point], level: float, steepness: float) -> 
 
 
 def _most(points: Sequence[Point], level: float) -> float:
-    """The largest log-likelihood with this level here: concave in the steepness."""
+    """The largest log-likelihood with this level here. It is concave in the steepness."""
     low, high = 0.0, _STEEPNESS_MAX
-    for _ in range(32):
-        left, right = low + (high - low) / 3, high - (high - low) / 3
-        if _log_likelihood(points, level, left) < _log_likelihood(points, level, right):
-            low = left
-        else:
-            high = right
-    tried = (low, (low + high) / 2, high)
-    return max(_log_likelihood(points, level, steepness) for steepness in tried)
+    for _ in range(15):
+        middle = (low + high) / 2
+        slope = 0.0
+        for distance, right, wrong in points:
+            slope += distance * (right - (right + wrong) * _chance(level + middle * distance))
+        low, high = (middle, high) if slope > 0 else (low, middle)
+    return max(_log_likelihood(points, level, steepness) for steepness in (low, high))
 
 
 def _best(points: Sequence[Point]) -> tuple[float, float]:
     """The largest log-likelihood found, and its level here: from below, so against serving."""
     found = []
     for steepness in _STEEPNESSES:
-        low, high = -_LEVEL_MAX, _LEVEL_MAX
-        for _ in range(28):
-            middle = (low + high) / 2
-            surplus = sum(
-                right - (right + wrong) / (1 + exp(-middle - steepness * distance))
-                for distance, right, wrong in points
-            )
-            low, high = (middle, high) if surplus > 0 else (low, middle)
-        found.append((_log_likelihood(points, low, steepness), low))
+        level = 0.0
+        for _ in range(_NEWTON_STEPS):
+            surplus, curve = 0.0, 1e-9
+            for distance, right, wrong in points:
+                chance = _chance(level + steepness * distance)
+                surplus += right - (right + wrong) * chance
+                curve += (right + wrong) * chance * (1 - chance)
+            step = max(-_NEWTON_MAX, min(_NEWTON_MAX, surplus / curve))
+            level = max(-_LEVEL_MAX, min(_LEVEL_MAX, level + step))
+            if abs(step) < _NEWTON_ENOUGH:
+                break
+        found.append((_log_likelihood(points, level, steepness), level))
     return max(found)
+
+
+def _chance(logit: float) -> float:
+    return 1 / (1 + exp(-logit)) if logit > -_LOGIT_MAX else 0.0

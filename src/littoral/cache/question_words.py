@@ -11,6 +11,11 @@ from typing import Final
 
 __all__ = ["EXPANSIONS", "HARD", "LIGHT", "OPENINGS", "SAME", "SOFT"]
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 OPENINGS: Final = re.compile(
     r"^(?:(?:hi|hello|hey|please|ok|okay|so|well|thanks|kindly|quick question|question)\b[\s,.:!-]*"
     r"|(?:can|could|would|will) (?:you|u)(?: please)? (?=tell|explain|show|give|help|say|please)"
@@ -49,14 +54,18 @@ EXPANSIONS: Final = (
 """Forms that are the same, made one form."""
 
 SOFT: Final = frozenset(
-    "a an the is are am be been being do does to of in on at for with it its this that these those "
-    "there here what which have has having as also very about s".split()
+    _words(
+        "a an the is are am be been being do does to of in on at for with it its this that these "
+        "those there here what which have has having as also very about s"
+    )
 )
 """Words that carry no meaning of their own: they may be there or not."""
 
 LIGHT: Final = frozenset(
-    "please kindly thanks exactly just really actually basically simply currently presently "
-    "again maybe perhaps question answer".split()
+    _words(
+        "please kindly thanks exactly just really actually basically simply currently presently "
+        "again maybe perhaps question answer"
+    )
 )
 """Content that does not change what is asked."""
 
@@ -163,25 +172,25 @@ _CLASSES: Final[Mapping[str, str]] = {
     "tomorrow": "tomorrow",
 }
 
-_ALONE: Final = (
+_ALONE: Final = _words(
     "january february march april june july august september october november december "
     "jan feb mar apr jun jul aug sep sept oct nov dec "
     "monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
     "morning noon afternoon evening night midnight am pm utc gmt bc ad "
-    "spring summer autumn winter left right north south east west northern southern eastern western "
-    "second seconds minute minutes hour hours day days week weeks month months year years decade "
-    "decades century centuries daily weekly monthly yearly annual annually hourly "
-    "mm cm m km metre metres meter meters kilometre kilometres kilometer kilometers mile miles inch "
-    "inches foot feet yard yards mg g kg gram grams kilogram kilograms ounce ounces pound pounds "
-    "ton tons tonne tonnes stone litre litres liter liters ml gallon gallons pint pints cup cups "
-    "celsius fahrenheit kelvin degree degrees radian radians percent percentage "
-    "byte bytes bit bits kb mb gb tb kib mib gib ms ns hz khz mhz ghz volt volts watt watts amp amps "
-    "dollar dollars euro euros usd eur gbp yen rupee rupees yuan cent cents pence "
+    "spring summer autumn winter left right north south east west northern southern eastern "
+    "western second seconds minute minutes hour hours day days week weeks month months year years "
+    "decade decades century centuries daily weekly monthly yearly annual annually hourly "
+    "mm cm m km metre metres meter meters kilometre kilometres kilometer kilometers mile miles "
+    "inch inches foot feet yard yards mg g kg gram grams kilogram kilograms ounce ounces pound "
+    "pounds ton tons tonne tonnes stone litre litres liter liters ml gallon gallons pint pints cup "
+    "cups celsius fahrenheit kelvin degree degrees radian radians percent percentage "
+    "byte bytes bit bits kb mb gb tb kib mib gib ms ns hz khz mhz ghz volt volts watt watts amp "
+    "amps dollar dollars euro euros usd eur gbp yen rupee rupees yuan cent cents pence "
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
     "hundred thousand million billion trillion dozen half third quarter once twice thrice double "
     "triple single pair"
-).split()
+)
 """Times, units, directions and numbers in words: each stands for itself alone."""
 
 HARD: Final[Mapping[str, str]] = {

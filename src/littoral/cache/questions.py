@@ -34,8 +34,8 @@ _TOKEN: Final = re.compile(
     r"""(?P<verbatim>```.*?```|`[^`]+`|"[^"]+"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)"""
     r"""|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.]+|(?<![\w/])[~.]?/[\w./-]+)"""
     r"""|(?P<number>(?<![\w.)])-?\d[\d,.:/]*\d|(?<![\w.)])-?\d|\d[\d,.]*)"""
-    r"""|(?P<word>[^\W\d_][\w]*(?:[-'’.][^\W_]\w*)*|_\w+)"""
-    r"""|(?P<symbol>[^\w\s.?!'’"])|(?P<end>[.?!\n])""",
+    r"""|(?P<word>[^\W\d_][\w]*(?:[-'\u2019.][^\W_]\w*)*|_\w+)"""
+    r"""|(?P<symbol>[^\w\s.?!'\u2019"])|(?P<end>[.?!\n])""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -77,7 +77,7 @@ def reading(text: str) -> Reading:
     names: set[str] = set()
     spoken: Counter[str] = Counter()
     opening = True
-    for match in _TOKEN.finditer(_opened(plain(text).replace("’", "'"))):
+    for match in _TOKEN.finditer(_opened(plain(text).replace("\u2019", "'"))):
         found = match.group()
         kind = match.lastgroup
         if kind == "word":

@@ -5,8 +5,8 @@ text of its last user message is its partition, compared exactly (`asked_of`); w
 the nearest entry whose words allow it (`choose`) is served or explored, as its record says.
 
 Rules
-- A partition is a digest over caller's scope, model identity, policy epoch, API, and the whole body:
-  system prompt, earlier turns, tools, response format and sampling. Nothing in it is ever similar.
+- A partition is a digest over caller's scope, model identity, policy epoch, API, and the whole
+  body: system prompt, earlier turns, tools, response format, sampling. None of it is ever similar.
 - A request can be stricter than its key, never looser.
 - Whether an exploration found the same answer is judged against the entry (`same_answer`): what is
   not clearly the same is wrong.
@@ -145,7 +145,7 @@ class Asked:
     question: str
 
 
-def asked_of(ask: Ask, *, scope: str, model: str, epoch: str) -> Asked | None:
+def asked_of(ask: Ask, *, scope: str, model: bytes, policy_epoch: int) -> Asked | None:
     """The question and its partition; None when this request is not compared by meaning.
 
     Compared are chats of one choice that end in a user's message of plain text, not too long.
@@ -153,8 +153,8 @@ def asked_of(ask: Ask, *, scope: str, model: str, epoch: str) -> Asked | None:
     Args:
         ask: the request, its model's defaults filled in or not, but always the same way.
         scope: whose answers may be given (`Caller.scope`).
-        model: what exactly answers: a digest of the weights, or the upstream's own name.
-        epoch: of the policy; another epoch shares nothing with this one.
+        model: what of the model decides its answers, as a digest.
+        policy_epoch: a number that becomes another one when what is allowed has changed.
     """
     messages = ask.body.get("messages")
     if ask.kind is not Kind.CHAT or not isinstance(messages, Sequence) or not messages:
@@ -169,14 +169,22 @@ def asked_of(ask: Ask, *, scope: str, model: str, epoch: str) -> Asked | None:
         return None
     rest = {name: value for name, value in last.items() if name != "content"}
     body = {**ask.body, "messages": [*messages[:-1], rest]}
-    return Asked(partition_of(scope, model, epoch, ask, body), question)
+    return Asked(partition_of(scope, model, policy_epoch, ask, body), question)
 
 
 def partition_of(
-    scope: str, model: str, epoch: str, ask: Ask, body: Mapping[str, object]
+    scope: str, model: bytes, policy_epoch: int, ask: Ask, body: Mapping[str, object]
 ) -> bytes:
-    """The digest of everything that has to be exactly equal. 32 bytes."""
-    whole = ("littoral reuse 1", scope, ask.model, model, epoch, ask.api, ask.stream, body)
+    """The digest of everything that has to be exactly equal. 32 bytes.
+
+    Args:
+        scope: as in `asked_of`.
+        model: as in `asked_of`.
+        policy_epoch: as in `asked_of`.
+        ask: the request, for the door that it came by and whether it is streamed.
+        body: its body, without the text that is compared by meaning.
+    """
+    whole = ("reuse", scope, ask.model, model, policy_epoch, ask.api, ask.stream, body)
     return sha256(_ENCODER.encode(whole)).digest()
 
 
@@ -186,7 +194,7 @@ class Candidate:
 
     entry_id: int
     question: str
-    answer_key: str
+    answer_key: bytes
     record: Record
     similarity: float
 

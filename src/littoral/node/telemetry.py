@@ -23,6 +23,8 @@ from littoral.terms.facts import (
     RequestEnded,
     RequestQueued,
     RequestRefused,
+    ReuseChecked,
+    ReuseJudged,
     ThreadsStepped,
     UpstreamTried,
     WorkerDied,
@@ -119,6 +121,18 @@ class Telemetry:
             ["code"],
             registry=registry,
         )
+        self._reuse = Counter(
+            "littoral_reuse",
+            "Requests looked up by meaning: hit, explored or none; in shadow no hit is served.",
+            ["model", "outcome", "shadow"],
+            registry=registry,
+        )
+        self._reuse_checks = Counter(
+            "littoral_reuse_checks",
+            "Stored answers compared with the model's; `certified` are those that may be served.",
+            ["model", "right", "certified", "shadow"],
+            registry=registry,
+        )
         self._deaths = Counter(
             "littoral_worker_deaths",
             "Engine processes that ended by themselves.",
@@ -132,7 +146,7 @@ class Telemetry:
             registry=registry,
         )
 
-    def observe(self, fact: Fact) -> None:  # noqa: C901 - one case a fact
+    def observe(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one case a fact
         """Count it, and log it if a person would want to know."""
         match fact:
             case RequestEnded():
@@ -146,6 +160,11 @@ class Telemetry:
                 log.error(
                     "%s: an answer has no receipt, for it could not be kept (%s)", model, code
                 )
+            case ReuseJudged(model, outcome, shadow):
+                self._reuse.labels(model, outcome, _flag(shadow)).inc()
+            case ReuseChecked(model, right, certified, shadow):
+                flags = map(_flag, (right, certified, shadow))
+                self._reuse_checks.labels(model, *flags).inc()
             case FirstToken(model, seconds):
                 self._first_token.labels(model).observe(seconds)
             case RequestQueued() | UpstreamTried() | BreakerMoved() | FellBack() | CacheChanged():
@@ -198,3 +217,7 @@ class Telemetry:
             self._in_flight.labels(model).set(in_flight)
             self._waiting.labels(model).set(waiting)
         return generate_latest(self.registry)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

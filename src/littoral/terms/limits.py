@@ -154,7 +154,7 @@ REUSE_QUESTION_CHARS_MAX: Final = 800
 """A question that may be compared by meaning; an embedding of a longer text blurs its details."""
 
 REUSE_ANSWER_CHARS_MAX: Final = 8_192
-"""An answer that may be compared with another; a longer one is never called the same, if not equal."""
+"""An answer that may be compared by meaning; a longer one is the same only if it is equal."""
 
 REUSE_CANDIDATES: Final = 8
 """Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""

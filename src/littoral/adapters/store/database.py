@@ -3,8 +3,8 @@
 Rules
 - WAL with `synchronous=NORMAL`: a commit survives the death of the process (kill -9 at any moment),
   costs no fsync, and is whole or not there. A power cut may take the last commits, never a part.
-- Tables are STRICT; the schema's version is `user_version`, and each entry of `MIGRATIONS` brings
-  it one further, in one transaction.
+- Tables are STRICT; the schema's version is `user_version`, and each migration brings it one
+  further, in one transaction. Those of the PoP's own file are `MIGRATIONS`.
 - Every change happens in `transaction`, which takes the write lock at its start: what is read in
   it can't change until it commits.
 - No sqlite3 exception leaves this module; each becomes an OperatorError that says what to do.
@@ -76,9 +76,15 @@ Row = tuple[Any, ...]
 class Database:
     """One open database file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, make it if it is not there, and bring its schema up to date."""
+    def __init__(self, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> None:
+        """Open the file, make it if it is not there, and bring its schema up to date.
+
+        Args:
+            path: the file.
+            migrations: what makes its tables, from the empty file on.
+        """
         self._path = path
+        self._migrations = migrations
         self._make_file()
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
@@ -155,19 +161,19 @@ class Database:
             self.read("PRAGMA journal_mode = WAL")
 
     def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
+        if self._version() == len(self._migrations):
             return
         with self.transaction():
             version = self._version()
-            if version > len(MIGRATIONS):
+            if version > len(self._migrations):
                 raise StoreError(
                     f"{self._path} is of version {version}, made by a newer Littoral",
                     advice="install that version again, or name another home with --home",
                 )
-            for script in MIGRATIONS[version:]:
+            for script in self._migrations[version:]:
                 for statement in script.split(";"):
                     self.write(statement)
-            self.write(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self.write(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _version(self) -> int:
         return int(self.read("PRAGMA user_version")[0][0])
