@@ -1,7 +1,8 @@
 """Pairs of questions, written by hand: opposites that must never share an answer, and paraphrases.
 
 `OPPOSITES` were written with the guard's word tables in mind. `HELD_OUT` and `REWORDINGS` were
-written after the tables, which were not changed for them: they measure what the guard lets pass.
+written after the tables, to which nothing was added for them: they measure what it lets pass. (Of
+the 70 held out, one passed at first: a `!` before a word was taken for the end of a sentence.)
 """
 
 from typing import Final
@@ -222,6 +223,28 @@ HELD_OUT: Final = (
         "Recommend a gentle workout for somebody recovering from injury",
         "Recommend a brutal workout for somebody training for war",
     ),
+    ("Who works for Ada?", "Who works with Ada?"),
+    ("Is the cup on the table?", "Is the cup at the table?"),
+    ("Did the storm hit on time?", "Did the storm hit in time?"),
+    ("Do you have any milk?", "Do you need any milk?"),
+    ("How do I retire a server?", "How do I retire from a server?"),
+    ("Is the patient's brother ill?", "Is the patient ill?"),
+    ("Is Tom the brother of Ann's friend?", "Is Tom the friend of Ann's brother?"),
+    ("What is the sum of 3 and 4?", "What is the product of 3 and 4?"),
+    ("What is ten minus three?", "What is three minus ten?"),
+    ("Is a tomato a fruit?", "Is a fruit a tomato?"),
+    ("How do I write a test in Go?", "How do I write a test in Rust?"),
+    ("When does the 7:15 bus leave?", "When does the 7:50 bus leave?"),
+    ("When does the bus leave?", "When did the bus leave?"),
+    ("Could a human survive on Mars?", "Could a human not survive on Mars?"),
+    ("Did few people come?", "Did a few people come?"),
+    ("Who are the heirs if she dies first?", "Who are the heirs if he dies first?"),
+    ("Is it true that cats see in colour?", "Is it false that cats see in colour?"),
+    ("What is my balance?", "What was my balance?"),
+    ("Which of them is oldest?", "Which of them is youngest?"),
+    ("What does !important do?", "What does important do?"),
+    ("Explain `a and b`", "Explain `a or b`"),
+    ("Rewrite: the cat sat.", "Rewrite: the cat, sat."),
 )
 """Pairs that are different questions."""
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["EXPANSIONS", "HARD", "LIGHT", "OPENINGS", "SAME", "SOFT"]
+__all__ = ["EXPANSIONS", "HARD", "LIGHT", "LINKS", "OPENINGS", "SAME", "SOFT"]
 
 
 def _words(text: str) -> list[str]:
@@ -50,172 +50,117 @@ EXPANSIONS: Final = (
         "how to ",
     ),
     (re.compile(r"\bin order to\b", re.IGNORECASE), "to"),
+    (re.compile(r"\ba few\b", re.IGNORECASE), "several"),
+    (re.compile(r"\ba little\b", re.IGNORECASE), "a-little"),
 )
 """Forms that are the same, made one form."""
 
-SOFT: Final = frozenset(
-    _words(
-        "a an the is are am be been being do does to of in on at for with it its this that these "
-        "those there here what which have has having as also very about s"
-    )
-)
+SOFT: Final = frozenset(_words("a an the is are am be been being do does what which"))
 """Words that carry no meaning of their own: they may be there or not."""
 
 LIGHT: Final = frozenset(
-    _words(
-        "please kindly thanks exactly just really actually basically simply currently presently "
-        "again maybe perhaps question answer"
-    )
+    _words("please kindly thanks really actually basically currently presently")
 )
 """Content that does not change what is asked."""
 
-_CLASSES: Final[Mapping[str, str]] = {
-    "not": "not no cannot nor",
-    "never": "never",
-    "none": "none nobody nothing nowhere neither",
-    "without": "without except excluding besides minus unless lacking free",
-    "who": "who whom",
-    "whose": "whose",
-    "where": "where",
-    "when": "when",
-    "why": "why",
-    "how": "how",
-    "many": "many",
-    "much": "much",
-    "past": "was were did had used",
-    "future": "will shall going gonna",
-    "can": "can could able",
-    "should": "should ought",
-    "must": "must mandatory required obligatory",
-    "may": "may might optional optionally",
-    "would": "would",
-    "if": "if whether",
-    "all": "all every each always entire whole",
-    "some": "some sometimes several",
-    "any": "any",
-    "most": "most mostly mainly usually often",
-    "few": "few rarely seldom hardly barely",
-    "only": "only solely",
-    "both": "both",
-    "either": "either or",
-    "and": "and plus",
-    "but": "but",
-    "than": "than versus vs",
-    "first": "first earliest",
-    "last": "last latest newest",
-    "next": "next upcoming following",
-    "previous": "previous former prior",
-    "best": "best",
-    "worst": "worst",
-    "up": "up increase increases increased increasing raise raises raised rise rises rising higher "
-    "highest high more gain gains grow grows",
-    "down": "down decrease decreases decreased decreasing lower lowers lowest low lowering reduce "
-    "reduces reduced reducing less fewer least drop drops fall falls falling loss shrink",
-    "large": "large larger largest big bigger biggest maximum max greater greatest longest longer "
-    "tallest taller",
-    "small": "small smaller smallest minimum min tiny shortest shorter",
-    "fast": "fast faster fastest quick quickest quicker",
-    "slow": "slow slower slowest slowly",
-    "cheap": "cheap cheaper cheapest",
-    "dear": "expensive costly priciest dearest",
-    "hot": "hot warm hotter warmer heat heating",
-    "cold": "cold cool colder cooler chill cooling",
-    "over": "over above exceeds exceeding beyond",
-    "under": "under below beneath",
-    "before": "before ago until till",
-    "after": "after since later afterwards",
-    "early": "early earlier",
-    "from": "from",
-    "by": "by",
-    "into": "into",
-    "out": "out",
-    "off": "off",
-    "against": "against anti",
-    "between": "between",
-    "during": "during while",
-    "enable": "enable enables enabled enabling activate allow allows allowed permit",
-    "disable": "disable disables disabled disabling deactivate forbid forbids forbidden ban deny "
-    "block prohibit prohibited",
-    "start": "start starts begin begins started launch open opens opening",
-    "stop": "stop stops end ends ended finish quit close closes closing cancel",
-    "add": "add adds include includes including insert install attach",
-    "remove": "remove removes delete deletes exclude excludes uninstall detach",
-    "accept": "accept accepts approve approves approved agree",
-    "reject": "reject rejects refuse refuses rejected disagree decline",
-    "buy": "buy buys bought purchase purchased",
-    "sell": "sell sells sold",
-    "lend": "lend lends lent",
-    "borrow": "borrow borrows borrowed",
-    "send": "send sends sent export exports upload uploads",
-    "receive": "receive receives received import imports download downloads",
-    "win": "win wins won",
-    "lose": "lose loses lost",
-    "love": "love loves like likes",
-    "hate": "hate hates dislike dislikes",
-    "good": "good advantages advantage benefits benefit pros safe healthy legal",
-    "bad": "bad disadvantages disadvantage drawbacks drawback risks risk cons unsafe unhealthy "
-    "illegal dangerous harmful",
-    "true": "true correct right",
-    "false": "false incorrect wrong untrue",
-    "push": "push pushes",
-    "pull": "pull pulls",
-    "encrypt": "encrypt encode compress lock",
-    "decrypt": "decrypt decode decompress unlock",
-    "i": "i me my mine myself",
-    "you": "you your yours yourself u",
-    "he": "he him his himself",
-    "she": "she her hers herself",
-    "we": "we us our ours",
-    "they": "they them their theirs",
-    "yesterday": "yesterday",
-    "today": "today now tonight",
-    "tomorrow": "tomorrow",
-}
-
-_ALONE: Final = _words(
-    "january february march april june july august september october november december "
-    "jan feb mar apr jun jul aug sep sept oct nov dec "
-    "monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
-    "morning noon afternoon evening night midnight am pm utc gmt bc ad "
-    "spring summer autumn winter left right north south east west northern southern eastern "
-    "western second seconds minute minutes hour hours day days week weeks month months year years "
-    "decade decades century centuries daily weekly monthly yearly annual annually hourly "
-    "mm cm m km metre metres meter meters kilometre kilometres kilometer kilometers mile miles "
-    "inch inches foot feet yard yards mg g kg gram grams kilogram kilograms ounce ounces pound "
-    "pounds ton tons tonne tonnes stone litre litres liter liters ml gallon gallons pint pints cup "
-    "cups celsius fahrenheit kelvin degree degrees radian radians percent percentage "
-    "byte bytes bit bits kb mb gb tb kib mib gib ms ns hz khz mhz ghz volt volts watt watts amp "
-    "amps dollar dollars euro euros usd eur gbp yen rupee rupees yuan cent cents pence "
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
-    "hundred thousand million billion trillion dozen half third quarter once twice thrice double "
-    "triple single pair"
+LINKS: Final = frozenset(
+    _words(
+        "to in on at of for with about this that these those it its have has having as there "
+        "here through among just also very"
+    )
 )
-"""Times, units, directions and numbers in words: each stands for itself alone."""
+"""Words between others: in a reworded question they are others, in the same words they matter."""
 
-HARD: Final[Mapping[str, str]] = {
-    **{word: word for word in _ALONE},
-    **{word: name for name, words in _CLASSES.items() for word in words.split()},
-    "right": "right",  # a direction, or true: not to be taken for either
-}
-"""Word -> what it says, for words that change what is asked."""
+HARD: Final = frozenset(
+    _words(
+        # negation
+        "not no nor never none nobody nothing nowhere neither without except excluding besides "
+        "minus unless lacking free "
+        # questions
+        "who whose where when why how many much "
+        # tense and modality
+        "was were did had used will shall going gonna can could able should ought must may "
+        "might would mandatory required obligatory optional optionally if whether "
+        # quantity
+        "all every each always entire whole some sometimes several any anyone most mostly "
+        "mainly usually often few rarely seldom hardly barely scarcely only solely both either "
+        "or and plus but too almost nearly exactly another other others same "
+        # comparison and order
+        "than versus first earliest last latest newest oldest next upcoming following previous "
+        "former prior best better worst worse more less fewer least high higher highest low "
+        "lower lowest large larger largest small smaller smallest tiny long longer longest "
+        "short shorter shortest tall taller tallest fast faster fastest slow slower slowest "
+        "slowly cheap cheaper cheapest expensive costly priciest maximum max minimum min "
+        "greater greatest hot hotter warm warmer cold colder cool cooler heat heating chill "
+        "cooling early earlier late later "
+        # direction and place
+        "from by into onto out off up down over under above below beneath beyond before after "
+        "ago until since afterwards against anti between during while "
+        # opposites
+        "increase increases increased increasing decrease decreases decreased decreasing raise "
+        "raises raised raising rise rises rising reduce reduces reduced reducing drop drops "
+        "fall falls gain gains loss losses grow grows shrink shrinks exceeds exceeding enable "
+        "enables enabled enabling disable disables disabled disabling activate deactivate allow "
+        "allows allowed permit permits forbid forbids forbidden ban bans deny denies block "
+        "blocks prohibit prohibited start starts started open opens opening stop stops end ends "
+        "ended finish quit close closes closing cancel add adds include includes including "
+        "insert install attach remove removes delete deletes exclude excludes uninstall detach "
+        "accept accepts approve approves approved agree reject rejects refuse refuses rejected "
+        "disagree decline buy buys bought sell sells sold lend lends lent borrow borrows "
+        "borrowed send sends sent export exports upload uploads receive receives received "
+        "import imports download downloads win wins won lose loses lost love loves like likes "
+        "hate hates dislike dislikes good bad advantage advantages disadvantage disadvantages "
+        "benefit benefits drawback drawbacks pros cons risk risks safe unsafe healthy unhealthy "
+        "legal illegal dangerous harmful true false correct incorrect wrong untrue push pushes "
+        "pull pulls encrypt decrypt encode decode compress decompress lock unlock "
+        # persons
+        "i me my mine myself you your yours yourself u he him his himself she her hers herself "
+        "we us our ours they them their theirs "
+        # times, units and numbers
+        "yesterday today now tonight tomorrow january february march april june july august "
+        "september october november december jan feb mar apr jun jul aug sep sept oct nov dec "
+        "monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend "
+        "weekends morning noon afternoon evening night midnight am pm utc gmt bc ad spring "
+        "summer autumn winter left right north south east west northern southern eastern "
+        "western second seconds minute minutes hour hours day days week weeks month months year "
+        "years decade decades century centuries daily weekly monthly yearly annual annually "
+        "hourly mm cm m km metre metres meter meters kilometre kilometres kilometer kilometers "
+        "mile miles inch inches foot feet yard yards mg g kg gram grams kilogram kilograms "
+        "ounce ounces pound pounds ton tons tonne tonnes stone litre litres liter liters ml "
+        "gallon gallons pint pints cup cups celsius fahrenheit kelvin degree degrees radian "
+        "radians percent percentage byte bytes bit bits kb mb gb tb kib mib gib ms ns hz khz "
+        "mhz ghz volt volts watt watts amp amps dollar dollars euro euros usd eur gbp yen rupee "
+        "rupees yuan cent cents pence zero one two three four five six seven eight nine ten "
+        "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
+        "thirty forty fifty sixty seventy eighty ninety hundred thousand million billion "
+        "trillion dozen half third quarter once twice thrice double triple single pair"
+    )
+)
+"""Words that change what is asked: two questions have the same, equally often."""
 
 _SAME_SETS: Final = (
-    "reset resetting",
-    "fix repair mend",
-    "photo photograph picture",
+    "large big",
+    "larger bigger",
+    "largest biggest",
+    "fast quick",
+    "faster quicker",
+    "fastest quickest",
+    "buy purchase",
+    "bought purchased",
+    "start begin",
+    "starts begins",
+    "started began",
+    "until till",
+    "versus vs",
+    "who whom",
+    "fix repair",
+    "photo photograph",
     "film movie",
     "car automobile",
-    "author writer",
-    "begin commence",
     "doctor physician",
     "explain describe",
-    "error bug",
     "email e-mail",
-    "make create build",
-    "get obtain",
     "phone telephone",
-    "shop store",
 )
 
 SAME: Final[Mapping[str, str]] = {

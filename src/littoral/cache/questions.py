@@ -8,7 +8,8 @@ Rules (`difference` names the one that was broken)
   direction, opposites, persons, times, units, question words; symbols, quotes, code, addresses, and
   spellings such as `maxSize`, `B2`, `US`.
 - Names (capitalised within a sentence in either) occur equally often in both.
-- The same words in another order are another question, commas included.
+- The same content words in another order, or with other words or commas between them, are another
+  question: "in the box" is not "on the box".
 - Near copies, in which at most a third of the content words (or two) are exchanged or added, are
   other questions, unless the words mean the same (question_words.SAME).
 - What is left is worded quite differently. It shares a content word, and what it shares stands in
@@ -26,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from littoral.cache.question_words import EXPANSIONS, HARD, LIGHT, OPENINGS, SAME, SOFT
+from littoral.cache.question_words import EXPANSIONS, HARD, LIGHT, LINKS, OPENINGS, SAME, SOFT
 
 __all__ = ["Reading", "difference", "hard_tokens", "plain", "reading"]
 
@@ -35,12 +36,15 @@ _TOKEN: Final = re.compile(
     r"""|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.]+|(?<![\w/])[~.]?/[\w./-]+)"""
     r"""|(?P<number>(?<![\w.)])-?\d[\d,.:/]*\d|(?<![\w.)])-?\d|\d[\d,.]*)"""
     r"""|(?P<word>[^\W\d_][\w]*(?:[-'\u2019.][^\W_]\w*)*|_\w+)"""
-    r"""|(?P<symbol>[^\w\s.?!'\u2019"])|(?P<end>[.?!\n])""",
+    r"""|(?P<symbol>[.?!](?=\w)|[^\w\s.?!'\u2019"])|(?P<end>[.?!\n])""",
     re.VERBOSE | re.DOTALL,
 )
 
 _SPELLING: Final = re.compile(r".*(?:\d|_|[a-z][A-Z]|[A-Z]{2}|\w\.\w).*|[B-HJ-Z]")
 """A word that is written in a way of its own: code, versions, abbreviations, single letters."""
+
+_MARKS: Final = "=~,"
+"""What words that are not content begin with in a reading."""
 
 _EXCHANGED_MAX: Final = 2
 
@@ -52,18 +56,13 @@ class Reading:
     text: str
     """As it stands, with spaces made one."""
     words: tuple[str, ...]
-    """Hard and content words in their order, and commas: `=name` hard, `word` content."""
+    """In their order: `=word` hard, `word` content, `~word` links, and commas."""
     hard: Counter[str]
     content: Counter[str]
     names: frozenset[str]
     """Words that are capitalised where nothing but a name is, in lower case."""
     spoken: Counter[str]
     """Every word, in lower case."""
-
-    @property
-    def order(self) -> list[str]:
-        """The words without commas."""
-        return [word for word in self.words if word != ","]
 
 
 def plain(text: str) -> str:
@@ -95,7 +94,7 @@ def reading(text: str) -> Reading:
         plain(text),
         tuple(words),
         Counter(word for word in words if word.startswith("=")),
-        Counter(word for word in words if word != "," and not word.startswith("=")),
+        Counter(word for word in words if word[0] not in _MARKS),
         frozenset(names),
         spoken,
     )
@@ -116,7 +115,14 @@ def difference(one: Reading, other: Reading) -> str | None:
     if any(one.spoken[name] != other.spoken[name] for name in one.names | other.names):
         return "names"
     if one.content == other.content:
-        return None if one.words == other.words else "order"
+        if one.words == other.words:
+            return None
+        return "order" if sorted(one.words) == sorted(other.words) else "words between"
+    return _difference_of_wording(one, other)
+
+
+def _difference_of_wording(one: Reading, other: Reading) -> str | None:
+    """Why two questions of other content words are two questions, if words alone say so."""
     left, right = one.content - other.content, other.content - one.content
     exchanged = max(left.total(), right.total())
     if exchanged <= max(_EXCHANGED_MAX, max(one.content.total(), other.content.total()) // 3):
@@ -124,7 +130,7 @@ def difference(one: Reading, other: Reading) -> str | None:
     shared = one.content & other.content
     if not shared:
         return "no word in common"
-    if _kept(one.order, shared) != _kept(other.order, shared):
+    if _kept(one.words, shared) != _kept(other.words, shared):
         return "order"
     return None
 
@@ -141,11 +147,11 @@ def _said(found: str, lower: str) -> list[str]:
     """What one word says: nothing, something hard, or content."""
     if _SPELLING.fullmatch(found):
         return [f"={found}"]
-    if lower in HARD:
-        return [f"={HARD[lower]}"]
     if lower in SOFT or lower in LIGHT:
         return []
-    return [SAME.get(lower, lower)]
+    word = SAME.get(lower, lower)
+    mark = "=" if word in HARD else "~" if word in LINKS else ""
+    return [mark + word]
 
 
 def _kept(words: Sequence[str], shared: Counter[str]) -> list[str]:
