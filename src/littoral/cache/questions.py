@@ -29,7 +29,7 @@ from typing import Final
 
 from littoral.cache.question_words import EXPANSIONS, HARD, LIGHT, LINKS, OPENINGS, SAME, SOFT
 
-__all__ = ["Reading", "difference", "hard_tokens", "plain", "reading"]
+__all__ = ["Reading", "difference", "plain", "reading"]
 
 _TOKEN: Final = re.compile(
     r"""(?P<verbatim>```.*?```|`[^`]+`|"[^"]+"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)"""
@@ -98,12 +98,6 @@ def reading(text: str) -> Reading:
         frozenset(names),
         spoken,
     )
-
-
-def hard_tokens(text: str) -> Counter[str]:
-    """What in a text must not differ: hard words and names."""
-    read = reading(text)
-    return read.hard + Counter(f"={name}" for name in read.names)
 
 
 def difference(one: Reading, other: Reading) -> str | None:

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from littoral.cache.learner import Decision, Record, decide
-from littoral.cache.questions import difference, hard_tokens, plain, reading
+from littoral.cache.questions import difference, plain, reading
 from littoral.terms.errors import BadRequestError, NotAllowedError
 from littoral.terms.limits import REUSE_ANSWER_CHARS_MAX, REUSE_QUESTION_CHARS_MAX
 from littoral.terms.values import Ask, Kind
@@ -58,7 +58,7 @@ SIMILARITY_MIN: Final = 0.6
 """Below it nothing is compared: with MiniLM, 0.6 is two questions about one subject."""
 
 ANSWER_SIMILARITY_MIN: Final = 0.97
-"""From here on two answers with the same hard words are the same."""
+"""From here on two answers are the same, with equal hard words and half of the others shared."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -232,7 +232,10 @@ def alike_in_words(one: str, other: str) -> bool:
     """Whether two answers may be the same at all, so that their similarity is worth computing."""
     if max(len(one), len(other)) > REUSE_ANSWER_CHARS_MAX:
         return False
-    return hard_tokens(one) == hard_tokens(other)
+    first, second = reading(one), reading(other)
+    shared = (first.content & second.content).total()
+    most = max(first.content.total(), second.content.total())
+    return first.hard == second.hard and first.names == second.names and 2 * shared >= most
 
 
 def same_answer(one: str, other: str, similarity: float | None = None) -> bool:

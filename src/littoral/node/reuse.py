@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from littoral.adapters.reuse import QuestionBook
+from littoral.adapters.reuse import Owner, QuestionBook
 from littoral.cache.semantic import (
     Asked,
     Candidate,
@@ -32,7 +32,6 @@ from littoral.cache.semantic import (
 )
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import ReuseChecked, ReuseJudged
-from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND, Ask, Caller
 
@@ -59,8 +58,7 @@ class _Question:
 
     asked: Asked
     vector: tuple[float, ...]
-    scope: str
-    model: ModelName
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class SemanticReuse(Generic[A]):
             vector = unit(await self._embed(asked.question))
             if vector is None:
                 return Nothing()
-            question = _Question(asked, vector, caller.scope, ask.model)
+            question = _Question(asked, vector, Owner(caller.scope, caller.key_id, ask.model))
             judgement = self._judged(question, reuse)
         except LittoralError:
             return Nothing()
@@ -154,7 +152,7 @@ class SemanticReuse(Generic[A]):
         chosen = choose(question.asked.question, near, reuse.bound, draw)
         if chosen is None:
             return Nothing(question)
-        answer = self._answer_of(chosen.candidate.answer_key, question.model)
+        answer = self._answer_of(chosen.candidate.answer_key, question.owner.model)
         if answer is None or len(answer.texts) != 1:
             self._book.forget(chosen.candidate.entry_id)
             return Nothing(question)
@@ -186,8 +184,7 @@ class SemanticReuse(Generic[A]):
                     question.asked,
                     question.vector,
                     answer_key,
-                    scope=question.scope,
-                    model=question.model,
+                    question.owner,
                     unix_s=self._unix_s(),
                 )
         except LittoralError:
@@ -203,7 +200,7 @@ class SemanticReuse(Generic[A]):
         candidate: Candidate = explored.chosen.candidate
         self._book.learn(candidate.entry_id, candidate.similarity, right=right)
         certified = explored.chosen.decision.certified
-        fact = ReuseChecked(explored.question.model, right, certified, explored.shadow)
+        fact = ReuseChecked(explored.question.owner.model, right, certified, explored.shadow)
         self._observe(fact)
         return right
 
