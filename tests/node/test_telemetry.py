@@ -10,6 +10,8 @@ from littoral.terms.facts import (
     ReceiptLost,
     RequestEnded,
     RequestRefused,
+    ReuseChecked,
+    ReuseJudged,
     WorkerDied,
 )
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
@@ -80,3 +82,13 @@ def test_gauges_say_how_it_is_now() -> None:
     assert 'littoral_requests_waiting{model="m"} 2.0' in told(telemetry)
     telemetry.observe(ModelUnloaded(M, "idle"))
     assert 'littoral_model_loaded{model="m"} 0.0' in told(telemetry)
+
+
+def test_reuse_by_meaning_is_counted_with_what_could_be_served_apart() -> None:
+    telemetry = Telemetry()
+    telemetry.observe(ReuseJudged(M, "explored", shadow=True))
+    telemetry.observe(ReuseChecked(M, right=False, certified=True, shadow=True))
+    text = told(telemetry)
+    assert 'littoral_reuse_total{model="m",outcome="explored",shadow="true"} 1.0' in text
+    labels = 'certified="true",model="m",right="false",shadow="true"'
+    assert f"littoral_reuse_checks_total{{{labels}}} 1.0" in text

@@ -19,10 +19,10 @@ def _words(text: str) -> list[str]:
 OPENINGS: Final = re.compile(
     r"^(?:(?:hi|hello|hey|please|ok|okay|so|well|thanks|kindly|quick question|question)\b[\s,.:!-]*"
     r"|(?:can|could|would|will) (?:you|u)(?: please)? (?=tell|explain|show|give|help|say|please)"
-    r"|(?:please )?(?:tell|show|give) (?:me|us)\b(?: please)?,?\s*"
-    r"|i (?:want|need|would like|'d like) to (?:know|understand)\b,?\s*"
-    r"|(?:do you know|i wonder|i am wondering|i'm wondering|any idea)\b,?\s*"
-    r"|(?:help me (?:to )?understand)\b,?\s*)+",
+    r"|(?:please )?(?:tell|show|give) (?:me|us)\b(?: please)?[\s,:]*"
+    r"|i (?:want|need|would like|'d like) to (?:know|understand)\b[\s,:]*"
+    r"|(?:do you know|i wonder|i am wondering|i'm wondering|any idea)\b[\s,:]*"
+    r"|(?:help me (?:to )?understand)\b[\s,:]*)+",
     re.IGNORECASE,
 )
 """Politeness before the question itself."""
