@@ -12,7 +12,7 @@ from littoral.adapters.reuse import REUSE_FILE, Owner, QuestionBook, open_questi
 from littoral.adapters.reuse.book import MIGRATIONS
 from littoral.adapters.reuse.nearest import nearest, nearest_plainly, packed
 from littoral.adapters.store.database import Database
-from littoral.cache.semantic import Asked, unit
+from littoral.cache.semantic import Asked, answer_name, unit
 from littoral.terms.ids import KeyId, ModelName
 
 M = ModelName("m")
@@ -46,7 +46,7 @@ def add(
     owner: Owner = OWNER,
     unix_s: int = 0,
 ) -> None:
-    book.add(Asked(partition, question), vector, key, owner, unix_s=unix_s)
+    book.add(Asked(partition, question), vector, answer_name(key, question), owner, unix_s=unix_s)
 
 
 def questions(book: QuestionBook, partition: bytes = A, count: int = 1_000) -> list[str]:
@@ -102,8 +102,17 @@ def test_a_question_with_another_answer_is_learnt_anew(book: QuestionBook) -> No
     book.learn(found.entry_id, 0.9, right=True)
     add(book, "q", key=b"new")
     (found,) = book.near(Asked(A, ""), EAST)
-    assert found.answer_key == b"new"
+    assert found.answer.key == b"new"
     assert not found.record.counts
+
+
+def test_what_was_learnt_of_a_replaced_answer_is_not_the_new_ones(book: QuestionBook) -> None:
+    add(book, "q", key=b"old")
+    (old,) = book.near(Asked(A, ""), EAST)
+    add(book, "q", key=b"new")
+    assert book.learn(old.entry_id, 0.9, right=True) is None
+    book.forget(old.entry_id)
+    assert book.count() == 1
 
 
 def test_learning_of_an_entry_that_is_gone_changes_nothing(book: QuestionBook) -> None:

@@ -14,6 +14,7 @@ from littoral.cache.semantic import (
     SIMILARITY_MIN,
     Candidate,
     Reuse,
+    answer_name,
     asked_of,
     choose,
     cosine,
@@ -193,7 +194,7 @@ def proven(similarity: float = 0.7) -> Record:
 
 
 def candidate(number: int, question: str, similarity: float) -> Candidate:
-    return Candidate(number, question, b"key", proven(), similarity)
+    return Candidate(number, question, answer_name(b"key", "yes"), proven(), similarity)
 
 
 def test_the_nearest_whose_words_allow_it_is_chosen() -> None:

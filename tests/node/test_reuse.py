@@ -172,6 +172,12 @@ async def test_an_answer_that_is_no_longer_kept_is_forgotten(world: World) -> No
     assert world.book.count() == 0
 
 
+async def test_another_answer_under_the_same_key_has_proven_nothing(world: World) -> None:
+    await world.proven()
+    world.answers = dict.fromkeys(world.answers, Answer([b"Rayleigh, as computed anew"]))
+    assert isinstance(await world.judge(OTHER), Nothing)
+
+
 async def test_an_answer_in_several_parts_is_not_reused(world: World) -> None:
     await world.proven()
     world.answers = dict.fromkeys(world.answers, Answer([b"Ray", b"leigh"]))

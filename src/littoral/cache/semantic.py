@@ -34,11 +34,13 @@ __all__ = [
     "BOUND_MAX",
     "BOUND_MIN",
     "SIMILARITY_MIN",
+    "AnswerName",
     "Asked",
     "Candidate",
     "Chosen",
     "Reuse",
     "alike_in_words",
+    "answer_name",
     "asked_of",
     "choose",
     "cosine",
@@ -189,12 +191,27 @@ def partition_of(
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerName:
+    """Which stored answer an entry is about."""
+
+    key: bytes
+    """Under which the answer cache has it."""
+    digest: bytes
+    """Of its text: another text under the same key is another answer, of which nothing is known."""
+
+
+def answer_name(key: bytes, text: str) -> AnswerName:
+    """The name of the answer of this key and text."""
+    return AnswerName(key, sha256(text.encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An entry near a question, as the store found it."""
 
     entry_id: int
     question: str
-    answer_key: bytes
+    answer: AnswerName
     record: Record
     similarity: float
 

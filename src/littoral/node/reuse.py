@@ -6,7 +6,7 @@ model; then `learn` compares its answer with the stored one) or `Nothing` (ask t
 
 Rules
 - Whatever fails here (no embedding, a book that can't be read) costs the reuse, not the request.
-- An entry whose answer is no longer kept is forgotten and serves nothing.
+- An entry whose answer is no longer kept, or is another one now, is forgotten and serves nothing.
 - Each exploration is one observation, made once. An answer that was cut off or failed is none.
 
 Not here: whether the caller may use the model, budgets, receipts, and the answer itself: a served
@@ -24,6 +24,7 @@ from littoral.cache.semantic import (
     Chosen,
     Reuse,
     alike_in_words,
+    answer_name,
     asked_of,
     choose,
     cosine,
@@ -152,15 +153,16 @@ class SemanticReuse(Generic[A]):
         chosen = choose(question.asked.question, near, reuse.bound, draw)
         if chosen is None:
             return Nothing(question)
-        answer = self._answer_of(chosen.candidate.answer_key, question.owner.model)
-        if answer is None or len(answer.texts) != 1:
+        name = chosen.candidate.answer
+        answer = self._answer_of(name.key, question.owner.model)
+        texts = [] if answer is None else [text.decode(errors="replace") for text in answer.texts]
+        if answer is None or [answer_name(name.key, text) for text in texts] != [name]:
             self._book.forget(chosen.candidate.entry_id)
             return Nothing(question)
         self._book.used(chosen.candidate.entry_id, self._unix_s())
         if chosen.decision.serve and not reuse.shadow:
             return Serve(answer, chosen.candidate.similarity, reuse.bound)
-        text = bytes(answer.texts[0]).decode(errors="replace")
-        return Explore(chosen, text, reuse.shadow, question)
+        return Explore(chosen, texts[0], reuse.shadow, question)
 
     async def learn(
         self, judgement: Explore | Nothing, text: str, answer_key: bytes | None
@@ -183,7 +185,7 @@ class SemanticReuse(Generic[A]):
                 self._book.add(
                     question.asked,
                     question.vector,
-                    answer_key,
+                    answer_name(answer_key, text),
                     question.owner,
                     unix_s=self._unix_s(),
                 )

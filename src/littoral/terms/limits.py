@@ -153,7 +153,7 @@ REUSE_ENTRIES_MAX: Final = 50_000
 REUSE_QUESTION_CHARS_MAX: Final = 800
 """A question that may be compared by meaning; an embedding of a longer text blurs its details."""
 
-REUSE_ANSWER_CHARS_MAX: Final = 8_192
+REUSE_ANSWER_CHARS_MAX: Final = 2_000
 """An answer that may be compared by meaning; a longer one is the same only if it is equal."""
 
 REUSE_CANDIDATES: Final = 8

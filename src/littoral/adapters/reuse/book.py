@@ -20,7 +20,7 @@ import msgspec
 from littoral.adapters.reuse.nearest import nearest, packed
 from littoral.adapters.store.database import Database
 from littoral.cache.learner import Record, observe
-from littoral.cache.semantic import Asked, Candidate
+from littoral.cache.semantic import AnswerName, Asked, Candidate
 from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.limits import (
     REUSE_CANDIDATES,
@@ -33,11 +33,12 @@ __all__ = ["MIGRATIONS", "Owner", "QuestionBook"]
 MIGRATIONS: Final = (
     """
     CREATE TABLE questions (
-        entry_id INTEGER PRIMARY KEY,
+        entry_id INTEGER PRIMARY KEY AUTOINCREMENT,
         partition BLOB NOT NULL,
         question TEXT NOT NULL,
         vector BLOB NOT NULL,
         answer_key BLOB NOT NULL,
+        answer_digest BLOB NOT NULL,
         scope TEXT NOT NULL,
         key_id TEXT NOT NULL,
         model TEXT NOT NULL,
@@ -96,36 +97,44 @@ class QuestionBook:
             count: how many at most.
         """
         rows = self._database.read(
-            "SELECT entry_id, question, answer_key, record, vector FROM questions "
+            "SELECT entry_id, question, answer_key, answer_digest, record, vector FROM questions "
             "WHERE partition = ?",
             (asked.partition,),
         )
-        scored = nearest(vector, [row[4] for row in rows], count)
+        scored = nearest(vector, [row[-1] for row in rows], count)
         return [
-            Candidate(entry_id, question, answer_key, Record(_decode(record)), min(1.0, similarity))
+            Candidate(
+                entry_id,
+                question,
+                AnswerName(key, digest),
+                Record(_decode(record)),
+                min(1.0, similarity),
+            )
             for similarity, place in scored
-            for entry_id, question, answer_key, record, _ in [rows[place]]
+            for entry_id, question, key, digest, record, _ in [rows[place]]
         ]
 
     def add(
         self,
         asked: Asked,
         vector: Sequence[float],
-        answer_key: bytes,
+        answer: AnswerName,
         owner: Owner,
         *,
         unix_s: int,
     ) -> None:
-        """Keep a question with the key of its answer, and make room if need be."""
+        """Keep a question with the name of its answer, and make room if need be."""
         with self._database.transaction():
             self._database.write(
-                "INSERT OR REPLACE INTO questions (partition, question, vector, answer_key, scope, "
-                "key_id, model, used_unix_s, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO questions (partition, question, vector, answer_key, "
+                "answer_digest, scope, key_id, model, used_unix_s, record) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     asked.partition,
                     asked.question,
                     packed(vector),
-                    answer_key,
+                    answer.key,
+                    answer.digest,
                     owner.scope,
                     owner.key_id,
                     owner.model,
