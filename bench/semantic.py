@@ -172,6 +172,18 @@ async def embedded(texts: Sequence[str]) -> dict[str, Vector]:
     return vectors
 
 
+class SeededClock(SystemClock):
+    """The clock, with draws that are the same in every run."""
+
+    def __init__(self, seed: int) -> None:
+        """Begin the draws."""
+        self._rng = random.Random(seed)
+
+    def random_bytes(self, count: int) -> bytes:
+        """The next draw."""
+        return self._rng.randbytes(count)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A stored answer, and what it was the answer to."""
@@ -180,7 +192,9 @@ class Answer:
     intent: int
 
 
-async def ours(requests: Sequence[Request], vectors: dict[str, Vector], bound: float) -> Tally:
+async def ours(
+    requests: Sequence[Request], vectors: dict[str, Vector], bound: float, seed: int
+) -> Tally:
     """The whole of it: partition, guard, learner and book."""
     tally, answers = Tally(), dict[bytes, Answer]()
 
@@ -193,7 +207,7 @@ async def ours(requests: Sequence[Request], vectors: dict[str, Vector], bound: f
             book,
             embed=embed,
             answer_of=lambda key, _: answers.get(key),
-            clock=SystemClock(),
+            clock=SeededClock(seed),
             observe=lambda _: None,
         )
         begun = time.process_time()
@@ -297,7 +311,7 @@ async def main() -> None:
     vectors = await embedded(texts)
     rows: dict[str, Tally] = {}
     for bound in BOUNDS:
-        done = [await ours(streams[seed], vectors, bound) for seed in SEEDS]
+        done = [await ours(streams[seed], vectors, bound, seed) for seed in SEEDS]
         rows[f"bound {bound:g}"] = together(done)
     for bound in BOUNDS:
         done = [unguarded(streams[seed], vectors, bound, seed) for seed in SEEDS]
