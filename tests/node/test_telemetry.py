@@ -20,6 +20,8 @@ from littoral.terms.facts import (
     ReceiptLost,
     RequestEnded,
     RequestRefused,
+    ReuseChecked,
+    ReuseJudged,
     UpstreamTried,
     WorkerDied,
 )
@@ -214,3 +216,13 @@ def test_no_metric_has_a_label_for_keys() -> None:
     labels = {label for each in METERED for label in each.labels}
     assert not {label for label in labels if "key" in label or "text" in label}
     assert {each.form for each in METERED} == set(Form)
+
+
+def test_reuse_by_meaning_is_counted_with_what_could_be_served_apart() -> None:
+    telemetry = fresh()
+    telemetry.observe(ReuseJudged(M, "explored", shadow=True))
+    telemetry.observe(ReuseChecked(M, right=False, certified=True, shadow=True))
+    text = told(telemetry)
+    assert 'littoral_reuse_total{model="m",outcome="explored",shadow="true"} 1.0' in text
+    labels = 'certified="true",model="m",right="false",shadow="true"'
+    assert f"littoral_reuse_checks_total{{{labels}}} 1.0" in text

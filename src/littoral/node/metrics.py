@@ -46,6 +46,8 @@ __all__ = [
     "REFUSED",
     "REQUESTS",
     "REQUEST_DURATION",
+    "REUSE",
+    "REUSE_CHECKS",
     "RUNNING",
     "TOKENS",
     "UPSTREAM_ATTEMPTS",
@@ -164,6 +166,16 @@ WAITING: Final = Metered(
 RECEIPTS_LOST: Final = _counter(
     "littoral_receipts_lost", "Answers whose receipt could not be kept, by error code.", "code"
 )
+REUSE: Final = _counter(
+    "littoral_reuse",
+    "Requests looked up by meaning: hit, explored or none; in shadow no hit is served.",
+    *("model", "outcome", "shadow"),
+)
+REUSE_CHECKS: Final = _counter(
+    "littoral_reuse_checks",
+    "Stored answers compared with the model's; `certified` are those that may be served.",
+    *("model", "right", "certified", "shadow"),
+)
 WORKER_DEATHS: Final = _counter(
     "littoral_worker_deaths", "Engine processes that ended by themselves.", "model"
 )
@@ -211,6 +223,7 @@ METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
     *(RUNNING, WAITING, RECEIPTS_LOST, WORKER_DEATHS, LOST, CACHE_ANSWERS, CACHE_CHANGES),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
+    *(REUSE, REUSE_CHECKS),
 )
 """Every metric, in the order of the text."""
 

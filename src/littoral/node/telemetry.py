@@ -29,6 +29,8 @@ from littoral.terms.facts import (
     RequestEnded,
     RequestQueued,
     RequestRefused,
+    ReuseChecked,
+    ReuseJudged,
     ThreadsStepped,
     UpstreamTried,
     WorkerDied,
@@ -99,6 +101,8 @@ class Telemetry:
                 change = "stored" if entries > 0 else "dropped"
                 self._count(metrics.CACHE_CHANGES, change, amount=abs(entries))
                 self._count(metrics.CACHE_CHANGED_BYTES, change, amount=abs(size))
+            case ReuseJudged() | ReuseChecked():
+                self._reused(fact)
             case RequestQueued():
                 pass  # the gauges are read from the pool when they are asked for
             case RequestRefused(api, code, status):
@@ -118,6 +122,15 @@ class Telemetry:
                 )
             case _:
                 self._lived(fact)
+
+    def _reused(self, fact: ReuseJudged | ReuseChecked) -> None:
+        """What became of a request that was looked up by meaning."""
+        match fact:
+            case ReuseJudged(model, outcome, shadow):
+                self._count(metrics.REUSE, model, outcome, _flag(shadow))
+            case ReuseChecked(model, right, certified, shadow):
+                flags = map(_flag, (right, certified, shadow))
+                self._count(metrics.REUSE_CHECKS, model, *flags)
 
     def _lived(
         self, fact: ModelLoading | ModelReady | ModelUnloaded | WorkerDied | ThreadsStepped
@@ -224,3 +237,7 @@ class Telemetry:
         """
         self.show(loads)
         return metrics.exposed(self._meters.everyone())
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -31,7 +31,6 @@ __all__ = [
     "NotFoundError",
     "NotCachedError",
     "MethodNotAllowedError",
-    "NotCachedError",
     "RequestTimeoutError",
     "ConflictError",
     "BodyTooLargeError",

@@ -20,6 +20,8 @@ __all__ = [
     "BreakerMoved",
     "FellBack",
     "CacheChanged",
+    "ReuseJudged",
+    "ReuseChecked",
     "ReceiptLost",
     "ModelLoading",
     "ModelReady",
@@ -116,6 +118,26 @@ class CacheChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ReuseJudged:
+    """A request that opted into reuse by meaning was looked up: `hit`, `explored` or `none`."""
+
+    model: ModelName
+    outcome: str
+    shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseChecked:
+    """A stored answer was compared with the model's own to another question."""
+
+    model: ModelName
+    right: bool
+    certified: bool
+    """It could have been served: its wrong share is that of what is served."""
+    shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptLost:
     """An answer was given and its receipt could not be kept: the disk is full, say."""
 
@@ -175,6 +197,8 @@ Fact = (
     | BreakerMoved
     | FellBack
     | CacheChanged
+    | ReuseJudged
+    | ReuseChecked
     | ReceiptLost
     | ModelLoading
     | ModelReady

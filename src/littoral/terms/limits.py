@@ -279,3 +279,21 @@ CACHE_CONTROL_CHARS_MAX: Final = 1_024
 
 CACHE_CONTROL_MEMO_MAX: Final = 256
 """Different `Cache-Control` fields whose meaning is remembered."""
+
+REUSE_OBSERVATIONS_MAX: Final = 2_000
+"""Comparisons that one reusable answer's record counts; then all are halved, and the old fades."""
+
+REUSE_PARTITION_ENTRIES_MAX: Final = 256
+"""Reusable questions with one and the same setting: all are scanned exactly, in under 1 ms."""
+
+REUSE_ENTRIES_MAX: Final = 50_000
+"""Reusable questions on one PoP: about 3 KB each on disk, 150 MB in all."""
+
+REUSE_QUESTION_CHARS_MAX: Final = 800
+"""A question that may be compared by meaning; an embedding of a longer text blurs its details."""
+
+REUSE_ANSWER_CHARS_MAX: Final = 2_000
+"""An answer that may be compared by meaning; a longer one is the same only if it is equal."""
+
+REUSE_CANDIDATES: Final = 8
+"""Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""
