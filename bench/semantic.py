@@ -24,7 +24,8 @@ from pathlib import Path
 from bench.stand.report import Promise, at_least, at_most, note, print_report
 from bench.stand.running import ROOT
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.engines import EnginePlace, make_engine
+from littoral.adapters.engines import EnginePlace
+from littoral.adapters.engines.onnx import OnnxEngine
 from littoral.adapters.models import Catalogue
 from littoral.adapters.reuse import open_questions
 from littoral.cache.learner import Record, decide, observe
@@ -150,9 +151,7 @@ async def embedded(texts: Sequence[str]) -> dict[str, Vector]:
     vectors: dict[str, Vector] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = EnginePlace(Path(folder), Path(folder), 1, 4096, 0)
-        engine = make_engine(
-            entry, place, clock=SystemClock(), observe=lambda _: None, secret=lambda _: None
-        )
+        engine = OnnxEngine(entry, place, clock=SystemClock(), observe=lambda _: None)
         serving = asyncio.create_task(
             engine.serve(lambda state: ready.set() if isinstance(state, Ready) else None)
         )

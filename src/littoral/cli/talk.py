@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.engines.events import EventCutter, data_of, each
 from littoral.adapters.http.client import HttpClient, Response
+from littoral.adapters.http.events import EventCutter, data_of, each
 from littoral.adapters.http.words import HttpError, Origin
 from littoral.adapters.models import bring_in
 from littoral.cli.progress import progress_shown

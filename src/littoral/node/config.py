@@ -113,6 +113,12 @@ SETTINGS: Final = (
     Setting(
         "cache_ttl_s", limits.CACHE_TTL_S, "seconds", "How long an answer is given again at most."
     ),
+    Setting(
+        "cache_epoch",
+        1,
+        "number",
+        "Another number, and nothing that was kept before is given again.",
+    ),
     Setting("body_bytes_max", limits.BODY_BYTES_MAX, "bytes", "Largest request body."),
     Setting("connections_max", limits.CONNECTIONS_MAX, "connections", "Most open connections."),
     Setting("head_wait_s", limits.HEAD_WAIT_S, "seconds", "Time a client has to send a head."),
@@ -142,6 +148,7 @@ class Config:
     cache_bytes_max: int
     cache_memory_bytes: int
     cache_ttl_s: int
+    cache_epoch: int
     body_bytes_max: int
     connections_max: int
     head_wait_s: float

@@ -13,40 +13,37 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from littoral.adapters.answers import CacheBounds, open_answers
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.store import Store, open_store
-from littoral.adapters.upstreams.upstreams import Board, Upstreams
-from littoral.node.config import Config, secret_from_environment
+from littoral.adapters.store import ReceiptBook, Store, open_store
+from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring, budget_board
-from littoral.node.relay.desk import Desk
+from littoral.node.relay.build import HotState, hot_state, upstreams_on
+from littoral.node.relay.desk import Desk, Told
 from littoral.node.relay.handled import Handling
 from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.placement.words import PoolBounds
-from littoral.routing.board import TargetBoard
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ModelName, PopId
-from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
-from littoral.trust.receipts import Issuer
+from littoral.trust.receipts import Draft, Issuer
 from littoral.web.app import make_gate, make_handler
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind, listening
@@ -127,7 +124,7 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
     """
     clock, home = SystemClock(), Home(config.home)
     home.make()
-    with home.held(), _opened(home, clock) as opened:
+    with home.held(), _opened(config, home, clock) as opened:
         async with owned_tasks() as tasks:
             parts = _Parts(config, home, opened, clock, tasks)
             async with parts.listening() as pop:
@@ -142,34 +139,37 @@ class _Opened:
     store: Store
     keyring: Keyring
     telemetry: Telemetry
+    hot: HotState
 
 
 @contextmanager
-def _opened(home: Home, clock: Clock) -> Iterator[_Opened]:
+def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
     identity = open_identity(home.path, clock)
     with open_store(home.path) as store, budget_board(home.run) as board:
         keyring = Keyring(store, clock, board)
         keyring.restore_day()
         with own_meters(home.run) as meters:
-            yield _Opened(identity, store, keyring, Telemetry(meters, clock))
+            telemetry = Telemetry(meters, clock)
+            with hot_state(
+                config, home.run, worker=0, clock=clock, observe=telemetry.observe
+            ) as hot:
+                yield _Opened(identity, store, keyring, telemetry, hot)
 
 
-class _Scribe:
-    def __init__(self, book, issuer) -> None:
+class _Inline:
+    """Signs and keeps each receipt at once."""
+
+    def __init__(self, book: ReceiptBook, issuer: Issuer) -> None:
         self._book, self._issuer = book, issuer
 
-    def write(self, draft, told) -> None:
+    def write(self, draft: Draft, told: Told) -> None:
+        """See Desk."""
         try:
             sealed = self._book.append(partial(self._issuer.issue, draft))
         except LittoralError as error:
             told(error)
         else:
             told(sealed.document)
-
-
-def _board() -> Board:
-    words = [0] * (TargetBoard.words_of_row(1) * UPSTREAM_TARGETS_MAX)
-    return Board([0] * UPSTREAM_TARGETS_MAX, TargetBoard(words, worker=0, workers=1), nullcontext)
 
 
 class _Parts:
@@ -196,6 +196,9 @@ class _Parts:
             slots=config.slots,
             kv_tokens=config.kv_tokens,
             threads=config.threads,
+        )
+        self._upstreams = upstreams_on(
+            opened.hot, spawn=tasks.create_task, clock=clock, observe=self._telemetry.observe
         )
         self._host = ModelHost(
             self._catalogue,
@@ -228,28 +231,18 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
-        answers = open_answers(home.path, CacheBounds(), clock=clock)
-        self._upstreams = Upstreams(
-            _board(),
-            spawn=tasks.create_task,
-            secret=secret_from_environment,
-            clock=clock,
-            observe=self._telemetry.observe,
-        )
         self._relay = Relay(
             authenticate=self._door.authenticate,
             host=self._host,
             desk=Desk(
                 pop=identity.pop_id,
                 keyring=self._keyring,
-                scribe=_Scribe(store.receipts, Issuer(identity)),
+                scribe=_Inline(opened.store.receipts, Issuer(identity)),
                 clock=clock,
                 observe=self._telemetry.observe,
             ),
             upstreams=self._upstreams,
-            keeping=None
-            if answers is None
-            else Keeping(answers, policy_epoch=1, ttl_s=86400, clock=clock),
+            keeping=_keeping(config, opened.hot, clock),
             handling=Handling(
                 make_handler(self._door, self._status), tasks.create_task, _log_defect
             ),
@@ -261,7 +254,7 @@ class _Parts:
             self._place,
             clock=self._clock,
             observe=self._telemetry.observe,
-            secret=secret_from_environment,
+            upstreams=self._upstreams,
         )
 
     @asynccontextmanager
@@ -316,6 +309,14 @@ async def _wind_down(host: ModelHost, drain_s: float) -> None:
         async with asyncio.timeout(drain_s):
             await host.drain()
     host.close()
+
+
+def _keeping(config: Config, hot: HotState, clock: Clock) -> Keeping | None:
+    if hot.answers is None:
+        return None
+    return Keeping(
+        hot.answers, policy_epoch=config.cache_epoch, ttl_s=config.cache_ttl_s, clock=clock
+    )
 
 
 def _certificate(config: Config) -> str:

@@ -86,7 +86,7 @@ class Telemetry:
             if series.name in present:
                 self._cells[meters.series(series.name, series.labels, 1)] = 0.0
 
-    def observe(self, fact: Fact) -> None:  # noqa: C901 - one case a fact
+    def observe(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one case a fact
         """Count it, and log it if a person would want to know."""
         match fact:
             case RequestEnded():

@@ -200,14 +200,6 @@ class MethodNotAllowedError(CallerError):
     default_advice = "use a method that the `Allow` header names"
 
 
-class NotCachedError(CallerError):
-    """Only an answer out of the cache was wanted, and there is none that may be given."""
-
-    code = "not_cached"
-    status = 504
-    default_advice = "send it without `Cache-Control: only-if-cached` to have it computed"
-
-
 class RequestTimeoutError(CallerError):
     """The request was not sent in full within the time allowed."""
 

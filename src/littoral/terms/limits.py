@@ -238,7 +238,7 @@ CACHE_BYTES_MAX: Final = 1024 * 1024 * 1024
 CACHE_BYTES_MIN: Final = 8 * 1024 * 1024
 """The smallest share of the disk that is worth an answer cache: an eighth is the largest answer."""
 
-CACHE_MEMORY_BYTES: Final = 64 * 1024 * 1024
+CACHE_MEMORY_BYTES: Final = 16 * 1024 * 1024
 """Answers that a process keeps at hand: its front of the disk."""
 
 CACHE_TTL_S: Final = 86_400

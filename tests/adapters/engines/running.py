@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines import EnginePlace, make_engine
-from littoral.adapters.engines.events import data_of, each
+from littoral.adapters.http.events import data_of, each
+from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
+from littoral.routing.board import TargetBoard
 from littoral.terms.facts import Fact
-from littoral.terms.ports import Engine
+from littoral.terms.limits import UPSTREAM_TARGETS_MAX
+from littoral.terms.ports import Engine, Observe
 from littoral.terms.values import Down, EngineCall, EngineState, Kind, ModelEntry, Ready
 
 READY_WAIT_S = 60.0
@@ -80,6 +84,24 @@ class Running:
         return [json.loads(data) for data in datas[:-1] if data]
 
 
+def private_upstreams(
+    observe: Observe, tasks: set[asyncio.Task[None]], secrets: Mapping[str, str]
+) -> Upstreams:
+    """Upstreams whose health no other process shares."""
+
+    def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+    words = [0] * (TargetBoard.words_of_row(1) * UPSTREAM_TARGETS_MAX)
+    rows = TargetRows(
+        [0] * UPSTREAM_TARGETS_MAX, TargetBoard(words, worker=0, workers=1), nullcontext()
+    )
+    return Upstreams(rows, spawn=spawn, secret=secrets.get, clock=SystemClock(), observe=observe)
+
+
 @asynccontextmanager
 async def running(
     entry: ModelEntry,
@@ -94,12 +116,10 @@ async def running(
     """The model's engine, ready unless told otherwise, and ended afterwards."""
     facts: list[Fact] = []
     place = EnginePlace(folder, folder, slots, kv_tokens, threads)
+    dialling: set[asyncio.Task[None]] = set()
+    upstreams = private_upstreams(facts.append, dialling, secrets or {})
     engine = make_engine(
-        entry,
-        place,
-        clock=SystemClock(),
-        observe=facts.append,
-        secret=(secrets or {}).get,
+        entry, place, clock=SystemClock(), observe=facts.append, upstreams=upstreams
     )
     subject = Running(engine, entry, facts=facts)
     serving = asyncio.create_task(engine.serve(subject.report))
@@ -109,8 +129,9 @@ async def running(
         yield subject
     finally:
         serving.cancel()
+        upstreams.close()
         async with asyncio.timeout(2.0):
-            await asyncio.wait([serving])
+            await asyncio.wait([serving, *dialling])
     if not serving.cancelled():
         serving.result()
 

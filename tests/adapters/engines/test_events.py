@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.adapters.engines.events import (
+from littoral.adapters.http.events import (
     EventCutter,
     EventTooLongError,
     data_of,

@@ -4,13 +4,12 @@ All of them are `Engine`s (terms/ports.py) and pass one conformance suite
 (tests/contract/test_engines.py). `make_engine` is the only way in.
 """
 
-from collections.abc import Callable
-
 from littoral.adapters.engines.echo import EchoEngine
 from littoral.adapters.engines.llama import LlamaEngine
 from littoral.adapters.engines.onnx import OnnxEngine
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.upstream import UpstreamEngine
+from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import EngineKind, ModelEntry
 
@@ -23,7 +22,7 @@ def make_engine(
     *,
     clock: Clock,
     observe: Observe,
-    secret: Callable[[str], str | None],
+    upstreams: Upstreams,
 ) -> Engine:
     """The engine of a model, not yet running: `serve` runs it.
 
@@ -32,7 +31,7 @@ def make_engine(
         place: where it runs and what it may take.
         clock: time and randomness.
         observe: hears of deaths and of changed threads.
-        secret: reads one environment variable, for an upstream's key.
+        upstreams: the connections to other servers.
 
     Raises:
         ConfigError: an upstream's entry is malformed.
@@ -43,6 +42,6 @@ def make_engine(
         case EngineKind.ONNX:
             return OnnxEngine(entry, place, clock=clock, observe=observe)
         case EngineKind.UPSTREAM:
-            return UpstreamEngine(entry, place, secret=secret)
+            return UpstreamEngine(entry, upstreams)
         case EngineKind.ECHO:
             return EchoEngine(entry, place, clock=clock)

@@ -21,11 +21,11 @@ from littoral.adapters.engines.echo_words import (
     prompt_words,
     script_of,
 )
-from littoral.adapters.engines.events import DONE
 from littoral.adapters.engines.fan import Join, Part, parts_of
 from littoral.adapters.engines.place import EnginePlace
 from littoral.adapters.engines.vectors import embed_wish, packed
 from littoral.adapters.http.client import once
+from littoral.adapters.http.events import DONE
 from littoral.terms.errors import ContextLengthError
 from littoral.terms.ports import Clock
 from littoral.terms.values import (

@@ -22,7 +22,13 @@ import msgspec
 
 from littoral.adapters.cores import granted_cores
 from littoral.adapters.engines.assemble import Assembly, Json
-from littoral.adapters.engines.events import (
+from littoral.adapters.engines.fan import Join, Part, parts_of
+from littoral.adapters.engines.llama_words import error_of, fields_of
+from littoral.adapters.engines.place import EnginePlace
+from littoral.adapters.engines.vectors import embed_wish, packed
+from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.adapters.http.client import Response, once
+from littoral.adapters.http.events import (
     DONE,
     EVENT_BYTES_MAX,
     EventCutter,
@@ -31,12 +37,6 @@ from littoral.adapters.engines.events import (
     each,
     error_in,
 )
-from littoral.adapters.engines.fan import Join, Part, parts_of
-from littoral.adapters.engines.llama_words import error_of, fields_of
-from littoral.adapters.engines.place import EnginePlace
-from littoral.adapters.engines.vectors import embed_wish, packed
-from littoral.adapters.engines.worker import Worker, WorkerPlan
-from littoral.adapters.http.client import Response, once
 from littoral.placement.seats import Seat, Seats
 from littoral.placement.threads import ThreadGovernor, threads_for
 from littoral.terms.errors import (

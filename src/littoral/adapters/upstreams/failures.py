@@ -10,10 +10,13 @@ import msgspec
 
 from littoral.adapters.http.words import (
     AnswerHead,
+    ConnectFailedError,
     HttpError,
+    MalformedError,
     NoConnectionFreeError,
     WaitedTooLongError,
 )
+from littoral.routing.failures import Cause
 from littoral.terms.errors import (
     BadRequestError,
     LittoralError,
@@ -22,14 +25,34 @@ from littoral.terms.errors import (
     UpstreamTimeoutError,
 )
 
-__all__ = ["CALLERS_FAULT", "error_of_http", "error_of_status", "said_in", "seconds_in"]
-
-CALLERS_FAULT: Final = frozenset({400, 413, 422})
-"""Statuses that say that the request itself is wrong: no other upstream would take it."""
+__all__ = ["cause_of_http", "error_of_http", "error_of_status", "said_in", "seconds_in"]
 
 _SAID_CHARS_MAX: Final = 500
 _RETRY_AFTER_S: Final = 5.0
 """When an upstream that limits us does not say for how long."""
+
+
+def cause_of_http(error: HttpError) -> Cause:
+    """What kind of failure it was, for the board and the journey."""
+    match error:
+        case ConnectFailedError():
+            return Cause.CONNECT
+        case NoConnectionFreeError():
+            return Cause.NONE_FREE
+        case WaitedTooLongError():
+            return _waited_for(str(error))
+        case MalformedError():
+            return Cause.MALFORMED
+        case _:
+            return Cause.BROKEN
+
+
+def _waited_for(text: str) -> Cause:
+    if text.endswith("to connect"):
+        return Cause.CONNECT_TIMEOUT
+    if text.endswith("first byte"):
+        return Cause.FIRST_BYTE_TIMEOUT
+    return Cause.BETWEEN_BYTES_TIMEOUT if text.endswith("silence") else Cause.TOTAL_TIMEOUT
 
 
 def error_of_http(error: HttpError) -> LittoralError:

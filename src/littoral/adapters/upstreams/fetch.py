@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 
-from littoral.adapters.engines.events import (
+from littoral.adapters.http.events import (
     DONE,
     EventCutter,
     EventTooLongError,
@@ -29,13 +29,17 @@ from littoral.adapters.engines.events import (
 from littoral.adapters.http.line import Call
 from littoral.adapters.http.words import (
     AnswerHead,
-    ConnectFailedError,
     HttpError,
     MalformedError,
     NoConnectionFreeError,
-    WaitedTooLongError,
 )
-from littoral.adapters.upstreams.failures import error_of_http, error_of_status, said_in, seconds_in
+from littoral.adapters.upstreams.failures import (
+    cause_of_http,
+    error_of_http,
+    error_of_status,
+    said_in,
+    seconds_in,
+)
 from littoral.adapters.upstreams.target import Target
 from littoral.adapters.upstreams.words import Begun, Errand, Listener
 from littoral.routing.failures import Cause, Failure, failure_of_status
@@ -228,7 +232,9 @@ class Fetch:
             one, head, body = self._refusal
             if one.target.key:
                 body = body.replace(one.target.key.encode(), b"[key]")
-            self._listener.whole(one.begun(head), body, Outcome(Finish.FAILED, None))
+            begun = one.begun(head)
+            begun.refusal = self._error
+            self._listener.whole(begun, body, Outcome(Finish.FAILED, None))
             return
         self._listener.failed(self._error or _none_free(self.route.entry.name, failure))
 
@@ -355,7 +361,7 @@ class _Try:
     def lost(self, error: HttpError) -> None:
         """Part of it is missing, or all."""
         self._let_go()
-        self._fetch.lost(self, self._failure_of(error), error_of_http(error))
+        self._fetch.lost(self, Failure(cause_of_http(error)), error_of_http(error))
 
     # --- streams ---
 
@@ -419,28 +425,6 @@ class _Try:
     def _give_up(self, error: HttpError) -> None:
         self.asking.cancel(self)
         self.lost(error)
-
-    def _failure_of(self, error: HttpError) -> Failure:
-        match error:
-            case ConnectFailedError():
-                cause = Cause.CONNECT
-            case NoConnectionFreeError():
-                cause = Cause.NONE_FREE
-            case WaitedTooLongError():
-                cause = _waited_for(str(error))
-            case MalformedError():
-                cause = Cause.MALFORMED
-            case _:
-                cause = Cause.BROKEN
-        return Failure(cause)
-
-
-def _waited_for(text: str) -> Cause:
-    if text.endswith("to connect"):
-        return Cause.CONNECT_TIMEOUT
-    if text.endswith("first byte"):
-        return Cause.FIRST_BYTE_TIMEOUT
-    return Cause.BETWEEN_BYTES_TIMEOUT if text.endswith("silence") else Cause.TOTAL_TIMEOUT
 
 
 def _without_usage(events: bytes) -> bytes:

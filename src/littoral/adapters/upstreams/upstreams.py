@@ -6,7 +6,7 @@ all processes of a PoP count on the same one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from littoral.adapters.http.line import Spawn
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.target import Gathering, ReadSecret, Target
 from littoral.adapters.upstreams.words import Errand, Listener
-from littoral.routing.board import TargetBoard
+from littoral.routing.board import TargetBoard, Words
 from littoral.routing.choose import Candidates, explain
 from littoral.routing.words import Stage, stage_of
 from littoral.terms.errors import ConfigError
@@ -25,19 +25,19 @@ from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import EngineKind, ModelEntry, UpstreamTarget
 
-__all__ = ["Board", "Route", "Upstreams"]
+__all__ = ["Route", "TargetRows", "Upstreams"]
 
 _NAME_BITS: Final = 62
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class TargetRows:
     """Where all processes of a PoP keep the health of targets, and which row is whose."""
 
-    names: MutableSequence[int]
+    names: Words
     """For each row a number that follows from its target's name; 0 while it is free."""
     targets: TargetBoard
-    lock: Callable[[], AbstractContextManager[object]]
+    lock: AbstractContextManager[object]
     """Held while a row is given away."""
 
     def row_of(self, name: str) -> int:
@@ -48,12 +48,9 @@ class Board:
         """
         digest = blake2b(name.encode(), digest_size=8).digest()
         number = (int.from_bytes(digest, "little") >> (64 - _NAME_BITS)) | 1
-        for row, known in enumerate(self.names):
-            if known == number:
-                return row
-        with self.lock():
-            for row, known in enumerate(self.names):
-                if known in {number, 0}:
+        with self.lock:
+            for row in range(UPSTREAM_TARGETS_MAX):
+                if self.names[row] in {number, 0}:
                     self.names[row] = number
                     return row
         raise ConfigError(
@@ -85,7 +82,7 @@ class Upstreams:
 
     def __init__(
         self,
-        board: Board,
+        rows: TargetRows,
         *,
         spawn: Spawn,
         secret: ReadSecret,
@@ -94,10 +91,10 @@ class Upstreams:
     ) -> None:
         """Connect to nothing yet. Made on the loop that it is used on."""
         self.loop = asyncio.get_running_loop()
-        self.board = board.targets
+        self.board = rows.targets
         self.clock = clock
         self.observe = observe
-        self._board = board
+        self._rows = rows
         self._spawn = spawn
         self._secret = secret
         self._watch = Watch(self.loop)
@@ -160,7 +157,7 @@ class Upstreams:
         targets: dict[int, Target] = {}
         for settings in entry.upstreams:
             name = f"{entry.name}|{settings.base_url}|{settings.model}"
-            row = self._board.row_of(name)
+            row = self._rows.row_of(name)
             known = self._targets.get((entry.name, settings))
             if known is None or known.entry != entry:
                 line = None if known is None else known.line

@@ -69,13 +69,15 @@ class Begun(msgspec.Struct):
     """Which upstream it is, as people write it: `host:port`; empty for no upstream."""
     cache_control: str = ""
     """What the upstream says of its keeping."""
+    refusal: LittoralError | None = None
+    """The same as an error of ours, if the status is not 200."""
 
 
 class Listener(Protocol):
     """Who is told of an answer.
 
-    Of a stream: `begun` once, then data, then `ended` or `failed`. Of an answer in one piece: `whole`
-    alone. `failed` may come alone, when no upstream has answered.
+    Of a stream: `begun` once, then data, then `ended` or `failed`. Of an answer in one piece:
+    `whole` alone. `failed` may come alone, when no upstream has answered.
     """
 
     def begun(self, begun: Begun) -> None:

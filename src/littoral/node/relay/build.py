@@ -1,0 +1,68 @@
+"""The hot path put together: what it opens in a home, and the relay made of it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from littoral.adapters.answers import AnswerStore, CacheBounds, open_answers
+from littoral.adapters.shared import Board
+from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
+from littoral.node.config import Config, secret_from_environment
+from littoral.routing.board import TargetBoard
+from littoral.terms.limits import UPSTREAM_TARGETS_MAX, WORKERS_MAX
+from littoral.terms.ports import Clock, Observe
+
+__all__ = ["HotState", "hot_state", "upstreams_on"]
+
+_ROW_WORDS = TargetBoard.words_of_row(WORKERS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class HotState:
+    """What the hot paths of a PoP's processes share."""
+
+    targets: TargetRows
+    answers: AnswerStore | None
+    """The answer cache, unless it is off."""
+
+
+@contextmanager
+def hot_state(
+    config: Config, run: Path, *, worker: int, clock: Clock, observe: Observe
+) -> Iterator[HotState]:
+    """Open the state of a running PoP's hot path, as one of its workers.
+
+    Args:
+        config: how large the cache may be.
+        run: `Home.run` of the PoP.
+        worker: which of its processes this is.
+        clock: the machine's.
+        observe: told of what the cache stores and drops.
+    """
+    bounds = CacheBounds(config.cache_bytes_max, config.cache_memory_bytes)
+    with Board.open_or_create(
+        run / "targets.bin", (1 + _ROW_WORDS) * UPSTREAM_TARGETS_MAX
+    ) as board:
+        names = board.words[:UPSTREAM_TARGETS_MAX]
+        counts = board.words[UPSTREAM_TARGETS_MAX:]
+        targets = TargetBoard(counts, worker=worker, workers=WORKERS_MAX)
+        targets.forget_worker(worker)
+        answers = open_answers(config.home, bounds, clock=clock, observe=observe)
+        try:
+            yield HotState(TargetRows(names, targets, board.lock), answers)
+        finally:
+            if answers is not None:
+                answers.close()
+            names.release()
+            counts.release()
+
+
+def upstreams_on(
+    state: HotState, *, spawn: Callable[..., asyncio.Task[None]], clock: Clock, observe: Observe
+) -> Upstreams:
+    """The upstreams of a process that runs on a loop now."""
+    return Upstreams(
+        state.targets, spawn=spawn, secret=secret_from_environment, clock=clock, observe=observe
+    )
