@@ -146,7 +146,7 @@ class _Opened:
 def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
     identity = open_identity(home.path, clock)
     with open_store(home.path) as store, budget_board(home.run) as board:
-        keyring = Keyring(store, clock, board)
+        keyring = Keyring(store, clock, board, alone=True)
         keyring.restore_day()
         with own_meters(home.run) as meters:
             telemetry = Telemetry(meters, clock)

@@ -64,6 +64,9 @@ __all__ = ["Fetch"]
 _TAIL_PIECES: Final = 6
 """The end of a stream: usage, reason and closing mark may come in a write of their own each."""
 
+_TAIL_BYTES: Final = 4096
+"""Of one write, when many events come in it."""
+
 _REFUSAL_BYTES_MAX: Final = 256 * 1024
 """An upstream's words about what it refuses."""
 
@@ -373,12 +376,15 @@ class _Try:
             self._fetch.lost(self, Failure(Cause.SERVER_ERROR), told)
             return
         if not self._first:
-            self._first = events
+            self._first = events[: events.find(b"\n\n") + 2]
             assert self._head is not None, "the head comes first"
             if not self._fetch.first(self, self.begun(self._head)):
                 return
         assert self._tail is not None, "a stream has an end"
-        self._tail.append(events)
+        if len(events) > _TAIL_BYTES:
+            self._tail.append(events[events.find(b"\n\n", len(events) - _TAIL_BYTES) + 2 :])
+        else:
+            self._tail.append(events)
         if self._fetch.errand.usage:
             events = _without_usage(events)
         if events:
@@ -392,8 +398,7 @@ class _Try:
             self._pass(rest.rstrip() + b"\n\n")
             rest = b""
         tail = b"".join(self._tail)
-        first = self._first if len(self._tail) == _TAIL_PIECES else b""
-        outcome = outcome_of_stream(first + tail)
+        outcome = outcome_of_stream(self._first + tail)
         api = self._fetch.errand.api
         if not stream_is_whole(api, tail):
             if outcome.finish is Finish.FAILED or api in {"messages", "responses"}:
