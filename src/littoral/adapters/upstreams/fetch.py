@@ -26,7 +26,7 @@ from littoral.adapters.http.events import (
     each,
     error_in,
 )
-from littoral.adapters.http.line import Call
+from littoral.adapters.http.hop import Call
 from littoral.adapters.http.words import (
     AnswerHead,
     HttpError,
@@ -207,8 +207,8 @@ class Fetch:
     def _do(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(attempt, stage, row):
-                    self._send(attempt, self.route.targets[stage][row])
+                case Send():
+                    self._send(effect.attempt, self.route.targets[effect.stage][effect.row])
                 case Cancel(attempt):
                     self._tries[attempt].cancel()
                 case Moved(stage, row, state):
