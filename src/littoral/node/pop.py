@@ -151,7 +151,7 @@ def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
         with own_meters(home.run) as meters:
             telemetry = Telemetry(meters, clock)
             with hot_state(
-                config, home.run, worker=0, clock=clock, observe=telemetry.observe
+                config, home.run, worker=0, workers=1, clock=clock, observe=telemetry.observe
             ) as hot:
                 yield _Opened(identity, store, keyring, telemetry, hot)
 

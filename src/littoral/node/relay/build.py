@@ -11,12 +11,10 @@ from littoral.adapters.shared import Board
 from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.routing.board import TargetBoard
-from littoral.terms.limits import UPSTREAM_TARGETS_MAX, WORKERS_MAX
+from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 
 __all__ = ["HotState", "hot_state", "upstreams_on"]
-
-_ROW_WORDS = TargetBoard.words_of_row(WORKERS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +28,15 @@ class HotState:
 
 @contextmanager
 def hot_state(
-    config: Config, run: Path, *, worker: int, clock: Clock, observe: Observe
+    config: Config, run: Path, *, worker: int, workers: int, clock: Clock, observe: Observe
 ) -> Iterator[HotState]:
     """Open the state of a running PoP's hot path, as one of its workers.
 
     Args:
         config: how large the cache may be.
         run: `Home.run` of the PoP.
-        worker: which of its processes this is.
+        worker: which of its processes this is, from 0.
+        workers: how many there are.
         clock: the machine's.
         observe: told of what the cache stores and drops.
     """
@@ -47,7 +46,7 @@ def hot_state(
     ) as board:
         names = board.words[:UPSTREAM_TARGETS_MAX]
         counts = board.words[UPSTREAM_TARGETS_MAX:]
-        targets = TargetBoard(counts, worker=worker, workers=WORKERS_MAX)
+        targets = TargetBoard(counts, worker=worker, workers=workers)
         targets.forget_worker(worker)
         answers = open_answers(config.home, bounds, clock=clock, observe=observe)
         try:
