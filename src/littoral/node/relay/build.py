@@ -42,7 +42,7 @@ def hot_state(
     """
     bounds = CacheBounds(config.cache_bytes_max, config.cache_memory_bytes)
     with Board.open_or_create(
-        run / "targets.bin", (1 + _ROW_WORDS) * UPSTREAM_TARGETS_MAX
+        run / "targets.bin", (1 + TargetBoard.words_of_row(workers)) * UPSTREAM_TARGETS_MAX
     ) as board:
         names = board.words[:UPSTREAM_TARGETS_MAX]
         counts = board.words[UPSTREAM_TARGETS_MAX:]
