@@ -210,7 +210,8 @@ class Connection(asyncio.Protocol):
     def last_answer(self) -> bool:
         """Whether the connection closes after this answer."""
         head = self._arrival.head
-        return head is None or not head.keep_alive or self._service.draining
+        refused = self._phase is not Phase.ANSWER
+        return refused or head is None or not head.keep_alive or self._service.draining
 
     def date(self) -> str:
         """The time, as HTTP writes it."""

@@ -280,16 +280,11 @@ class Hop(asyncio.Protocol):
             self.abort()
             return
         self.heard = True
-        self._heard_at = self._loop.time()
+        if self._body_begun:
+            self._heard_at = self._loop.time()
         if not self._head_told:
             self._head_bytes += len(data)
-        error: HttpError | None = None
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as malformed:
-            self.keep_alive = False
-            if not self.complete:
-                error = MalformedError(f"not an HTTP/1.1 answer: {type(malformed).__name__}")
+        error = self._parsed(data)
         if not self._head_told:
             self._tell_head(hears, error)
         if self._pieces and self._hears is hears:
@@ -301,17 +296,30 @@ class Hop(asyncio.Protocol):
         elif self.complete:
             self._over(hears)
 
+    def _parsed(self, data: bytes) -> HttpError | None:
+        """What is wrong with these bytes, if they come before the end of the answer."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as malformed:
+            self.keep_alive = False
+            if not self.complete:
+                return MalformedError(f"not an HTTP/1.1 answer: {type(malformed).__name__}")
+        return None
+
     def _tell_head(self, hears: Hears, error: HttpError | None) -> None:
         whole = self._status >= 200
         if not whole and error is None and self._over_a_bound(self._head_bytes):
             self._fail(MalformedError("a head that is over the bounds"))
         elif whole:
-            sizes = sum(len(name) + len(value) for name, value in self._fields)
-            if self._over_a_bound(sizes):
+            head = AnswerHead(self._status, self._fields)
+            long = self._head_bytes > limits.HEAD_BYTES_MAX
+            if self._over_a_bound(head.size_bytes() if long else 0):
                 self._fail(MalformedError("a head that is over the bounds"))
-                return
-            self._head_told = True
-            hears.head(AnswerHead(self._status, self._fields))
+            elif head.get(b"transfer-encoding").lower() not in {"", "chunked"}:
+                self._fail(MalformedError("a transfer coding that was not asked for"))
+            else:
+                self._head_told = True
+                hears.head(head)
 
     def _over_a_bound(self, head_bytes: int) -> bool:
         return head_bytes > limits.HEAD_BYTES_MAX or len(self._fields) > limits.HEADERS_MAX
@@ -322,6 +330,7 @@ class Hop(asyncio.Protocol):
         pieces.clear()
         if not self._body_begun:
             self._body_begun = True
+            self._heard_at = self._loop.time()
             self._wait_s = self._between_bytes_s
         hears.data(data)
 

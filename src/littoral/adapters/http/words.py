@@ -114,6 +114,10 @@ class AnswerHead(msgspec.Struct):
                 return value.decode("latin-1").strip()
         return ""
 
+    def size_bytes(self) -> int:
+        """Of all names and values."""
+        return sum(len(name) + len(value) for name, value in self.fields)
+
     def headers(self) -> Mapping[str, str]:
         """All fields, names in lowercase; a later one of the same name is joined to it."""
         joined: dict[str, str] = {}

@@ -37,6 +37,7 @@ from littoral.adapters.upstreams.failures import (
     cause_of_http,
     error_of_http,
     error_of_status,
+    may_pass,
     said_in,
     seconds_in,
 )
@@ -233,12 +234,11 @@ class Fetch:
         self._over = True
         if self._refusal is not None and failure.cause is Cause.CALLER:
             one, head, body = self._refusal
-            if one.target.key:
-                body = body.replace(one.target.key.encode(), b"[key]")
-            begun = one.begun(head)
-            begun.refusal = self._error
-            self._listener.whole(begun, body, Outcome(Finish.FAILED, None))
-            return
+            if may_pass(self._errand.api, body, one.target.key):
+                begun = one.begun(head)
+                begun.refusal = self._error
+                self._listener.whole(begun, body, Outcome(Finish.FAILED, None))
+                return
         self._listener.failed(self._error or _none_free(self.route.entry.name, failure))
 
     def _set_timer(self) -> None:
@@ -254,6 +254,7 @@ class Fetch:
     def _tick(self) -> None:
         self._timer = None
         self._do(self._journey.tick(self._upstreams.clock.now()))
+        self._set_timer()  # a timer may be a little early
 
 
 class _Try:
@@ -354,7 +355,7 @@ class _Try:
         if head.status != 200:
             self._fetch.refused(self, head, body)
             return
-        outcome = outcome_of_body(body)
+        outcome = outcome_of_body(body) if _is_text(body) else None
         if outcome is None:
             what = "the upstream answered 200 with something else than an answer"
             self._fetch.lost(self, Failure(Cause.MALFORMED), UpstreamFailedError(what))
@@ -430,6 +431,17 @@ class _Try:
     def _give_up(self, error: HttpError) -> None:
         self.asking.cancel(self)
         self.lost(error)
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether it is UTF-8, as JSON must be."""
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_usage(events: bytes) -> bytes:

@@ -79,7 +79,10 @@ class Keeping:
         directives = directives_of(headers.get("cache-control"))
         if not (directives.asks_for_reuse or _may_be_reproducible(order, entry)):
             return None
-        body = msgspec.json.decode(order.raw)
+        try:
+            body = msgspec.json.decode(order.raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None  # whoever answers it says what is wrong
         same = reproducible(order.api.name, body, entry.defaults)
         why = freshness.may_look_up(directives, reproducible=same)
         if why is Forward.BYPASS:

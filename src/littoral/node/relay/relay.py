@@ -35,6 +35,7 @@ from littoral.terms.values import (
     Caller,
     EngineInfo,
     EngineKind,
+    Kind,
     ModelDefaults,
     ModelEntry,
     Source,
@@ -215,7 +216,7 @@ class Relay:
     ) -> Underway:
         wish = order.wish
         self._desk.reserve(order, _tokens_bound(order))
-        stream = wish.stream is True
+        stream = wish.stream is True and order.api.kind is not Kind.EMBED
         metered = route.entry.relay.receipts or order.metered
         errand = Errand(
             order.api.name,
