@@ -231,18 +231,22 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
-        self._relay = Relay(
+        self._relay = self._made_relay(opened, tasks)
+
+    def _made_relay(self, opened: _Opened, tasks: asyncio.TaskGroup) -> Relay:
+        """The hot path."""
+        return Relay(
             authenticate=self._door.authenticate,
             host=self._host,
             desk=Desk(
-                pop=identity.pop_id,
+                pop=opened.identity.pop_id,
                 keyring=self._keyring,
-                scribe=_Inline(opened.store.receipts, Issuer(identity)),
-                clock=clock,
+                scribe=_Inline(opened.store.receipts, Issuer(opened.identity)),
+                clock=self._clock,
                 observe=self._telemetry.observe,
             ),
             upstreams=self._upstreams,
-            keeping=_keeping(config, opened.hot, clock),
+            keeping=_keeping(self._config, opened.hot, self._clock),
             handling=Handling(
                 make_handler(self._door, self._status), tasks.create_task, _log_defect
             ),

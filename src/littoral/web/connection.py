@@ -269,9 +269,7 @@ class Connection(asyncio.Protocol):
         request_id = self._service.request_id()
         hot = self._service.answers.hot
         if hot is not None and head.method == "POST":
-            shape = shape_of(head.path, head.headers)
-            understood = head.chunks_understood
-            reply = Reply(self, request_id, shape, chunks_understood=understood)
+            reply = Reply(self, request_id, head)
             live = offered(hot, head, body, reply, self._service.on_defect)
             if live is not None:
                 self._follow(live, reply)
