@@ -299,20 +299,23 @@ class _Parts:
             try:
                 yield pop
             finally:
-                self._status.draining = True
-                await _wind_down(self._host, config.drain_s)
+                self._status.draining = self._relay.closing = True
+                await _wind_down(self._host, self._relay, config.drain_s)
                 await server.drain(LAST_WORDS_S)
+                self._upstreams.close()
 
 
 def _log_defect(error: BaseException) -> None:
     log.error("a defect: please report it", exc_info=error)
 
 
-async def _wind_down(host: ModelHost, drain_s: float) -> None:
+async def _wind_down(host: ModelHost, relay: Relay, drain_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(drain_s):
             await host.drain()
+            await relay.idle.wait()
     host.close()
+    relay.end_all()
 
 
 def _keeping(config: Config, hot: HotState, clock: Clock) -> Keeping | None:

@@ -43,6 +43,7 @@ from littoral.terms.values import (
     Usage,
 )
 from littoral.web.dialects.reading import nonce_of
+from littoral.web.errors import draining
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
 from littoral.web.http import Request
@@ -129,6 +130,15 @@ class Relay:
         if question is not None and question.joins:
             return self._handle(order, entry, head, reply, question)
         return None
+
+    def end_all(self) -> None:
+        """The PoP stops: whoever still waits is told so."""
+        self.closing = True
+        for leg in list(self.legs):
+            feed, leg.feed = leg.feed, None
+            leg.failed(draining())
+            if feed is not None:
+                feed.cancel()
 
     # --- from the cache ---
 
