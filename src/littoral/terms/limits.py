@@ -303,3 +303,9 @@ REUSE_ANSWER_CHARS_MAX: Final = 2_000
 
 REUSE_CANDIDATES: Final = 8
 """Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""
+
+CACHE_QUESTIONS_KNOWN_MAX: Final = 1_024
+"""Requests whose key is remembered by their bytes."""
+
+CACHE_QUESTION_BYTES_MAX: Final = 4_096
+"""A request that is remembered so; a longer one is read again, which its length is worth."""
