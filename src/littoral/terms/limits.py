@@ -214,7 +214,7 @@ SAVED_ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 USAGE_DAYS_MAX: Final = 400
 """Days of usage kept per key: a year and a month, for whoever bills by it."""
 
-LIMITS_SHOWN_S: Final = 0.05
+LIMITS_SHOWN_S: Final = 0.01
 """How old what an answer's head says of its key's limits may be. What is enforced is exact."""
 
 KEYS_MAX: Final = 10_000

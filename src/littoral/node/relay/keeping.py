@@ -159,12 +159,16 @@ class Keeping:
             f"cache-status: {freshness.hit(ttl)}\r\n"
             f"age: {freshness.age_s(stored.stored_unix_ns, now)}\r\n"
             f"cache-control: {freshness.cache_control(ttl)}\r\n"
+            f"littoral-cache-key: {stored.key.hex()}\r\n"
         )
 
     def notes_of_miss(self, question: Question, *, collapsed: bool = False) -> str:
         """The header fields of an answer that was computed."""
         why = question.why or Forward.MISS
-        return f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+        return (
+            f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+            f"littoral-cache-key: {question.key.hex()}\r\n"
+        )
 
     def keep(
         self,
@@ -177,6 +181,9 @@ class Keeping:
     ) -> None:
         """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
         upstream = directives_of(begun.cache_control)
+        if begun.content_type.startswith("text/event-stream"):
+            # Servers put `no-cache` on every stream, for proxies that would hold its events back.
+            upstream = msgspec.structs.replace(upstream, no_cache=False)
         may = freshness.may_store(
             question.directives,
             reproducible=question.reproducible,
