@@ -54,7 +54,7 @@ class Target:
         self.settings = settings
         self._origin, self._path = Origin.of_url(settings.base_url)
         self._secret = secret
-        self.name = self._origin.authority
+        self.name = self._origin.name
         self.line = line or Line(self._origin, watch, spawn)
         self.gathering = gathering
         self.info = EngineInfo(
