@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def append(store: Store, number: int = 1) -> None:
-    store.receipts.append(partial(ISSUER.issue, draft(number=number)))
+    store.receipts.append(partial(ISSUER.issue, [draft(number=number)]))
 
 
 def test_the_home_and_every_file_of_the_store_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def append(store: Store, number: int, *, ended_unix_ns: int = DAY_NS) -> SealedReceipt:
     exchange = draft(number=number, ended_unix_ns=ended_unix_ns)
-    return store.receipts.append(partial(ISSUER.issue, exchange))
+    return store.receipts.append(partial(ISSUER.issue, [exchange]))[0]
 
 
 def checked_chain(store: Store) -> list[ReceiptId]:
@@ -58,6 +58,17 @@ def test_each_receipt_names_the_one_before_it(store: Store) -> None:
     assert [one.receipt.seq for one in made] == [1, 2, 3]
     assert [one.receipt.prev for one in made] == [None, made[0].digest, made[1].digest]
     assert checked_chain(store) == [one.receipt.rid for one in made]
+
+
+def test_receipts_kept_together_go_on_with_the_chain_and_count_each(store: Store) -> None:
+    first = append(store, 0)
+    exchanges = [draft(number=number, ended_unix_ns=DAY_NS) for number in range(1, 6)]
+    together = store.receipts.append(partial(ISSUER.issue, exchanges))
+    last = append(store, 6)
+    rids = [one.receipt.rid for one in (first, *together, last)]
+    assert checked_chain(store) == rids
+    tokens = draft().usage.total_tokens
+    assert store.receipts.tokens_of_day(DAY) == {CALLER.key_id: 7 * tokens}
 
 
 def test_a_receipt_is_found_by_its_id_and_by_its_place(store: Store) -> None:
@@ -87,7 +98,7 @@ def test_the_oldest_receipts_are_dropped_and_the_rest_stays_a_chain(tmp_path: Pa
 
 
 def test_a_receipt_that_fails_to_be_made_leaves_the_chain_as_it_was(store: Store) -> None:
-    def fails(seq: int, prev: Digest | None) -> SealedReceipt:
+    def fails(seq: int, prev: Digest | None) -> Sequence[SealedReceipt]:
         raise ValueError("no receipt")
 
     append(store, 1)

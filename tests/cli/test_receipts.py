@@ -21,8 +21,8 @@ def made(tmp_path: Path) -> Iterator[SealedReceipt]:
     """The second of two receipts in a home."""
     issuer = Issuer(open_identity(tmp_path, SystemClock()))
     with open_store(tmp_path) as store:
-        store.receipts.append(partial(issuer.issue, draft(number=1)))
-        yield store.receipts.append(partial(issuer.issue, draft(number=2)))
+        store.receipts.append(partial(issuer.issue, [draft(number=1)]))
+        yield store.receipts.append(partial(issuer.issue, [draft(number=2)]))[0]
 
 
 def test_the_list_shows_the_newest_first(tmp_path: Path, made: SealedReceipt) -> None:

@@ -48,8 +48,8 @@ def home(tmp_path: Path) -> Iterator[Home]:
     issuer = Issuer(open_identity(pop, SystemClock()))
     streamed, whole = draft(number=1), draft(number=2, response=BODY)
     with open_store(pop) as store:
-        first = store.receipts.append(partial(issuer.issue, streamed))
-        second = store.receipts.append(partial(issuer.issue, whole))
+        (first,) = store.receipts.append(partial(issuer.issue, [streamed]))
+        (second,) = store.receipts.append(partial(issuer.issue, [whole]))
         yield Home(pop, empty, first.document, second.document, second.receipt.rid)
 
 

@@ -83,4 +83,4 @@ def sealed(
     exchange: Draft | None = None, *, seq: int = 2, signer: Identity = SIGNER
 ) -> SealedReceipt:
     prev = digest("d") if seq > 1 else None
-    return Issuer(signer).issue(exchange or draft(), seq, prev)
+    return Issuer(signer).issue([exchange or draft()], seq, prev)[0]

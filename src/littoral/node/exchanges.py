@@ -61,6 +61,7 @@ class Exchanges:
 
     def receipt(self, receipt_id: ReceiptId, caller: Caller) -> bytes:
         """The stored receipt with its opening. Raises NotFoundError, also for other callers'."""
+        self._parts.scribe.flush()
         stored = self._parts.receipts.get(receipt_id)
         if stored is None or not (caller.operator or stored.key_id == caller.key_id):
             raise NotFoundError(f"there is no receipt {receipt_id}")

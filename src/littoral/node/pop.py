@@ -15,7 +15,6 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.store import ReceiptBook, Store, open_store
+from littoral.adapters.store import Store, open_store
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
@@ -32,18 +31,18 @@ from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring, budget_board
 from littoral.node.relay.build import HotState, hot_state, upstreams_on
-from littoral.node.relay.desk import Desk, Told
+from littoral.node.relay.desk import Desk
 from littoral.node.relay.handled import Handling
 from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
+from littoral.node.scribe import Scribe
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.placement.words import PoolBounds
-from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ModelName, PopId
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
-from littoral.trust.receipts import Draft, Issuer
+from littoral.trust.receipts import Issuer
 from littoral.web.app import make_gate, make_handler
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind, listening
@@ -127,8 +126,11 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
     with home.held(), _opened(config, home, clock) as opened:
         async with owned_tasks() as tasks:
             parts = _Parts(config, home, opened, clock, tasks)
-            async with parts.listening() as pop:
-                yield pop
+            try:
+                async with parts.listening() as pop:
+                    yield pop
+            finally:
+                parts.scribe.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +156,6 @@ def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
                 config, home.run, worker=0, workers=1, clock=clock, observe=telemetry.observe
             ) as hot:
                 yield _Opened(identity, store, keyring, telemetry, hot)
-
-
-class _Inline:
-    """Signs and keeps each receipt at once."""
-
-    def __init__(self, book: ReceiptBook, issuer: Issuer) -> None:
-        self._book, self._issuer = book, issuer
-
-    def write(self, draft: Draft, told: Told) -> None:
-        """See Desk."""
-        try:
-            sealed = self._book.append(partial(self._issuer.issue, draft))
-        except LittoralError as error:
-            told(error)
-        else:
-            told(sealed.document)
 
 
 class _Parts:
@@ -218,6 +204,12 @@ class _Parts:
             observe=self._telemetry.observe,
             tasks=tasks,
         )
+        self.scribe = Scribe(
+            opened.store.receipts,
+            Issuer(identity),
+            asyncio.get_running_loop(),
+            self._telemetry.observe,
+        )
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._door = Exchanges(
             Parts(
@@ -225,7 +217,7 @@ class _Parts:
                 host=self._host,
                 keyring=self._keyring,
                 receipts=opened.store.receipts,
-                issuer=Issuer(identity),
+                scribe=self.scribe,
                 clock=clock,
                 observe=self._telemetry.observe,
                 wait=int(config.load_wait_s * SECOND),
@@ -241,7 +233,7 @@ class _Parts:
             desk=Desk(
                 pop=opened.identity.pop_id,
                 keyring=self._keyring,
-                scribe=_Inline(opened.store.receipts, Issuer(opened.identity)),
+                scribe=self.scribe,
                 clock=self._clock,
                 observe=self._telemetry.observe,
             ),

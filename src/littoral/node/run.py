@@ -7,7 +7,6 @@ machine hears only of beginnings and ends. docs/life-of-a-request.md tells the s
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Self, assert_never
 
 from littoral.adapters.store import ReceiptBook
@@ -15,6 +14,7 @@ from littoral.node.drive import pump
 from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
+from littoral.node.scribe import Scribe
 from littoral.serving.exchange import (
     Arrived,
     Bounds,
@@ -49,7 +49,7 @@ from littoral.terms.errors import (
     LittoralError,
     NotAllowedError,
 )
-from littoral.terms.facts import FirstToken, ReceiptLost, RequestEnded, RequestRefused
+from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
@@ -66,7 +66,7 @@ from littoral.terms.values import (
 )
 from littoral.trust.digests import AnswerDigests
 from littoral.trust.limits import Reservation
-from littoral.trust.receipts import SALT_BYTES, Draft, Issuer, sampling_of
+from littoral.trust.receipts import SALT_BYTES, Draft, sampling_of
 
 __all__ = ["Parts", "Run", "entry_for"]
 
@@ -86,7 +86,7 @@ class Parts:
     host: ModelHost
     keyring: Keyring
     receipts: ReceiptBook
-    issuer: Issuer
+    scribe: Scribe
     clock: Clock
     observe: Observe
     wait: int
@@ -333,12 +333,7 @@ class Run:
             finish=finish,
             source=source,
         )
-        try:
-            sealed = self._parts.receipts.append(partial(self._parts.issuer.issue, draft))
-        except LittoralError as error:
-            self._parts.observe(ReceiptLost(self._ask.model, error.code))
-            raise
-        self._receipt = sealed.document
+        self._receipt = self._parts.scribe.keep(draft)
         dispatched = self._dispatched or self._arrived
         streamed = self._first if self._ask.stream else None
         first_s = (streamed[0] - self._arrived) / SECOND if streamed else None

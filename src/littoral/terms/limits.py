@@ -202,6 +202,12 @@ RECEIPTS_MAX: Final = 1_000_000
 RECEIPT_BYTES_MAX: Final = 16 * 1024
 """One receipt with its signature and opening; today's are about 2 KB."""
 
+RECEIPT_BATCH_MAX: Final = 256
+"""Receipts signed and committed together: the loop stands still for some 8 ms at most."""
+
+RECEIPT_BATCH_S: Final = 0.002
+"""Between two batches of receipts: a signature and a commit cost as much as five receipts."""
+
 RECEIPT_TEXT_PARTS_MAX: Final = 256
 """Texts in one answer (choices, blocks, output parts) that its receipt can cover."""
 

@@ -19,7 +19,7 @@ from littoral.terms.ports import Signer, Verify
 from littoral.trust.decoding import Sha256, bytes_of_base64
 from littoral.trust.names import digest_of
 
-__all__ = ["Envelope", "Signature", "opened", "pae", "sealed"]
+__all__ = ["Base64", "Envelope", "Signature", "opened", "pae", "sealed"]
 
 Base64 = Annotated[str, msgspec.Meta(max_length=limits.RECEIPT_BYTES_MAX)]
 
@@ -61,7 +61,7 @@ def opened(envelope: Envelope, payload_type: str, public_key: bytes, verify: Ver
         ReceiptRejectedError: it did not, or the envelope is malformed.
     """
     if envelope.payload_type != payload_type:
-        raise ReceiptRejectedError("the envelope holds something else than a receipt")
+        raise ReceiptRejectedError("the envelope holds something else than it should")
     (signature,) = envelope.signatures
     if signature.keyid != digest_of(public_key):
         raise ReceiptRejectedError("the envelope names another key than the one it came with")

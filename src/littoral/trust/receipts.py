@@ -4,8 +4,9 @@ Rules
 - Every finished exchange gets exactly one, and each names the one before it (`seq`, `prev`), so
   that a PoP's receipts form one unbroken chain (invariant I3).
 - It holds digests, counts, times and names, never a prompt or an answer (invariant I8).
-- What is signed is the exact payload, in a DSSE envelope. Beside the envelope goes the opening: the
-  salt of the digests and the public key.
+- What is signed is the exact payload, in a DSSE envelope; of receipts made together, one statement
+  that has the root over all their payloads, and each has its path to it. Beside the envelope goes
+  the opening: the salt of the digests and the public key.
 - A document is one line of JSON and there is one way to write it: what does not encode back to the
   same bytes is refused, so that no byte of it can be changed unseen.
 - Numbers that other languages read as floats (times, sampling) are decimal strings.
@@ -14,17 +15,18 @@ It makes and reads receipts; whether one proves an answer is verification's to s
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError
-from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
-from littoral.terms.limits import NONCE_CHARS_MAX, RECEIPT_BYTES_MAX
-from littoral.terms.ports import Signer
+from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId, digest_of_hex
+from littoral.terms.limits import NONCE_CHARS_MAX, RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX
+from littoral.terms.ports import Signer, Verify
 from littoral.terms.values import (
     Caller,
     EngineInfo,
@@ -36,10 +38,12 @@ from littoral.terms.values import (
 )
 from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
 from littoral.trust.digests import Digests
-from littoral.trust.dsse import Envelope, sealed
+from littoral.trust.dsse import Base64, Envelope, opened, sealed
+from littoral.trust.merkle import paths, root_of
 from littoral.trust.names import digest_of, pop_id
 
 __all__ = [
+    "BATCH_TYPE",
     "PAYLOAD_TYPE",
     "SALT_BYTES",
     "FRAME_START",
@@ -50,11 +54,11 @@ __all__ = [
     "Sampling",
     "Response",
     "ReceiptDocument",
+    "Batched",
     "Opening",
     "Draft",
     "SealedReceipt",
     "Issuer",
-    "build",
     "decode_document",
     "decode_payload",
     "frame",
@@ -65,6 +69,8 @@ __all__ = [
 ]
 
 PAYLOAD_TYPE: Final = "application/vnd.littoral.receipt.v1+json"
+BATCH_TYPE: Final = "application/vnd.littoral.receipts.v1+json"
+"""What is signed: one receipt, or the root over several."""
 
 SALT_BYTES: Final = 16
 
@@ -120,7 +126,9 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Count
 
 
-class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Receipt(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
     """What is signed. Each field is explained in docs/receipts.md."""
 
     v: Literal[1]
@@ -150,6 +158,25 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     source: Source
     tier: Literal["signed"]
     policy: Sha256
+    origin: ReceiptName | None = None
+    asked: Annotated[ModelName, msgspec.Meta(max_length=96)] | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is signed for several receipts: the root over the digests of their payloads."""
+
+    v: Literal[1]
+    kid: Sha256
+    size: Annotated[int, msgspec.Meta(ge=2, le=RECEIPT_BATCH_MAX)]
+    root: Sha256
+
+
+class Batched(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A receipt that was signed with others: its payload, its place, and its path to the root."""
+
+    payload: Base64
+    index: Count
+    path: Base64
 
 
 class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,11 +186,13 @@ class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_key: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A receipt as it travels: the signed envelope and its opening."""
 
     envelope: Envelope
     opening: Opening
+    batched: Batched | None = None
+    """Set when the envelope holds a `Batch`; else it holds the receipt itself."""
 
     def encode(self) -> bytes:
         """One line of JSON, the only way to write this document."""
@@ -185,13 +214,41 @@ class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ReceiptRejectedError("the public key is not an Ed25519 key")
         return key
 
+    def stated(self) -> bytes:
+        """The receipt's payload, whether or not it was signed.
+
+        Raises:
+            ReceiptRejectedError: it is not plain base64.
+        """
+        batched = self.batched
+        return bytes_of_base64(self.envelope.payload if batched is None else batched.payload)
+
+    def proven(self, public_key: bytes, verify: Verify) -> tuple[bytes, int]:
+        """The receipt's payload, if this key signed it, and how many were signed together.
+
+        Raises:
+            ReceiptRejectedError: it did not, or the document is malformed.
+        """
+        if self.batched is None:
+            return opened(self.envelope, PAYLOAD_TYPE, public_key, verify), 1
+        signed = opened(self.envelope, BATCH_TYPE, public_key, verify)
+        batch = decode_exactly(_BATCH, signed, "what is signed")
+        payload, path = self.stated(), bytes_of_base64(self.batched.path)
+        root = root_of(_leaf(digest_of(payload)), self.batched.index, batch.size, path)
+        if root is None or digest_of_hex(root.hex()) != batch.root:
+            raise ReceiptRejectedError("the receipt is not among those that were signed together")
+        if batch.kid != digest_of(public_key):
+            raise ReceiptRejectedError("what is signed names another key than the one it came with")
+        return payload, batch.size
+
 
 _DOCUMENT: Final = msgspec.json.Decoder(ReceiptDocument)
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
+_BATCH: Final = msgspec.json.Decoder(Batch)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+# A Struct, as every answer makes one.
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """All that an exchange knows about itself when it ends; times are Unix nanoseconds."""
 
     receipt_id: ReceiptId
@@ -209,6 +266,10 @@ class Draft:
     usage: Usage
     finish: Finish
     source: Source
+    origin: ReceiptId | None = None
+    """The receipt of the answer that is given again."""
+    asked: ModelName | None = None
+    """The model that was asked for, where another has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,59 +283,119 @@ class SealedReceipt:
     """One line of JSON, with envelope and opening."""
 
 
-def build(draft: Draft, public_key: bytes, seq: int, prev: Digest | None) -> Receipt:
-    """What a PoP with this key states about an exchange, at this place of its chain."""
-    model, engine, first = draft.model, draft.engine, draft.first_byte_unix_ns
-    return Receipt(
-        v=1,
-        network="",
-        pop=pop_id(public_key),
-        owner="",
-        kid=digest_of(public_key),
-        rid=draft.receipt_id,
-        seq=seq,
-        prev=prev,
-        client_nonce=draft.nonce,
-        t_in=str(draft.arrived_unix_ns),
-        t_first=None if first is None else str(first),
-        t_out=str(draft.ended_unix_ns),
-        api=draft.api,
-        key=draft.caller.key_id,
-        req=draft.digests.request,
-        model=Model(model.name, model.digest, model.tokenizer_digest, model.template_digest),
-        engine=Engine(engine.build, engine.device, engine.threads),
-        sampling=draft.sampling,
-        response=Response(draft.digests.response, draft.digests.response_bytes),
-        out_text=draft.digests.text,
-        n_in=draft.usage.prompt_tokens,
-        n_cached=draft.usage.cached_tokens,
-        n_out=draft.usage.completion_tokens,
-        finish=draft.finish,
-        source=draft.source,
-        tier="signed",
-        policy=policy_digest(draft.caller),
-    )
+class Issuer:
+    """Makes the receipts of one PoP: binds its key to what exchanges report."""
+
+    __slots__ = ("_kid", "_models", "_policies", "_pop", "_signer")
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._kid = digest_of(signer.public_key)
+        self._pop = pop_id(signer.public_key)
+        self._policies: dict[KeyId, tuple[Caller, Digest]] = {}
+        self._models: dict[ModelName, tuple[ModelEntry, Model]] = {}
+
+    def issue(
+        self, drafts: Sequence[Draft], seq: int, prev: Digest | None
+    ) -> Sequence[SealedReceipt]:
+        """The receipts of exchanges that ended together, at this place of the chain on.
+
+        Args:
+            drafts: 1 to RECEIPT_BATCH_MAX, in the order of the chain.
+            seq: the first one's number.
+            prev: the digest of the receipt before the first.
+        """
+        receipts: list[Receipt] = []
+        payloads: list[bytes] = []
+        digests: list[Digest] = []
+        for place, draft in enumerate(drafts):
+            receipt = self._receipt(draft, seq + place, prev)
+            payload = ENCODER.encode(receipt)
+            prev = digest_of(payload)
+            receipts.append(receipt)
+            payloads.append(payload)
+            digests.append(prev)
+        salts = [draft.salt for draft in drafts]
+        if len(drafts) == 1:
+            return [seal(receipts[0], salts[0], self._signer)]
+        documents = self._signed_together(payloads, digests, salts)
+        return list(map(SealedReceipt, receipts, digests, documents))
+
+    def _signed_together(
+        self, payloads: Sequence[bytes], digests: Sequence[Digest], salts: Sequence[bytes]
+    ) -> list[bytes]:
+        root, found = paths([_leaf(digest) for digest in digests])
+        batch = Batch(1, self._kid, len(payloads), digest_of_hex(root.hex()))
+        envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), self._signer)
+        public_key = base64.b64encode(self._signer.public_key).decode()
+        documents = []
+        for index, (payload, path, salt) in enumerate(zip(payloads, found, salts, strict=True)):
+            batched = Batched(
+                base64.b64encode(payload).decode(), index, base64.b64encode(path).decode()
+            )
+            document = ReceiptDocument(envelope, Opening(salt.hex(), public_key), batched)
+            documents.append(document.encode())
+        return documents
+
+    def _receipt(self, draft: Draft, seq: int, prev: Digest | None) -> Receipt:
+        engine, first, usage = draft.engine, draft.first_byte_unix_ns, draft.usage
+        return Receipt(
+            v=1,
+            network="",
+            pop=self._pop,
+            owner="",
+            kid=self._kid,
+            rid=draft.receipt_id,
+            seq=seq,
+            prev=prev,
+            client_nonce=draft.nonce,
+            t_in=str(draft.arrived_unix_ns),
+            t_first=None if first is None else str(first),
+            t_out=str(draft.ended_unix_ns),
+            api=draft.api,
+            key=draft.caller.key_id,
+            req=draft.digests.request,
+            model=self._model(draft.model),
+            engine=Engine(engine.build, engine.device, engine.threads),
+            sampling=draft.sampling,
+            response=Response(draft.digests.response, draft.digests.response_bytes),
+            out_text=draft.digests.text,
+            n_in=usage.prompt_tokens,
+            n_cached=usage.cached_tokens,
+            n_out=usage.completion_tokens,
+            finish=draft.finish,
+            source=draft.source,
+            tier="signed",
+            policy=self._policy(draft.caller),
+            origin=draft.origin,
+            asked=draft.asked,
+        )
+
+    def _model(self, entry: ModelEntry) -> Model:
+        known = self._models.get(entry.name)
+        if known is None or known[0] is not entry:
+            model = Model(entry.name, entry.digest, entry.tokenizer_digest, entry.template_digest)
+            known = self._models[entry.name] = entry, model
+        return known[1]
+
+    def _policy(self, caller: Caller) -> Digest:
+        known = self._policies.get(caller.key_id)
+        if known is None or known[0] is not caller:
+            known = self._policies[caller.key_id] = caller, policy_digest(caller)
+        return known[1]
 
 
 def seal(receipt: Receipt, salt: bytes, signer: Signer) -> SealedReceipt:
-    """The receipt, signed, with what is needed to check it."""
+    """The receipt, signed alone, with what is needed to check it."""
     payload = ENCODER.encode(receipt)
     opening = Opening(salt.hex(), base64.b64encode(signer.public_key).decode())
     document = ReceiptDocument(sealed(PAYLOAD_TYPE, payload, signer), opening)
     return SealedReceipt(receipt, digest_of(payload), document.encode())
 
 
-class Issuer:
-    """Makes the receipts of one PoP: binds its key to what exchanges report."""
-
-    __slots__ = ("_signer",)
-
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
-
-    def issue(self, draft: Draft, seq: int, prev: Digest | None) -> SealedReceipt:
-        """The signed receipt of an exchange at this place of the chain."""
-        return seal(build(draft, self._signer.public_key, seq, prev), draft.salt, self._signer)
+def _leaf(digest: Digest) -> bytes:
+    """What a payload of this digest is in the tree: the digest's 32 bytes."""
+    return bytes.fromhex(digest.removeprefix("sha256:"))
 
 
 def decode_document(data: bytes) -> ReceiptDocument:
@@ -303,7 +424,7 @@ def stated(data: bytes) -> Receipt:
     Raises:
         ReceiptRejectedError: it is malformed.
     """
-    return decode_payload(bytes_of_base64(decode_document(data).envelope.payload))
+    return decode_payload(decode_document(data).stated())
 
 
 def frame(document: bytes) -> bytes:
@@ -326,6 +447,11 @@ def _decimal(value: object) -> str | None:
     """A number in plain decimal digits; None for what is no number that an engine would take."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    return _digits(value)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _digits(value: float) -> str | None:
     if not abs(value) < _NUMBER_MAX:
         return None
     digits = format(Decimal(repr(value)), "f")

@@ -4,7 +4,8 @@
 at all: when one of them fails, nothing else in the receipt counts and nothing else is looked at.
 
 1. Document: within bounds, written in the one way.
-2. Signature: holds over the exact payload, under the public key that came with it.
+2. Signature: holds over the exact payload, or over a batch that it is in, under the public key
+   that came with it.
 3. Signer: payload, envelope and public key name one key and one PoP. Proven when it is trusted.
 4. Request: SHA-256(salt | request) is what was signed. Proven when the request is at hand.
 5. Response: length and SHA-256(salt | response) are what was signed.
@@ -29,10 +30,8 @@ from littoral.terms.ids import Digest
 from littoral.terms.ports import Verify
 from littoral.terms.values import SECOND, Source
 from littoral.trust.digests import AnswerDigests, salted
-from littoral.trust.dsse import opened
 from littoral.trust.names import digest_of, pop_id
 from littoral.trust.receipts import (
-    PAYLOAD_TYPE,
     Receipt,
     ReceiptDocument,
     decode_document,
@@ -108,14 +107,14 @@ def verify_answer(
         document = decode_document(answer.document)  # 1
         step = "signature"
         public_key = document.public_key()
-        payload = opened(document.envelope, PAYLOAD_TYPE, public_key, verify)  # 2
+        payload, together = document.proven(public_key, verify)  # 2
         receipt = decode_payload(payload)
         step = "signer"
         signer = _signer(receipt, public_key, trusted)  # 3
     except ReceiptRejectedError as error:
         return Verdict((Claim(step, Standing.REJECTED, error.message),), None)
     claims = (
-        Claim("signature", Standing.PROVEN, f"Ed25519 over the {len(payload)} bytes signed"),
+        _signature(payload, together),
         signer,
         _request(receipt, document.salt, answer.request),  # 4
         *_response_and_text(receipt, document.salt, answer.response),  # 5, 6
@@ -125,6 +124,13 @@ def verify_answer(
         *_absences(receipt),  # 10
     )
     return Verdict(claims, receipt)
+
+
+def _signature(payload: bytes, together: int) -> Claim:
+    text = f"Ed25519 over the {len(payload)} bytes signed"
+    if together > 1:
+        text = f"Ed25519 over {together} receipts, among them these {len(payload)} bytes"
+    return Claim("signature", Standing.PROVEN, text)
 
 
 def _signer(receipt: Receipt, public_key: bytes, trusted: Collection[bytes]) -> Claim:
@@ -201,7 +207,7 @@ def _statements(receipt: Receipt) -> tuple[Claim, ...]:
     model, engine = receipt.model, receipt.engine
     threads = f", threads: {engine.threads}" if engine.threads else ""
     lines = {
-        "model": model.name,
+        "model": model.name if receipt.asked is None else f"{model.name}, for {receipt.asked}",
         "weights": _or_none(model.weights),
         "tokenizer": _or_none(model.tokenizer),
         "template": _or_none(model.template),
@@ -210,7 +216,7 @@ def _statements(receipt: Receipt) -> tuple[Claim, ...]:
         "usage": f"{receipt.n_in} tokens in ({receipt.n_cached} reused), {receipt.n_out} out",
         "finish": receipt.finish.value,
         "times": _times(receipt),
-        "source": _SOURCES[receipt.source],
+        "source": _source(receipt),
         "policy": f"key {receipt.key} under {_short(receipt.policy)}",
         "nonce": receipt.client_nonce or None,
     }
@@ -236,6 +242,11 @@ _SOURCES: Final = {
     Source.CACHE: "an answer given before, or to several at once",
     Source.ECHO: "the echo engine: no model answered",
 }
+
+
+def _source(receipt: Receipt) -> str:
+    said = _SOURCES[receipt.source]
+    return said if receipt.origin is None else f"{said}; first as {receipt.origin}"
 
 
 def _sampling(receipt: Receipt) -> str:

@@ -1,7 +1,7 @@
 """The book of receipts, and of what each key used on each day.
 
 Rules
-- A receipt's place in the chain is read, the receipt made and signed for that place, and both
+- The end of the chain is read, receipts made and signed for the places after it, and all
   committed, in one transaction: whenever the process dies, the chain is unbroken (invariant I3).
 - The day's usage of a key is counted in the same transaction, so it is the sum of its receipts.
 - The newest `receipts_max` receipts are kept, and usage of the last limits.USAGE_DAYS_MAX days.
@@ -45,14 +45,16 @@ class ReceiptBook:
         self._receipts_max = receipts_max
         self._day = 0
 
-    def append(self, issue: Callable[[int, Digest | None], SealedReceipt]) -> SealedReceipt:
-        """Make the next receipt of the chain and keep it.
+    def append(
+        self, issue: Callable[[int, Digest | None], Sequence[SealedReceipt]]
+    ) -> Sequence[SealedReceipt]:
+        """Make the next receipts of the chain and keep them.
 
         Args:
-            issue: signs the receipt for the place (`seq`, `prev`) that it is given.
+            issue: signs receipts for the places from `seq` on, after `prev`, that it is given.
 
         Raises:
-            DiskShortError, HomeUnwritableError, StoreError: it could not be kept; the chain is
+            DiskShortError, HomeUnwritableError, StoreError: they could not be kept; the chain is
                 as it was.
         """
         with self._database.transaction():
@@ -89,31 +91,32 @@ class ReceiptBook:
         rows = self._database.read(sql, (value,))
         return StoredReceipt(*rows[0]) if rows else None
 
-    def _keep(self, sealed: SealedReceipt) -> None:
-        receipt = sealed.receipt
-        self._database.write(
-            f"INSERT INTO receipts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed text
-            (
-                receipt.seq,
-                receipt.rid,
-                receipt.key,
-                int(receipt.t_out),
-                sealed.digest,
-                sealed.document,
-            ),
-        )
-        self._database.write(
-            "DELETE FROM receipts WHERE seq <= ?", (receipt.seq - self._receipts_max,)
-        )
+    def _keep(self, sealed: Sequence[SealedReceipt]) -> None:
+        rows: list[object] = []
+        for one in sealed:
+            receipt = one.receipt
+            rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out))
+            rows += (one.digest, one.document)
+        places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(sealed))
+        self._database.write(f"INSERT INTO receipts ({_COLUMNS}) VALUES {places}", rows)  # noqa: S608 - fixed text
+        last = sealed[-1].receipt.seq
+        self._database.write("DELETE FROM receipts WHERE seq <= ?", (last - self._receipts_max,))
 
-    def _count(self, sealed: SealedReceipt) -> None:
-        receipt = sealed.receipt
-        day = utc_day(int(receipt.t_out) // SECOND)
-        self._database.write(
-            "INSERT INTO usage (day, key_id, requests, tokens) VALUES (?, ?, 1, ?) "
-            "ON CONFLICT DO UPDATE SET requests = requests + 1, tokens = tokens + excluded.tokens",
-            (day, receipt.key, receipt.n_in + receipt.n_out),
-        )
-        if day > self._day:
-            self._database.write("DELETE FROM usage WHERE day <= ?", (day - USAGE_DAYS_MAX,))
-            self._day = day
+    def _count(self, sealed: Sequence[SealedReceipt]) -> None:
+        used: dict[tuple[int, KeyId], tuple[int, int]] = {}
+        for one in sealed:
+            receipt = one.receipt
+            name = utc_day(int(receipt.t_out) // SECOND), receipt.key
+            requests, tokens = used.get(name, (0, 0))
+            used[name] = requests + 1, tokens + receipt.n_in + receipt.n_out
+        for (day, key_id), (requests, tokens) in used.items():
+            self._database.write(
+                "INSERT INTO usage (day, key_id, requests, tokens) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, "
+                "tokens = tokens + excluded.tokens",
+                (day, key_id, requests, tokens),
+            )
+        newest = max(day for day, _ in used)
+        if newest > self._day:
+            self._database.write("DELETE FROM usage WHERE day <= ?", (newest - USAGE_DAYS_MAX,))
+            self._day = newest

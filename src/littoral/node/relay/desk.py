@@ -1,10 +1,10 @@
 """What every leg of the hot path uses: limits, receipts, facts, time; and the admitted request."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.keyring import Keyring
+from littoral.node.scribe import Scribe, Told
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId
@@ -15,16 +15,7 @@ from littoral.trust.limits import Reservation
 from littoral.trust.receipts import Draft, sampling_of
 from littoral.web.wishes import HotApi, Wish
 
-__all__ = ["Desk", "Order", "Sealing", "Told"]
-
-Told = Callable[[bytes | LittoralError], None]
-
-
-class Scribe(Protocol):
-    """Keeps receipts."""
-
-    def write(self, draft: Draft, told: Told) -> None:
-        """Sign and keep it; `told` gets the document, or why there is none."""
+__all__ = ["Desk", "Order", "Sealing"]
 
 
 class Sealing(Protocol):
@@ -196,8 +187,10 @@ class Desk:
             usage=usage,
             finish=finish,
             source=leg.source,
+            origin=leg.origin,
+            asked=leg.asked,
         )
 
-    def keep(self, draft: Draft, told: Told) -> None:
+    def keep(self, draft: Draft, told: Told | None) -> None:
         """Have a receipt signed and kept."""
         self._scribe.write(draft, told)

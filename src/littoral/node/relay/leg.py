@@ -18,7 +18,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.adapters.upstreams.words import Begun
-from littoral.node.relay.desk import Desk, Order, Told
+from littoral.node.relay.desk import Desk, Order
+from littoral.node.scribe import Told
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import FirstToken
@@ -129,7 +130,7 @@ class Leg:
         if self._over:
             return
         feed, self.feed = self.feed, None
-        self._close(Usage(0, self._pieces), Finish.CLIENT_GONE, _nobody)
+        self._close(Usage(0, self._pieces), Finish.CLIENT_GONE, None)
         if feed is not None:
             feed.cancel()
 
@@ -172,7 +173,7 @@ class Leg:
             self._digests = self.order.digests()
             self._digests.sent(body)
         fields = self._fields(begun)
-        self._close(outcome.usage or Usage(), outcome.finish, _nobody)
+        self._close(outcome.usage or Usage(), outcome.finish, None)
         self._reply.give(200, fields, body)
 
     def failed(self, error: LittoralError) -> None:
@@ -181,7 +182,7 @@ class Leg:
             return
         self.feed = None
         if self._begun is not None:
-            self._close(Usage(0, self._pieces), Finish.FAILED, _nobody)
+            self._close(Usage(0, self._pieces), Finish.FAILED, None)
         else:
             self._end()
             self._desk.release(self.order)
@@ -190,7 +191,7 @@ class Leg:
 
     # --- the end ---
 
-    def _close(self, usage: Usage, finish: Finish, told: Told) -> None:
+    def _close(self, usage: Usage, finish: Finish, told: Told | None) -> None:
         """Settle, and have the receipt made; a stream ends once it is kept."""
         begun, desk = self._begun, self._desk
         self._end()
@@ -201,7 +202,7 @@ class Leg:
         desk.ended(self, begun, usage, finish)
         if self._digests is not None:
             desk.keep(desk.draft(self, begun, usage, finish, self._digests.finish()), told)
-        elif told is not _nobody:
+        elif told is not None:
             self._reply.close()
 
     def _end(self) -> None:
@@ -250,7 +251,3 @@ class Leg:
         begun = self._begun
         same = begun is None or begun.entry.name == self.order.model
         return None if same else self.order.model
-
-
-def _nobody(_: bytes | LittoralError) -> None:
-    """The client is not told: it has its answer, or has left."""
