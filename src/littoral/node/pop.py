@@ -218,20 +218,23 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
-        self._relay = Relay(
+        self._relay = self._hot_path(opened)
+
+    def _hot_path(self, opened: _Opened) -> Relay:
+        return Relay(
             authenticate=self._door.authenticate,
             host=self._host,
             desk=Desk(
-                pop=identity.pop_id,
+                pop=self._identity.pop_id,
                 keyring=self._keyring,
-                scribe=Inline(opened.store.receipts, Issuer(identity)),
-                clock=clock,
+                scribe=Inline(opened.store.receipts, Issuer(self._identity)),
+                clock=self._clock,
                 observe=self._telemetry.observe,
             ),
             upstreams=self._upstreams,
-            keeping=keeping_on(config, opened.hot, clock),
+            keeping=keeping_on(self._config, opened.hot, self._clock),
             handling=Handling(
-                make_handler(self._door, self._status), tasks.create_task, log_defect
+                make_handler(self._door, self._status), self._tasks.create_task, log_defect
             ),
         )
 

@@ -11,9 +11,9 @@ This module runs in worker processes only.
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -21,16 +21,16 @@ import uvloop
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines.lifeline import Line, begin
-from littoral.adapters.identity import open_identity
+from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.store import open_store
+from littoral.adapters.store import Store, open_store
 from littoral.node.config import Config, load_config
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import Entries
 from littoral.node.forward import Forward
 from littoral.node.home import Home
 from littoral.node.keyring import Keyring, budget_board
-from littoral.node.relay.build import hot_state, keeping_on, upstreams_on
+from littoral.node.relay.build import HotState, hot_state, keeping_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.inline import Inline
 from littoral.node.relay.lent import Lending
@@ -40,6 +40,7 @@ from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, 
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import RequestRefused
+from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Caller
 from littoral.trust.keys import KeyRecord
 from littoral.trust.receipts import Issuer
@@ -111,72 +112,25 @@ async def _run(charge: Charge, line: Line) -> None:
 @asynccontextmanager
 async def _serving(charge: Charge, config: Config) -> AsyncIterator[tuple[Server, Relay]]:
     """Everything open and listening; closed again in the right order."""
-    clock, home, number = SystemClock(), Home(config.home), charge.number
+    clock, home = SystemClock(), Home(config.home)
     async with AsyncExitStack() as stack:
-        identity = open_identity(home.path, clock)
-        store = stack.enter_context(open_store(home.path))
-        board = stack.enter_context(budget_board(home.run))
-        local = charge.key_record, charge.key
-        keyring = Keyring(store, clock, board, worker=number, local=local)
-        telemetry = Telemetry(stack.enter_context(own_meters(home.run, number)), clock)
-        observe = telemetry.observe
-        hot = stack.enter_context(
-            hot_state(config, home.run, worker=number, clock=clock, observe=observe)
-        )
-        entries = Entries(Catalogue(home.models), config.kv_tokens)
+        shared = _opened(charge, config, home, clock, stack)
         tasks = await stack.enter_async_context(owned_tasks())
-        looking = tasks.create_task(_follow(entries))
-        stack.callback(looking.cancel)
-        upstreams = upstreams_on(hot, spawn=tasks.create_task, clock=clock, observe=observe)
-        stack.callback(upstreams.close)
-        peers = Peers(
-            number,
-            charge.workers,
-            lambda other: worker_socket(home, other),
-            charge.secret,
-            models=entries,
-            spawn=tasks.create_task,
-            on_defect=log_defect,
-        )
-        stack.callback(peers.close)
-        forward = Forward(conductor_socket(home), config.connections_max)
-        stack.callback(forward.close)
-
-        def authenticate(token: str | None) -> Caller:
-            try:
-                return keyring.authenticate(token)
-            except LittoralError as error:
-                observe(RequestRefused("authenticate", error.code, error.status))
-                raise
-
-        relay = Relay(
-            authenticate=authenticate,
-            host=entries,
-            desk=Desk(
-                pop=identity.pop_id,
-                keyring=keyring,
-                scribe=Inline(store.receipts, Issuer(identity)),
-                clock=clock,
-                observe=observe,
-            ),
-            upstreams=upstreams,
-            keeping=keeping_on(config, hot, clock),
-            handling=None,
-            peers=peers,
-        )
-        lending = Lending(relay.lend, charge.secret)
+        relay = _relay(charge, config, shared, stack, tasks)
         await stack.enter_async_context(
             listening(
-                Answers(_nothing_else, hot=lending),
-                worker_socket(home, number),
+                Answers(_nothing_else, hot=Lending(relay.lend, charge.secret)),
+                worker_socket(home, charge.number),
                 bounds_of(config),
                 clock=clock,
                 on_defect=log_defect,
             )
         )
+        forward = Forward(conductor_socket(home), config.connections_max)
+        stack.callback(forward.close)
         server = await stack.enter_async_context(
             listening(
-                Answers(forward.handle, _gate(authenticate), relay),
+                Answers(forward.handle, _gate(shared), relay),
                 replace(bind_of(config), shared=True),
                 bounds_of(config),
                 clock=clock,
@@ -185,6 +139,83 @@ async def _serving(charge: Charge, config: Config) -> AsyncIterator[tuple[Server
             )
         )
         yield server, relay
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What the processes of a PoP share, as this one has it open."""
+
+    home: Home
+    clock: Clock
+    identity: Identity
+    store: Store
+    keyring: Keyring
+    observe: Observe
+    hot: HotState
+
+    def authenticate(self, token: str | None) -> Caller:
+        """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
+        try:
+            return self.keyring.authenticate(token)
+        except LittoralError as error:
+            self.observe(RequestRefused("authenticate", error.code, error.status))
+            raise
+
+
+def _opened(
+    charge: Charge, config: Config, home: Home, clock: Clock, stack: AsyncExitStack
+) -> _Opened:
+    number, local = charge.number, (charge.key_record, charge.key)
+    store = stack.enter_context(open_store(home.path))
+    board = stack.enter_context(budget_board(home.run))
+    keyring = Keyring(store, clock, board, worker=number, local=local)
+    observe = Telemetry(stack.enter_context(own_meters(home.run, number)), clock).observe
+    hot = stack.enter_context(
+        hot_state(config, home.run, worker=number, clock=clock, observe=observe)
+    )
+    return _Opened(home, clock, open_identity(home.path, clock), store, keyring, observe, hot)
+
+
+def _relay(
+    charge: Charge,
+    config: Config,
+    shared: _Opened,
+    stack: AsyncExitStack,
+    tasks: asyncio.TaskGroup,
+) -> Relay:
+    """The hot path; what it has running ends with the stack."""
+    entries = Entries(Catalogue(shared.home.models), config.kv_tokens)
+    stack.callback(tasks.create_task(_follow(entries)).cancel)
+    upstreams = upstreams_on(
+        shared.hot, spawn=tasks.create_task, clock=shared.clock, observe=shared.observe
+    )
+    stack.callback(upstreams.close)
+    peers = Peers(
+        charge.number,
+        charge.workers,
+        lambda other: worker_socket(shared.home, other),
+        charge.secret,
+        models=entries,
+        spawn=tasks.create_task,
+        on_defect=log_defect,
+    )
+    stack.callback(peers.close)
+    desk = Desk(
+        pop=shared.identity.pop_id,
+        keyring=shared.keyring,
+        scribe=Inline(shared.store.receipts, Issuer(shared.identity)),
+        clock=shared.clock,
+        observe=shared.observe,
+    )
+    return Relay(
+        authenticate=shared.authenticate,
+        host=entries,
+        desk=desk,
+        upstreams=upstreams,
+        keeping=keeping_on(config, shared.hot, shared.clock),
+        handling=None,
+        peers=peers,
+    )
 
 
 async def _follow(entries: Entries) -> None:
@@ -197,11 +228,11 @@ async def _follow(entries: Entries) -> None:
             log_defect(error)
 
 
-def _gate(authenticate: Callable[[str | None], Caller]) -> Gate:
+def _gate(shared: _Opened) -> Gate:
     """Lets in who has a key; nothing that needs none has a body to wait for."""
 
     def check(_method: str, _path: str, headers: Mapping[str, str]) -> None:
-        authenticate(key_of(headers))
+        shared.authenticate(key_of(headers))
 
     return check
 
