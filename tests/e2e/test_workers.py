@@ -352,6 +352,22 @@ def test_a_stop_leaves_no_process_socket_or_file(tmp_path: Path) -> None:
         assert list((tmp_path / "run").iterdir()) == []
 
 
+async def test_a_stream_under_way_at_a_stop_ends_with_an_honest_error(tmp_path: Path) -> None:
+    held = Held()
+    async with upstream(held.play) as one:
+        with hard_pop(tmp_path, "--workers", "2", "--drain-s", "0.2") as pop:
+            model = pop.add(one.port)
+            async with one_at_each(pop) as clients:
+                for client in clients:
+                    await client.send(pop.post(CHAT, body_of("chat stream", model)))
+                async with asyncio.timeout(PATIENCE_S):
+                    for client in clients:
+                        await client.reader.readuntil(b"data: ")
+                os.kill(pop.pid, signal.SIGINT)
+                for client in clients:
+                    assert b'"draining"' in await client.until_closed()
+
+
 def test_workers_end_with_a_killed_conductor(tmp_path: Path) -> None:
     starter = started_pop(tmp_path, "--workers", "2", models="echo")
     with starter as pop:

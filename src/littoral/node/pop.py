@@ -53,7 +53,7 @@ __all__ = ["Pop", "PopStatus", "running_pop"]
 
 log = logging.getLogger("littoral")
 
-_MARGIN_S: Final = 1.0
+_MARGIN_S: Final = 0.75
 """Beyond all that a worker waits for when it is to end: then it is ended."""
 
 
@@ -269,9 +269,10 @@ class _Parts:
             try:
                 yield pop
             finally:
-                self._status.draining = True
-                await _wind_down(self._host, front, self._config.drain_s)
+                self._status.draining = self._relay.closing = True
+                await _wind_down(self._host, self._relay, front, self._config.drain_s)
                 await front.server.drain(LAST_WORDS_S)
+                self._upstreams.close()
 
     @asynccontextmanager
     async def _front(self) -> AsyncIterator["_Front"]:
@@ -335,15 +336,17 @@ class _Front:
     workers: Workers | None
 
 
-async def _wind_down(host: ModelHost, front: _Front, drain_s: float) -> None:
+async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: float) -> None:
     """Let answers under way end, then end the engines, and workers after what they pass on."""
     async with asyncio.TaskGroup() as tasks:
         if front.workers is not None:
-            tasks.create_task(front.workers.drain(drain_s + 2 * LAST_WORDS_S + _MARGIN_S))
+            tasks.create_task(front.workers.drain(drain_s + LAST_WORDS_S + _MARGIN_S))
         with suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 await host.drain()
+                await relay.idle.wait()
         host.close()
+        relay.end_all()
 
 
 def _certificate(config: Config) -> str:

@@ -103,10 +103,12 @@ async def _run(charge: Charge, line: Line) -> None:
         line.ready()
         await ending.wait()
         relay.closing = True
-        await server.drain(config.drain_s + LAST_WORDS_S)
-        with suppress(TimeoutError):  # what other workers have borrowed
-            async with asyncio.timeout(LAST_WORDS_S):
-                await relay.idle.wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.drain(config.drain_s + LAST_WORDS_S))
+            with suppress(TimeoutError):  # what other workers have borrowed is among it
+                async with asyncio.timeout(config.drain_s):
+                    await relay.idle.wait()
+            relay.end_all()
 
 
 @asynccontextmanager

@@ -15,13 +15,13 @@ Whatever is refused here is refused with the same errors as anywhere else.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
 from littoral.adapters.upstreams.words import Begun, Errand
 from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels
 from littoral.node.relay.desk import Desk, Order
+from littoral.node.relay.errands import errand_for, tokens_bound
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Handling, Host
 from littoral.node.relay.keeping import Keeping, Question
@@ -29,8 +29,6 @@ from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
 from littoral.node.relay.peers import ORIGIN, Borrowed, Loan, Peers, Upstreamed
 from littoral.serving.outcome import Outcome
-from littoral.serving.plan import BYTES_PER_TOKEN
-from littoral.terms import limits
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import (
@@ -44,19 +42,14 @@ from littoral.terms.values import (
     Usage,
 )
 from littoral.web.dialects.reading import nonce_of
+from littoral.web.errors import draining
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
 from littoral.web.http import Request
-from littoral.web.response import written
 from littoral.web.routes import key_of
-from littoral.web.wishes import HOT_APIS, is_plain, wish_of
+from littoral.web.wishes import HOT_APIS, wish_of
 
 __all__ = ["Relay"]
-
-_FORWARDED: Final = frozenset(
-    {"traceparent", "tracestate", "openai-beta", "anthropic-version", "anthropic-beta"}
-)
-"""Header fields of the client's that an upstream gets: traces, and an API's own versions."""
 
 
 class Relay:
@@ -124,6 +117,15 @@ class Relay:
             return self._handle(self._handling, order, entry, head, reply, question)
         return None
 
+    def end_all(self) -> None:
+        """The PoP stops: whoever still waits is told so."""
+        self.closing = True
+        for leg in list(self.legs):
+            feed, leg.feed = leg.feed, None
+            leg.failed(draining())
+            if feed is not None:
+                feed.cancel()
+
     def _asked(self, head: Head, body: bytes) -> tuple[Order, ModelEntry] | None:
         """Who asks what, if it is anything that is answered here."""
         api = HOT_APIS.get(head.path)
@@ -154,7 +156,7 @@ class Relay:
         flight = self._flights.get(question.key) if question.joins else None
         if flight is None:
             return None
-        self._desk.reserve(order, _tokens_bound(order))
+        self._desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
@@ -221,8 +223,8 @@ class Relay:
     def _relay(
         self, order: Order, route: Route, head: Head, reply: Reply, question: Question | None
     ) -> Underway:
-        self._desk.reserve(order, _tokens_bound(order))
-        errand = _errand(order, route, head)
+        self._desk.reserve(order, tokens_bound(order))
+        errand = errand_for(order, route, head)
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
         if question is None:
@@ -306,7 +308,7 @@ class Relay:
         order.receipt_id = ReceiptId(head.headers.get(ORIGIN, order.receipt_id))
         flight = lent.flight = self._flight(question, order)
         flight.origin = order.receipt_id if entry.relay.receipts else None
-        fetch = self._upstreams.fetch(route, _errand(order, route, head), flight)
+        fetch = self._upstreams.fetch(route, errand_for(order, route, head), flight)
         flight.spring = fetch
         lent.feed = flight.join(lent)
         fetch.start()
@@ -358,35 +360,3 @@ class Relay:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()
-
-
-def _errand(order: Order, route: Route, head: Head) -> Errand:
-    """What the upstream is asked."""
-    wish = order.wish
-    stream = wish.stream is True
-    metered = route.entry.relay.receipts or order.metered
-    return Errand(
-        order.api.name,
-        order.raw,
-        wish.model,
-        stream,
-        untouched=is_plain(order.raw),
-        usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
-        fields=_forwarded(head),
-    )
-
-
-def _tokens_bound(order: Order) -> int:
-    """What the request may use: exact only for who is metered, who alone needs it."""
-    if not order.metered:
-        return 0
-    wish = order.wish
-    each = wish.tokens_max or limits.COMPLETION_TOKENS
-    return len(order.raw) // BYTES_PER_TOKEN + 1 + each * max(1, wish.n or 1)
-
-
-def _forwarded(head: Head) -> str:
-    headers = head.headers
-    if _FORWARDED.isdisjoint(headers):
-        return ""
-    return written({name: headers[name] for name in _FORWARDED & headers.keys()})
