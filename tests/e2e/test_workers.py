@@ -154,8 +154,9 @@ async def test_identical_streams_at_both_workers_are_one_request_upstream(pop: H
     async with upstream(held.play) as one, AsyncExitStack() as stack:
         body = body_of("chat stream", pop.add(one.port, receipts=True), temperature=0)
         clients = [await stack.enter_async_context(pop.client()) for _ in range(200)]
+        guesses = ("Littoral-Peer: guess", "Littoral-Origin: guess")
         for client in clients:
-            await client.send(pop.post(CHAT, body))
+            await client.send(pop.post(CHAT, body, *guesses))
         async with asyncio.timeout(PATIENCE_S):
             firsts = [await each.reader.readuntil(b"\n\n") for each in clients]
         assert {worker_at(pop, each) for each in clients} == {

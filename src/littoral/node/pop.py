@@ -1,5 +1,8 @@
 """The composition root: one PoP put together, and taken apart again in the right order.
 
+With several workers this process is their conductor (conductor.py): it listens on a socket file for
+what they pass on, and they at the PoP's address (worker.py).
+
 Start: home held, identity, database, listener, models. A port in use or a home held by another PoP
 therefore shows before anything is downloaded or loaded.
 

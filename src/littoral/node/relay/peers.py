@@ -182,7 +182,9 @@ class Borrowed:
 
     async def _ask(self) -> None:
         loan, frames = self._loan, Frames()
-        fields = end_to_end(loan.head.headers)
+        said = end_to_end(loan.head.headers)
+        # What only workers say to each other a client can't put in our mouth.
+        fields = {k: v for k, v in said.items() if k not in {ORIGIN, PASSWORD_FIELD}}
         if loan.origin is not None:
             fields[ORIGIN] = loan.origin
         client = self._peers.client(loan.owner)
