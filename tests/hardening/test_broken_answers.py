@@ -116,10 +116,6 @@ async def comments(asked: Asked, writer: asyncio.StreamWriter) -> bool:
     return False
 
 
-NO_POLICY = "the waits of a model's policy are not kept yet"
-
-
-@pytest.mark.xfail(reason=NO_POLICY, strict=True)
 @pytest.mark.parametrize("play", [silent, only_a_head, a_slow_head, announcements])
 async def test_an_upstream_that_answers_nothing_is_given_up_in_time(
     pop: HardPop, play: Play
@@ -134,7 +130,6 @@ async def test_an_upstream_that_answers_nothing_is_given_up_in_time(
         assert check_error(CALLS[call][0], answer)["code"] == "upstream_timeout"
 
 
-@pytest.mark.xfail(reason=NO_POLICY, strict=True)
 @pytest.mark.parametrize(
     ("waits", "play"), [("between_bytes_s", Begins()), ("total_s", Begins()), ("total_s", comments)]
 )
@@ -323,7 +318,6 @@ async def test_an_endless_answer_is_refused_and_costs_bounded_memory(pop: HardPo
     check_told("chat", answer)
 
 
-@pytest.mark.xfail(reason="each answer has a bound, all of them together have none", strict=True)
 async def test_endless_answers_at_once_cost_bounded_memory_together(pop: HardPop) -> None:
     async with upstream(endless) as lying:
         model = pop.add(lying.port)

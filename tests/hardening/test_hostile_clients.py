@@ -163,7 +163,6 @@ async def test_an_endless_body_in_chunks_is_refused(
             await asyncio.gather(*[endless() for _ in range(8)])
 
 
-@pytest.mark.xfail(reason="a refusal within a body leaves the field out", strict=True)
 @pytest.mark.parametrize("length", ["3", str(BODY_MAX + 1)], ids=["slow", "too large"])
 async def test_a_refusal_that_ends_the_connection_says_so(pop: HardPop, length: str) -> None:
     """Else a client would send its next request into a connection that closes under it."""

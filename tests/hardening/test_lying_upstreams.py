@@ -175,20 +175,7 @@ async def test_an_upstream_that_can_not_be_read_and_sends(pop: HardPop, name: st
     await check_lie(pop, STAYS[name])
 
 
-UNNOTICED = {
-    "a coding that nobody asked for": "any coding that ends in `chunked` is taken for it alone",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=UNNOTICED[name], strict=True))
-        if name in UNNOTICED
-        else name
-        for name in WELL_FRAMED
-    ],
-)
+@pytest.mark.parametrize("name", WELL_FRAMED)
 async def test_an_upstream_whose_answer_is_none_but(pop: HardPop, name: str) -> None:
     await check_lie(pop, WELL_FRAMED[name], framed=True)
 
@@ -199,23 +186,9 @@ NO_STREAMS = {
     "bytes": ("application/octet-stream", b"\x00\n\n\x01\n\n"),
     "JSON": ("application/json", b'{"choices":[]}\n\n'),
 }
-PASSED_ON = {"a page", "a text", "bytes"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                reason="whatever is not JSON is passed on as a stream", strict=True
-            ),
-        )
-        if name in PASSED_ON
-        else name
-        for name in NO_STREAMS
-    ],
-)
+@pytest.mark.parametrize("name", NO_STREAMS)
 async def test_what_is_no_stream_of_events_is_refused_before_a_byte_of_it(
     pop: HardPop, name: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Final
 
 from littoral.terms.values import Instant
@@ -22,13 +23,11 @@ class SystemClock:
         self._drawn = b""
         self._used = 0
 
-    def now(self) -> Instant:
-        """Monotonic nanoseconds."""
-        return Instant(time.monotonic_ns())
+    now: Callable[[], Instant] = staticmethod(time.monotonic_ns)  # type: ignore[assignment]
+    """Monotonic nanoseconds. Read several times for a request, so without a function of ours."""
 
-    def unix_ns(self) -> int:
-        """Wall-clock nanoseconds since 1970."""
-        return time.time_ns()
+    unix_ns = staticmethod(time.time_ns)
+    """Wall-clock nanoseconds since 1970."""
 
     def random_bytes(self, count: int) -> bytes:
         """Fit for keys, ids and salts."""

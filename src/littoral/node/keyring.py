@@ -5,16 +5,20 @@ moment. What metered keys spend and hold lies on a board that all workers of a P
 HOME/run; it is locked for the few microseconds of a change. A key without limits needs neither.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Final
 
 from littoral.adapters.shared import Board
 from littoral.adapters.store import Store
-from littoral.terms.limits import KEYS_MAX
+from littoral.terms.ids import KeyId
+from littoral.terms.limits import KEYS_MAX, LIMITS_SHOWN_S
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller
 from littoral.trust.accounts import words_for
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
 from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day
+from littoral.web.response import written
 
 __all__ = ["Keyring", "budget_board"]
 
@@ -28,6 +32,9 @@ def budget_board(run: Path) -> Board:
     return Board.open_or_create(run / "budgets.bin", words_for(KEYS_MAX))
 
 
+_SHOWN: Final = int(LIMITS_SHOWN_S * SECOND)
+
+
 class Keyring:
     """The keys of one PoP, as one of its workers holds them."""
 
@@ -39,6 +46,7 @@ class Keyring:
         *,
         worker: int = 0,
         local: tuple[KeyRecord, str] | None = None,
+        alone: bool = False,
     ) -> None:
         """Hold the keys. What an earlier worker of this number held is free again.
 
@@ -48,11 +56,14 @@ class Keyring:
             board: `budget_board` of this PoP.
             worker: which worker this is.
             local: the operator key for commands on this machine, if another worker made it.
+            alone: there is no other worker, so that nobody need be held off.
         """
         self._store = store
         self._keys = store.keys
         self._clock = clock
-        self._lock = board.lock
+        self._lock: AbstractContextManager[None] = nullcontext() if alone else board.lock
+        self._shown: dict[KeyId, tuple[int, str]] = {}
+        """What was said of a key's limits, and when."""
         self._budgets = Budgets(board.words, worker)
         self.forget_worker(worker)
         self._local, self.local_key = local or make_key(
@@ -141,6 +152,17 @@ class Keyring:
         if not caller.limits.any:
             return {}
         return self._budgets.headers(caller, self._clock.now(), self._unix_s())
+
+    def fields(self, caller: Caller) -> str:
+        """The same as header fields are written, as of at most limits.LIMITS_SHOWN_S ago."""
+        now = self._clock.now()
+        shown = self._shown.get(caller.key_id)
+        if shown is None or now - shown[0] > _SHOWN:
+            if len(self._shown) > KEYS_MAX:
+                self._shown.clear()
+            shown = now, written(self.headers(caller))
+            self._shown[caller.key_id] = shown
+        return shown[1]
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND

@@ -40,7 +40,7 @@ from littoral.node.relay.handled import Handling
 from littoral.node.relay.inline import Inline
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
-from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, tls_of
+from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.node.worker import Charge, conductor_socket
 from littoral.placement.words import PoolBounds
@@ -150,12 +150,17 @@ class _Opened:
 def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
     identity = open_identity(home.path, clock)
     with open_store(home.path) as store, budget_board(home.run) as board:
-        keyring = Keyring(store, clock, board)
+        keyring = Keyring(store, clock, board, alone=config.workers == 1)
         keyring.restore_day()
         with own_meters(home.run) as meters:
             telemetry = Telemetry(meters, clock)
             with hot_state(
-                config, home.run, worker=0, clock=clock, observe=telemetry.observe
+                config,
+                home.run,
+                worker=0,
+                workers=processes_of(config),
+                clock=clock,
+                observe=telemetry.observe,
             ) as hot:
                 yield _Opened(identity, store, keyring, telemetry, hot)
 

@@ -8,7 +8,7 @@ from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind
 from littoral.web.tls import server_tls
 
-__all__ = ["LAST_WORDS_S", "bind_of", "bounds_of", "log_defect", "tls_of"]
+__all__ = ["LAST_WORDS_S", "bind_of", "bounds_of", "log_defect", "processes_of", "tls_of"]
 
 log = logging.getLogger("littoral")
 
@@ -19,6 +19,11 @@ LAST_WORDS_S = 1.0
 def bind_of(config: Config) -> Bind:
     """Where the PoP listens."""
     return Bind(config.host, config.port, config.expose_without_tls)
+
+
+def processes_of(config: Config) -> int:
+    """How many processes share what lies in HOME/run: the one of `littoral up`, and its workers."""
+    return 1 if config.workers == 1 else 1 + config.workers
 
 
 def bounds_of(config: Config) -> HttpBounds:

@@ -36,7 +36,7 @@ from littoral.node.relay.inline import Inline
 from littoral.node.relay.lent import Lending
 from littoral.node.relay.peers import Peers
 from littoral.node.relay.relay import Relay
-from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, tls_of
+from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import RequestRefused
@@ -173,7 +173,14 @@ def _opened(
     keyring = Keyring(store, clock, board, worker=number, local=local)
     observe = Telemetry(stack.enter_context(own_meters(home.run, number)), clock).observe
     hot = stack.enter_context(
-        hot_state(config, home.run, worker=number, clock=clock, observe=observe)
+        hot_state(
+            config,
+            home.run,
+            worker=number,
+            workers=processes_of(config),
+            clock=clock,
+            observe=observe,
+        )
     )
     return _Opened(home, clock, open_identity(home.path, clock), store, keyring, observe, hot)
 

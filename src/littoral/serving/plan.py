@@ -12,7 +12,7 @@ from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
 
-__all__ = ["Plan", "counted_plan", "plan_of"]
+__all__ = ["BYTES_PER_TOKEN", "Plan", "counted_plan", "plan_of"]
 
 TEMPLATE_TOKENS: Final = 64
 """Most that a chat template adds around a conversation, besides its messages."""

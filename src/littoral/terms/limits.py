@@ -12,6 +12,9 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 HEADERS_MAX: Final = 100
 """Header fields in one request, as in nginx and Go's practice of small hundreds."""
 
+HEADS_KNOWN_MAX: Final = 256
+"""Different heads whose meaning is remembered: each kind of client with a key sends one."""
+
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 """One request body: an embeddings batch of 2,048 long texts is about 16 MiB."""
 
@@ -211,6 +214,9 @@ SAVED_ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 USAGE_DAYS_MAX: Final = 400
 """Days of usage kept per key: a year and a month, for whoever bills by it."""
 
+LIMITS_SHOWN_S: Final = 0.01
+"""How old what an answer's head says of its key's limits may be. What is enforced is exact."""
+
 KEYS_MAX: Final = 10_000
 """API keys on one PoP."""
 
@@ -297,3 +303,9 @@ REUSE_ANSWER_CHARS_MAX: Final = 2_000
 
 REUSE_CANDIDATES: Final = 8
 """Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""
+
+CACHE_QUESTIONS_KNOWN_MAX: Final = 1_024
+"""Requests whose key is remembered by their bytes."""
+
+CACHE_QUESTION_BYTES_MAX: Final = 4_096
+"""A request that is remembered so; a longer one is read again, which its length is worth."""

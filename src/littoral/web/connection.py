@@ -210,7 +210,8 @@ class Connection(asyncio.Protocol):
     def last_answer(self) -> bool:
         """Whether the connection closes after this answer."""
         head = self._arrival.head
-        return head is None or not head.keep_alive or self._service.draining
+        refused = self._phase is not Phase.ANSWER
+        return refused or head is None or not head.keep_alive or self._service.draining
 
     def date(self) -> str:
         """The time, as HTTP writes it."""
@@ -268,9 +269,7 @@ class Connection(asyncio.Protocol):
         request_id = self._service.request_id()
         hot = self._service.answers.hot
         if hot is not None and head.method == "POST":
-            shape = shape_of(head.path, head.headers)
-            understood = head.chunks_understood
-            reply = Reply(self, request_id, shape, chunks_understood=understood)
+            reply = Reply(self, request_id, head)
             live = offered(hot, head, body, reply, self._service.on_defect)
             if live is not None:
                 self._follow(live, reply)

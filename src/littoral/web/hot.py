@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.terms.errors import LittoralError
-from littoral.web.errors import Shape, defect, error_answer, error_event
+from littoral.web.errors import defect, error_answer, error_event, shape_of
 from littoral.web.head import Head
 from littoral.web.response import Response, Wire
 
@@ -45,13 +45,13 @@ class Reply(Response):
 
     __slots__ = ("_carrier", "over", "shape")
 
-    def __init__(
-        self, carrier: Carrier, request_id: str, shape: Shape, *, chunks_understood: bool
-    ) -> None:
-        """Prepare an answer; see Response."""
-        super().__init__(carrier, request_id, body_wanted=True, chunks_understood=chunks_understood)
+    def __init__(self, carrier: Carrier, request_id: str, head: Head) -> None:
+        """Prepare an answer to the request of this head."""
+        super().__init__(
+            carrier, request_id, body_wanted=True, chunks_understood=head.chunks_understood
+        )
         self._carrier = carrier
-        self.shape = shape
+        self.shape = shape_of(head.path, head.headers)
         """Whose words errors are said in."""
         self.over = False
         """The answer was given, or given up."""

@@ -70,7 +70,8 @@ class Wish(msgspec.Struct):
 
 _DECODE: Final = msgspec.json.Decoder(Wish).decode
 _DECIDES: Final = re.compile(
-    rb'"(model|stream|stream_options|max_tokens|max_completion_tokens|n)"\s*:'
+    rb'"(model|stream|stream_options|messages|input|prompt|system|tools|temperature|seed|n'
+    rb'|max_tokens|max_completion_tokens|max_output_tokens)"\s*:'
 )
 
 

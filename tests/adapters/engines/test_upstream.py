@@ -208,16 +208,15 @@ async def test_a_status_says_whose_fault_it_is(
     tmp_path: Path, status: int, error: type[LittoralError], says: str
 ) -> None:
     said = json.dumps({"error": {"message": f"maximum context length is 10 ({KEY})"}}).encode()
-    async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
-        upstream.answer = reply(status, said, "retry-after: 17")
-        for ask in (subject.body, subject.events):
+    for ask in (Running.body, Running.events):  # each of a fresh engine, which knows no limit yet
+        async with upstream_at() as upstream, engine_at(upstream, tmp_path) as subject:
+            upstream.answer = reply(status, said, "retry-after: 17")
             with pytest.raises(error, match=says) as caught:
-                await ask(ASKED)
+                await ask(subject, ASKED)
             assert KEY not in str(caught.value)
             assert KEY not in repr(caught.value.details)
             if status in {429, 503}:
-                assert caught.value.retry_after_s == pytest.approx(17, abs=1)
-            assert caught.value.status != 401
+                assert caught.value.retry_after_s == 17
 
 
 @pytest.mark.parametrize("said", ["²", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9"])
@@ -235,7 +234,7 @@ async def test_a_retry_after_that_is_no_number_of_seconds_is_not_one(
 async def test_an_upstream_that_is_gone_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("littoral.adapters.engines.upstream._PROBE_PAUSE_MIN_S", 0.02)
+    monkeypatch.setattr("littoral.adapters.engines.upstream._PAUSE_MIN_S", 0.02)
     async with upstream_at() as upstream:
         url = upstream.url
     port = int(url.split(":")[2].split("/")[0])

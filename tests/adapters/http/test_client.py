@@ -331,6 +331,8 @@ def test_a_header_with_a_line_break_is_refused() -> None:
         ("http://localhost:8000/v1/", (Origin(host="localhost", port=8000), "/v1")),
         ("https://api.example.com/v1", (Origin(None, "api.example.com", 443, tls=True), "/v1")),
         ("http://[::1]:80", (Origin(host="::1", port=80), "")),
+        ("unix:/run/vllm.sock:/v1/", (Origin("/run/vllm.sock"), "/v1")),
+        ("unix:/run/vllm.sock", (Origin("/run/vllm.sock"), "")),
     ],
 )
 def test_a_url_says_the_origin(url: str, expected: tuple[Origin, str]) -> None:
@@ -342,7 +344,13 @@ def test_an_authority_has_the_port_when_it_is_not_the_standard_one() -> None:
     assert Origin.of_url("https://example.com/v1")[0].authority == "example.com"
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "localhost:80", "http://x:notaport"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "ftp://x", "http://", "localhost:80", "http://x:notaport", "http://x?y", "http://[x"),
+        *("unix:", "unix:run.sock", "unix://run.sock", "unix:/run.sock:v1", "unix:/" + "x" * 107),
+    ],
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         Origin.of_url(url)

@@ -11,7 +11,7 @@ breaker is open is tried as soon as it answers again.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -21,7 +21,12 @@ from littoral.adapters.upstreams.probe import probe
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
 from littoral.adapters.upstreams.words import Begun, Errand
 from littoral.serving.outcome import Outcome
-from littoral.terms.errors import BadRequestError, ConfigError, LittoralError
+from littoral.terms.errors import (
+    BadRequestError,
+    ConfigError,
+    LittoralError,
+    UpstreamFailedError,
+)
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import (
     Down,
@@ -61,6 +66,8 @@ class UpstreamEngine:
             raise ConfigError(f"{entry.name} names no upstream", advice="give its base URL")
         self._entry = entry
         self._upstreams = upstreams
+        self._suspect = asyncio.Event()
+        """A call has found no upstream that answers."""
 
     async def serve(self, report: Callable[[EngineState], None]) -> None:
         """Probe until an upstream answers, and from then on those that are not well."""
@@ -68,14 +75,17 @@ class UpstreamEngine:
         pause_s = _PAUSE_MIN_S
         ready = False
         while True:
+            self._suspect.clear()
             error = await self._probe()
-            if error is None and not ready:
-                report(Ready(self._info()))
-                ready, pause_s = True, _PAUSE_MIN_S
-            elif error is not None:
+            if error is not None:
                 report(Down(error, retrying=True))
-                ready = False
-            await asyncio.sleep(pause_s)
+            elif not ready:
+                report(Ready(self._info()))
+            if ready != (error is None):
+                ready, pause_s = error is None, _PAUSE_MIN_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._suspect.wait()
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
     @asynccontextmanager
@@ -97,6 +107,9 @@ class UpstreamEngine:
             fetch.start()
             await answer.heard()
             yield answer
+        except UpstreamFailedError:
+            self._suspect.set()
+            raise
         finally:
             fetch.cancel()
 

@@ -29,7 +29,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms import limits
 
-__all__ = ["Holder", "Hop", "Watch"]
+__all__ = ["Call", "Holder", "Hop", "Watch"]
 
 _TICK_MAX_S: Final = 0.25
 _TICK_MIN_S: Final = 0.005
@@ -40,17 +40,24 @@ _TICKS_PER_WAIT: Final = 8
 class Watch:
     """The deadlines of all hops that are at work on one loop."""
 
-    __slots__ = ("_hops", "_loop", "_tick_s", "_timer")
+    __slots__ = ("_hops", "_last", "_loop", "_tick_s", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._hops: set[Hop] = set()
         self._tick_s = _TICK_MAX_S
+        self._last: Deadlines | None = None
+        """Those that the ticks were looked at for last."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, hop: "Hop", shortest_s: float) -> None:
+    def begin(self, hop: "Hop", deadlines: Deadlines) -> None:
         """Look after this one from now on."""
         self._hops.add(hop)
+        if self._timer is None or deadlines is not self._last:
+            self._last = deadlines
+            self._look_within(min(deadlines.first_byte_s, deadlines.between_bytes_s))
+
+    def _look_within(self, shortest_s: float) -> None:
         tick_s = shortest_s / _TICKS_PER_WAIT
         if self._timer is None or tick_s < self._tick_s:
             if self._timer is not None:
@@ -78,6 +85,20 @@ class Watch:
             self._timer = self._loop.call_later(self._tick_s, self._look)
         else:
             self._tick_s = _TICK_MAX_S
+            self._last = None
+
+
+class Call(Protocol):
+    """A request under way, as whoever asked holds it."""
+
+    def cancel(self, hears: Hears) -> None:
+        """The answer is not wanted any more: its connection is closed at once."""
+
+    def pause(self, hears: Hears) -> None:
+        """Read no more for now."""
+
+    def resume(self, hears: Hears) -> None:
+        """Read on."""
 
 
 class Holder(Protocol):
@@ -119,6 +140,7 @@ class Hop(asyncio.Protocol):
         "keep_alive",
         "on_body",
         "paused",
+        "replaced_by",
     )
 
     def __init__(
@@ -154,13 +176,16 @@ class Hop(asyncio.Protocol):
         self.heard = False
         """Whether any byte of the present answer has come."""
         self.closed = False
+        self.replaced_by: Call | None = None
+        """What became of the last request on it, if the connection was closed already."""
 
     # --- the exchange ---
 
     def send(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> None:
         """Write a request; `hears` is told of its answer."""
         assert self._transport is not None
-        assert self.reusable, "bytes of the last answer must never be taken for this one's"
+        assert self.complete, "bytes of the last answer must never be taken for this one's"
+        assert self.keep_alive, "the server keeps the connection"
         now = self._loop.time()
         self._hears = hears
         self._fields = []
@@ -171,7 +196,7 @@ class Hop(asyncio.Protocol):
         self._wait_s = deadlines.first_byte_s
         self._between_bytes_s = deadlines.between_bytes_s
         self._until = now + deadlines.total_s
-        self._watch.begin(self, min(deadlines.first_byte_s, deadlines.between_bytes_s))
+        self._watch.begin(self, deadlines)
         self._transport.writelines((head, body) if body else (head,))
 
     @property
@@ -183,16 +208,22 @@ class Hop(asyncio.Protocol):
         """The answer is not wanted any more, if it is still under way: the connection is closed."""
         if self._hears is hears:
             self._drop()
+        elif self.replaced_by is not None:
+            self.replaced_by.cancel(hears)
 
     def pause(self, hears: Hears) -> None:
         """Read no more of this answer for now."""
-        if self._hears is hears and not self.paused and self._transport is not None:
+        if self.replaced_by is not None:
+            self.replaced_by.pause(hears)
+        elif self._hears is hears and not self.paused and self._transport is not None:
             self.paused = True
             self._transport.pause_reading()
 
     def resume(self, hears: Hears) -> None:
         """Read on."""
-        if self._hears is hears:
+        if self.replaced_by is not None:
+            self.replaced_by.resume(hears)
+        elif self._hears is hears:
             self._read_on()
 
     def _read_on(self) -> None:
@@ -249,16 +280,11 @@ class Hop(asyncio.Protocol):
             self.abort()
             return
         self.heard = True
-        self._heard_at = self._loop.time()
+        if self._body_begun:
+            self._heard_at = self._loop.time()
         if not self._head_told:
             self._head_bytes += len(data)
-        error: HttpError | None = None
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as malformed:
-            self.keep_alive = False
-            if not self.complete:
-                error = MalformedError(f"not an HTTP/1.1 answer: {type(malformed).__name__}")
+        error = self._parsed(data)
         if not self._head_told:
             self._tell_head(hears, error)
         if self._pieces and self._hears is hears:
@@ -270,17 +296,30 @@ class Hop(asyncio.Protocol):
         elif self.complete:
             self._over(hears)
 
+    def _parsed(self, data: bytes) -> HttpError | None:
+        """What is wrong with these bytes, if they come before the end of the answer."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as malformed:
+            self.keep_alive = False
+            if not self.complete:
+                return MalformedError(f"not an HTTP/1.1 answer: {type(malformed).__name__}")
+        return None
+
     def _tell_head(self, hears: Hears, error: HttpError | None) -> None:
         whole = self._status >= 200
         if not whole and error is None and self._over_a_bound(self._head_bytes):
             self._fail(MalformedError("a head that is over the bounds"))
         elif whole:
-            sizes = sum(len(name) + len(value) for name, value in self._fields)
-            if self._over_a_bound(sizes):
+            head = AnswerHead(self._status, self._fields)
+            long = self._head_bytes > limits.HEAD_BYTES_MAX
+            if self._over_a_bound(head.size_bytes() if long else 0):
                 self._fail(MalformedError("a head that is over the bounds"))
-                return
-            self._head_told = True
-            hears.head(AnswerHead(self._status, self._fields))
+            elif head.get(b"transfer-encoding").lower() not in {"", "chunked"}:
+                self._fail(MalformedError("a transfer coding that was not asked for"))
+            else:
+                self._head_told = True
+                hears.head(head)
 
     def _over_a_bound(self, head_bytes: int) -> bool:
         return head_bytes > limits.HEAD_BYTES_MAX or len(self._fields) > limits.HEADERS_MAX
@@ -291,6 +330,7 @@ class Hop(asyncio.Protocol):
         pieces.clear()
         if not self._body_begun:
             self._body_begun = True
+            self._heard_at = self._loop.time()
             self._wait_s = self._between_bytes_s
         hears.data(data)
 

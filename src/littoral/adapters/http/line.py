@@ -14,9 +14,9 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from littoral.adapters.http.hop import Holder, Hop, Watch
+from littoral.adapters.http.hop import Call, Holder, Hop, Watch
 from littoral.adapters.http.words import (
     ConnectFailedError,
     Deadlines,
@@ -28,7 +28,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
 
-__all__ = ["Call", "Dialler", "Line"]
+__all__ = ["Dialler", "Line", "Spawn"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine as a task of an owner that outlives it."""
@@ -92,19 +92,6 @@ class Dialler:
         return self._tls
 
 
-class Call(Protocol):
-    """A request under way, as whoever asked holds it."""
-
-    def cancel(self, hears: Hears) -> None:
-        """The answer is not wanted any more: its connection is closed at once."""
-
-    def pause(self, hears: Hears) -> None:
-        """Read no more for now."""
-
-    def resume(self, hears: Hears) -> None:
-        """Read on."""
-
-
 class Waiting:
     """A request without a connection yet; afterwards it stands for its connection."""
 
@@ -165,8 +152,8 @@ class Line:
         self._idle: list[Hop] = []
         self._busy = 0
         self._waiting: deque[Waiting] = deque()
-        self._sent: dict[Hop, Waiting] = {}
-        """What was sent on a kept connection, until its first byte is here or it is over."""
+        self._sent: dict[Hop, tuple[bytes, bytes, Deadlines]] = {}
+        """What was sent on a kept connection, until its answer is over."""
         self._closed = False
 
     @property
@@ -181,11 +168,18 @@ class Line:
         """
         if len(body) <= _SMALL_BODY_BYTES:
             head, body = head + body, b""
-        call = Waiting(head, body, hears, deadlines)
         if self._busy < self._connections_max:
             self._busy += 1
-            self._begin(call)
-        elif len(self._waiting) < UPSTREAM_WAITING_MAX:
+            hop = self._kept()
+            if hop is not None:
+                self._sent[hop] = head, body, deadlines
+                hop.send(head, body, hears, deadlines)
+                return hop
+            call = Waiting(head, body, hears, deadlines)
+            self._spawn(self._dial(call))
+            return call
+        call = Waiting(head, body, hears, deadlines)
+        if len(self._waiting) < UPSTREAM_WAITING_MAX:
             self._waiting.append(call)
             self._spawn(self._give_up_later(call))
         else:
@@ -216,10 +210,12 @@ class Line:
 
     def again(self, hop: Hop, hears: Hears) -> bool:
         """A kept connection that turns out to have been closed already is replaced once."""
-        call = self._sent.pop(hop, None)
-        if call is None or call.hears is not hears:
+        sent = self._sent.pop(hop, None)
+        if sent is None:
             return False
-        call.hop = None
+        head, body, deadlines = sent
+        call = Waiting(head, body, hears, deadlines)
+        hop.replaced_by = call
         self._spawn(self._dial(call))
         return True
 
@@ -235,13 +231,19 @@ class Line:
                 self._begin(call)
 
     def _begin(self, call: Waiting) -> None:
+        hop = self._kept()
+        if hop is None:
+            self._spawn(self._dial(call))
+        else:
+            self._sent[hop] = call.head, call.body, call.deadlines
+            call.send(hop)
+
+    def _kept(self) -> Hop | None:
         while self._idle:
             hop = self._idle.pop()
             if not hop.closed:
-                self._sent[hop] = call
-                call.send(hop)
-                return
-        self._spawn(self._dial(call))
+                return hop
+        return None
 
     async def _dial(self, call: Waiting) -> None:
         try:

@@ -5,7 +5,7 @@ These exceptions never leave the adapters; each of them says what they mean for 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +25,10 @@ __all__ = [
     "Origin",
     "WaitedTooLongError",
 ]
+
+
+_SOCKET_PATH_BYTES_MAX: Final = 107
+"""What Linux takes (`sun_path` in unix(7), with the zero at its end)."""
 
 
 class HttpError(Exception):
@@ -72,6 +76,11 @@ class Origin:
     tls: bool = False
 
     @property
+    def name(self) -> str:
+        """What people read of it: the socket's path, or the host with its port."""
+        return self.socket_path or self.authority
+
+    @property
     def authority(self) -> str:
         """The `host` header's value."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -82,22 +91,39 @@ class Origin:
     def of_url(cls, url: str) -> tuple["Origin", str]:
         """The origin of a URL, and its path without a slash at the end.
 
+        A Unix socket is `unix:/run/server.sock:/v1`: its absolute path, a colon, the path to ask.
+
         Raises:
-            ConfigError: it is not an http or https URL with a host.
+            ConfigError: it is neither that nor a plain http or https URL with a host.
         """
-        parts = urlsplit(url)
         try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
-            raise ConfigError(
-                "an upstream's address is not an http or https URL",
-                advice="give it as http://HOST:PORT/v1",
-            )
+            parts = urlsplit(url)
+            port, host = parts.port, parts.hostname
+        except ValueError:  # a bracket or a port that is none
+            raise _not_an_address() from None
+        if port == 0 or parts.query or parts.fragment:
+            raise _not_an_address()
+        if parts.scheme == "unix" and not parts.netloc:
+            socket_path, _, path = parts.path.partition(":")
+            if socket_path[:1] != "/" or (path and path[0] != "/"):
+                raise _not_an_address()
+            if len(socket_path.encode()) > _SOCKET_PATH_BYTES_MAX:
+                raise ConfigError(
+                    f"a Unix socket's path has at most {_SOCKET_PATH_BYTES_MAX} bytes",
+                    advice="give it a shorter path",
+                )
+            return cls(socket_path=socket_path), path.rstrip("/")
+        if parts.scheme not in {"http", "https"} or not host:
+            raise _not_an_address()
         tls = parts.scheme == "https"
-        origin = cls(host=parts.hostname, port=port or (443 if tls else 80), tls=tls)
-        return origin, parts.path.rstrip("/")
+        return cls(host=host, port=port or (443 if tls else 80), tls=tls), parts.path.rstrip("/")
+
+
+def _not_an_address() -> ConfigError:
+    return ConfigError(
+        "an upstream's address is not a plain http or https URL, nor a Unix socket",
+        advice="give it as clients do, version included: http://HOST:PORT/v1 or unix:/PATH:/v1",
+    )
 
 
 # A Struct, as every answer makes one.
@@ -113,6 +139,10 @@ class AnswerHead(msgspec.Struct):
             if len(key) == len(name) and key.lower() == name:
                 return value.decode("latin-1").strip()
         return ""
+
+    def size_bytes(self) -> int:
+        """Of all names and values."""
+        return sum(len(name) + len(value) for name, value in self.fields)
 
     def headers(self) -> Mapping[str, str]:
         """All fields, names in lowercase; a later one of the same name is joined to it."""

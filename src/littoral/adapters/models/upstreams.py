@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from littoral.adapters.http.words import Origin
 from littoral.terms import limits
-from littoral.terms.errors import BadRequestError, ConflictError
+from littoral.terms.errors import BadRequestError, ConfigError, ConflictError
 from littoral.terms.ids import model_name
 from littoral.terms.values import (
     EngineKind,
@@ -85,9 +86,10 @@ def parse_upstream(
 def described(upstreams: Sequence[UpstreamTarget]) -> str:
     """What a person reads of a model that is elsewhere."""
     first = upstreams[0]
-    host = urlsplit(first.base_url).hostname
+    origin, _ = Origin.of_url(first.base_url)
     more = len(upstreams) - 1
-    return f"{first.model} at {host}" + (f" and {more} more" if more else "")
+    place = origin.socket_path or origin.host
+    return f"{first.model} at {place}" + (f" and {more} more" if more else "")
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -226,16 +228,10 @@ def check_upstreams(entry: ModelEntry) -> None:
 
 def _check_target(target: UpstreamTarget) -> None:
     try:
-        parts = urlsplit(target.base_url)
-        plain = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket or a port that is none
-        parts, plain = urlsplit(""), False
-    if not plain or parts.query or parts.fragment:
-        raise BadRequestError(
-            "the upstream's address is not a plain http or https URL",
-            advice="give it as clients do, version included: http://HOST:PORT/v1",
-        )
-    if parts.username is not None or parts.password is not None:
+        Origin.of_url(target.base_url)
+    except ConfigError as error:
+        raise BadRequestError(error.message, advice=error.advice) from None
+    if "@" in urlsplit(target.base_url).netloc:
         raise BadRequestError(
             "the upstream's address has a user or password in it, which would be stored",
             advice="give the key with --key-file or --key-env",

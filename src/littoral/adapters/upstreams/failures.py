@@ -25,9 +25,17 @@ from littoral.terms.errors import (
     UpstreamTimeoutError,
 )
 
-__all__ = ["cause_of_http", "error_of_http", "error_of_status", "said_in", "seconds_in"]
+__all__ = [
+    "cause_of_http",
+    "error_of_http",
+    "error_of_status",
+    "may_pass",
+    "said_in",
+    "seconds_in",
+]
 
 _SAID_CHARS_MAX: Final = 500
+_REFUSAL_PASSED_BYTES_MAX: Final = 4096
 _RETRY_AFTER_S: Final = 5.0
 """When an upstream that limits us does not say for how long."""
 
@@ -96,6 +104,35 @@ def error_of_status(head: AnswerHead, answer: bytes, key: str) -> LittoralError:
             return UpstreamFailedError(
                 f"the upstream answered {status}", retry_after_s=seconds_in(head)
             )
+
+
+class _Error(msgspec.Struct):
+    message: str
+    type: str
+
+
+class _Refusal(msgspec.Struct):
+    error: _Error
+    type: str | None = None
+
+
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+
+
+def may_pass(api: str, answer: bytes, key: str) -> bool:
+    """Whether an upstream's refusal is in the API's own shape, so that clients may read it.
+
+    What is not, or is long, or names this PoP's key, is told in our words instead.
+    """
+    if len(answer) > _REFUSAL_PASSED_BYTES_MAX or (key and key.encode() in answer):
+        return False
+    try:
+        answer.decode()
+        refusal = _REFUSAL.decode(answer)
+        refusal.error.message.encode()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return api != "messages" or refusal.type == "error"
 
 
 def said_in(answer: bytes, key: str) -> str:

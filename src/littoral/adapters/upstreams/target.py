@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from littoral.adapters.http.client import fixed_fields
-from littoral.adapters.http.hop import Watch
-from littoral.adapters.http.line import Call, Line, Spawn
+from littoral.adapters.http.hop import Call, Watch
+from littoral.adapters.http.line import Line, Spawn
 from littoral.adapters.http.words import Deadlines, Hears, Origin
 from littoral.adapters.upstreams.words import PATHS, Errand
 from littoral.terms.errors import ConfigError
@@ -54,7 +54,7 @@ class Target:
         self.settings = settings
         self._origin, self._path = Origin.of_url(settings.base_url)
         self._secret = secret
-        self.name = self._origin.authority
+        self.name = self._origin.name
         self.line = line or Line(self._origin, watch, spawn)
         self.gathering = gathering
         self.info = EngineInfo(

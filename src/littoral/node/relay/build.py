@@ -12,12 +12,10 @@ from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.node.relay.keeping import Keeping
 from littoral.routing.board import TargetBoard
-from littoral.terms.limits import UPSTREAM_TARGETS_MAX, WORKERS_MAX
+from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 
 __all__ = ["HotState", "hot_state", "keeping_on", "upstreams_on"]
-
-_ROW_WORDS = TargetBoard.words_of_row(WORKERS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +29,25 @@ class HotState:
 
 @contextmanager
 def hot_state(
-    config: Config, run: Path, *, worker: int, clock: Clock, observe: Observe
+    config: Config, run: Path, *, worker: int, workers: int, clock: Clock, observe: Observe
 ) -> Iterator[HotState]:
     """Open the state of a running PoP's hot path, as one of its workers.
 
     Args:
         config: how large the cache may be.
         run: `Home.run` of the PoP.
-        worker: which of its processes this is.
+        worker: which of its processes this is, from 0.
+        workers: how many there are.
         clock: the machine's.
         observe: told of what the cache stores and drops.
     """
     bounds = CacheBounds(config.cache_bytes_max, config.cache_memory_bytes)
     with Board.open_or_create(
-        run / "targets.bin", (1 + _ROW_WORDS) * UPSTREAM_TARGETS_MAX
+        run / "targets.bin", (1 + TargetBoard.words_of_row(workers)) * UPSTREAM_TARGETS_MAX
     ) as board:
         names = board.words[:UPSTREAM_TARGETS_MAX]
         counts = board.words[UPSTREAM_TARGETS_MAX:]
-        targets = TargetBoard(counts, worker=worker, workers=WORKERS_MAX)
+        targets = TargetBoard(counts, worker=worker, workers=workers)
         targets.forget_worker(worker)
         answers = open_answers(config.home, bounds, clock=clock, observe=observe)
         try:

@@ -13,7 +13,6 @@ from littoral.terms.values import SECOND, Caller, Finish, Instant, Source, Usage
 from littoral.trust.digests import AnswerDigests, Digests
 from littoral.trust.limits import Reservation
 from littoral.trust.receipts import Draft, sampling_of
-from littoral.web.response import written
 from littoral.web.wishes import HotApi, Wish
 
 __all__ = ["Desk", "Order", "Sealing", "Told"]
@@ -132,7 +131,7 @@ class Desk:
 
     def limits(self, order: Order) -> str:
         """What is left of the caller's limits, as header fields are written."""
-        return written(self._keyring.headers(order.caller))
+        return self._keyring.fields(order.caller)
 
     # --- facts ---
 

@@ -38,7 +38,7 @@ class Handling:
 class Host:
     """The first client's side of a flight whose handler speaks to it directly."""
 
-    __slots__ = ("_left", "_reply", "charged", "feed", "handled", "origin")
+    __slots__ = ("_left", "_reply", "charged", "feed", "handled", "notes", "origin")
 
     def __init__(self, reply: Reply, left: Callable[["Host"], None]) -> None:
         self._reply = reply
@@ -48,6 +48,8 @@ class Host:
         self.feed: Feed | None = None
         self.handled: Handled | None = None
         """Whose headers and receipt these are."""
+        self.notes = ""
+        """Header fields that say what the cache had to do with it."""
 
     def pause(self) -> None:
         """The client is slow: see Flight."""
@@ -69,7 +71,7 @@ class Host:
     def begun(self, _: Begun) -> None:
         """The handler has begun."""
         assert self.handled is not None, "a host has its handler"
-        self._reply.begin(self.handled.fields)
+        self._reply.begin(self.handled.fields + self.notes)
 
     def data(self, data: bytes) -> None:
         """What the handler writes."""
@@ -85,7 +87,7 @@ class Host:
         """An answer in one piece."""
         assert self.handled is not None, "a host has its handler"
         self._over()
-        self._reply.give(begun.status, self.handled.fields, body)
+        self._reply.give(begun.status, self.handled.fields + self.notes, body)
 
     def failed(self, error: LittoralError) -> None:
         """The handler has failed."""

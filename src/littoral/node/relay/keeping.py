@@ -19,6 +19,7 @@ from littoral.node.relay.desk import Order
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import NotCachedError
 from littoral.terms.ids import ModelName
+from littoral.terms.limits import CACHE_QUESTION_BYTES_MAX, CACHE_QUESTIONS_KNOWN_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, EngineInfo, ModelEntry, Usage
 from littoral.web.head import Head
@@ -47,6 +48,16 @@ class Question(msgspec.Struct):
         return self.why is not Forward.REQUEST
 
 
+class _Read(msgspec.Struct, frozen=True):
+    """What a request's bytes come to, from one caller at one door to one model."""
+
+    entry: ModelEntry
+    scope: str
+    api: str
+    reproducible: bool
+    key: bytes
+
+
 class Keeping:
     """The cache, as the relay uses it."""
 
@@ -65,6 +76,8 @@ class Keeping:
         self._clock = clock
         self._identities: dict[ModelName, tuple[ModelEntry, bytes]] = {}
         self._infos: dict[ModelName, EngineInfo] = {}
+        self._known: dict[bytes, _Read] = {}
+        """By a request's bytes: who sent them last, and what they came to."""
 
     bypass = _BYPASS
     """The header field of an answer that the cache has nothing to do with."""
@@ -79,20 +92,33 @@ class Keeping:
         directives = directives_of(headers.get("cache-control"))
         if not (directives.asks_for_reuse or _may_be_reproducible(order, entry)):
             return None
-        body = msgspec.json.decode(order.raw)
-        same = reproducible(order.api.name, body, entry.defaults)
-        why = freshness.may_look_up(directives, reproducible=same)
+        read = self._read(order, entry)
+        if read is None:
+            return None
+        why = freshness.may_look_up(directives, reproducible=read.reproducible)
         if why is Forward.BYPASS:
             return None
-        key = answer_key(
-            order.caller.scope,
-            self._identity(entry),
-            order.api.name,
-            self._policy_epoch,
-            canonical(body),
-        )
         tags = tags_of(headers.get("littoral-cache-tags"))
-        return Question(key, directives, same, self._store.epoch, tags, why)
+        return Question(read.key, directives, read.reproducible, self._store.epoch, tags, why)
+
+    def _read(self, order: Order, entry: ModelEntry) -> "_Read | None":
+        """The key of a request; the same bytes from the same caller are not read twice."""
+        raw, scope, api = order.raw, order.caller.scope, order.api.name
+        known = self._known.get(raw)
+        if known is not None and known.entry is entry and known.scope == scope and known.api == api:
+            return known
+        try:
+            body = msgspec.json.decode(raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None  # whoever answers it says what is wrong
+        same = reproducible(api, body, entry.defaults)
+        key = answer_key(scope, self._identity(entry), api, self._policy_epoch, canonical(body))
+        read = _Read(entry, scope, api, same, key)
+        if len(raw) <= CACHE_QUESTION_BYTES_MAX:
+            if len(self._known) >= CACHE_QUESTIONS_KNOWN_MAX:
+                self._known.clear()
+            self._known[raw] = read
+        return read
 
     def find(self, question: Question, entry: ModelEntry) -> StoredAnswer | None:
         """The stored answer that may be given now; else `question.why` says why there is none.
@@ -144,12 +170,16 @@ class Keeping:
             f"cache-status: {freshness.hit(ttl)}\r\n"
             f"age: {freshness.age_s(stored.stored_unix_ns, now)}\r\n"
             f"cache-control: {freshness.cache_control(ttl)}\r\n"
+            f"littoral-cache-key: {stored.key.hex()}\r\n"
         )
 
     def notes_of_miss(self, question: Question, *, collapsed: bool = False) -> str:
         """The header fields of an answer that was computed."""
         why = question.why or Forward.MISS
-        return f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+        return (
+            f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+            f"littoral-cache-key: {question.key.hex()}\r\n"
+        )
 
     def keep(
         self,
@@ -162,6 +192,9 @@ class Keeping:
     ) -> None:
         """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
         upstream = directives_of(begun.cache_control)
+        if begun.content_type.startswith("text/event-stream"):
+            # Servers put `no-cache` on every stream, for proxies that would hold its events back.
+            upstream = msgspec.structs.replace(upstream, no_cache=False)
         may = freshness.may_store(
             question.directives,
             reproducible=question.reproducible,

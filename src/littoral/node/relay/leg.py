@@ -30,7 +30,13 @@ from littoral.web.hot import Reply
 
 __all__ = ["Feed", "Leg"]
 
-_STREAM_FIELDS: Final = "cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_STREAM_FIELDS: Final = "x-accel-buffering: no\r\n"
+_FRESH_STREAM_FIELDS: Final = f"cache-control: no-cache\r\n{_STREAM_FIELDS}"
+
+
+def stream_fields(notes: str) -> str:
+    """The header fields of a stream, beside those that say how long it was and may be kept."""
+    return _STREAM_FIELDS if "\r\ncache-control: " in notes else _FRESH_STREAM_FIELDS
 
 
 class Feed(Protocol):
@@ -138,7 +144,7 @@ class Leg:
         if begun.entry.relay.receipts:
             self._digests = order.digests()
         desk.observe(FirstToken(order.model, (now - order.arrived) / SECOND))
-        self._reply.begin(self._fields(begun) + _STREAM_FIELDS)
+        self._reply.begin(self._fields(begun) + stream_fields(self.notes))
 
     def data(self, data: bytes) -> None:
         """More of the stream."""

@@ -330,7 +330,8 @@ class Relay:
         handled = Handled(flight, entry, info)
         flight.spring = handled
         host = Host(reply, self._left)
-        host.handled = handled
+        assert self._keeping is not None, "a question is the cache's"
+        host.handled, host.notes = handled, self._keeping.notes_of_miss(question)
         self._add(host)
         host.feed = flight.join(host)
         request = Request(
