@@ -19,7 +19,7 @@ import pytest
 from littoral.terms.values import ToolSupport
 from tests.certificates import self_signed
 from tests.conftest import started_pop
-from tests.hardening.pops import HardPop, body_of, hard_pop
+from tests.hardening.pops import HardPop, body_of, check_error, hard_pop
 from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream
 from tests.web.raw import PATIENCE_S, Client, get, post
 
@@ -328,6 +328,12 @@ async def test_what_needs_an_operator_or_is_not_there_is_refused_through_a_worke
         assert (await client.ask(get("/nothing"))).status == 404
         headed = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
         assert (await client.ask(headed, "HEAD")).status == 200
+
+
+async def test_what_is_refused_through_a_worker_has_one_request_id(pop: HardPop) -> None:
+    answer = await pop.call("messages", "nobody")
+    assert answer.status == 404
+    check_error("/v1/messages", answer)
 
 
 async def test_only_workers_of_this_run_are_answered_at_a_worker_s_socket(pop: HardPop) -> None:

@@ -68,6 +68,8 @@ class Forward:
                 kept = {k: v for k, v in answer.headers.items() if k not in _OF_THE_ANSWER}
                 if "content-length" in answer.headers:
                     body = await answer.read(ANSWER_BYTES_MAX)
+                    if answer.status >= 400:
+                        body = _in_our_name(body, answer.headers, request)
                     await responder.send(answer.status, kept, body)
                     return
                 await responder.start(answer.status, kept)
@@ -84,3 +86,9 @@ class Forward:
     def close(self) -> None:
         """Close the idle connections."""
         self._client.close()
+
+
+def _in_our_name(body: bytes, headers: Mapping[str, str], request: Request) -> bytes:
+    """What is refused, under the id that this answer has: some APIs say it in the body too."""
+    theirs = headers.get("x-request-id", "")
+    return body.replace(theirs.encode(), request.id.encode()) if theirs else body
