@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from littoral.node.config import SETTINGS, Config, load_config
+from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
 
@@ -51,3 +52,14 @@ def test_values_have_their_types_and_the_home_its_tilde() -> None:
     assert config.models == ("a", "b")
     assert config.expose_without_tls is True
     assert config.home == Path("~/.littoral").expanduser()
+
+
+def test_a_configuration_as_flags_is_the_same_configuration_again() -> None:
+    config = load_config({"port": 0, "models": "a, b", "drain_s": 1.5}, {"LITTORAL_WORKERS": "3"})
+    assert load_config(config.as_flags(), {}) == config
+
+
+@pytest.mark.parametrize("workers", [0, -1, limits.WORKERS_MAX])
+def test_there_are_as_many_workers_as_have_a_number(workers: int) -> None:
+    with pytest.raises(ConfigError, match="workers"):
+        load_config({"workers": workers}, {})

@@ -1,5 +1,6 @@
 """Where a server may listen, and over what."""
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -11,11 +12,11 @@ import pytest
 from littoral.adapters.clock import SystemClock
 from littoral.terms.errors import ConfigError, PortInUseError, UnsafeBindError
 from littoral.web.http import HttpBounds
-from littoral.web.listener import Bind, Server, listening
+from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
 from littoral.web.tls import server_tls
 from tests.certificates import self_signed
-from tests.web.raw import echo, get, post, serving
+from tests.web.raw import Client, echo, get, post, serving
 from tests.web.test_leaving import Work
 
 
@@ -131,3 +132,47 @@ def test_a_certificate_that_can_not_be_used_is_a_setting_to_mend(
         server_tls(str(tmp_path / "none.pem"), certificate[1])
     with pytest.raises(ConfigError, match="can't be used"):
         server_tls(certificate[1], certificate[0])
+
+
+async def test_an_address_that_is_reserved_is_shared_by_those_who_know_it() -> None:
+    async with reserved(Bind(), tls=False) as (bind, url):
+        async with at(bind) as first, at(bind) as second:
+            assert first.addresses == second.addresses
+            assert first.url == url
+        async with at(bind) as again:
+            assert again.url == url
+
+
+async def test_an_address_where_others_listen_cannot_be_reserved() -> None:
+    async with reserved(Bind(), tls=False) as (bind, _), at(bind):
+        with pytest.raises(PortInUseError, match=str(bind.port)):
+            async with reserved(Bind(port=bind.port), tls=False):
+                pass
+
+
+async def test_an_address_beyond_this_machine_is_not_reserved_without_tls() -> None:
+    with pytest.raises(UnsafeBindError):
+        async with reserved(Bind("0.0.0.0"), tls=False):
+            pass
+
+
+def on_file(path: Path) -> AbstractAsyncContextManager[Server]:
+    return listening(
+        Answers(echo), path, HttpBounds(), clock=SystemClock(), on_defect=lambda _: None
+    )
+
+
+async def test_a_socket_file_is_its_owner_s_alone_and_replaces_a_dead_one(tmp_path: Path) -> None:
+    path = tmp_path / "one.sock"
+    path.write_text("left by a dead process")
+    async with on_file(path):
+        assert path.stat().st_mode & 0o777 == 0o600
+        client = Client(*await asyncio.open_unix_connection(str(path)))
+        assert (await client.ask(get("/here"))).body.startswith(b"GET /here")
+        client.leave()
+
+
+async def test_a_socket_file_of_too_long_a_path_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--home"):
+        async with on_file(tmp_path / ("x" * 120)):
+            pass

@@ -24,6 +24,7 @@ def document(
         "url": pop.url,
         "pop": pop.pop_id,
         "pid": pop.announced.pid,
+        "workers": [] if pop.workers is None else pop.workers.pids,
         "home": str(pop.home.path),
         "key": first_key,
         "seconds": round(seconds, 2),
@@ -48,6 +49,8 @@ def welcome(
     """Everything a person needs for the first request."""
     show.line()
     show.line(f"Littoral is ready at {pop.url}  ({pop.pop_id}, {seconds:.1f} s)", style="bold")
+    if pop.workers is not None:
+        show.line(f"{len(pop.workers.pids)} workers answer at this address", style="dim")
     show.line(f"state in {pop.home.path}", style="dim")
     show.line()
     for status in statuses:

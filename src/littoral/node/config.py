@@ -120,6 +120,12 @@ SETTINGS: Final = (
         "Another number, and nothing that was kept before is given again.",
     ),
     Setting("body_bytes_max", limits.BODY_BYTES_MAX, "bytes", "Largest request body."),
+    Setting(
+        "workers",
+        1,
+        "processes",
+        "Processes that answer at the address; keys, limits, breakers and cache are shared.",
+    ),
     Setting("connections_max", limits.CONNECTIONS_MAX, "connections", "Most open connections."),
     Setting("head_wait_s", limits.HEAD_WAIT_S, "seconds", "Time a client has to send a head."),
     Setting("body_wait_s", limits.BODY_WAIT_S, "seconds", "Time a client has to send a body."),
@@ -150,9 +156,15 @@ class Config:
     cache_ttl_s: int
     cache_epoch: int
     body_bytes_max: int
+    workers: int
     connections_max: int
     head_wait_s: float
     body_wait_s: float
+
+    def as_flags(self) -> dict[str, Value]:
+        """The same as flags: what `load_config` makes this object of, in another process."""
+        flags: dict[str, Value] = {row.name: getattr(self, row.name) for row in SETTINGS}
+        return {**flags, "home": str(self.home), "models": ",".join(self.models)}
 
 
 def load_config(
@@ -198,10 +210,16 @@ def _checked(values: dict[str, Value]) -> Config:
     port = values["port"]
     if not isinstance(port, int) or not 0 <= port <= 65_535:
         raise ConfigError(f"port is {port}", advice="give one from 0 to 65535")
-    for name in ("slots", "kv_tokens", "queue", "connections_max", "body_bytes_max"):
+    for name in ("slots", "kv_tokens", "queue", "workers", "connections_max", "body_bytes_max"):
         number = values[name]
         if isinstance(number, int) and number < 1:
             raise ConfigError(f"{name} is {number}", advice="give at least 1")
+    workers = values["workers"]
+    if isinstance(workers, int) and workers >= limits.WORKERS_MAX:
+        raise ConfigError(
+            f"workers is {workers}",
+            advice=f"give less than {limits.WORKERS_MAX}, one for each core",
+        )
     cache_bytes = values["cache_bytes_max"]
     if isinstance(cache_bytes, int) and cache_bytes and cache_bytes < limits.CACHE_BYTES_MIN:
         raise ConfigError(

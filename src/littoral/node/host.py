@@ -6,11 +6,12 @@ group, so none outlives it; a ticket that waits is a future that the pool's word
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from littoral.adapters.models import Catalogue
 from littoral.node.drive import Driver
+from littoral.node.entries import effective
 from littoral.placement.fit import check_fit, memory_needed
 from littoral.placement.pool import Pool
 from littoral.placement.words import (
@@ -115,7 +116,10 @@ class ModelHost:
         changed_at = self._catalogue.changed_at()
         if changed_at == self._scanned_at:
             return
-        found = {entry.name: self._effective(entry) for entry in self._catalogue.entries()}
+        found = {
+            entry.name: effective(entry, self._settings.kv_tokens)
+            for entry in self._catalogue.entries()
+        }
         self._scanned_at = changed_at
         for name in self._entries.keys() - found.keys():
             self._driver.post(Unload(name, "removed", forget=True))
@@ -287,13 +291,6 @@ class ModelHost:
         del self._engine_tasks[model]
         self._driver.post(Gone(model))
         self._changed.set()
-
-    def _effective(self, entry: ModelEntry) -> ModelEntry:
-        """The entry with the context that a request really gets here, for all who show it."""
-        if entry.engine is not EngineKind.LLAMA:
-            return entry
-        context_tokens = min(entry.context_tokens, self._settings.kv_tokens)
-        return replace(entry, context_tokens=context_tokens)
 
     def _resident(self, entry: ModelEntry) -> Resident:
         return Resident(

@@ -1,5 +1,8 @@
 """The composition root: one PoP put together, and taken apart again in the right order.
 
+With several workers this process is their conductor (conductor.py): it listens on a socket file for
+what they pass on, and they at the PoP's address (worker.py).
+
 Start: home held, identity, database, listener, models. A port in use or a home held by another PoP
 therefore shows before anything is downloaded or loaded.
 
@@ -13,7 +16,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,37 +27,37 @@ from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
 from littoral.adapters.store import Store, open_store
+from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring, budget_board
-from littoral.node.relay.build import HotState, hot_state, upstreams_on
+from littoral.node.relay.build import HotState, hot_state, keeping_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.handled import Handling
-from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
 from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
+from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
+from littoral.node.worker import Charge, conductor_socket
 from littoral.placement.words import PoolBounds
 from littoral.terms.ids import ModelName, PopId
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
 from littoral.trust.receipts import Issuer
 from littoral.web.app import make_gate, make_handler
-from littoral.web.http import HttpBounds
-from littoral.web.listener import Bind, listening
+from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
-from littoral.web.tls import server_tls
 
 __all__ = ["Pop", "PopStatus", "running_pop"]
 
 log = logging.getLogger("littoral")
 
-LAST_WORDS_S: Final = 1.0
-"""For handlers to write their error events after the engines have been ended."""
+_MARGIN_S: Final = 0.75
+"""Beyond all that a worker waits for when it is to end: then it is ended."""
 
 
 class PopStatus:
@@ -111,6 +114,8 @@ class Pop:
     keyring: Keyring
     announced: RunningPop
     """What commands on this machine are told, with an operator key of this run only."""
+    workers: Workers | None
+    """Those that answer clients, unless this process does."""
 
 
 @asynccontextmanager
@@ -148,12 +153,17 @@ class _Opened:
 def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
     identity = open_identity(home.path, clock)
     with open_store(home.path) as store, budget_board(home.run) as board:
-        keyring = Keyring(store, clock, board, alone=True)
+        keyring = Keyring(store, clock, board, alone=config.workers == 1)
         keyring.restore_day()
         with own_meters(home.run) as meters:
             telemetry = Telemetry(meters, clock)
             with hot_state(
-                config, home.run, worker=0, workers=1, clock=clock, observe=telemetry.observe
+                config,
+                home.run,
+                worker=0,
+                workers=processes_of(config),
+                clock=clock,
+                observe=telemetry.observe,
             ) as hot:
                 yield _Opened(identity, store, keyring, telemetry, hot)
 
@@ -175,6 +185,8 @@ class _Parts:
         self._clock = clock
         self._telemetry = opened.telemetry
         self._keyring = opened.keyring
+        self._targets = opened.hot.targets.targets
+        self._tasks = tasks
         self._catalogue = Catalogue(home.models)
         self._place = EnginePlace(
             run_dir=home.run,
@@ -223,24 +235,23 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
             )
         )
-        self._relay = self._made_relay(opened, tasks)
+        self._relay = self._hot_path(opened)
 
-    def _made_relay(self, opened: _Opened, tasks: asyncio.TaskGroup) -> Relay:
-        """The hot path."""
+    def _hot_path(self, opened: _Opened) -> Relay:
         return Relay(
             authenticate=self._door.authenticate,
             host=self._host,
             desk=Desk(
-                pop=opened.identity.pop_id,
+                pop=self._identity.pop_id,
                 keyring=self._keyring,
                 scribe=self.scribe,
                 clock=self._clock,
                 observe=self._telemetry.observe,
             ),
             upstreams=self._upstreams,
-            keeping=_keeping(self._config, opened.hot, self._clock),
+            keeping=keeping_on(self._config, opened.hot, self._clock),
             handling=Handling(
-                make_handler(self._door, self._status), tasks.create_task, _log_defect
+                make_handler(self._door, self._status), self._tasks.create_task, log_defect
             ),
         )
 
@@ -256,71 +267,104 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
-        config = self._config
-        bounds = HttpBounds(
-            body_bytes_max=config.body_bytes_max,
-            connections_max=config.connections_max,
-            head_wait_s=config.head_wait_s,
-            body_wait_s=config.body_wait_s,
-        )
-        async with listening(
-            Answers(
-                make_handler(self._door, self._status),
-                make_gate(self._door, self._status),
-                self._relay,
-            ),
-            Bind(config.host, config.port, config.expose_without_tls),
-            clock=self._clock,
-            on_defect=_log_defect,
-            bounds=bounds,
-            tls=_tls(config),
-        ) as server:
-            key, certificate = self._keyring.local_key, _certificate(config)
-            announced = RunningPop(os.getpid(), server.url, key, certificate)
+        async with self._front() as front:
+            announced = RunningPop(
+                os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
+            )
             pop = Pop(
                 pop_id=self._identity.pop_id,
-                url=server.url,
+                url=front.url,
                 home=self._home,
                 catalogue=self._catalogue,
                 host=self._host,
                 status=self._status,
                 keyring=self._keyring,
                 announced=announced,
+                workers=front.workers,
             )
             self._home.announce(announced)
             try:
                 yield pop
             finally:
                 self._status.draining = self._relay.closing = True
-                await _wind_down(self._host, self._relay, config.drain_s)
-                await server.drain(LAST_WORDS_S)
+                await _wind_down(self._host, self._relay, front, self._config.drain_s)
+                await front.server.drain(LAST_WORDS_S)
                 self._upstreams.close()
 
+    @asynccontextmanager
+    async def _front(self) -> AsyncIterator["_Front"]:
+        """Clients are answered: by this process, or by workers that pass on to it."""
+        config, tls = self._config, tls_of(self._config)
+        if config.workers == 1:
+            async with self._server(bind_of(config), tls) as server:
+                yield _Front(server.url, server, None)
+            return
+        secret = self._clock.random_bytes(32).hex()
+        async with (
+            reserved(bind_of(config), tls=tls is not None) as (bind, url),
+            self._server(conductor_socket(self._home), None) as server,
+        ):
+            record, key = self._keyring.local
+            settings = {**config.as_flags(), "port": bind.port}
+            level = logging.getLogger().level
 
-def _log_defect(error: BaseException) -> None:
-    log.error("a defect: please report it", exc_info=error)
+            def charge(number: int) -> Charge:
+                return Charge(number, config.workers, settings, record, key, secret, level)
+
+            async with conducted(
+                self._home,
+                range(1, config.workers + 1),
+                charge,
+                forget=self._forget,
+                clock=self._clock,
+                tasks=self._tasks,
+            ) as workers:
+                yield _Front(url, server, workers)
+
+    def _server(
+        self, bind: Bind | Path, tls: ssl.SSLContext | None
+    ) -> AbstractAsyncContextManager[Server]:
+        return listening(
+            Answers(
+                make_handler(self._door, self._status),
+                make_gate(self._door, self._status),
+                self._relay,
+            ),
+            bind,
+            clock=self._clock,
+            on_defect=log_defect,
+            bounds=bounds_of(self._config),
+            tls=tls,
+        )
+
+    def _forget(self, worker: int) -> None:
+        """What a dead worker held is free again."""
+        self._keyring.forget_worker(worker)
+        self._targets.forget_worker(worker)
 
 
-async def _wind_down(host: ModelHost, relay: Relay, drain_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(drain_s):
-            await host.drain()
-            await relay.idle.wait()
-    host.close()
-    relay.end_all()
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """What meets the clients of a PoP."""
+
+    url: str
+    server: Server
+    """This process's own: at the PoP's address, or at the socket file for its workers."""
+    workers: Workers | None
 
 
-def _keeping(config: Config, hot: HotState, clock: Clock) -> Keeping | None:
-    if hot.answers is None:
-        return None
-    return Keeping(
-        hot.answers, policy_epoch=config.cache_epoch, ttl_s=config.cache_ttl_s, clock=clock
-    )
+async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: float) -> None:
+    """Let answers under way end, then end the engines, and workers after what they pass on."""
+    async with asyncio.TaskGroup() as tasks:
+        if front.workers is not None:
+            tasks.create_task(front.workers.drain(drain_s + LAST_WORDS_S + _MARGIN_S))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await host.drain()
+                await relay.idle.wait()
+        host.close()
+        relay.end_all()
 
 
 def _certificate(config: Config) -> str:
     return str(Path(config.tls_cert).absolute()) if config.tls_cert else ""
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    return server_tls(config.tls_cert, config.tls_key) if config.tls_cert else None

@@ -6,16 +6,22 @@ lets answers under way come to their end.
 
 What may be reached from beyond this machine without TLS is refused before anything is bound,
 unless the danger was named.
+
+Several processes may listen on one address: one of them holds it with `reserved`, and each listens
+with `shared`; the system shares new connections out among those that listen. Between themselves
+they talk over socket files, which only the user who runs them can open.
 """
 
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from littoral.terms.errors import ConfigError, OperatorError, PortInUseError, UnsafeBindError
@@ -25,7 +31,7 @@ from littoral.web.connection import Connection
 from littoral.web.http import HttpBounds
 from littoral.web.service import Answers, Served, Service
 
-__all__ = ["Bind", "Server", "listening"]
+__all__ = ["Bind", "Server", "listening", "reserved"]
 
 _LAST_WORDS_S: Final = 0.25
 """After the deadline of a drain: for the cancelled handlers' clients to hear of it."""
@@ -41,6 +47,8 @@ class Bind:
     port: int = 0
     expose_without_tls: bool = False
     """Allow others to read and change what passes by, prompts and keys included."""
+    shared: bool = False
+    """Other processes of this user listen there too."""
 
 
 class Server:
@@ -52,17 +60,17 @@ class Server:
         self._service = service
         self._listeners = listeners
         self.addresses: tuple[tuple[str, int], ...] = tuple(
-            bound.getsockname()[:2] for listener in listeners for bound in listener.sockets
+            bound.getsockname()[:2]
+            for listener in listeners
+            for bound in listener.sockets
+            if bound.family is not socket.AF_UNIX
         )
-        """Host and port of each socket, as bound."""
+        """Host and port of each socket, as bound; a socket file has none."""
 
     @property
     def url(self) -> str:
         """Where a client on this machine finds the server."""
-        host, port = self.addresses[0]
-        if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
-            host = "::1" if ":" in host else "127.0.0.1"
-        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return _url(self._scheme, *self.addresses[0])
 
     @property
     def connections(self) -> int:
@@ -133,7 +141,7 @@ class Server:
 @asynccontextmanager
 async def listening(
     answers: Answers,
-    bind: Bind,
+    bind: Bind | Path,
     bounds: HttpBounds,
     *,
     clock: Clock,
@@ -144,7 +152,7 @@ async def listening(
 
     Args:
         answers: who answers what arrives.
-        bind: where to listen.
+        bind: where to listen; a path is a socket file, made for this user alone.
         bounds: what is limited.
         clock: for the `date` and the id of each answer.
         on_defect: hears of every exception from the handler that is no LittoralError.
@@ -155,10 +163,10 @@ async def listening(
         PortInUseError: something else listens there.
         ConfigError: the address can't be resolved or is not one of this machine.
     """
-    addresses = await _resolve(bind)
-    if tls is None and not bind.expose_without_tls:
-        _check_private(bind, addresses)
-    sockets = _bound(bind, addresses)
+    if isinstance(bind, Path):
+        sockets = [_listen_on_file(bind)]
+    else:
+        sockets = _bound(bind, await _safe_addresses(bind, tls is not None))
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         service = Service(
@@ -183,6 +191,43 @@ async def listening(
         raise failure
 
 
+@asynccontextmanager
+async def reserved(bind: Bind, *, tls: bool) -> AsyncIterator[tuple[Bind, str]]:
+    """Hold an address for the processes that will listen on it; nothing is accepted here.
+
+    Gives what they bind, its port chosen, and the URL at which a client on this machine finds them.
+
+    Raises:
+        UnsafeBindError, PortInUseError, ConfigError: as `listening` does.
+    """
+    addresses = await _safe_addresses(bind, tls)
+    # Bound alone first: an address that is shared may be shared by another PoP of this user.
+    alone = _bound(bind, addresses)
+    host, port = alone[0].getsockname()[:2]
+    for each in alone:
+        each.close()
+    chosen = replace(bind, port=port, shared=True)
+    held = _bound(chosen, addresses, accepting=False)
+    try:
+        yield chosen, _url("https" if tls else "http", host, port)
+    finally:
+        for each in held:
+            each.close()
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _safe_addresses(bind: Bind, tls: bool) -> list[_Address]:
+    addresses = await _resolve(bind)
+    if not tls and not bind.expose_without_tls:
+        _check_private(bind, addresses)
+    return addresses
+
+
 async def _resolve(bind: Bind) -> list[_Address]:
     loop = asyncio.get_running_loop()
     try:
@@ -205,15 +250,17 @@ def _check_private(bind: Bind, addresses: Sequence[_Address]) -> None:
             )
 
 
-def _bound(bind: Bind, addresses: Sequence[_Address]) -> list[socket.socket]:
-    """Sockets that listen on every address that this machine has."""
+def _bound(
+    bind: Bind, addresses: Sequence[_Address], *, accepting: bool = True
+) -> list[socket.socket]:
+    """Sockets that listen, or are only bound, on every address that this machine has."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     port = bind.port
     try:
         for family, host, _ in addresses:
             try:
-                sockets.append(_listen(family, host, port))
+                sockets.append(_listen(family, host, port, shared=bind.shared, accepting=accepting))
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
@@ -229,18 +276,42 @@ def _bound(bind: Bind, addresses: Sequence[_Address]) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def _listen(
+    family: socket.AddressFamily, host: str, port: int, *, shared: bool, accepting: bool
+) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family is socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
-        listener.listen(ACCEPTS_WAITING_MAX)
+        if accepting:
+            listener.listen(ACCEPTS_WAITING_MAX)
         listener.setblocking(False)
     except OSError:
         listener.close()
         raise
+    return listener
+
+
+def _listen_on_file(path: Path) -> socket.socket:
+    """A socket file that nobody else may open; one that a dead process left is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Before it listens nobody can connect, so that it is never open to others.
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        listener.listen(ACCEPTS_WAITING_MAX)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"no socket can be made at {path} ({error.strerror or error})",
+            advice="give the state directory a shorter path with --home",
+        ) from error
     return listener
 
 
@@ -262,6 +333,13 @@ def _bind_error(bind: Bind, error: OSError) -> OperatorError:
 async def _listeners(
     service: Service, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None
 ) -> list[asyncio.Server]:
+    if sockets[0].family is socket.AF_UNIX:
+        return [
+            await service.loop.create_unix_server(
+                lambda: Connection(service), sock=each, backlog=ACCEPTS_WAITING_MAX
+            )
+            for each in sockets
+        ]
     return [
         await service.loop.create_server(
             lambda: Connection(service),

@@ -10,11 +10,12 @@ from littoral.adapters.answers import AnswerStore, CacheBounds, open_answers
 from littoral.adapters.shared import Board
 from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
+from littoral.node.relay.keeping import Keeping
 from littoral.routing.board import TargetBoard
 from littoral.terms.limits import UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 
-__all__ = ["HotState", "hot_state", "upstreams_on"]
+__all__ = ["HotState", "hot_state", "keeping_on", "upstreams_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +65,13 @@ def upstreams_on(
     """The upstreams of a process that runs on a loop now."""
     return Upstreams(
         state.targets, spawn=spawn, secret=secret_from_environment, clock=clock, observe=observe
+    )
+
+
+def keeping_on(config: Config, state: HotState, clock: Clock) -> Keeping | None:
+    """The answer cache of a process, unless it is off."""
+    if state.answers is None:
+        return None
+    return Keeping(
+        state.answers, policy_epoch=config.cache_epoch, ttl_s=config.cache_ttl_s, clock=clock
     )

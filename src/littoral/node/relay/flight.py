@@ -43,6 +43,7 @@ class Passenger(Listener, Protocol):
     """A leg, as a flight sees it."""
 
     charged: bool
+    origin: ReceiptId | None
 
 
 class _Seat:
@@ -83,6 +84,7 @@ class Flight:
         "_outcome",
         "_pieces",
         "_seats",
+        "borrowed",
         "key",
         "origin",
         "spring",
@@ -100,6 +102,8 @@ class Flight:
         self.origin: ReceiptId | None = None
         """The receipt of the answer itself, which those who joined refer to."""
         self.spring: Spring | None = None
+        self.borrowed = False
+        """Another worker's flight feeds it, and keeps the answer."""
         self._done = done
         self._left = left
         self._seats: list[_Seat] = []
@@ -123,6 +127,19 @@ class Flight:
             leg.begun(self._begun)
             self._catch_up(seat)
         return seat
+
+    # --- what another worker's flight says of this one ---
+
+    def joined(self, origin: ReceiptId | None) -> None:
+        """This answer is another request's: nobody here pays."""
+        self.origin = origin
+        for seat in self._seats:
+            seat.leg.charged, seat.leg.origin = False, origin
+
+    def charge(self, *, somebody: bool) -> None:
+        """Whether somebody here pays is known at its end: who began it may have left."""
+        for number, seat in enumerate(self._seats):
+            seat.leg.charged = somebody and number == 0
 
     # --- what seats say ---
 

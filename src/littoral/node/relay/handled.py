@@ -38,12 +38,13 @@ class Handling:
 class Host:
     """The first client's side of a flight whose handler speaks to it directly."""
 
-    __slots__ = ("_left", "_reply", "charged", "feed", "handled", "notes")
+    __slots__ = ("_left", "_reply", "charged", "feed", "handled", "notes", "origin")
 
     def __init__(self, reply: Reply, left: Callable[["Host"], None]) -> None:
         self._reply = reply
         self._left = left
         self.charged = True
+        self.origin: ReceiptId | None = None
         self.feed: Feed | None = None
         self.handled: Handled | None = None
         """Whose headers and receipt these are."""

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.answers import AnswerStore
-from littoral.adapters.upstreams.words import Begun
+from littoral.adapters.upstreams.words import Begun, Listener
 from littoral.cache import freshness
 from littoral.cache.answers import StoredAnswer, tags_of
 from littoral.cache.freshness import Directives, Forward, directives_of
@@ -143,7 +143,18 @@ class Keeping:
             raise NotCachedError("this answer is not in the cache")
         return None
 
-    def begun(self, stored: StoredAnswer, entry: ModelEntry) -> Begun:
+    def deliver(self, stored: StoredAnswer, entry: ModelEntry, listener: Listener) -> None:
+        """Say a stored answer as it was said first: in one piece, or as a stream."""
+        begun = self._begun(stored, entry)
+        outcome = Outcome(stored.finish, Usage(*stored.usage))
+        if stored.content_type.startswith("text/event-stream"):
+            listener.begun(begun)
+            listener.data(stored.body)
+            listener.ended(outcome)
+        else:
+            listener.whole(begun, stored.body, outcome)
+
+    def _begun(self, stored: StoredAnswer, entry: ModelEntry) -> Begun:
         """The beginning of an answer given again."""
         info = self._infos.get(entry.name)
         if info is None:

@@ -15,27 +15,26 @@ Whatever is refused here is refused with the same errors as anywhere else.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
 from littoral.adapters.upstreams.words import Begun, Errand
 from littoral.cache.answers import StoredAnswer
-from littoral.node.host import ModelHost
+from littoral.node.entries import KnownModels
 from littoral.node.relay.desk import Desk, Order
+from littoral.node.relay.errands import errand_for, tokens_bound
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Handling, Host
 from littoral.node.relay.keeping import Keeping, Question
 from littoral.node.relay.leg import Leg
+from littoral.node.relay.lent import Lent
+from littoral.node.relay.peers import ORIGIN, Borrowed, Loan, Peers, Upstreamed
 from littoral.serving.outcome import Outcome
-from littoral.serving.plan import BYTES_PER_TOKEN
-from littoral.terms import limits
-from littoral.terms.errors import LittoralError
-from littoral.terms.ids import ModelName
+from littoral.terms.errors import LittoralError, NotFoundError
+from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import (
     Caller,
     EngineInfo,
     EngineKind,
-    Kind,
     ModelDefaults,
     ModelEntry,
     Source,
@@ -47,16 +46,10 @@ from littoral.web.errors import draining
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
 from littoral.web.http import Request
-from littoral.web.response import written
 from littoral.web.routes import key_of
-from littoral.web.wishes import HOT_APIS, is_plain, wish_of
+from littoral.web.wishes import HOT_APIS, wish_of
 
 __all__ = ["Relay"]
-
-_FORWARDED: Final = frozenset(
-    {"traceparent", "tracestate", "openai-beta", "anthropic-version", "anthropic-beta"}
-)
-"""Header fields of the client's that an upstream gets: traces, and an API's own versions."""
 
 
 class Relay:
@@ -66,11 +59,12 @@ class Relay:
         self,
         *,
         authenticate: Callable[[str | None], Caller],
-        host: ModelHost,
+        host: KnownModels,
         desk: Desk,
         upstreams: Upstreams,
         keeping: Keeping | None,
-        handling: Handling,
+        handling: Handling | None,
+        peers: Peers | None = None,
     ) -> None:
         """Answer nothing yet.
 
@@ -80,7 +74,8 @@ class Relay:
             desk: limits, receipts and facts.
             upstreams: where they are.
             keeping: the answer cache, unless it is off.
-            handling: what answers the rest.
+            handling: what answers the rest; None where that is another process's to do.
+            peers: the other workers of the PoP, if it has any.
         """
         self._authenticate = authenticate
         self._host = host
@@ -89,10 +84,11 @@ class Relay:
         self._keeping = keeping
         self._bypass = "" if keeping is None else keeping.bypass
         self._handling = handling
+        self._peers = peers
         self._flights: dict[bytes, Flight] = {}
         """By question: what may be joined."""
         self._routes: dict[tuple[ModelName, str], tuple[ModelEntry, Route | None]] = {}
-        self.legs: set[Leg | Host] = set()
+        self.legs: set[Leg | Host | Lent] = set()
         """Those under way."""
         self.idle = asyncio.Event()
         """Set while there are none."""
@@ -102,6 +98,36 @@ class Relay:
 
     def take(self, head: Head, body: bytes, reply: Reply) -> Underway | None:
         """See hot.HotPath."""
+        asked = self._asked(head, body)
+        if asked is None:
+            return None
+        order, entry = asked
+        keeping = self._keeping
+        question: Question | None = None
+        if keeping is not None:
+            question = keeping.question(order, entry, head)
+            if question is not None:
+                given = self._given_again(keeping, question, order, entry, reply)
+                if given is not None:
+                    return given
+        route = self._route(entry, order.api.name)
+        if route is not None:
+            return self._relay(order, route, head, reply, question)
+        if question is not None and question.joins and self._handling is not None:
+            return self._handle(self._handling, order, entry, head, reply, question)
+        return None
+
+    def end_all(self) -> None:
+        """The PoP stops: whoever still waits is told so."""
+        self.closing = True
+        for leg in list(self.legs):
+            feed, leg.feed = leg.feed, None
+            leg.failed(draining())
+            if feed is not None:
+                feed.cancel()
+
+    def _asked(self, head: Head, body: bytes) -> tuple[Order, ModelEntry] | None:
+        """Who asks what, if it is anything that is answered here."""
         api = HOT_APIS.get(head.path)
         if api is None or self.closing:
             return None
@@ -116,29 +142,7 @@ class Relay:
         order = Order(api, caller, wish, body, entry.name, self._desk.clock)
         if "littoral-nonce" in headers:
             order.nonce = nonce_of(headers)
-        keeping = self._keeping
-        question: Question | None = None
-        if keeping is not None:
-            question = keeping.question(order, entry, head)
-            if question is not None:
-                given = self._given_again(keeping, question, order, entry, reply)
-                if given is not None:
-                    return given
-        route = self._route(entry, api.name)
-        if route is not None:
-            return self._relay(order, route, head, reply, question)
-        if question is not None and question.joins:
-            return self._handle(order, entry, head, reply, question)
-        return None
-
-    def end_all(self) -> None:
-        """The PoP stops: whoever still waits is told so."""
-        self.closing = True
-        for leg in list(self.legs):
-            feed, leg.feed = leg.feed, None
-            leg.failed(draining())
-            if feed is not None:
-                feed.cancel()
+        return order, entry
 
     # --- from the cache ---
 
@@ -152,7 +156,7 @@ class Relay:
         flight = self._flights.get(question.key) if question.joins else None
         if flight is None:
             return None
-        self._desk.reserve(order, _tokens_bound(order))
+        self._desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
@@ -172,21 +176,16 @@ class Relay:
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "hit", False, stored.receipt_id
         leg.notes = keeping.notes_of_hit(stored)
-        begun, outcome = keeping.begun(stored, entry), Outcome(stored.finish, usage)
-        if stored.content_type.startswith("text/event-stream"):
-            leg.begun(begun)
-            leg.data(stored.body)
-            leg.ended(outcome)
-        else:
-            leg.whole(begun, stored.body, outcome)
+        keeping.deliver(stored, entry, leg)
         return leg
 
     def _flight(self, question: Question, order: Order) -> Flight:
         """A flight that the same request joins from now on, and whose answer is kept."""
 
-        def done(_: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
+        def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
             assert self._keeping is not None, "a question is the cache's"
-            self._keeping.keep(question, order, begun, outcome, body, ())
+            if not flight.borrowed:
+                self._keeping.keep(question, order, begun, outcome, body, ())
 
         flight = Flight(question.key, done, self._landed)
         if question.joins:
@@ -224,40 +223,107 @@ class Relay:
     def _relay(
         self, order: Order, route: Route, head: Head, reply: Reply, question: Question | None
     ) -> Underway:
-        wish = order.wish
-        self._desk.reserve(order, _tokens_bound(order))
-        stream = wish.stream is True and order.api.kind is not Kind.EMBED
-        metered = route.entry.relay.receipts or order.metered
-        errand = Errand(
-            order.api.name,
-            order.raw,
-            wish.model,
-            stream,
-            untouched=is_plain(order.raw),
-            usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
-            fields=_forwarded(head),
-        )
+        self._desk.reserve(order, tokens_bound(order))
+        errand = errand_for(order, route, head)
         leg = self._leg(order, reply, Source.UPSTREAM)
+        spring: Upstreamed
         if question is None:
             leg.notes = self._bypass
-            fetch = self._upstreams.fetch(route, errand, leg)
-            leg.feed = fetch
+            leg.feed = spring = self._upstreams.fetch(route, errand, leg)
         else:
             assert self._keeping is not None, "a question is the cache's"
             leg.cache = "miss"
             leg.notes = self._keeping.notes_of_miss(question)
             flight = self._flight(question, order)
             flight.origin = order.receipt_id if route.entry.relay.receipts else None
-            fetch = self._upstreams.fetch(route, errand, flight)
-            flight.spring = fetch
+            owner = self._peers.owner(question.key) if self._peers and question.joins else None
+            if owner is None:
+                spring = self._upstreams.fetch(route, errand, flight)
+            else:
+                spring = self._borrowed(owner, route, errand, head, leg, flight, question)
+            flight.spring = spring
             leg.feed = flight.join(leg)
-        fetch.start()
+        spring.start()
         return leg
+
+    # --- other workers ---
+
+    def _borrowed(
+        self,
+        owner: int,
+        route: Route,
+        errand: Errand,
+        head: Head,
+        leg: Leg,
+        flight: Flight,
+        question: Question,
+    ) -> Borrowed:
+        """The answer to another worker's question."""
+        peers, keeping = self._peers, self._keeping
+        assert peers is not None, "there is another worker"
+        assert keeping is not None, "a question is the cache's"
+
+        def joined(origin: ReceiptId | None) -> None:
+            flight.joined(origin)
+            leg.source, leg.cache, leg.charged, leg.origin = Source.CACHE, "joined", False, origin
+            leg.notes = keeping.notes_of_miss(question, collapsed=True)
+
+        def directly() -> Upstreamed:
+            flight.borrowed = False
+            return self._upstreams.fetch(route, errand, flight)
+
+        flight.borrowed = True
+        return Borrowed(
+            peers, Loan(owner, head, errand.body, flight.origin, flight, joined, directly)
+        )
+
+    def lend(self, head: Head, body: bytes, reply: Reply) -> Underway:
+        """Answer another worker's client, which that worker has admitted and accounts for.
+
+        Raises:
+            NotFoundError: it is no question of this worker's; the other is to ask by itself.
+        """
+        asked, keeping = self._asked(head, body), self._keeping
+        question: Question | None = None
+        route: Route | None = None
+        if asked is not None and keeping is not None:
+            order, entry = asked
+            question = keeping.question(order, entry, head)
+            route = self._route(entry, order.api.name)
+        if asked is None or keeping is None or question is None or route is None:
+            raise NotFoundError("this request is not answered here")
+        order, entry = asked
+        stored = keeping.find(question, entry)
+        flight = self._flights.get(question.key)
+        lent = Lent(reply, self._left, created=stored is None and flight is None)
+        self._add(lent)
+        if stored is not None:
+            lent.origin = stored.receipt_id
+            keeping.deliver(stored, entry, lent)
+            return lent
+        if flight is not None:
+            lent.flight = flight
+            lent.feed = flight.join(lent)
+            return lent
+        order.receipt_id = ReceiptId(head.headers.get(ORIGIN, order.receipt_id))
+        flight = lent.flight = self._flight(question, order)
+        flight.origin = order.receipt_id if entry.relay.receipts else None
+        fetch = self._upstreams.fetch(route, errand_for(order, route, head), flight)
+        flight.spring = fetch
+        lent.feed = flight.join(lent)
+        fetch.start()
+        return lent
 
     # --- handlers ---
 
     def _handle(
-        self, order: Order, entry: ModelEntry, head: Head, reply: Reply, question: Question
+        self,
+        handling: Handling,
+        order: Order,
+        entry: ModelEntry,
+        head: Head,
+        reply: Reply,
+        question: Question,
     ) -> Underway:
         flight = self._flight(question, order)
         info = EngineInfo(entry.engine, "answered to another", "none", 0, entry.context_tokens)
@@ -277,7 +343,7 @@ class Relay:
             peer="",
             id=reply.id,
         )
-        handled.start_on(self._handling, request)
+        handled.start_on(handling, request)
         return host
 
     # --- legs ---
@@ -287,27 +353,11 @@ class Relay:
         self._add(leg)
         return leg
 
-    def _add(self, leg: Leg | Host) -> None:
+    def _add(self, leg: Leg | Host | Lent) -> None:
         self.legs.add(leg)
         self.idle.clear()
 
-    def _left(self, leg: Leg | Host) -> None:
+    def _left(self, leg: Leg | Host | Lent) -> None:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()
-
-
-def _tokens_bound(order: Order) -> int:
-    """What the request may use: exact only for who is metered, who alone needs it."""
-    if not order.metered:
-        return 0
-    wish = order.wish
-    each = wish.tokens_max or limits.COMPLETION_TOKENS
-    return len(order.raw) // BYTES_PER_TOKEN + 1 + each * max(1, wish.n or 1)
-
-
-def _forwarded(head: Head) -> str:
-    headers = head.headers
-    if _FORWARDED.isdisjoint(headers):
-        return ""
-    return written({name: headers[name] for name in _FORWARDED & headers.keys()})

@@ -1,0 +1,75 @@
+"""The models of a PoP as a worker of it knows them: their entries, without what runs them."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from littoral.adapters.models import Catalogue
+from littoral.terms.errors import UnknownModelError
+from littoral.terms.ids import ModelName
+from littoral.terms.values import EngineKind, ModelEntry
+
+__all__ = ["Entries", "KnownModels", "effective"]
+
+
+class KnownModels(Protocol):
+    """What answers hot requests needs of the models: their entries."""
+
+    def entry(self, name: ModelName) -> ModelEntry:
+        """The entry of this name. Raises UnknownModelError."""
+
+    def fallbacks(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        """The models that this one falls back to, as far as they are here."""
+
+
+def effective(entry: ModelEntry, kv_tokens: int) -> ModelEntry:
+    """The entry with the context that a request really gets here, for all who show it."""
+    if entry.engine is not EngineKind.LLAMA:
+        return entry
+    return replace(entry, context_tokens=min(entry.context_tokens, kv_tokens))
+
+
+class Entries:
+    """The catalogue, read again when it has changed. An entry that is as it was stays the same."""
+
+    def __init__(self, catalogue: Catalogue, kv_tokens: int) -> None:
+        """Read it.
+
+        Args:
+            catalogue: of the PoP.
+            kv_tokens: key-value cache of each local model, as `HostSettings` has it.
+        """
+        self._catalogue = catalogue
+        self._kv_tokens = kv_tokens
+        self._entries: dict[ModelName, ModelEntry] = {}
+        self._scanned_at: int | None = None
+        self.rescan()
+
+    def rescan(self) -> None:
+        """See what any process has added, changed or removed."""
+        changed_at = self._catalogue.changed_at()
+        if changed_at == self._scanned_at:
+            return
+        known, found = self._entries, {}
+        for read in self._catalogue.entries():
+            entry = effective(read, self._kv_tokens)
+            before = known.get(entry.name)
+            found[entry.name] = before if before == entry and before is not None else entry
+        self._scanned_at = changed_at
+        self._entries = found
+
+    def entry(self, name: ModelName) -> ModelEntry:
+        """The entry of this name; looks again on disk before it says there is none.
+
+        Raises:
+            UnknownModelError: there is none.
+        """
+        if name not in self._entries:
+            self.rescan()
+        entry = self._entries.get(name)
+        if entry is None:
+            raise UnknownModelError(f"there is no model {name!r} on this PoP", param="model")
+        return entry
+
+    def fallbacks(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        """The models that this one falls back to, as far as they are here."""
+        return tuple(self._entries[name] for name in entry.fallbacks if name in self._entries)

@@ -1,0 +1,417 @@
+"""`littoral up --workers 2`: several processes that answer as one PoP, and what survives a kill."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import h11
+import psutil
+import pytest
+
+from littoral.terms.values import ToolSupport
+from tests.certificates import self_signed
+from tests.conftest import started_pop
+from tests.hardening.pops import HardPop, body_of, check_error, hard_pop
+from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream
+from tests.web.raw import PATIENCE_S, Client, get, post
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def pop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardPop]:
+    with hard_pop(tmp_path_factory.mktemp("workers"), "--workers", "2") as running:
+        yield running
+
+
+class Held:
+    """An upstream that streams its first event at once, and the rest when it is let go."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.silent = silent
+        """Not even the first event comes before it is let go."""
+        self.let_go = asyncio.Event()
+        self.askers: list[int] = []
+        """The ports that it was asked from."""
+
+    async def play(self, asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        self.askers.append(writer.get_extra_info("peername")[1])
+        true = truth(asked)
+        if self.silent:
+            await self.let_go.wait()
+        writer.write(head(f"content-type: {true.type}", "transfer-encoding: chunked"))
+        writer.write(chunk(true.pieces[0]))
+        await self.let_go.wait()
+        writer.write(b"".join(map(chunk, [*true.pieces[1:], b""])))
+        return True
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    children = psutil.Process(pid).children()
+    return [each for each in children if "littoral.node.worker" in each.cmdline()]
+
+
+def holder_of(pop: HardPop, port: int) -> int:
+    """Which worker has a connection that begins or ends at this port of another process."""
+    for worker in workers_of(pop.pid):
+        for each in worker.net_connections("tcp"):
+            if port in {each.laddr.port, each.raddr.port if each.raddr else 0}:
+                return int(worker.pid)
+    raise AssertionError(f"nobody has a connection with port {port}")
+
+
+def worker_at(pop: HardPop, client: Client) -> int:
+    return holder_of(pop, client.writer.get_extra_info("sockname")[1])
+
+
+@asynccontextmanager
+async def one_at_each(pop: HardPop) -> AsyncIterator[list[Client]]:
+    """A connection to each worker."""
+    async with AsyncExitStack() as stack:
+        found: dict[int, Client] = {}
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found) < 2:
+                client = await stack.enter_async_context(pop.client())
+                assert (await client.ask(get("/healthz"))).status == 200
+                found.setdefault(worker_at(pop, client), client)
+        yield list(found.values())
+
+
+def littoral(*arguments: str) -> dict[str, object]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
+    command = [sys.executable, "-m", "littoral.cli", *arguments, "--json"]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=60, env=environment
+    )
+    said = json.loads(done.stdout)
+    assert isinstance(said, dict)
+    return said
+
+
+def with_key(key: str, body: bytes) -> bytes:
+    return post(body, CHAT, f"Authorization: Bearer {key}")
+
+
+async def asked_of(one: Upstream, times: int) -> None:
+    """Return once this upstream was asked so often."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(one.asked) < times:
+            await asyncio.sleep(0.005)
+
+
+async def requests_counted(pop: HardPop) -> float:
+    async with pop.client() as client:
+        told = await client.ask(get("/metrics", f"Authorization: Bearer {pop.key}"))
+    assert told.status == 200
+    found = re.findall(rb"^littoral_requests_total\{.*\} (\S+)$", told.body, re.MULTILINE)
+    return sum(map(float, found))
+
+
+async def test_two_workers_answer_on_one_address_and_count_together(pop: HardPop) -> None:
+    async with upstream() as one, one_at_each(pop) as clients:
+        model, before = pop.add(one.port), await requests_counted(pop)
+        for client in clients:
+            answer = await client.ask(pop.post(CHAT, body_of("chat stream", model)), "POST")
+            assert answer.status == 200
+            assert answer.headers["littoral-source"] == "upstream"
+        assert await requests_counted(pop) == before + 2
+        assert len(one.asked) == 2
+
+
+async def test_a_key_revoked_elsewhere_opens_nothing_at_any_worker(pop: HardPop) -> None:
+    made = littoral("keys", "create", "short", "--home", str(pop.home))
+    body = body_of("chat", "echo")
+    async with one_at_each(pop) as clients:
+        for client in clients:
+            assert (await client.ask(with_key(str(made["key"]), body), "POST")).status == 200
+        littoral("keys", "revoke", str(made["key_id"]), "--home", str(pop.home))
+        for client in clients:
+            assert (await client.ask(with_key(str(made["key"]), body), "POST")).status == 401
+
+
+async def test_a_limit_holds_over_all_workers(pop: HardPop) -> None:
+    options = ("--requests-per-minute", "5", "--home", str(pop.home))
+    key = str(littoral("keys", "create", "five", *options)["key"])
+    async with upstream() as one, one_at_each(pop) as clients:
+        body = body_of("chat", pop.add(one.port))
+        answers = [
+            await client.ask(with_key(key, body), "POST") for _ in range(5) for client in clients
+        ]
+        assert sorted(each.status for each in answers) == [200] * 5 + [429] * 5
+        assert len(one.asked) == 5
+
+
+async def test_identical_streams_at_both_workers_are_one_request_upstream(pop: HardPop) -> None:
+    held = Held()
+    async with upstream(held.play) as one, AsyncExitStack() as stack:
+        body = body_of("chat stream", pop.add(one.port, receipts=True), temperature=0)
+        clients = [await stack.enter_async_context(pop.client()) for _ in range(200)]
+        guesses = ("Littoral-Peer: guess", "Littoral-Origin: guess")
+        for client in clients:
+            await client.send(pop.post(CHAT, body, *guesses))
+        async with asyncio.timeout(PATIENCE_S):
+            firsts = [await each.reader.readuntil(b"\n\n") for each in clients]
+        assert {worker_at(pop, each) for each in clients} == {
+            each.pid for each in workers_of(pop.pid)
+        }
+        held.let_go.set()
+        ends = [await each.reader.readuntil(b"\r\n0\r\n\r\n") for each in clients]
+        assert len(one.asked) == 1
+        told = [first + end for first, end in zip(firsts, ends, strict=True)]
+        events = {tuple(re.findall(rb"^data: .*$", each, re.MULTILINE)) for each in told}
+        assert len(events) == 1
+        sources = [re.findall(rb"littoral-source: (\w+)", each)[0] for each in told]
+        assert sources.count(b"upstream") == 1
+        assert sources.count(b"cache") == 199
+        receipts = {re.findall(rb"littoral-receipt: (rcpt_\w+)", each)[0] for each in told}
+        assert len(receipts) == 200
+
+
+async def test_what_was_answered_at_one_worker_is_given_again_at_the_other(pop: HardPop) -> None:
+    async with upstream() as one, one_at_each(pop) as clients:
+        body = body_of("chat", pop.add(one.port), temperature=0)
+        first = await clients[0].ask(pop.post(CHAT, body), "POST")
+        async with asyncio.timeout(PATIENCE_S):
+            while (again := await clients[1].ask(pop.post(CHAT, body), "POST")).headers[
+                "littoral-source"
+            ] != "cache":
+                await asyncio.sleep(0.01)
+        assert again.body == first.body
+
+
+async def loan(pop: HardPop, held: Held, one: Upstream, model: str) -> tuple[Client, int]:
+    """A stream that waits at one worker for what another asks; and that other's process."""
+    client = await pop.open()
+    for seed in range(100):
+        await client.send(pop.post(CHAT, body_of("chat stream", model, seed=seed)))
+        await asked_of(one, seed + 1)
+        asker = holder_of(pop, held.askers[-1])
+        if asker != worker_at(pop, client):
+            return client, asker
+        held.let_go.set()
+        await client.answer("POST")
+        held.let_go.clear()
+    raise AssertionError("one worker owns a hundred questions")
+
+
+async def test_an_owner_killed_before_it_answers_is_done_without(pop: HardPop) -> None:
+    held = Held(silent=True)
+    async with upstream(held.play) as one:
+        client, owner = await loan(pop, held, one, pop.add(one.port))
+        asked = len(one.asked)
+        os.kill(owner, signal.SIGKILL)
+        await asked_of(one, asked + 1)
+        held.let_go.set()
+        answer = await client.answer("POST")
+        assert answer.status == 200
+        assert b"data: [DONE]" in answer.body
+        assert answer.headers["littoral-source"] == "upstream"
+        client.leave()
+        await both_answer(pop)
+
+
+async def test_an_owner_killed_amid_its_answer_ends_it_with_an_honest_error(pop: HardPop) -> None:
+    held = Held()
+    async with upstream(held.play) as one:
+        client, owner = await loan(pop, held, one, pop.add(one.port))
+        async with asyncio.timeout(PATIENCE_S):
+            await client.reader.readuntil(b"\n\n")
+            os.kill(owner, signal.SIGKILL)
+            rest = await client.reader.readuntil(b"\r\n0\r\n\r\n")
+        assert b'"error"' in rest
+        assert b"[DONE]" not in rest
+        client.leave()
+        await both_answer(pop)
+
+
+async def both_answer(pop: HardPop) -> None:
+    """Return once there are two workers that take connections."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(workers_of(pop.pid)) < 2:
+            await asyncio.sleep(0.01)
+    async with one_at_each(pop):
+        pass
+
+
+async def test_a_killed_worker_loses_its_own_streams_and_nothing_else(pop: HardPop) -> None:
+    held = Held()
+    options = ("--requests-per-minute", "3", "--home", str(pop.home))
+    key = str(littoral("keys", "create", "three", *options)["key"])
+    async with upstream() as well, upstream(held.play) as one, AsyncExitStack() as stack:
+        quick, slow = pop.add(well.port), pop.add(one.port)
+        kept = body_of("chat", quick, temperature=0)
+        async with one_at_each(pop) as clients:
+            for client in clients:
+                await client.ask(with_key(key, body_of("chat", quick)), "POST")
+                await client.ask(pop.post(CHAT, kept), "POST")
+        streams = [await stack.enter_async_context(pop.client()) for _ in range(24)]
+        for each in streams:
+            await each.send(pop.post(CHAT, body_of("chat stream", slow)))
+        await asked_of(one, 24)
+        victim = workers_of(pop.pid)[0].pid
+        lost = [each for each in streams if worker_at(pop, each) == victim]
+        others = [each for each in streams if each not in lost]
+        assert lost
+        assert others
+        before = await counted_without(pop, victim)
+
+        os.kill(victim, signal.SIGKILL)
+        for each in lost:
+            with pytest.raises((h11.RemoteProtocolError, ConnectionResetError)):
+                await each.answer("POST")
+        held.let_go.set()
+        for each in others:
+            assert b"data: [DONE]" in (await each.answer("POST")).body
+
+        await both_answer(pop)
+        assert await requests_counted(pop) >= before + len(others)
+        asked = len(well.asked)
+        async with one_at_each(pop) as clients:
+            for client in clients:
+                again = await client.ask(pop.post(CHAT, kept), "POST")
+                assert again.headers["littoral-source"] == "cache"
+            assert len(well.asked) == asked
+            statuses = [
+                (await each.ask(with_key(key, body_of("chat", quick)), "POST")).status
+                for each in clients
+            ]
+        assert sorted(statuses) == [200, 429], "two of three were used before"
+
+
+async def counted_without(pop: HardPop, victim: int) -> float:
+    """What is counted, as a worker that will live tells it."""
+    async with one_at_each(pop) as clients:
+        (client,) = [each for each in clients if worker_at(pop, each) != victim]
+        told = await client.ask(get("/metrics", f"Authorization: Bearer {pop.key}"))
+    found = re.findall(rb"^littoral_requests_total\{.*\} (\S+)$", told.body, re.MULTILINE)
+    return sum(map(float, found))
+
+
+async def test_a_local_model_answers_through_a_worker(pop: HardPop) -> None:
+    body = body_of("chat stream", "echo", temperature=0)
+    async with one_at_each(pop) as clients:
+        answers = [await each.ask(pop.post(CHAT, body), "POST") for each in clients]
+        assert [each.status for each in answers] == [200, 200]
+        assert answers[0].headers["littoral-source"] == "echo"
+        for each in answers:
+            assert b"data: [DONE]" in each.body
+            receipt = each.headers["littoral-receipt"]
+            told = await clients[1].ask(
+                get(f"/v1/receipts/{receipt}", f"Authorization: Bearer {pop.key}")
+            )
+            assert told.status == 200
+
+
+async def test_a_model_whose_chat_is_translated_is_answered_through_a_worker(pop: HardPop) -> None:
+    async with upstream() as one:
+        model = pop.add(one.port, tools=ToolSupport.NONE)
+        answer = await pop.call("chat", model)
+        assert answer.status == 200
+        assert len(one.asked) == 1
+
+
+async def test_what_needs_an_operator_or_is_not_there_is_refused_through_a_worker(
+    pop: HardPop,
+) -> None:
+    plain = str(littoral("keys", "create", "plain", "--home", str(pop.home))["key"])
+    async with pop.client() as client:
+        told = await client.ask(get("/metrics", f"Authorization: Bearer {plain}"))
+        assert told.status == 403
+        assert (await client.ask(get("/nothing"))).status == 404
+        headed = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert (await client.ask(headed, "HEAD")).status == 200
+
+
+async def test_what_is_refused_through_a_worker_has_one_request_id(pop: HardPop) -> None:
+    answer = await pop.call("messages", "nobody")
+    assert answer.status == 404
+    check_error("/v1/messages", answer)
+
+
+async def test_only_workers_of_this_run_are_answered_at_a_worker_s_socket(pop: HardPop) -> None:
+    path = pop.home / "run" / "worker-1.sock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    client = Client(*await asyncio.open_unix_connection(str(path)))
+    body = body_of("chat", "echo", temperature=0)
+    for fields in ((), ("Littoral-Peer: guess",)):
+        request = post(body, CHAT, f"Authorization: Bearer {pop.key}", *fields)
+        assert (await client.ask(request, "POST")).status == 401
+    client.leave()
+
+
+def test_a_stop_leaves_no_process_socket_or_file(tmp_path: Path) -> None:
+    starter = started_pop(tmp_path, "--workers", "2", models="echo")
+    with starter as pop:
+        workers = workers_of(pop.pid)
+        assert len(workers) == 2
+        starter.process.send_signal(signal.SIGTERM)
+        starter.process.wait(timeout=5)
+        assert starter.process.returncode == 0
+        assert [each for each in workers if each.is_running()] == []
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_a_stream_under_way_at_a_stop_ends_with_an_honest_error(tmp_path: Path) -> None:
+    held = Held()
+    async with upstream(held.play) as one:
+        with hard_pop(tmp_path, "--workers", "2", "--drain-s", "0.2") as pop:
+            model = pop.add(one.port)
+            async with one_at_each(pop) as clients:
+                for client in clients:
+                    await client.send(pop.post(CHAT, body_of("chat stream", model)))
+                async with asyncio.timeout(PATIENCE_S):
+                    for client in clients:
+                        await client.reader.readuntil(b"data: ")
+                os.kill(pop.pid, signal.SIGINT)
+                for client in clients:
+                    assert b'"draining"' in await client.until_closed()
+
+
+def test_workers_end_with_a_killed_conductor(tmp_path: Path) -> None:
+    starter = started_pop(tmp_path, "--workers", "2", models="echo")
+    with starter as pop:
+        workers = workers_of(pop.pid)
+        os.kill(pop.pid, signal.SIGKILL)
+        starter.process.wait(timeout=5)
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert alive == []
+
+
+def test_a_port_shared_by_another_pop_s_workers_is_in_use(tmp_path: Path) -> None:
+    with started_pop(tmp_path / "one", "--workers", "2", models="echo") as pop:
+        port = pop.url.rpartition(":")[2]
+        options = ("--home", str(tmp_path / "two"), "--port", port, "--workers", "2")
+        refused = subprocess.run(
+            [sys.executable, "-m", "littoral.cli", "up", *options],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert refused.returncode == 3
+        assert port in refused.stderr
+
+
+async def test_workers_speak_tls(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, "localhost")
+    options = ("--workers", "2", "--tls-cert", certificate, "--tls-key", key)
+    with started_pop(tmp_path / "home", *options, models="echo") as pop:
+        context = ssl.create_default_context(cafile=certificate)
+        port = int(pop.url.rpartition(":")[2])
+        assert pop.url.startswith("https://")
+        for _ in range(4):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=context, server_hostname="localhost"
+            )
+            client = Client(reader, writer)
+            answer = await client.ask(with_key(pop.key, body_of("chat stream", "echo")), "POST")
+            assert b"data: [DONE]" in answer.body
+            client.leave()

@@ -1,0 +1,72 @@
+"""The models of a PoP as its workers know them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from littoral.adapters.models import Catalogue
+from littoral.node.entries import Entries, effective
+from littoral.terms.errors import UnknownModelError
+from littoral.terms.ids import ModelName
+from littoral.terms.values import (
+    EngineKind,
+    Kind,
+    ModelEntry,
+    RelayPolicy,
+    ToolSupport,
+    UpstreamTarget,
+)
+
+
+def upstream(name: str) -> ModelEntry:
+    return ModelEntry(
+        name=ModelName(name),
+        engine=EngineKind.UPSTREAM,
+        kinds=(Kind.CHAT,),
+        context_tokens=0,
+        tools=ToolSupport.NATIVE,
+        upstreams=(UpstreamTarget("http://127.0.0.1:1/v1", "theirs"),),
+    )
+
+
+def add(catalogue: Catalogue, entry: ModelEntry) -> None:
+    with catalogue.adding(entry.name, resumable=False, progress=lambda *_: None) as staging:
+        staging.commit(entry)
+
+
+def test_a_model_added_by_another_process_is_found(tmp_path: Path) -> None:
+    entries = Entries(Catalogue(tmp_path), 1)
+    with pytest.raises(UnknownModelError):
+        entries.entry(ModelName("new"))
+    add(Catalogue(tmp_path), upstream("new"))
+    assert entries.entry(ModelName("new")).engine is EngineKind.UPSTREAM
+
+
+def test_a_change_is_seen_and_what_is_unchanged_stays_the_same_object(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    add(catalogue, upstream("one"))
+    add(catalogue, upstream("two"))
+    entries = Entries(Catalogue(tmp_path), 1)
+    one, two = entries.entry(ModelName("one")), entries.entry(ModelName("two"))
+    policy = RelayPolicy(attempts=7)
+    catalogue.change("two", lambda entry: replace(entry, relay=policy))
+    entries.rescan()
+    assert entries.entry(ModelName("one")) is one
+    assert entries.entry(ModelName("two")) is not two
+    assert entries.entry(ModelName("two")).relay == policy
+
+
+def test_a_removed_model_is_unknown(tmp_path: Path) -> None:
+    add(Catalogue(tmp_path), upstream("one"))
+    entries = Entries(Catalogue(tmp_path), 1)
+    Catalogue(tmp_path).remove("one")
+    entries.rescan()
+    with pytest.raises(UnknownModelError):
+        entries.entry(ModelName("one"))
+
+
+def test_a_local_model_has_no_more_context_than_its_cache() -> None:
+    local = replace(upstream("one"), engine=EngineKind.LLAMA, context_tokens=4096)
+    assert effective(local, 1024).context_tokens == 1024
+    assert effective(local, 8192).context_tokens == 4096
