@@ -18,8 +18,8 @@ from littoral.terms.errors import (
     OperatorError,
     StoreError,
 )
+from littoral.trust.issuing import Issuer
 from littoral.trust.keys import KEY_RANDOM_BYTES, make_key
-from littoral.trust.receipts import Issuer
 from tests.trust.made import SIGNER, draft
 
 ISSUER = Issuer(SIGNER)

@@ -14,8 +14,9 @@ from littoral.adapters.identity import verify
 from littoral.adapters.store import Store, open_store
 from littoral.terms.ids import Digest, KeyId, ReceiptId
 from littoral.terms.limits import USAGE_DAYS_MAX
+from littoral.trust.issuing import Issuer, SealedReceipt
 from littoral.trust.limits import DAY_S
-from littoral.trust.receipts import Issuer, SealedReceipt, stated
+from littoral.trust.receipts import stated
 from littoral.trust.saved import SavedAnswer
 from littoral.trust.verification import verify_answer
 from tests.trust.made import CALLER, SIGNER, STREAM, draft

@@ -11,7 +11,8 @@ import pytest
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.identity import open_identity
 from littoral.adapters.store import open_store
-from littoral.trust.receipts import Issuer, SealedReceipt, frame
+from littoral.trust.issuing import Issuer, SealedReceipt
+from littoral.trust.receipts import frame
 from tests.cli.test_keys import run
 from tests.trust.made import REQUEST, STREAM, draft
 

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.identity import PUBLIC_KEY_FILE, open_identity
 from littoral.adapters.store import open_store
-from littoral.trust.receipts import Issuer, decode_document, frame
+from littoral.trust.issuing import Issuer
+from littoral.trust.receipts import decode_document, frame
 from littoral.trust.saved import encode_bundle
 from tests.cli.test_keys import app, run
 from tests.trust.made import REQUEST, STREAM, draft

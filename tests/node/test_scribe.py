@@ -12,7 +12,8 @@ from littoral.node.scribe import Scribe
 from littoral.terms.errors import DiskShortError, LittoralError
 from littoral.terms.facts import Fact, ReceiptLost
 from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BATCH_S
-from littoral.trust.receipts import Issuer, decode_document, stated
+from littoral.trust.issuing import Issuer
+from littoral.trust.receipts import decode_document, stated
 from littoral.trust.saved import SavedAnswer
 from littoral.trust.verification import Verdict, verify_answer
 from tests.trust.made import SIGNER, STREAM, draft

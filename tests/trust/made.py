@@ -17,7 +17,7 @@ from littoral.terms.values import (
     Usage,
 )
 from littoral.trust.digests import AnswerDigests
-from littoral.trust.receipts import Draft, Issuer, SealedReceipt, sampling_of
+from littoral.trust.issuing import Draft, Issuer, SealedReceipt, sampling_of
 
 SIGNER = Identity(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 STRANGER = Identity(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))

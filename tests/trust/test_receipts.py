@@ -14,16 +14,9 @@ from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.limits import RECEIPT_BYTES_MAX
 from littoral.terms.values import Caller, KeyLimits
+from littoral.trust.issuing import policy_digest, sampling_of
 from littoral.trust.names import digest_of
-from littoral.trust.receipts import (
-    Receipt,
-    decode_document,
-    decode_payload,
-    frame,
-    policy_digest,
-    sampling_of,
-    stated,
-)
+from littoral.trust.receipts import Receipt, decode_document, decode_payload, frame, stated
 from tests.trust.made import CALLER, REQUEST, SALT, SIGNER, STREAM, digest, draft, sealed
 
 

@@ -12,7 +12,8 @@ from littoral.adapters.identity import Identity, verify
 from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest
 from littoral.trust.digests import salted
-from littoral.trust.receipts import SealedReceipt, decode_document, frame, seal
+from littoral.trust.issuing import SealedReceipt, seal
+from littoral.trust.receipts import decode_document, frame
 from littoral.trust.saved import SavedAnswer, encode_bundle, read_saved
 from littoral.trust.verification import Standing, Verdict, verify_answer
 from tests.trust.made import REQUEST, SALT, SIGNER, STRANGER, STREAM, digest, draft, sealed

@@ -47,7 +47,7 @@ from littoral.placement.words import PoolBounds
 from littoral.terms.ids import ModelName, PopId
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, Down, ModelEntry, Ready
-from littoral.trust.receipts import Issuer
+from littoral.trust.issuing import Issuer
 from littoral.web.app import make_gate, make_handler
 from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers

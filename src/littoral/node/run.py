@@ -50,7 +50,7 @@ from littoral.terms.errors import (
     NotAllowedError,
 )
 from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
-from littoral.terms.ids import ModelName, PopId, ReceiptId
+from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     SECOND,
@@ -65,8 +65,9 @@ from littoral.terms.values import (
     Usage,
 )
 from littoral.trust.digests import AnswerDigests
+from littoral.trust.issuing import Draft, sampling_of
 from littoral.trust.limits import Reservation
-from littoral.trust.receipts import SALT_BYTES, Draft, sampling_of
+from littoral.trust.receipts import SALT_BYTES
 
 __all__ = ["Parts", "Run", "entry_for"]
 
@@ -118,7 +119,7 @@ class Run:
         self._caller = caller
         self._arrived = parts.clock.now()
         self._arrived_unix_ns = parts.clock.unix_ns()
-        self.receipt_id = ReceiptId(f"rcpt_{parts.clock.random_bytes(16).hex()}")
+        self.receipt_id = receipt_id(self._arrived_unix_ns, parts.clock.random_bytes(10))
         self._salt = parts.clock.random_bytes(SALT_BYTES)
         self._digests = AnswerDigests(salt=self._salt, api=ask.api, request=ask.raw)
         self._tap = Tap(ask.kind, stream=ask.stream)
@@ -361,7 +362,7 @@ class Run:
             self._parts.observe(fact)
 
 
-def _seed(nonce: str, receipt_id: ReceiptId) -> int:
+def _seed(nonce: str, name: ReceiptId) -> int:
     """A sampling seed that neither side picks alone, so that an answer can be run again."""
-    digest = hashlib.sha256(f"{nonce}|{receipt_id}".encode()).digest()
+    digest = hashlib.sha256(f"{nonce}|{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF

@@ -22,7 +22,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.facts import ReceiptLost
 from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BATCH_S
 from littoral.terms.ports import Observe
-from littoral.trust.receipts import Draft, Issuer, SealedReceipt
+from littoral.trust.issuing import Draft, Issuer, SealedReceipt
 
 __all__ = ["Scribe", "Told"]
 

@@ -42,8 +42,8 @@ from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import RequestRefused
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Caller
+from littoral.trust.issuing import Issuer
 from littoral.trust.keys import KeyRecord
-from littoral.trust.receipts import Issuer
 from littoral.web.http import Request, Responder
 from littoral.web.listener import Server, listening
 from littoral.web.routes import key_of

@@ -23,10 +23,20 @@ PopId = NewType("PopId", str)
 """`pop-` and the first 16 hexadecimal digits of the SHA-256 of the PoP's public key."""
 
 ReceiptId = NewType("ReceiptId", str)
-"""`rcpt_` and 32 hexadecimal digits, chosen by the PoP when a request arrives."""
+"""`rcpt_` and 32 hexadecimal digits, chosen by the PoP when a request arrives (`receipt_id`)."""
 
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MODEL: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,95}")
+
+
+def receipt_id(unix_ns: int, random: bytes) -> ReceiptId:
+    """The name of a receipt: its time, then chance. Names that grow keep an index of them small.
+
+    Args:
+        unix_ns: when its request arrived.
+        random: 10 bytes.
+    """
+    return ReceiptId(f"rcpt_{unix_ns // 1_000_000:012x}{random.hex()}")
 
 
 def digest_of_hex(hexadecimal: str) -> Digest:

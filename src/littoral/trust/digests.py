@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.ids import Digest
 from littoral.terms.limits import RECEIPT_TEXT_PARTS_MAX, RECEIPT_UNREAD_BYTES_MAX
 from littoral.trust.decoding import UNREADABLE
 from littoral.trust.names import digest_of
@@ -40,6 +40,10 @@ class Digests:
 def salted(salt: bytes, data: bytes) -> Digest:
     """The digest of these bytes under this salt."""
     return digest_of(salt + data)
+
+
+def _named(taken: "hashlib._Hash") -> Digest:
+    return Digest(f"sha256:{taken.hexdigest()}")
 
 
 class AnswerDigests:
@@ -70,7 +74,7 @@ class AnswerDigests:
         """All digests. Called once, after the last byte."""
         return Digests(
             request=self._request,
-            response=digest_of_hex(self._response.hexdigest()),
+            response=_named(self._response),
             response_bytes=self._bytes,
             text=self._text.finish(),
         )
@@ -91,7 +95,7 @@ class _TextReader:
         self._salt = salt
         self._form = _FORMS.get(api)
         self._parts: dict[Part, hashlib._Hash] = {}
-        self._unread = bytearray()
+        self._unread = b""
         self._streamed: bool | None = None
 
     def feed(self, data: bytes) -> None:
@@ -102,21 +106,21 @@ class _TextReader:
         if self._streamed is None:
             self._streamed = not data.startswith(b"{")
         if self._streamed:
-            data = bytes(self._unread) + data if self._unread else data
+            data = self._unread + data if self._unread else data
             end = data.rfind(b"\n") + 1
-            self._unread[:] = data[end:]
+            self._unread = data[end:]
             for line in data[:end].split(b"\n"):
                 if line.startswith(b"data:"):
                     self._read(line[5:].strip(), form.event)
         else:
-            self._unread += data
+            self._unread = self._unread + data if self._unread else data
         if len(self._unread) > RECEIPT_UNREAD_BYTES_MAX:
             self._give_up()
 
     def finish(self) -> Digest | None:
         """The digest of the text, or None when the bytes could not be read."""
         if self._form is not None and not self._streamed:
-            self._read(bytes(self._unread), self._form.body)
+            self._read(self._unread, self._form.body)
         if self._form is None:
             return None
         digests = [self._parts[part] for part in sorted(self._parts)]
@@ -124,7 +128,7 @@ class _TextReader:
             case []:
                 return digest_of(self._salt)
             case [one]:
-                return digest_of_hex(one.hexdigest())
+                return _named(one)
             case several:
                 return salted(self._salt, b"".join(part.digest() for part in several))
 
@@ -143,7 +147,7 @@ class _TextReader:
 
     def _give_up(self) -> None:
         self._form = None
-        self._unread.clear()
+        self._unread = b""
         self._parts.clear()
 
 

@@ -2,14 +2,14 @@
 
 import hashlib
 
-from littoral.terms.ids import Digest, PopId, digest_of_hex
+from littoral.terms.ids import Digest, PopId
 
 __all__ = ["digest_of", "pop_id"]
 
 
 def digest_of(data: bytes) -> Digest:
     """The name of these exact bytes; of a public key, the key id that receipts carry."""
-    return digest_of_hex(hashlib.sha256(data).hexdigest())
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def pop_id(public_key: bytes) -> PopId:

@@ -11,14 +11,9 @@ Rules
   same bytes is refused, so that no byte of it can be changed unseen.
 - Numbers that other languages read as floats (times, sampling) are decimal strings.
 
-It makes and reads receipts; whether one proves an answer is verification's to say.
+It is the form alone: issuing makes receipts, and verification says whether one proves an answer.
 """
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -26,21 +21,15 @@ import msgspec
 from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId, digest_of_hex
 from littoral.terms.limits import NONCE_CHARS_MAX, RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX
-from littoral.terms.ports import Signer, Verify
+from littoral.terms.ports import Verify
 from littoral.terms.values import (
-    Caller,
-    EngineInfo,
     Finish,
-    KeyLimits,
-    ModelEntry,
     Source,
-    Usage,
 )
 from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
-from littoral.trust.digests import Digests
-from littoral.trust.dsse import Base64, Envelope, opened, sealed
-from littoral.trust.merkle import paths, root_of
-from littoral.trust.names import digest_of, pop_id
+from littoral.trust.dsse import Base64, Envelope, opened
+from littoral.trust.merkle import root_of
+from littoral.trust.names import digest_of
 
 __all__ = [
     "BATCH_TYPE",
@@ -56,15 +45,10 @@ __all__ = [
     "ReceiptDocument",
     "Batched",
     "Opening",
-    "Draft",
-    "SealedReceipt",
-    "Issuer",
     "decode_document",
     "decode_payload",
     "frame",
-    "policy_digest",
-    "sampling_of",
-    "seal",
+    "leaf_of",
     "stated",
 ]
 
@@ -78,14 +62,13 @@ FRAME_START: Final = b": littoral-receipt "
 FRAME_END: Final = b"\n\n"
 """A receipt as the last event of a stream is a comment, which every client must ignore."""
 
-_NUMBER_MAX: Final = 2**64
-_DIGITS_MAX: Final = 40
+DIGITS_MAX: Final = 40
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Nanoseconds = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,19}\Z")]
 Number = Annotated[
-    str, msgspec.Meta(pattern=r"\A-?[0-9]{1,40}(\.[0-9]{1,40})?\Z", max_length=_DIGITS_MAX)
+    str, msgspec.Meta(pattern=r"\A-?[0-9]{1,40}(\.[0-9]{1,40})?\Z", max_length=DIGITS_MAX)
 ]
 ReceiptName = Annotated[ReceiptId, msgspec.Meta(pattern=r"\Arcpt_[0-9a-f]{32}\Z")]
 PopName = Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
@@ -234,7 +217,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         signed = opened(self.envelope, BATCH_TYPE, public_key, verify)
         batch = decode_exactly(_BATCH, signed, "what is signed")
         payload, path = self.stated(), bytes_of_base64(self.batched.path)
-        root = root_of(_leaf(digest_of(payload)), self.batched.index, batch.size, path)
+        root = root_of(leaf_of(digest_of(payload)), self.batched.index, batch.size, path)
         if root is None or digest_of_hex(root.hex()) != batch.root:
             raise ReceiptRejectedError("the receipt is not among those that were signed together")
         if batch.kid != digest_of(public_key):
@@ -247,153 +230,7 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _BATCH: Final = msgspec.json.Decoder(Batch)
 
 
-# A Struct, as every answer makes one.
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an exchange knows about itself when it ends; times are Unix nanoseconds."""
-
-    receipt_id: ReceiptId
-    api: str
-    caller: Caller
-    nonce: str
-    salt: bytes
-    arrived_unix_ns: int
-    first_byte_unix_ns: int | None
-    ended_unix_ns: int
-    model: ModelEntry
-    engine: EngineInfo
-    sampling: Sampling
-    digests: Digests
-    usage: Usage
-    finish: Finish
-    source: Source
-    origin: ReceiptId | None = None
-    """The receipt of the answer that is given again."""
-    asked: ModelName | None = None
-    """The model that was asked for, where another has answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealedReceipt:
-    """A signed receipt, ready to be kept and sent."""
-
-    receipt: Receipt
-    digest: Digest
-    """Of the exact payload: what the next receipt's `prev` says."""
-    document: bytes
-    """One line of JSON, with envelope and opening."""
-
-
-class Issuer:
-    """Makes the receipts of one PoP: binds its key to what exchanges report."""
-
-    __slots__ = ("_kid", "_models", "_policies", "_pop", "_signer")
-
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
-        self._kid = digest_of(signer.public_key)
-        self._pop = pop_id(signer.public_key)
-        self._policies: dict[KeyId, tuple[Caller, Digest]] = {}
-        self._models: dict[ModelName, tuple[ModelEntry, Model]] = {}
-
-    def issue(
-        self, drafts: Sequence[Draft], seq: int, prev: Digest | None
-    ) -> Sequence[SealedReceipt]:
-        """The receipts of exchanges that ended together, at this place of the chain on.
-
-        Args:
-            drafts: 1 to RECEIPT_BATCH_MAX, in the order of the chain.
-            seq: the first one's number.
-            prev: the digest of the receipt before the first.
-        """
-        receipts: list[Receipt] = []
-        payloads: list[bytes] = []
-        digests: list[Digest] = []
-        for place, draft in enumerate(drafts):
-            receipt = self._receipt(draft, seq + place, prev)
-            payload = ENCODER.encode(receipt)
-            prev = digest_of(payload)
-            receipts.append(receipt)
-            payloads.append(payload)
-            digests.append(prev)
-        salts = [draft.salt for draft in drafts]
-        if len(drafts) == 1:
-            return [seal(receipts[0], salts[0], self._signer)]
-        documents = self._signed_together(payloads, digests, salts)
-        return list(map(SealedReceipt, receipts, digests, documents))
-
-    def _signed_together(
-        self, payloads: Sequence[bytes], digests: Sequence[Digest], salts: Sequence[bytes]
-    ) -> list[bytes]:
-        root, found = paths([_leaf(digest) for digest in digests])
-        batch = Batch(1, self._kid, len(payloads), digest_of_hex(root.hex()))
-        envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), self._signer)
-        public_key = base64.b64encode(self._signer.public_key).decode()
-        documents = []
-        for index, (payload, path, salt) in enumerate(zip(payloads, found, salts, strict=True)):
-            batched = Batched(
-                base64.b64encode(payload).decode(), index, base64.b64encode(path).decode()
-            )
-            document = ReceiptDocument(envelope, Opening(salt.hex(), public_key), batched)
-            documents.append(document.encode())
-        return documents
-
-    def _receipt(self, draft: Draft, seq: int, prev: Digest | None) -> Receipt:
-        engine, first, usage = draft.engine, draft.first_byte_unix_ns, draft.usage
-        return Receipt(
-            v=1,
-            network="",
-            pop=self._pop,
-            owner="",
-            kid=self._kid,
-            rid=draft.receipt_id,
-            seq=seq,
-            prev=prev,
-            client_nonce=draft.nonce,
-            t_in=str(draft.arrived_unix_ns),
-            t_first=None if first is None else str(first),
-            t_out=str(draft.ended_unix_ns),
-            api=draft.api,
-            key=draft.caller.key_id,
-            req=draft.digests.request,
-            model=self._model(draft.model),
-            engine=Engine(engine.build, engine.device, engine.threads),
-            sampling=draft.sampling,
-            response=Response(draft.digests.response, draft.digests.response_bytes),
-            out_text=draft.digests.text,
-            n_in=usage.prompt_tokens,
-            n_cached=usage.cached_tokens,
-            n_out=usage.completion_tokens,
-            finish=draft.finish,
-            source=draft.source,
-            tier="signed",
-            policy=self._policy(draft.caller),
-            origin=draft.origin,
-            asked=draft.asked,
-        )
-
-    def _model(self, entry: ModelEntry) -> Model:
-        known = self._models.get(entry.name)
-        if known is None or known[0] is not entry:
-            model = Model(entry.name, entry.digest, entry.tokenizer_digest, entry.template_digest)
-            known = self._models[entry.name] = entry, model
-        return known[1]
-
-    def _policy(self, caller: Caller) -> Digest:
-        known = self._policies.get(caller.key_id)
-        if known is None or known[0] is not caller:
-            known = self._policies[caller.key_id] = caller, policy_digest(caller)
-        return known[1]
-
-
-def seal(receipt: Receipt, salt: bytes, signer: Signer) -> SealedReceipt:
-    """The receipt, signed alone, with what is needed to check it."""
-    payload = ENCODER.encode(receipt)
-    opening = Opening(salt.hex(), base64.b64encode(signer.public_key).decode())
-    document = ReceiptDocument(sealed(PAYLOAD_TYPE, payload, signer), opening)
-    return SealedReceipt(receipt, digest_of(payload), document.encode())
-
-
-def _leaf(digest: Digest) -> bytes:
+def leaf_of(digest: Digest) -> bytes:
     """What a payload of this digest is in the tree: the digest's 32 bytes."""
     return bytes.fromhex(digest.removeprefix("sha256:"))
 
@@ -430,39 +267,3 @@ def stated(data: bytes) -> Receipt:
 def frame(document: bytes) -> bytes:
     """The document as the last event of a stream of server-sent events."""
     return FRAME_START + document + FRAME_END
-
-
-def sampling_of(body: Mapping[str, object]) -> Sampling:
-    """How an OpenAI-shaped request body, with the model's defaults filled in, asks for tokens."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return Sampling(
-        temperature=_decimal(body.get("temperature")),
-        top_p=_decimal(body.get("top_p")),
-        max_tokens=_decimal(limit),
-        seed=_decimal(body.get("seed")),
-    )
-
-
-def _decimal(value: object) -> str | None:
-    """A number in plain decimal digits; None for what is no number that an engine would take."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return _digits(value)
-
-
-@lru_cache(maxsize=1024, typed=True)
-def _digits(value: float) -> str | None:
-    if not abs(value) < _NUMBER_MAX:
-        return None
-    digits = format(Decimal(repr(value)), "f")
-    return digits if len(digits) <= _DIGITS_MAX else None
-
-
-class _Policy(msgspec.Struct, frozen=True):
-    models: tuple[ModelName, ...] | None
-    limits: KeyLimits
-
-
-def policy_digest(caller: Caller) -> Digest:
-    """The name of what this caller's key allows: its models and its limits."""
-    return digest_of(ENCODER.encode(_Policy(caller.models, caller.limits)))

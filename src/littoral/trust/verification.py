@@ -31,12 +31,7 @@ from littoral.terms.ports import Verify
 from littoral.terms.values import SECOND, Source
 from littoral.trust.digests import AnswerDigests, salted
 from littoral.trust.names import digest_of, pop_id
-from littoral.trust.receipts import (
-    Receipt,
-    ReceiptDocument,
-    decode_document,
-    decode_payload,
-)
+from littoral.trust.receipts import Receipt, ReceiptDocument, decode_document, decode_payload
 from littoral.trust.saved import SavedAnswer
 
 __all__ = ["Claim", "Standing", "Verdict", "verify_answer"]

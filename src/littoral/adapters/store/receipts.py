@@ -15,8 +15,8 @@ from littoral.adapters.store.database import Database
 from littoral.terms.ids import Digest, KeyId, ReceiptId
 from littoral.terms.limits import USAGE_DAYS_MAX
 from littoral.terms.values import SECOND
+from littoral.trust.issuing import SealedReceipt
 from littoral.trust.limits import utc_day
-from littoral.trust.receipts import SealedReceipt
 
 __all__ = ["ReceiptBook", "StoredReceipt"]
 

@@ -7,12 +7,12 @@ from littoral.node.keyring import Keyring
 from littoral.node.scribe import Scribe, Told
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import RequestEnded, RequestRefused
-from littoral.terms.ids import ModelName, PopId, ReceiptId
+from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND, Caller, Finish, Instant, Source, Usage
 from littoral.trust.digests import AnswerDigests, Digests
+from littoral.trust.issuing import Draft, sampling
 from littoral.trust.limits import Reservation
-from littoral.trust.receipts import Draft, sampling_of
 from littoral.web.wishes import HotApi, Wish
 
 __all__ = ["Desk", "Order", "Sealing"]
@@ -72,9 +72,9 @@ class Order:
         self.nonce = ""
         self.arrived: Instant = clock.now()
         self.arrived_unix_ns = clock.unix_ns()
-        drawn = clock.random_bytes(32)
-        self.receipt_id = ReceiptId(f"rcpt_{drawn[:16].hex()}")
-        self.salt = drawn[16:]
+        drawn = clock.random_bytes(26)
+        self.receipt_id = receipt_id(self.arrived_unix_ns, drawn[:10])
+        self.salt = drawn[10:]
         self.reservation: Reservation | None = None
         limits = caller.limits
         self.metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
@@ -175,14 +175,7 @@ class Desk:
             ended_unix_ns=self.clock.unix_ns(),
             model=begun.entry,
             engine=begun.info,
-            sampling=sampling_of(
-                {
-                    "temperature": wish.temperature,
-                    "top_p": wish.top_p,
-                    "max_tokens": wish.tokens_max,
-                    "seed": wish.seed,
-                }
-            ),
+            sampling=sampling(wish.temperature, wish.top_p, wish.tokens_max, wish.seed),
             digests=digests,
             usage=usage,
             finish=finish,

@@ -1,0 +1,245 @@
+"""Makes receipts: from what exchanges know of themselves to signed documents.
+
+Receipts of exchanges that ended together are signed together: their digests are the leaves of one
+tree, and what is signed is its root. One alone is signed itself.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId, digest_of_hex
+from littoral.terms.ports import Signer
+from littoral.terms.values import (
+    Caller,
+    EngineInfo,
+    Finish,
+    KeyLimits,
+    ModelEntry,
+    Source,
+    Usage,
+)
+from littoral.trust.decoding import ENCODER
+from littoral.trust.digests import Digests
+from littoral.trust.dsse import sealed
+from littoral.trust.merkle import paths
+from littoral.trust.names import digest_of, pop_id
+from littoral.trust.receipts import (
+    BATCH_TYPE,
+    DIGITS_MAX,
+    PAYLOAD_TYPE,
+    Batch,
+    Batched,
+    Engine,
+    Model,
+    Opening,
+    Receipt,
+    ReceiptDocument,
+    Response,
+    Sampling,
+    leaf_of,
+)
+
+__all__ = [
+    "Draft",
+    "Issuer",
+    "SealedReceipt",
+    "policy_digest",
+    "sampling",
+    "sampling_of",
+    "seal",
+]
+
+_NUMBER_MAX: Final = 2**64
+
+
+# A Struct, as every answer makes one.
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an exchange knows about itself when it ends; times are Unix nanoseconds."""
+
+    receipt_id: ReceiptId
+    api: str
+    caller: Caller
+    nonce: str
+    salt: bytes
+    arrived_unix_ns: int
+    first_byte_unix_ns: int | None
+    ended_unix_ns: int
+    model: ModelEntry
+    engine: EngineInfo
+    sampling: Sampling
+    digests: Digests
+    usage: Usage
+    finish: Finish
+    source: Source
+    origin: ReceiptId | None = None
+    """The receipt of the answer that is given again."""
+    asked: ModelName | None = None
+    """The model that was asked for, where another has answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReceipt:
+    """A signed receipt, ready to be kept and sent."""
+
+    receipt: Receipt
+    digest: Digest
+    """Of the exact payload: what the next receipt's `prev` says."""
+    document: bytes
+    """One line of JSON, with envelope and opening."""
+
+
+class Issuer:
+    """Makes the receipts of one PoP: binds its key to what exchanges report."""
+
+    __slots__ = ("_kid", "_models", "_policies", "_pop", "_signer")
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._kid = digest_of(signer.public_key)
+        self._pop = pop_id(signer.public_key)
+        self._policies: dict[KeyId, tuple[Caller, Digest]] = {}
+        self._models: dict[ModelName, tuple[ModelEntry, Model]] = {}
+
+    def issue(
+        self, drafts: Sequence[Draft], seq: int, prev: Digest | None
+    ) -> Sequence[SealedReceipt]:
+        """The receipts of exchanges that ended together, at this place of the chain on.
+
+        Args:
+            drafts: 1 to RECEIPT_BATCH_MAX, in the order of the chain.
+            seq: the first one's number.
+            prev: the digest of the receipt before the first.
+        """
+        receipts: list[Receipt] = []
+        payloads: list[bytes] = []
+        digests: list[Digest] = []
+        for place, draft in enumerate(drafts):
+            receipt = self._receipt(draft, seq + place, prev)
+            payload = ENCODER.encode(receipt)
+            prev = digest_of(payload)
+            receipts.append(receipt)
+            payloads.append(payload)
+            digests.append(prev)
+        salts = [draft.salt for draft in drafts]
+        if len(drafts) == 1:
+            return [seal(receipts[0], salts[0], self._signer)]
+        documents = self._signed_together(payloads, digests, salts)
+        return list(map(SealedReceipt, receipts, digests, documents))
+
+    def _signed_together(
+        self, payloads: Sequence[bytes], digests: Sequence[Digest], salts: Sequence[bytes]
+    ) -> list[bytes]:
+        root, found = paths([leaf_of(digest) for digest in digests])
+        batch = Batch(1, self._kid, len(payloads), digest_of_hex(root.hex()))
+        envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), self._signer)
+        public_key = base64.b64encode(self._signer.public_key).decode()
+        documents = []
+        for index, (payload, path, salt) in enumerate(zip(payloads, found, salts, strict=True)):
+            batched = Batched(
+                base64.b64encode(payload).decode(), index, base64.b64encode(path).decode()
+            )
+            document = ReceiptDocument(envelope, Opening(salt.hex(), public_key), batched)
+            documents.append(document.encode())
+        return documents
+
+    def _receipt(self, draft: Draft, seq: int, prev: Digest | None) -> Receipt:
+        engine, first, usage = draft.engine, draft.first_byte_unix_ns, draft.usage
+        return Receipt(
+            v=1,
+            network="",
+            pop=self._pop,
+            owner="",
+            kid=self._kid,
+            rid=draft.receipt_id,
+            seq=seq,
+            prev=prev,
+            client_nonce=draft.nonce,
+            t_in=str(draft.arrived_unix_ns),
+            t_first=None if first is None else str(first),
+            t_out=str(draft.ended_unix_ns),
+            api=draft.api,
+            key=draft.caller.key_id,
+            req=draft.digests.request,
+            model=self._model(draft.model),
+            engine=Engine(engine.build, engine.device, engine.threads),
+            sampling=draft.sampling,
+            response=Response(draft.digests.response, draft.digests.response_bytes),
+            out_text=draft.digests.text,
+            n_in=usage.prompt_tokens,
+            n_cached=usage.cached_tokens,
+            n_out=usage.completion_tokens,
+            finish=draft.finish,
+            source=draft.source,
+            tier="signed",
+            policy=self._policy(draft.caller),
+            origin=draft.origin,
+            asked=draft.asked,
+        )
+
+    def _model(self, entry: ModelEntry) -> Model:
+        known = self._models.get(entry.name)
+        if known is None or known[0] is not entry:
+            model = Model(entry.name, entry.digest, entry.tokenizer_digest, entry.template_digest)
+            known = self._models[entry.name] = entry, model
+        return known[1]
+
+    def _policy(self, caller: Caller) -> Digest:
+        known = self._policies.get(caller.key_id)
+        if known is None or known[0] is not caller:
+            known = self._policies[caller.key_id] = caller, policy_digest(caller)
+        return known[1]
+
+
+def seal(receipt: Receipt, salt: bytes, signer: Signer) -> SealedReceipt:
+    """The receipt, signed alone, with what is needed to check it."""
+    payload = ENCODER.encode(receipt)
+    opening = Opening(salt.hex(), base64.b64encode(signer.public_key).decode())
+    document = ReceiptDocument(sealed(PAYLOAD_TYPE, payload, signer), opening)
+    return SealedReceipt(receipt, digest_of(payload), document.encode())
+
+
+def sampling_of(body: Mapping[str, object]) -> Sampling:
+    """How an OpenAI-shaped request body, with the model's defaults filled in, asks for tokens."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return Sampling(
+        temperature=_decimal(body.get("temperature")),
+        top_p=_decimal(body.get("top_p")),
+        max_tokens=_decimal(limit),
+        seed=_decimal(body.get("seed")),
+    )
+
+
+@lru_cache(maxsize=1024, typed=True)
+def sampling(
+    temperature: float | None, top_p: float | None, max_tokens: int | None, seed: int | None
+) -> Sampling:
+    """How a request asks for tokens."""
+    return Sampling(
+        _decimal(temperature), _decimal(top_p), _decimal(max_tokens), seed=_decimal(seed)
+    )
+
+
+def _decimal(value: object) -> str | None:
+    """A number in plain decimal digits; None for what is no number that an engine would take."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not abs(value) < _NUMBER_MAX:
+        return None
+    digits = format(Decimal(repr(value)), "f")
+    return digits if len(digits) <= DIGITS_MAX else None
+
+
+class _Policy(msgspec.Struct, frozen=True):
+    models: tuple[ModelName, ...] | None
+    limits: KeyLimits
+
+
+def policy_digest(caller: Caller) -> Digest:
+    """The name of what this caller's key allows: its models and its limits."""
+    return digest_of(ENCODER.encode(_Policy(caller.models, caller.limits)))
