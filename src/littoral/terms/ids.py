@@ -8,7 +8,16 @@ from typing import Final, NewType
 
 from littoral.terms.errors import BadRequestError
 
-__all__ = ["Digest", "KeyId", "ModelName", "PopId", "ReceiptId", "digest_of_hex", "model_name"]
+__all__ = [
+    "Digest",
+    "KeyId",
+    "ModelName",
+    "PopId",
+    "ReceiptId",
+    "digest_of_hex",
+    "model_name",
+    "receipt_id",
+]
 
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lowercase hexadecimal digits: the name of some exact bytes."""

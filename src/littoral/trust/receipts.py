@@ -33,6 +33,7 @@ from littoral.trust.names import digest_of
 
 __all__ = [
     "BATCH_TYPE",
+    "DIGITS_MAX",
     "PAYLOAD_TYPE",
     "SALT_BYTES",
     "FRAME_START",
@@ -43,6 +44,7 @@ __all__ = [
     "Sampling",
     "Response",
     "ReceiptDocument",
+    "Batch",
     "Batched",
     "Opening",
     "decode_document",
