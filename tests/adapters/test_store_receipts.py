@@ -98,6 +98,15 @@ def test_the_oldest_receipts_are_dropped_and_the_rest_stays_a_chain(tmp_path: Pa
         assert [one.seq for one in store.receipts.newest(2)] == [10, 9]
 
 
+def test_of_receipts_signed_together_those_still_kept_stay_proven(tmp_path: Path) -> None:
+    with open_store(tmp_path, receipts_max=4) as store:
+        for start in range(0, 30, 3):
+            exchanges = [draft(number=number) for number in range(start, start + 3)]
+            store.receipts.append(partial(ISSUER.issue, exchanges))
+        assert [one.seq for one in store.receipts.newest(9)] == [30, 29, 28, 27]
+        assert len(checked_chain(store)) == 4
+
+
 def test_a_receipt_that_fails_to_be_made_leaves_the_chain_as_it_was(store: Store) -> None:
     def fails(seq: int, prev: Digest | None) -> Sequence[SealedReceipt]:
         raise ValueError("no receipt")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.trust.merkle import HASH_BYTES, paths, root_of
+from littoral.trust.merkle import HASH_BYTES, Tree, root_of
 
 LEAVES = st.lists(st.binary(max_size=40), min_size=1, max_size=40)
 
@@ -24,24 +24,24 @@ def recursive_root(leaves: list[bytes]) -> bytes:
 
 @given(LEAVES)
 def test_the_root_is_the_one_of_the_rfc(leaves: list[bytes]) -> None:
-    assert paths(leaves)[0] == recursive_root(leaves)
+    assert Tree(leaves).root == recursive_root(leaves)
 
 
 @given(LEAVES)
 def test_each_path_leads_from_its_leaf_to_the_root(leaves: list[bytes]) -> None:
-    root, found = paths(leaves)
-    for index, (leaf, path) in enumerate(zip(leaves, found, strict=True)):
-        assert root_of(leaf, index, len(leaves), path) == root
+    tree = Tree(leaves)
+    for index, leaf in enumerate(leaves):
+        assert root_of(leaf, index, len(leaves), tree.path(index)) == tree.root
 
 
 @given(LEAVES, st.data())
 def test_nothing_else_leads_there(leaves: list[bytes], data: st.DataObject) -> None:
-    root, found = paths(leaves)
+    tree = Tree(leaves)
     index = data.draw(st.integers(0, len(leaves) - 1))
-    leaf, path, size = leaves[index], found[index], len(leaves)
+    root, leaf, path, size = tree.root, leaves[index], tree.path(index), len(leaves)
     assert root_of(leaf + b"x", index, size, path) != root
     assert root_of(leaf, index, size, path + bytes(HASH_BYTES)) != root
-    assert root_of(leaf, index, size, path[:-1] + b"" if path else b"x") != root
+    assert root_of(leaf, index, size, path[:-1] if path else b"x") != root
     if path:
         at = data.draw(st.integers(0, len(path) - 1))
         changed = path[:at] + bytes([path[at] ^ 1]) + path[at + 1 :]
@@ -55,6 +55,6 @@ def test_a_place_that_there_is_not_leads_nowhere(index: int, size: int) -> None:
 
 
 def test_an_inner_node_does_not_pass_for_a_leaf() -> None:
-    root, found = paths([b"a", b"b", b"c", b"d"])
+    tree = Tree([b"a", b"b", b"c", b"d"])
     inner = hashlib.sha256(b"\0a").digest() + hashlib.sha256(b"\0b").digest()
-    assert root_of(inner, 0, 2, found[0][HASH_BYTES:]) != root
+    assert root_of(inner, 0, 2, tree.path(0)[HASH_BYTES:]) != tree.root

@@ -197,13 +197,13 @@ TOOL_TEXT_CHARS_MAX: Final = 64 * 1024
 """Text held back while it may still turn out to be tool calls; longer text is text."""
 
 RECEIPTS_MAX: Final = 1_000_000
-"""Receipts kept for look-up; the oldest are dropped first (3 KB each on disk)."""
+"""Receipts kept for look-up; the oldest are dropped first (2 KB each on disk)."""
 
 RECEIPT_BYTES_MAX: Final = 16 * 1024
 """One receipt with its signature and opening; today's are about 2 KB."""
 
 RECEIPT_BATCH_MAX: Final = 256
-"""Receipts signed and committed together: the loop stands still for some 8 ms at most."""
+"""Receipts signed and committed together: the loop stands still for some 4 ms at most."""
 
 RECEIPT_BATCH_S: Final = 0.002
 """Between two batches of receipts: a signature and a commit cost as much as five receipts."""

@@ -6,7 +6,6 @@ tree, and what is signed is its root. One alone is signed itself.
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -26,8 +25,8 @@ from littoral.terms.values import (
 )
 from littoral.trust.decoding import ENCODER
 from littoral.trust.digests import Digests
-from littoral.trust.dsse import sealed
-from littoral.trust.merkle import paths
+from littoral.trust.dsse import Envelope, sealed
+from littoral.trust.merkle import HASH_BYTES, Tree
 from littoral.trust.names import digest_of, pop_id
 from littoral.trust.receipts import (
     BATCH_TYPE,
@@ -48,6 +47,7 @@ from littoral.trust.receipts import (
 __all__ = [
     "Draft",
     "Issuer",
+    "SealedBatch",
     "SealedReceipt",
     "policy_digest",
     "sampling",
@@ -83,15 +83,65 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """The model that was asked for, where another has answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealedReceipt:
+class SealedBatch:
+    """What is signed of receipts that were made together: enough to write each one's document."""
+
+    __slots__ = ("_opening_key", "_tree", "digests", "envelope", "public_key")
+
+    def __init__(self, envelope: Envelope, digests: bytes, public_key: bytes) -> None:
+        """Take what was signed.
+
+        Args:
+            envelope: over the batch, or over the receipt when it is one alone.
+            digests: of the payloads in their order, 32 bytes each, joined.
+            public_key: of the signer.
+        """
+        self.envelope = envelope
+        self.digests = digests
+        self.public_key = public_key
+        self._opening_key = base64.b64encode(public_key).decode()
+        self._tree: Tree | None = None
+
+    @property
+    def size(self) -> int:
+        """How many receipts there are."""
+        return len(self.digests) // HASH_BYTES
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over all of them."""
+        if self._tree is None:
+            starts = range(0, len(self.digests), HASH_BYTES)
+            self._tree = Tree([self.digests[start : start + HASH_BYTES] for start in starts])
+        return self._tree
+
+    def document(self, index: int, payload: bytes, salt: bytes) -> bytes:
+        """The document of one of them: one line of JSON, with envelope and opening."""
+        opening = Opening(salt.hex(), self._opening_key)
+        if self.size == 1:
+            return ReceiptDocument(self.envelope, opening).encode()
+        path = base64.b64encode(self.tree.path(index)).decode()
+        batched = Batched(base64.b64encode(payload).decode(), index, path)
+        return ReceiptDocument(self.envelope, opening, batched).encode()
+
+
+# A Struct, as every answer makes one.
+class SealedReceipt(msgspec.Struct, frozen=True):
     """A signed receipt, ready to be kept and sent."""
 
     receipt: Receipt
     digest: Digest
     """Of the exact payload: what the next receipt's `prev` says."""
-    document: bytes
-    """One line of JSON, with envelope and opening."""
+    payload: bytes
+    salt: bytes
+    batch: SealedBatch
+    index: int
+    """Its place in the batch."""
+
+    @property
+    def document(self) -> bytes:
+        """One line of JSON, with envelope and opening."""
+        return self.batch.document(self.index, self.payload, self.salt)
 
 
 class Issuer:
@@ -116,37 +166,30 @@ class Issuer:
             seq: the first one's number.
             prev: the digest of the receipt before the first.
         """
-        receipts: list[Receipt] = []
-        payloads: list[bytes] = []
-        digests: list[Digest] = []
+        made: list[tuple[Receipt, Digest, bytes]] = []
         for place, draft in enumerate(drafts):
             receipt = self._receipt(draft, seq + place, prev)
             payload = ENCODER.encode(receipt)
             prev = digest_of(payload)
-            receipts.append(receipt)
-            payloads.append(payload)
-            digests.append(prev)
-        salts = [draft.salt for draft in drafts]
-        if len(drafts) == 1:
-            return [seal(receipts[0], salts[0], self._signer)]
-        documents = self._signed_together(payloads, digests, salts)
-        return list(map(SealedReceipt, receipts, digests, documents))
-
-    def _signed_together(
-        self, payloads: Sequence[bytes], digests: Sequence[Digest], salts: Sequence[bytes]
-    ) -> list[bytes]:
-        root, found = paths([leaf_of(digest) for digest in digests])
-        batch = Batch(1, self._kid, len(payloads), digest_of_hex(root.hex()))
-        envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), self._signer)
-        public_key = base64.b64encode(self._signer.public_key).decode()
-        documents = []
-        for index, (payload, path, salt) in enumerate(zip(payloads, found, salts, strict=True)):
-            batched = Batched(
-                base64.b64encode(payload).decode(), index, base64.b64encode(path).decode()
+            made.append((receipt, prev, payload))
+        batch = self._signed([(digest, payload) for _, digest, payload in made])
+        return [
+            SealedReceipt(receipt, digest, payload, draft.salt, batch, index)
+            for index, ((receipt, digest, payload), draft) in enumerate(
+                zip(made, drafts, strict=True)
             )
-            document = ReceiptDocument(envelope, Opening(salt.hex(), public_key), batched)
-            documents.append(document.encode())
-        return documents
+        ]
+
+    def _signed(self, made: Sequence[tuple[Digest, bytes]]) -> SealedBatch:
+        digests = b"".join([leaf_of(digest) for digest, _ in made])
+        if len(made) == 1:
+            envelope = sealed(PAYLOAD_TYPE, made[0][1], self._signer)
+            return SealedBatch(envelope, digests, self._signer.public_key)
+        leaves = [digests[at : at + HASH_BYTES] for at in range(0, len(digests), HASH_BYTES)]
+        root = digest_of_hex(Tree(leaves).root.hex())
+        signed = ENCODER.encode(Batch(1, self._kid, len(made), root))
+        envelope = sealed(BATCH_TYPE, signed, self._signer)
+        return SealedBatch(envelope, digests, self._signer.public_key)
 
     def _receipt(self, draft: Draft, seq: int, prev: Digest | None) -> Receipt:
         engine, first, usage = draft.engine, draft.first_byte_unix_ns, draft.usage
@@ -199,9 +242,9 @@ class Issuer:
 def seal(receipt: Receipt, salt: bytes, signer: Signer) -> SealedReceipt:
     """The receipt, signed alone, with what is needed to check it."""
     payload = ENCODER.encode(receipt)
-    opening = Opening(salt.hex(), base64.b64encode(signer.public_key).decode())
-    document = ReceiptDocument(sealed(PAYLOAD_TYPE, payload, signer), opening)
-    return SealedReceipt(receipt, digest_of(payload), document.encode())
+    digest = digest_of(payload)
+    batch = SealedBatch(sealed(PAYLOAD_TYPE, payload, signer), leaf_of(digest), signer.public_key)
+    return SealedReceipt(receipt, digest, payload, salt, batch, 0)
 
 
 def sampling_of(body: Mapping[str, object]) -> Sampling:

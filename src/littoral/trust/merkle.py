@@ -9,32 +9,41 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["HASH_BYTES", "paths", "root_of"]
+__all__ = ["HASH_BYTES", "Tree", "root_of"]
 
 HASH_BYTES: Final = 32
 
 
-def paths(leaves: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
-    """The root over these leaves, and of each the hashes on its way to the root, joined.
+class Tree:
+    """The tree over some leaves, one at least."""
 
-    Args:
-        leaves: what the tree is over, one at least.
-    """
-    level = [_leaf(data) for data in leaves]
-    found: list[list[bytes]] = [[] for _ in leaves]
-    height = 0
-    while len(level) > 1:
-        for index, path in enumerate(found):
-            partner = (index >> height) ^ 1
+    __slots__ = ("_levels",)
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        level = [_leaf(data) for data in leaves]
+        self._levels = [level]
+        while len(level) > 1:
+            pairs = zip(level[::2], level[1::2], strict=False)
+            above = [_node(left, right) for left, right in pairs]
+            if len(level) % 2:
+                above.append(level[-1])
+            level = above
+            self._levels.append(level)
+
+    @property
+    def root(self) -> bytes:
+        """The hash over all leaves."""
+        return self._levels[-1][0]
+
+    def path(self, index: int) -> bytes:
+        """The hashes on the way from this leaf to the root, joined."""
+        path = []
+        for level in self._levels[:-1]:
+            partner = index ^ 1
             if partner < len(level):
                 path.append(level[partner])
-        pairs = zip(level[::2], level[1::2], strict=False)
-        above = [_node(left, right) for left, right in pairs]
-        if len(level) % 2:
-            above.append(level[-1])
-        level = above
-        height += 1
-    return level[0], [b"".join(path) for path in found]
+            index >>= 1
+        return b"".join(path)
 
 
 def root_of(leaf: bytes, index: int, size: int, path: bytes) -> bytes | None:

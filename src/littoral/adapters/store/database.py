@@ -71,6 +71,15 @@ MIGRATIONS: Final = (
     ALTER TABLE keys ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
     ALTER TABLE keys ADD COLUMN reuse_error_max REAL;
     """,
+    """
+    CREATE TABLE batches (
+        first_seq INTEGER PRIMARY KEY,
+        envelope BLOB NOT NULL,
+        digests BLOB NOT NULL,
+        public_key BLOB NOT NULL
+    ) STRICT;
+    ALTER TABLE receipts ADD COLUMN salt BLOB;
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 

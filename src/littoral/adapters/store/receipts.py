@@ -3,6 +3,8 @@
 Rules
 - The end of the chain is read, receipts made and signed for the places after it, and all
   committed, in one transaction: whenever the process dies, the chain is unbroken (invariant I3).
+- Of receipts that were signed together, what is common to them is kept once; documents are put
+  together when they are asked for. One that was signed alone is kept as its document.
 - The day's usage of a key is counted in the same transaction, so it is the sum of its receipts.
 - The newest `receipts_max` receipts are kept, and usage of the last limits.USAGE_DAYS_MAX days.
 """
@@ -11,11 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from littoral.adapters.store.database import Database
+import msgspec
+
+from littoral.adapters.store.database import Database, Row
 from littoral.terms.ids import Digest, KeyId, ReceiptId
-from littoral.terms.limits import USAGE_DAYS_MAX
+from littoral.terms.limits import RECEIPT_BATCH_MAX, USAGE_DAYS_MAX
 from littoral.terms.values import SECOND
-from littoral.trust.issuing import SealedReceipt
+from littoral.trust.decoding import ENCODER
+from littoral.trust.dsse import Envelope
+from littoral.trust.issuing import SealedBatch, SealedReceipt
 from littoral.trust.limits import utc_day
 
 __all__ = ["ReceiptBook", "StoredReceipt"]
@@ -33,7 +39,10 @@ class StoredReceipt:
     document: bytes
 
 
-_COLUMNS: Final = "seq, receipt_id, key_id, ended_unix_ns, digest, document"
+_COLUMNS: Final = "seq, receipt_id, key_id, ended_unix_ns, digest, document, salt"
+"""With a salt, `document` is the payload alone, and the rest of it in `batches`."""
+
+_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
 
 class ReceiptBook:
@@ -79,7 +88,7 @@ class ReceiptBook:
             f"SELECT {_COLUMNS} FROM receipts ORDER BY seq DESC LIMIT ?",  # noqa: S608 - fixed text
             (limit,),
         )
-        return [StoredReceipt(*row) for row in rows]
+        return list(map(self._stored, rows))
 
     def tokens_of_day(self, day: int) -> dict[KeyId, int]:
         """What each key used on this day (`trust.limits.utc_day`)."""
@@ -89,18 +98,42 @@ class ReceiptBook:
     def _one(self, condition: str, value: object) -> StoredReceipt | None:
         sql = f"SELECT {_COLUMNS} FROM receipts WHERE {condition}"  # noqa: S608 - fixed text
         rows = self._database.read(sql, (value,))
-        return StoredReceipt(*rows[0]) if rows else None
+        return self._stored(rows[0]) if rows else None
+
+    def _stored(self, row: Row) -> StoredReceipt:
+        seq, receipt_id, key_id, ended_unix_ns, digest, kept, salt = row
+        document = kept if salt is None else self._put_together(seq, kept, salt)
+        return StoredReceipt(seq, receipt_id, key_id, ended_unix_ns, digest, document)
+
+    def _put_together(self, seq: int, payload: bytes, salt: bytes) -> bytes:
+        ((first_seq, envelope, digests, public_key),) = self._database.read(
+            "SELECT first_seq, envelope, digests, public_key FROM batches WHERE first_seq <= ? "
+            "ORDER BY first_seq DESC LIMIT 1",
+            (seq,),
+        )
+        batch = SealedBatch(_ENVELOPE.decode(envelope), digests, public_key)
+        return batch.document(seq - first_seq, payload, salt)
 
     def _keep(self, sealed: Sequence[SealedReceipt]) -> None:
+        batch, first, last = sealed[0].batch, sealed[0].receipt.seq, sealed[-1].receipt.seq
+        together = batch.size > 1
         rows: list[object] = []
         for one in sealed:
             receipt = one.receipt
-            rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out))
-            rows += (one.digest, one.document)
-        places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(sealed))
-        self._database.write(f"INSERT INTO receipts ({_COLUMNS}) VALUES {places}", rows)  # noqa: S608 - fixed text
-        last = sealed[-1].receipt.seq
-        self._database.write("DELETE FROM receipts WHERE seq <= ?", (last - self._receipts_max,))
+            rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out), one.digest)
+            rows += (one.payload, one.salt) if together else (one.document, None)
+        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(sealed))
+        write = self._database.write
+        write(f"INSERT INTO receipts ({_COLUMNS}) VALUES {places}", rows)  # noqa: S608 - fixed text
+        if together:
+            write(
+                "INSERT INTO batches (first_seq, envelope, digests, public_key) "
+                "VALUES (?, ?, ?, ?)",
+                (first, ENCODER.encode(batch.envelope), batch.digests, batch.public_key),
+            )
+        gone = last - self._receipts_max
+        write("DELETE FROM receipts WHERE seq <= ?", (gone,))
+        write("DELETE FROM batches WHERE first_seq <= ?", (gone - RECEIPT_BATCH_MAX,))
 
     def _count(self, sealed: Sequence[SealedReceipt]) -> None:
         used: dict[tuple[int, KeyId], tuple[int, int]] = {}
