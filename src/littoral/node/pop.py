@@ -184,6 +184,7 @@ class _Parts:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._config = config
+        self._tasks = tasks
         self._home = home
         self._identity = identity = opened.identity
         self._clock = clock
@@ -255,6 +256,7 @@ class _Parts:
             clock=self._clock,
             observe=self._telemetry.observe,
             upstreams=self._upstreams,
+            current=partial(self._host.entry, entry.name),
         )
 
     @asynccontextmanager
@@ -292,9 +294,11 @@ class _Parts:
                 announced=announced,
             )
             self._home.announce(announced)
+            watching = self._tasks.create_task(self._host.watch(), name="catalogue")
             try:
                 yield pop
             finally:
+                watching.cancel()
                 self._status.draining = True
                 await _wind_down(self._host, config.drain_s)
                 await server.drain(LAST_WORDS_S)
