@@ -128,7 +128,11 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
         async with owned_tasks() as tasks:
             parts = _Parts(config, home, opened, clock, tasks)
             async with parts.listening() as pop:
-                yield pop
+                watching = tasks.create_task(pop.host.watch(), name="catalogue")
+                try:
+                    yield pop
+                finally:
+                    watching.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,6 @@ class _Parts:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._config = config
-        self._tasks = tasks
         self._home = home
         self._identity = identity = opened.identity
         self._clock = clock
@@ -294,11 +297,9 @@ class _Parts:
                 announced=announced,
             )
             self._home.announce(announced)
-            watching = self._tasks.create_task(self._host.watch(), name="catalogue")
             try:
                 yield pop
             finally:
-                watching.cancel()
                 self._status.draining = True
                 await _wind_down(self._host, config.drain_s)
                 await server.drain(LAST_WORDS_S)
