@@ -5,6 +5,7 @@ group, so none outlives it; a ticket that waits is a future that the pool's word
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -35,6 +36,7 @@ from littoral.placement.words import (
 )
 from littoral.terms.errors import EngineStartError, LittoralError, UnknownModelError
 from littoral.terms.ids import ModelName
+from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     Down,
@@ -49,6 +51,8 @@ from littoral.terms.values import (
 )
 
 __all__ = ["HostSettings", "Lease", "ModelHost"]
+
+log = logging.getLogger("littoral")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,15 @@ class ModelHost:
             if self._entries.get(name) != entry:
                 self._driver.post(Know(self._resident(entry)))
         self._entries = found
+
+    async def watch(self) -> None:
+        """Rescan until cancelled, so that what commands change is seen without a request."""
+        while True:
+            await asyncio.sleep(CATALOGUE_WATCH_S)
+            try:
+                self.rescan()
+            except (LittoralError, OSError) as error:
+                log.warning("the catalogue can't be read for now: %s", error)
 
     def entry(self, name: ModelName) -> ModelEntry:
         """The entry of this name; looks again on disk before it says there is none.

@@ -18,6 +18,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -133,7 +134,11 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
             parts = _Parts(config, home, opened, clock, tasks)
             try:
                 async with parts.listening() as pop:
-                    yield pop
+                    watching = tasks.create_task(pop.host.watch(), name="catalogue")
+                    try:
+                        yield pop
+                    finally:
+                        watching.cancel()
             finally:
                 parts.scribe.flush()
 
@@ -262,6 +267,7 @@ class _Parts:
             clock=self._clock,
             observe=self._telemetry.observe,
             upstreams=self._upstreams,
+            current=partial(self._host.entry, entry.name),
         )
 
     @asynccontextmanager

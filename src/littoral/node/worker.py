@@ -40,6 +40,7 @@ from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, 
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import RequestRefused
+from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Caller
 from littoral.trust.issuing import Issuer
@@ -50,9 +51,6 @@ from littoral.web.routes import key_of
 from littoral.web.service import Answers, Gate
 
 __all__ = ["Charge", "conductor_socket", "main", "worker_socket"]
-
-_RESCAN_S = 1.0
-"""Between two looks at whether the catalogue has changed."""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -239,7 +237,7 @@ def _relay(
 async def _follow(entries: Entries) -> None:
     """See what becomes of the catalogue."""
     while True:
-        await asyncio.sleep(_RESCAN_S)
+        await asyncio.sleep(CATALOGUE_WATCH_S)
         try:
             entries.rescan()
         except LittoralError as error:

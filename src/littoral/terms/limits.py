@@ -90,6 +90,9 @@ LOAD_WAIT_S: Final = 60.0
 KEEP_ALIVE_S: Final = 900.0
 """A model without requests is unloaded after this long, unless it is pinned."""
 
+CATALOGUE_WATCH_S: Final = 1.0
+"""How often a running PoP looks whether its catalogue was changed: one stat of a folder."""
+
 DRAIN_S: Final = 3.0
 """Answers under way may go on this long after a stop is asked for; then they end honestly."""
 

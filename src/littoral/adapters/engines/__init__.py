@@ -4,6 +4,8 @@ All of them are `Engine`s (terms/ports.py) and pass one conformance suite
 (tests/contract/test_engines.py). `make_engine` is the only way in.
 """
 
+from collections.abc import Callable
+
 from littoral.adapters.engines.echo import EchoEngine
 from littoral.adapters.engines.llama import LlamaEngine
 from littoral.adapters.engines.onnx import OnnxEngine
@@ -23,6 +25,7 @@ def make_engine(
     clock: Clock,
     observe: Observe,
     upstreams: Upstreams,
+    current: Callable[[], ModelEntry] | None = None,
 ) -> Engine:
     """The engine of a model, not yet running: `serve` runs it.
 
@@ -32,6 +35,7 @@ def make_engine(
         clock: time and randomness.
         observe: hears of deaths and of changed threads.
         upstreams: the connections to other servers.
+        current: the entry as it is by now, where it may change while the engine runs.
 
     Raises:
         ConfigError: an upstream's entry is malformed.
@@ -42,6 +46,6 @@ def make_engine(
         case EngineKind.ONNX:
             return OnnxEngine(entry, place, clock=clock, observe=observe)
         case EngineKind.UPSTREAM:
-            return UpstreamEngine(entry, upstreams)
+            return UpstreamEngine(entry, upstreams, current)
         case EngineKind.ECHO:
             return EchoEngine(entry, place, clock=clock)

@@ -25,6 +25,7 @@ from littoral.terms.errors import (
     BadRequestError,
     ConfigError,
     LittoralError,
+    UnknownModelError,
     UpstreamFailedError,
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
@@ -56,8 +57,19 @@ _UNREAD_BYTES_HIGH: Final = 256 * 1024
 class UpstreamEngine:
     """One model of other servers."""
 
-    def __init__(self, entry: ModelEntry, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        entry: ModelEntry,
+        upstreams: Upstreams,
+        current: Callable[[], ModelEntry] | None = None,
+    ) -> None:
         """Connect to nothing yet.
+
+        Args:
+            entry: the model.
+            upstreams: the connections to other servers.
+            current: the entry as it is by now: an upstream that was drained since gets no new
+                request, and what is under way there goes on.
 
         Raises:
             ConfigError: the entry does not say where the upstreams are, or not well.
@@ -66,6 +78,7 @@ class UpstreamEngine:
             raise ConfigError(f"{entry.name} names no upstream", advice="give its base URL")
         self._entry = entry
         self._upstreams = upstreams
+        self._current = current
         self._suspect = asyncio.Event()
         """A call has found no upstream that answers."""
 
@@ -118,13 +131,14 @@ class UpstreamEngine:
         return None
 
     def _route(self) -> Route:
-        return self._upstreams.route(self._entry)
+        entry = self._entry if self._current is None else self._current()
+        return self._upstreams.route(entry)
 
     async def _probe(self) -> LittoralError | None:
         """Why none of the upstreams is well, or None if one is."""
         try:
             route = self._route()
-        except ConfigError as error:
+        except (ConfigError, UnknownModelError) as error:
             return error
         errors = [
             await probe(self._upstreams, row, target) for row, target in route.targets[0].items()
