@@ -95,7 +95,14 @@ class HardPop:
     def port(self) -> int:
         return urlsplit(self.url).port or 0
 
-    def add(self, port: int, *, tools: ToolSupport = ToolSupport.NATIVE, **policy: Any) -> str:
+    def add(
+        self,
+        port: int,
+        *,
+        tools: ToolSupport = ToolSupport.NATIVE,
+        fallbacks: tuple[str, ...] = (),
+        **policy: Any,
+    ) -> str:
         """A model of its own for one test, at an upstream on this port; its name."""
         name = ModelName(f"up-{len(self.models)}")
         self.models.append(name)
@@ -109,6 +116,7 @@ class HardPop:
             context_tokens=0,
             tools=tools,
             upstreams=(target,),
+            fallbacks=tuple(map(ModelName, fallbacks)),
             relay=RelayPolicy(**{"attempts": 1} | policy),
         )
         catalogue = Catalogue(self.home / "models")

@@ -90,6 +90,9 @@ LOAD_WAIT_S: Final = 60.0
 KEEP_ALIVE_S: Final = 900.0
 """A model without requests is unloaded after this long, unless it is pinned."""
 
+EXPLANATION_CHARS_MAX: Final = 2000
+"""Of a header that explains a choice: clients and proxies take heads of 8 KB and more."""
+
 CATALOGUE_WATCH_S: Final = 1.0
 """How often a running PoP looks whether its catalogue was changed: one stat of a folder."""
 

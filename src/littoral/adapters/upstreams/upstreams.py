@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import is_
 from typing import Final
 
 from littoral.adapters.http.hop import Watch
@@ -63,12 +64,17 @@ class TargetRows:
 class Route:
     """Where the requests of one model may go: its own upstreams, then those of its fallbacks."""
 
-    entry: ModelEntry
+    models: tuple[ModelEntry, ...]
     stages: tuple[Stage, ...]
     targets: tuple[Mapping[int, Target], ...]
     """For each stage, the target of each row."""
     ticks: bool
     """Some stage hedges, so that its journeys need the time."""
+
+    @property
+    def entry(self) -> ModelEntry:
+        """The model that is asked for."""
+        return self.models[0]
 
     def speaks(self, api: str) -> bool:
         """Whether every target speaks this API itself."""
@@ -100,30 +106,31 @@ class Upstreams:
         self._watch = Watch(self.loop)
         self._gathering = Gathering()
         self._targets: dict[tuple[str, UpstreamTarget], Target] = {}
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[tuple[str, ...], Route] = {}
         self._names: dict[int, str] = {}
 
-    def route(self, entry: ModelEntry, fallbacks: tuple[ModelEntry, ...] = ()) -> Route:
+    def route(self, entry: ModelEntry, *fallbacks: ModelEntry) -> Route:
         """Where requests of this model go.
 
         Args:
             entry: the model, with at least one upstream.
-            fallbacks: the models to fall back to that are upstreams' too, in order.
+            fallbacks: the models to fall back to, in order; only those on upstreams count.
 
         Raises:
             ConfigError: an address or a key is not as it should be.
         """
-        known = self._routes.get(entry.name)
-        if known is not None and known.entry is entry:
-            return known
         models = (entry, *(each for each in fallbacks if each.engine is EngineKind.UPSTREAM))
+        name = tuple(each.name for each in models)
+        known = self._routes.get(name)
+        if known is not None and all(map(is_, known.models, models)):
+            return known
         targets = tuple(self._targets_of(each) for each in models)
         stages = tuple(
             stage_of(_candidates(rows), each.relay)
             for each, rows in zip(models, targets, strict=True)
         )
-        route = Route(entry, stages, targets, any(stage.hedge_after for stage in stages))
-        self._routes[entry.name] = route
+        route = Route(models, stages, targets, any(stage.hedge_after for stage in stages))
+        self._routes[name] = route
         return route
 
     def fetch(self, route: Route, errand: Errand, listener: Listener) -> Fetch:

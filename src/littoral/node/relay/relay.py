@@ -15,13 +15,16 @@ Whatever is refused here is refused with the same errors as anywhere else.
 
 import asyncio
 from collections.abc import Callable
+from operator import is_
 
+from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
-from littoral.adapters.upstreams.words import Begun, Errand
+from littoral.adapters.upstreams.words import Begun, Errand, Listener
 from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels
 from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.errands import errand_for, tokens_bound
+from littoral.node.relay.explained import Explained, asks_for_route
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Handling, Host
 from littoral.node.relay.keeping import Keeping, Question
@@ -87,7 +90,7 @@ class Relay:
         self._peers = peers
         self._flights: dict[bytes, Flight] = {}
         """By question: what may be joined."""
-        self._routes: dict[tuple[ModelName, str], tuple[ModelEntry, Route | None]] = {}
+        self._routes: dict[tuple[ModelName, str], tuple[tuple[ModelEntry, ...], Route | None]] = {}
         self.legs: set[Leg | Host | Lent] = set()
         """Those under way."""
         self.idle = asyncio.Event()
@@ -209,15 +212,17 @@ class Relay:
 
     def _route(self, entry: ModelEntry, api: str) -> Route | None:
         """Where its requests go, if they may go as they are."""
+        if entry.engine is not EngineKind.UPSTREAM:
+            return None
+        models = (entry, *self._host.fallbacks(entry)) if entry.fallbacks else (entry,)
         known = self._routes.get((entry.name, api))
-        if known is not None and known[0] is entry:
+        if known is not None and _same(known[0], models):
             return known[1]
         route: Route | None = None
-        as_it_is = entry.tools is ToolSupport.NATIVE and entry.defaults == ModelDefaults()
-        if entry.engine is EngineKind.UPSTREAM and as_it_is:
-            route = self._upstreams.route(entry, self._host.fallbacks(entry))
+        if entry.tools is ToolSupport.NATIVE and entry.defaults == ModelDefaults():
+            route = self._upstreams.route(*models)
             route = route if route.speaks(api) else None
-        self._routes[entry.name, api] = entry, route
+        self._routes[entry.name, api] = models, route
         return route
 
     def _relay(
@@ -229,7 +234,7 @@ class Relay:
         spring: Upstreamed
         if question is None:
             leg.notes = self._bypass
-            leg.feed = spring = self._upstreams.fetch(route, errand, leg)
+            leg.feed = spring = self._fetch(route, errand, head, leg, leg)
         else:
             assert self._keeping is not None, "a question is the cache's"
             leg.cache = "miss"
@@ -238,13 +243,22 @@ class Relay:
             flight.origin = order.receipt_id if route.entry.relay.receipts else None
             owner = self._peers.owner(question.key) if self._peers and question.joins else None
             if owner is None:
-                spring = self._upstreams.fetch(route, errand, flight)
+                spring = self._fetch(route, errand, head, leg, flight)
             else:
                 spring = self._borrowed(owner, route, errand, head, leg, flight, question)
             flight.spring = spring
             leg.feed = flight.join(leg)
         spring.start()
         return leg
+
+    def _fetch(
+        self, route: Route, errand: Errand, head: Head, leg: Leg, listener: Listener
+    ) -> Fetch:
+        if not asks_for_route(head):
+            return self._upstreams.fetch(route, errand, listener)
+        explained = Explained(listener, leg, self._upstreams.explain(route))
+        explained.fetch = self._upstreams.fetch(route, errand, explained)
+        return explained.fetch
 
     # --- other workers ---
 
@@ -361,3 +375,7 @@ class Relay:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()
+
+
+def _same(known: tuple[ModelEntry, ...], models: tuple[ModelEntry, ...]) -> bool:
+    return len(known) == len(models) and all(map(is_, known, models))
