@@ -36,6 +36,11 @@ def parted(answer: Answer) -> tuple[bytes, bytes]:
     return own, receipt.strip()
 
 
+def json_of(event: bytes) -> dict[str, object]:
+    data = event.removeprefix(b"data: ").strip()
+    return {} if data == b"[DONE]" else dict(json.loads(data))
+
+
 @asynccontextmanager
 async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
     """An upstream that begins a stream, and ends it when it is told to."""
@@ -82,6 +87,15 @@ async def test_a_stream_is_the_upstreams_byte_for_byte_and_then_its_receipt(
         bare = await pop.call(call, pop.add(running.port, receipts=False))
         assert bare.body == truth(running.asked[1]).body
         assert "littoral-receipt" not in bare.headers
+
+
+async def test_usage_that_only_the_pop_asked_for_is_not_passed_on(pop: HardPop) -> None:
+    async with upstream() as running:
+        answer = await pop.call("chat stream", pop.add(running.port))
+        pieces = truth(running.asked[0]).pieces
+    kept = [piece for piece in pieces if json_of(piece).get("choices") != []]
+    assert len(kept) == len(pieces) - 1
+    assert parted(answer)[0] == b"".join(kept)
 
 
 async def test_members_of_a_request_keep_their_bytes_but_for_the_models_name(pop: HardPop) -> None:

@@ -260,6 +260,9 @@ class Attempt:
         self.lost(error)
 
 
+_NO_CHOICES: Final = (b'"choices":[]', b'"choices": []')
+
+
 def _is_text(body: bytes) -> bool:
     """Whether it is UTF-8, as JSON must be."""
     if body.isascii():
@@ -273,11 +276,16 @@ def _is_text(body: bytes) -> bool:
 
 def _without_usage(events: bytes) -> bytes:
     """The events without the one that holds the usage alone, which the client did not ask for."""
-    if b'"choices":[]' not in events and b'"choices": []' not in events:
+    found = [at for mark in _NO_CHOICES if (at := events.find(mark)) >= 0]
+    if not found:
         return events
-    return b"".join(event for event in each(events) if not _is_usage_alone(data_of(event)))
+    start = events.rfind(b"\n\n", 0, min(found)) + 1  # the events before it are as they were
+    start += start > 0
+    rest = (event for event in each(events[start:]) if not _is_usage_alone(event))
+    return events[:start] + b"".join(rest)
 
 
-def _is_usage_alone(payload: bytes) -> bool:
-    outcome = outcome_of_stream(b"data: " + payload + b"\n")
-    return b'"choices":[]' in payload.replace(b" ", b"") and outcome.usage is not None
+def _is_usage_alone(event: bytes) -> bool:
+    if not any(mark in event for mark in _NO_CHOICES):
+        return False
+    return outcome_of_stream(b"data: " + data_of(event) + b"\n").usage is not None
