@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.store import STORE_FILE, Store, open_store
-from littoral.adapters.store.database import MIGRATIONS
+from littoral.adapters.store.database import MIGRATIONS, Database
 from littoral.terms.errors import (
     ConfigError,
     DiskShortError,
@@ -144,3 +146,33 @@ def test_a_file_that_another_process_holds_is_said_to_be_held(store: Store, tmp_
     finally:
         other.close()
     append(store)
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from littoral.adapters.store.database import Database
+database = Database(Path(sys.argv[1]))
+print(database.read("SELECT count(*) FROM usage")[0][0])
+database.close()
+"""
+
+
+def test_another_process_that_comes_and_goes_takes_nothing_from_two_connections_of_one(
+    tmp_path: Path,
+) -> None:
+    """The second one must not drop the first one's locks: the log would be deleted under both."""
+
+    def others() -> int:
+        command = [sys.executable, "-c", OTHER, str(tmp_path / "a.db")]
+        return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    first, second = Database(tmp_path / "a.db"), Database(tmp_path / "a.db")
+    for count in range(3):
+        assert others() == count
+        with second.transaction():
+            second.write("INSERT INTO usage VALUES (?, 'k', 1, 1)", (count,))
+        assert first.read("SELECT count(*) FROM usage") == [(count + 1,)]
+    first.close()
+    second.close()
+    assert others() == 3

@@ -1,5 +1,6 @@
 """Answers that are given again: to whom, when, with what head, and never torn."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from littoral.trust.receipts import FRAME_START, stated
 from tests.conftest import started_pop
 from tests.hardening.pops import HardPop, body_of, hard_pop
 from tests.hardening.upstreams import truth, upstream
-from tests.web.raw import Answer, get
+from tests.web.raw import PATIENCE_S, Answer, get
 
 CHAT = "/v1/chat/completions"
 SAME = {"temperature": 0, "stream_options": {"include_usage": True}}
@@ -164,6 +165,20 @@ async def test_a_purge_is_in_force_when_it_returns(pop: HardPop) -> None:
         assert "hit" in status_of(await pop.ask(CHAT, body))
         littoral(pop, "cache", "purge", "--model", model, "--tag", "draft")
         assert "hit" not in status_of(await pop.ask(CHAT, body))
+
+
+async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: HardPop) -> None:
+    async with upstream() as running:
+        model = pop.add(running.port)
+        for _ in range(3):
+            await pop.call("chat", model, temperature=0)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            stats = json.loads(littoral(pop, "cache", "stats", "--json"))
+            found = [each for each in stats["models"] if each["model"] == model]
+            if found and (found[0]["hits"], found[0]["misses"]) == (2, 1):
+                break
+            await asyncio.sleep(0.2)
 
 
 async def test_what_was_kept_is_there_whole_after_a_kill(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ class Asked:
 
     @property
     def streams(self) -> bool:
-        return json.loads(self.body).get("stream") is True
+        """Whether it asks for a stream; no server has one of embeddings."""
+        return json.loads(self.body).get("stream") is True and "embeddings" not in self.path
 
 
 @dataclass(frozen=True)

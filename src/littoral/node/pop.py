@@ -35,7 +35,13 @@ from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
 from littoral.node.keyring import Keyring, budget_board
-from littoral.node.relay.build import HotState, hot_state, keeping_on, upstreams_on
+from littoral.node.relay.build import (
+    HotState,
+    hand_over_counts,
+    hot_state,
+    keeping_on,
+    upstreams_on,
+)
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.handled import Handling
 from littoral.node.relay.relay import Relay
@@ -135,10 +141,12 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
             try:
                 async with parts.listening() as pop:
                     watching = tasks.create_task(pop.host.watch(), name="catalogue")
+                    counting = tasks.create_task(hand_over_counts(opened.hot), name="counts")
                     try:
                         yield pop
                     finally:
                         watching.cancel()
+                        counting.cancel()
             finally:
                 parts.scribe.flush()
 

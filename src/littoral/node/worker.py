@@ -30,7 +30,13 @@ from littoral.node.entries import Entries
 from littoral.node.forward import Forward
 from littoral.node.home import Home
 from littoral.node.keyring import Keyring, budget_board
-from littoral.node.relay.build import HotState, hot_state, keeping_on, upstreams_on
+from littoral.node.relay.build import (
+    HotState,
+    hand_over_counts,
+    hot_state,
+    keeping_on,
+    upstreams_on,
+)
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.lent import Lending
 from littoral.node.relay.peers import Peers
@@ -202,6 +208,7 @@ def _relay(
     """The hot path; what it has running ends with the stack."""
     entries = Entries(Catalogue(shared.home.models), config.kv_tokens)
     stack.callback(tasks.create_task(_follow(entries)).cancel)
+    stack.callback(tasks.create_task(hand_over_counts(shared.hot)).cancel)
     upstreams = upstreams_on(
         shared.hot, spawn=tasks.create_task, clock=shared.clock, observe=shared.observe
     )

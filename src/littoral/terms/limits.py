@@ -280,6 +280,9 @@ CACHE_PAUSE_S: Final = 30.0
 CACHE_HITS_UNWRITTEN_MAX: Final = 512
 """Entries whose hits are counted in memory before the counts go to the disk."""
 
+CACHE_COUNTS_S: Final = 2.0
+"""Until hits and misses show in `littoral cache stats`, where nobody asks for more meanwhile."""
+
 CACHE_COUNTS_WAITING_MAX: Final = 16
 """Groups of such counts on their way to the disk; then the oldest is forgotten."""
 

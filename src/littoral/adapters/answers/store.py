@@ -124,7 +124,7 @@ class AnswerStore:
         if isinstance(entry, StoredAnswer):
             self._asked[key] = self._asked.get(key, 0) + 1
             if len(self._asked) >= limits.CACHE_HITS_UNWRITTEN_MAX:
-                self._hand_over()
+                self.hand_over()
             return entry
         return None
 
@@ -147,7 +147,7 @@ class AnswerStore:
         for key in vectors:
             self._asked[key] = self._asked.get(key, 0) + 1
         if len(self._asked) >= limits.CACHE_HITS_UNWRITTEN_MAX:
-            self._hand_over()
+            self.hand_over()
         return vectors
 
     def put(self, answer: StoredAnswer, *, epoch: int) -> bool:
@@ -181,7 +181,7 @@ class AnswerStore:
         Raises:
             OperatorError: the disk does not take it. What is in memory is gone, in all processes.
         """
-        self._hand_over()
+        self.hand_over()
         for left in reversed(range(_PURGE_TRIES)):
             try:
                 return self._purge(selector)
@@ -196,7 +196,7 @@ class AnswerStore:
 
     def stats(self) -> CacheStats:
         """The cache as it is now, its counts up to date as soon as the writer has settled."""
-        self._hand_over()
+        self.hand_over()
         self._tell_changes()
         totals: Totals | None = None
         file = self._usable()
@@ -220,7 +220,7 @@ class AnswerStore:
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
-        self._hand_over()
+        self.hand_over()
         ended = self._writer.close()
         self._tell_changes()
         if self._file is not None:
@@ -262,7 +262,7 @@ class AnswerStore:
             self._front.put(entry)
         if damaged:
             self._damaged += damaged
-            self._hand_over()
+            self.hand_over()
         return found
 
     def _usable(self) -> AnswerFile | None:
@@ -307,7 +307,7 @@ class AnswerStore:
         self._front.clear()
         self._epoch = self._words[0]
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
         """Have the writer count what was asked for, and remove what is damaged."""
         if self._asked or self._counts or self._damaged:
             self._writer.tell(self._asked, self._counts, self._damaged)

@@ -13,6 +13,7 @@ Rules
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -189,14 +190,19 @@ class Database:
         self.read("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _make_file(self) -> None:
-        """Make the file at mode 0600 before SQLite does; its log files take the same mode."""
+        """Make the file at mode 0600 before SQLite does; its log files take the same mode.
+
+        A file that is there is not opened here: closing it again would drop the locks that another
+        connection of this process has on it (https://sqlite.org/howtocorrupt.html, 2.2), and a
+        third process could then take away the log that both write to.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.fchmod(descriptor, 0o600)
-            finally:
-                os.close(descriptor)
+            with suppress(FileExistsError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(self._path, flags, 0o600))
+            if stat.S_IMODE(self._path.stat().st_mode) != 0o600:
+                self._path.chmod(0o600)
         except OSError as error:
             raise HomeUnwritableError(f"{self._path} can't be written ({error.strerror})") from None
 

@@ -12,10 +12,10 @@ from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.node.relay.keeping import Keeping
 from littoral.routing.board import TargetBoard
-from littoral.terms.limits import UPSTREAM_TARGETS_MAX
+from littoral.terms.limits import CACHE_COUNTS_S, UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 
-__all__ = ["HotState", "hot_state", "keeping_on", "upstreams_on"]
+__all__ = ["HotState", "hand_over_counts", "hot_state", "keeping_on", "upstreams_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +75,10 @@ def keeping_on(config: Config, state: HotState, clock: Clock) -> Keeping | None:
     return Keeping(
         state.answers, policy_epoch=config.cache_epoch, ttl_s=config.cache_ttl_s, clock=clock
     )
+
+
+async def hand_over_counts(state: HotState) -> None:
+    """Have what was asked of the cache counted on disk every few seconds, until cancelled."""
+    while state.answers is not None:
+        await asyncio.sleep(CACHE_COUNTS_S)
+        state.answers.hand_over()
