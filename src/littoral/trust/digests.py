@@ -22,7 +22,7 @@ import msgspec
 from littoral.terms.ids import Digest
 from littoral.terms.limits import RECEIPT_TEXT_PARTS_MAX, RECEIPT_UNREAD_BYTES_MAX
 from littoral.trust.decoding import UNREADABLE
-from littoral.trust.names import digest_of
+from littoral.trust.names import digest_of, named
 
 __all__ = ["AnswerDigests", "Digests", "salted"]
 
@@ -40,10 +40,6 @@ class Digests:
 def salted(salt: bytes, data: bytes) -> Digest:
     """The digest of these bytes under this salt."""
     return digest_of(salt + data)
-
-
-def _named(taken: "hashlib._Hash") -> Digest:
-    return Digest(f"sha256:{taken.hexdigest()}")
 
 
 class AnswerDigests:
@@ -74,7 +70,7 @@ class AnswerDigests:
         """All digests. Called once, after the last byte."""
         return Digests(
             request=self._request,
-            response=_named(self._response),
+            response=named(self._response),
             response_bytes=self._bytes,
             text=self._text.finish(),
         )
@@ -128,7 +124,7 @@ class _TextReader:
             case []:
                 return digest_of(self._salt)
             case [one]:
-                return _named(one)
+                return named(one)
             case several:
                 return salted(self._salt, b"".join(part.digest() for part in several))
 

@@ -88,39 +88,36 @@ class SealedBatch:
 
     __slots__ = ("_opening_key", "_tree", "digests", "envelope", "public_key")
 
-    def __init__(self, envelope: Envelope, digests: bytes, public_key: bytes) -> None:
+    def __init__(
+        self, envelope: Envelope, digests: bytes, public_key: bytes, tree: Tree | None = None
+    ) -> None:
         """Take what was signed.
 
         Args:
             envelope: over the batch, or over the receipt when it is one alone.
             digests: of the payloads in their order, 32 bytes each, joined.
             public_key: of the signer.
+            tree: over the digests, if it is at hand.
         """
         self.envelope = envelope
         self.digests = digests
         self.public_key = public_key
         self._opening_key = base64.b64encode(public_key).decode()
-        self._tree: Tree | None = None
+        self._tree = tree
 
     @property
     def size(self) -> int:
         """How many receipts there are."""
         return len(self.digests) // HASH_BYTES
 
-    @property
-    def tree(self) -> Tree:
-        """The tree over all of them."""
-        if self._tree is None:
-            starts = range(0, len(self.digests), HASH_BYTES)
-            self._tree = Tree([self.digests[start : start + HASH_BYTES] for start in starts])
-        return self._tree
-
     def document(self, index: int, payload: bytes, salt: bytes) -> bytes:
         """The document of one of them: one line of JSON, with envelope and opening."""
         opening = Opening(salt.hex(), self._opening_key)
         if self.size == 1:
             return ReceiptDocument(self.envelope, opening).encode()
-        path = base64.b64encode(self.tree.path(index)).decode()
+        if self._tree is None:
+            self._tree = _tree_over(self.digests)
+        path = base64.b64encode(self._tree.path(index)).decode()
         batched = Batched(base64.b64encode(payload).decode(), index, path)
         return ReceiptDocument(self.envelope, opening, batched).encode()
 
@@ -172,24 +169,13 @@ class Issuer:
             payload = ENCODER.encode(receipt)
             prev = digest_of(payload)
             made.append((receipt, prev, payload))
-        batch = self._signed([(digest, payload) for _, digest, payload in made])
+        batch = _signed([(digest, payload) for _, digest, payload in made], self._signer)
         return [
             SealedReceipt(receipt, digest, payload, draft.salt, batch, index)
             for index, ((receipt, digest, payload), draft) in enumerate(
                 zip(made, drafts, strict=True)
             )
         ]
-
-    def _signed(self, made: Sequence[tuple[Digest, bytes]]) -> SealedBatch:
-        digests = b"".join([leaf_of(digest) for digest, _ in made])
-        if len(made) == 1:
-            envelope = sealed(PAYLOAD_TYPE, made[0][1], self._signer)
-            return SealedBatch(envelope, digests, self._signer.public_key)
-        leaves = [digests[at : at + HASH_BYTES] for at in range(0, len(digests), HASH_BYTES)]
-        root = digest_of_hex(Tree(leaves).root.hex())
-        signed = ENCODER.encode(Batch(1, self._kid, len(made), root))
-        envelope = sealed(BATCH_TYPE, signed, self._signer)
-        return SealedBatch(envelope, digests, self._signer.public_key)
 
     def _receipt(self, draft: Draft, seq: int, prev: Digest | None) -> Receipt:
         engine, first, usage = draft.engine, draft.first_byte_unix_ns, draft.usage
@@ -243,28 +229,45 @@ def seal(receipt: Receipt, salt: bytes, signer: Signer) -> SealedReceipt:
     """The receipt, signed alone, with what is needed to check it."""
     payload = ENCODER.encode(receipt)
     digest = digest_of(payload)
-    batch = SealedBatch(sealed(PAYLOAD_TYPE, payload, signer), leaf_of(digest), signer.public_key)
-    return SealedReceipt(receipt, digest, payload, salt, batch, 0)
+    return SealedReceipt(receipt, digest, payload, salt, _signed([(digest, payload)], signer), 0)
+
+
+def _signed(made: Sequence[tuple[Digest, bytes]], signer: Signer) -> SealedBatch:
+    """What is signed for these digests and payloads."""
+    digests = b"".join([leaf_of(digest) for digest, _ in made])
+    if len(made) == 1:
+        return SealedBatch(sealed(PAYLOAD_TYPE, made[0][1], signer), digests, signer.public_key)
+    tree = _tree_over(digests)
+    batch = Batch(1, digest_of(signer.public_key), len(made), digest_of_hex(tree.root.hex()))
+    envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), signer)
+    return SealedBatch(envelope, digests, signer.public_key, tree)
+
+
+def _tree_over(digests: bytes) -> Tree:
+    starts = range(0, len(digests), HASH_BYTES)
+    return Tree([digests[start : start + HASH_BYTES] for start in starts])
 
 
 def sampling_of(body: Mapping[str, object]) -> Sampling:
     """How an OpenAI-shaped request body, with the model's defaults filled in, asks for tokens."""
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return Sampling(
-        temperature=_decimal(body.get("temperature")),
-        top_p=_decimal(body.get("top_p")),
-        max_tokens=_decimal(limit),
-        seed=_decimal(body.get("seed")),
-    )
+    return _sampled(body.get("temperature"), body.get("top_p"), limit, body.get("seed"))
 
 
 @lru_cache(maxsize=1024, typed=True)
 def sampling(
     temperature: float | None, top_p: float | None, max_tokens: int | None, seed: int | None
 ) -> Sampling:
-    """How a request asks for tokens."""
+    """The same, of what was read already; remembered, as clients ask alike."""
+    return _sampled(temperature, top_p, max_tokens, seed)
+
+
+def _sampled(temperature: object, top_p: object, max_tokens: object, seed: object) -> Sampling:
     return Sampling(
-        _decimal(temperature), _decimal(top_p), _decimal(max_tokens), seed=_decimal(seed)
+        temperature=_decimal(temperature),
+        top_p=_decimal(top_p),
+        max_tokens=_decimal(max_tokens),
+        seed=_decimal(seed),
     )
 
 

@@ -4,12 +4,17 @@ import hashlib
 
 from littoral.terms.ids import Digest, PopId
 
-__all__ = ["digest_of", "pop_id"]
+__all__ = ["digest_of", "named", "pop_id"]
 
 
 def digest_of(data: bytes) -> Digest:
     """The name of these exact bytes; of a public key, the key id that receipts carry."""
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    return named(hashlib.sha256(data))
+
+
+def named(taken: "hashlib._Hash") -> Digest:
+    """The name of the bytes that this SHA-256 was taken of."""
+    return Digest(f"sha256:{taken.hexdigest()}")
 
 
 def pop_id(public_key: bytes) -> PopId:

@@ -22,10 +22,7 @@ from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId, digest_of_hex
 from littoral.terms.limits import NONCE_CHARS_MAX, RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX
 from littoral.terms.ports import Verify
-from littoral.terms.values import (
-    Finish,
-    Source,
-)
+from littoral.terms.values import Finish, Source
 from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
 from littoral.trust.dsse import Base64, Envelope, opened
 from littoral.trust.merkle import root_of
