@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import h11
@@ -55,8 +55,13 @@ class Held:
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children()
-    return [each for each in children if "littoral.node.worker" in each.cmdline()]
+    """Those that live: one that was killed a moment ago may still be among the children."""
+    found = []
+    for each in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if "littoral.node.worker" in each.cmdline():
+                found.append(each)
+    return found
 
 
 def holder_of(pop: HardPop, port: int) -> int:

@@ -16,27 +16,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from littoral.adapters.upstreams.words import Begun, Listener
+from littoral.node.relay.feed import Feed
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.limits import FLIGHT_BYTES_MAX
 
-__all__ = ["Done", "Flight", "Passenger", "Spring"]
+__all__ = ["Done", "Flight", "Passenger"]
 
 Done = Callable[["Flight", Begun, Outcome, bytes], None]
-
-
-class Spring(Protocol):
-    """What makes the answer: an upstream's fetch, or a handler."""
-
-    def pause(self) -> None:
-        """Make no more for now."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-    def cancel(self) -> None:
-        """Nobody waits any more."""
 
 
 class Passenger(Listener, Protocol):
@@ -101,7 +89,8 @@ class Flight:
         self.key = key
         self.origin: ReceiptId | None = None
         """The receipt of the answer itself, which those who joined refer to."""
-        self.spring: Spring | None = None
+        self.spring: Feed | None = None
+        """What makes the answer: an upstream's fetch, or a handler."""
         self.borrowed = False
         """Another worker's flight feeds it, and keeps the answer."""
         self._done = done

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from littoral.adapters.upstreams.words import Begun
+from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
-from littoral.node.relay.leg import Feed
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
@@ -35,42 +35,26 @@ class Handling:
     on_defect: Callable[[BaseException], None]
 
 
-class Host:
+class Host(Guest):
     """The first client's side of a flight whose handler speaks to it directly."""
 
-    __slots__ = ("_left", "_reply", "charged", "feed", "handled", "notes", "origin")
+    __slots__ = ("handled", "notes")
 
-    def __init__(self, reply: Reply, left: Callable[["Host"], None]) -> None:
-        self._reply = reply
-        self._left = left
-        self.charged = True
-        self.origin: ReceiptId | None = None
-        self.feed: Feed | None = None
-        self.handled: Handled | None = None
-        """Whose headers and receipt these are."""
+    def __init__(self, reply: Reply, left: Callable[[Guest], None], handled: "Handled") -> None:
+        """Wait for the flight.
+
+        Args:
+            reply: the way to the client.
+            left: hears, once, that nothing more will be sent.
+            handled: whose headers and receipt these are.
+        """
+        super().__init__(reply, left)
+        self.handled = handled
         self.notes = ""
         """Header fields that say what the cache had to do with it."""
 
-    def pause(self) -> None:
-        """The client is slow: see Flight."""
-        if self.feed is not None:
-            self.feed.pause()
-
-    def resume(self) -> None:
-        """The client has caught up."""
-        if self.feed is not None:
-            self.feed.resume()
-
-    def gone(self) -> None:
-        """The client has left; the handler goes on if somebody else waits."""
-        feed, self.feed = self.feed, None
-        if feed is not None:
-            feed.cancel()
-        self._left(self)
-
     def begun(self, _: Begun) -> None:
         """The handler has begun."""
-        assert self.handled is not None, "a host has its handler"
         self._reply.begin(self.handled.fields + self.notes)
 
     def data(self, data: bytes) -> None:
@@ -79,13 +63,11 @@ class Host:
 
     def ended(self, _: Outcome) -> None:
         """The handler is done."""
-        assert self.handled is not None, "a host has its handler"
         self._over()
         self._reply.close(self.handled.trailer)
 
     def whole(self, begun: Begun, body: bytes, _: Outcome) -> None:
         """An answer in one piece."""
-        assert self.handled is not None, "a host has its handler"
         self._over()
         self._reply.give(begun.status, self.handled.fields + self.notes, body)
 
@@ -94,13 +76,9 @@ class Host:
         self._over()
         self._reply.fail(error)
 
-    def _over(self) -> None:
-        self.feed = None
-        self._left(self)
-
 
 class Handled:
-    """A handler at work on a flight: its Responder, and the flight's Spring."""
+    """A handler at work on a flight: its Responder, and the flight's Feed."""
 
     def __init__(self, flight: Flight, entry: ModelEntry, info: EngineInfo) -> None:
         """Work on nothing yet.
@@ -149,7 +127,7 @@ class Handled:
             self._ended = True
             self._flight.failed(error)
 
-    # --- flight.Spring ---
+    # --- feed.Feed ---
 
     def pause(self) -> None:
         """The handler's next write waits."""

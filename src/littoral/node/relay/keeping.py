@@ -24,9 +24,10 @@ from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, EngineInfo, ModelEntry, Usage
 from littoral.web.head import Head
 
-__all__ = ["Keeping", "Question"]
+__all__ = ["BYPASS", "Keeping", "Question"]
 
-_BYPASS: Final = f"cache-status: {freshness.forwarded(Forward.BYPASS)}\r\n"
+BYPASS: Final = f"cache-status: {freshness.forwarded(Forward.BYPASS)}\r\n"
+"""The header field of an answer that the cache has nothing to do with."""
 
 
 # A Struct, as every request that may be looked up makes one.
@@ -78,9 +79,6 @@ class Keeping:
         self._infos: dict[ModelName, EngineInfo] = {}
         self._known: dict[bytes, _Read] = {}
         """By a request's bytes: who sent them last, and what they came to."""
-
-    bypass = _BYPASS
-    """The header field of an answer that the cache has nothing to do with."""
 
     def question(self, order: Order, entry: ModelEntry, head: Head) -> Question | None:
         """What to ask the cache; None when the request is none of its business.
@@ -182,13 +180,7 @@ class Keeping:
         )
 
     def keep(
-        self,
-        question: Question,
-        order: Order,
-        begun: Begun,
-        outcome: Outcome,
-        body: bytes,
-        texts: tuple[bytes, ...],
+        self, question: Question, order: Order, begun: Begun, outcome: Outcome, body: bytes
     ) -> None:
         """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
         upstream = directives_of(begun.cache_control)
@@ -216,7 +208,6 @@ class Keeping:
             tags=question.tags,
             content_type=begun.content_type,
             body=body,
-            texts=texts,
             usage=(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
             finish=outcome.finish,
             receipt_id=order.receipt_id if receipts else None,

@@ -15,10 +15,11 @@ It does not choose what feeds it (relay.py), and knows no sockets.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.relay.desk import Desk, Order
+from littoral.node.relay.feed import Fed
 from littoral.node.scribe import Told
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
@@ -29,7 +30,7 @@ from littoral.trust.digests import AnswerDigests
 from littoral.trust.receipts import frame
 from littoral.web.hot import Reply
 
-__all__ = ["Feed", "Leg"]
+__all__ = ["Leg"]
 
 _STREAM_FIELDS: Final = "x-accel-buffering: no\r\n"
 _FRESH_STREAM_FIELDS: Final = f"cache-control: no-cache\r\n{_STREAM_FIELDS}"
@@ -40,20 +41,7 @@ def stream_fields(notes: str) -> str:
     return _STREAM_FIELDS if "\r\ncache-control: " in notes else _FRESH_STREAM_FIELDS
 
 
-class Feed(Protocol):
-    """Where a leg's bytes come from."""
-
-    def pause(self) -> None:
-        """Send nothing for now."""
-
-    def resume(self) -> None:
-        """Send on."""
-
-    def cancel(self) -> None:
-        """The client has left."""
-
-
-class Leg:
+class Leg(Fed):
     """One client, its request, and the answer on its way."""
 
     __slots__ = (
@@ -68,7 +56,6 @@ class Leg:
         "_told_over",
         "cache",
         "charged",
-        "feed",
         "notes",
         "order",
         "origin",
@@ -92,6 +79,7 @@ class Leg:
             source: where the answer comes from.
             over: hears, once, that nothing more will be sent.
         """
+        super().__init__()
         self._desk = desk
         self._told_over = over
         self._reply = reply
@@ -105,7 +93,6 @@ class Leg:
         """Header fields that say how the answer came about, as `response.written` gives them."""
         self.charged = True
         """Tokens are charged: it is this leg's request that is being computed."""
-        self.feed: Feed | None = None
         self._begun: Begun | None = None
         self._first: Instant | None = None
         self._first_unix_ns: int | None = None
@@ -114,16 +101,6 @@ class Leg:
         self._over = False
 
     # --- hot.Underway ---
-
-    def pause(self) -> None:
-        """The client is slow."""
-        if self.feed is not None:
-            self.feed.pause()
-
-    def resume(self) -> None:
-        """The client has caught up."""
-        if self.feed is not None:
-            self.feed.resume()
 
     def gone(self) -> None:
         """The client has left: nothing can be sent any more."""

@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.upstreams.words import Begun
-from littoral.node.relay.flight import Flight, Spring
+from littoral.node.relay.feed import Guest
+from littoral.node.relay.flight import Flight
 from littoral.node.relay.frames import All, End, Letter, Start, frame, refused
 from littoral.node.relay.peers import PASSWORD_FIELD
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import KeyRejectedError, LittoralError
-from littoral.terms.ids import ReceiptId
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
 
@@ -21,12 +21,12 @@ __all__ = ["Lending", "Lent"]
 _HEAD: Final = "content-type: application/octet-stream\r\n"
 
 
-class Lent:
+class Lent(Guest):
     """Another worker's leg of a flight here: what it hears goes there in frames."""
 
-    __slots__ = ("_created", "_left", "_reply", "charged", "feed", "flight", "origin")
+    __slots__ = ("_created", "flight")
 
-    def __init__(self, reply: Reply, left: Callable[["Lent"], None], *, created: bool) -> None:
+    def __init__(self, reply: Reply, left: Callable[[Guest], None], *, created: bool) -> None:
         """Wait for the flight.
 
         Args:
@@ -34,33 +34,10 @@ class Lent:
             left: hears, once, that nothing more will be sent.
             created: the flight was begun for it.
         """
-        self._reply = reply
-        self._left = left
+        super().__init__(reply, left, charged=created)
         self._created = created
-        self.charged = created
-        self.origin: ReceiptId | None = None
-        self.feed: Spring | None = None
         self.flight: Flight | None = None
         """Where the answer comes from, unless it was stored."""
-
-    # --- hot.Underway ---
-
-    def pause(self) -> None:
-        """The other worker is slow."""
-        if self.feed is not None:
-            self.feed.pause()
-
-    def resume(self) -> None:
-        """It has caught up."""
-        if self.feed is not None:
-            self.feed.resume()
-
-    def gone(self) -> None:
-        """It has left, or died."""
-        feed, self.feed = self.feed, None
-        if feed is not None:
-            feed.cancel()
-        self._left(self)
 
     # --- Listener ---
 
@@ -92,10 +69,6 @@ class Lent:
             self._reply.close(refused(error))
         else:
             self._reply.give(200, _HEAD, refused(error))
-
-    def _over(self) -> None:
-        self.feed = None
-        self._left(self)
 
     def _start(self, begun: Begun) -> Start:
         origin = self.origin if self.flight is None else self.flight.origin

@@ -28,7 +28,8 @@ from littoral.adapters.http.words import HttpError, MalformedError, Origin
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.entries import KnownModels
 from littoral.node.forward import PATIENT, end_to_end
-from littoral.node.relay.flight import Flight, Spring
+from littoral.node.relay.feed import Feed
+from littoral.node.relay.flight import Flight
 from littoral.node.relay.frames import All, End, Frames, Letter, Start, error_of
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import InternalError, LittoralError
@@ -48,7 +49,7 @@ _END: Final = msgspec.json.Decoder(End)
 _ALL: Final = msgspec.json.Decoder(All)
 
 
-class Upstreamed(Spring, Protocol):
+class Upstreamed(Feed, Protocol):
     """What asks an upstream, once it is started."""
 
     def start(self) -> None:
@@ -147,7 +148,7 @@ class Borrowed:
         """Ask the owner."""
         self._task = self._peers.spawn(self._run())
 
-    # --- flight.Spring ---
+    # --- feed.Feed ---
 
     def pause(self) -> None:
         """Send no more for now."""

@@ -25,9 +25,10 @@ from littoral.node.entries import KnownModels
 from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.errands import errand_for, tokens_bound
 from littoral.node.relay.explained import Explained, asks_for_route
+from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Handling, Host
-from littoral.node.relay.keeping import Keeping, Question
+from littoral.node.relay.keeping import BYPASS, Keeping, Question
 from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
 from littoral.node.relay.peers import ORIGIN, Borrowed, Loan, Peers, Upstreamed
@@ -85,13 +86,13 @@ class Relay:
         self._desk = desk
         self._upstreams = upstreams
         self._keeping = keeping
-        self._bypass = "" if keeping is None else keeping.bypass
+        self._bypass = "" if keeping is None else BYPASS
         self._handling = handling
         self._peers = peers
         self._flights: dict[bytes, Flight] = {}
         """By question: what may be joined."""
         self._routes: dict[tuple[ModelName, str], tuple[tuple[ModelEntry, ...], Route | None]] = {}
-        self.legs: set[Leg | Host | Lent] = set()
+        self.legs: set[Leg | Guest] = set()
         """Those under way."""
         self.idle = asyncio.Event()
         """Set while there are none."""
@@ -188,7 +189,7 @@ class Relay:
         def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
             assert self._keeping is not None, "a question is the cache's"
             if not flight.borrowed:
-                self._keeping.keep(question, order, begun, outcome, body, ())
+                self._keeping.keep(question, order, begun, outcome, body)
 
         flight = Flight(question.key, done, self._landed)
         if question.joins:
@@ -343,9 +344,9 @@ class Relay:
         info = EngineInfo(entry.engine, "answered to another", "none", 0, entry.context_tokens)
         handled = Handled(flight, entry, info)
         flight.spring = handled
-        host = Host(reply, self._left)
+        host = Host(reply, self._left, handled)
         assert self._keeping is not None, "a question is the cache's"
-        host.handled, host.notes = handled, self._keeping.notes_of_miss(question)
+        host.notes = self._keeping.notes_of_miss(question)
         self._add(host)
         host.feed = flight.join(host)
         request = Request(
@@ -367,11 +368,11 @@ class Relay:
         self._add(leg)
         return leg
 
-    def _add(self, leg: Leg | Host | Lent) -> None:
+    def _add(self, leg: Leg | Guest) -> None:
         self.legs.add(leg)
         self.idle.clear()
 
-    def _left(self, leg: Leg | Host | Lent) -> None:
+    def _left(self, leg: Leg | Guest) -> None:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()
