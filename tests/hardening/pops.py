@@ -7,6 +7,7 @@ its log, and none of the secrets and texts that passed through it.
 import asyncio
 import json
 import os
+import resource
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -166,6 +167,16 @@ class HardPop:
         async with asyncio.timeout(PATIENCE_S):
             while self.descriptors() > most:
                 await asyncio.sleep(0.01)
+
+    @contextmanager
+    def without_descriptors(self) -> Iterator[None]:
+        """It can open nothing more meanwhile; what it has open stays so."""
+        was = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (0, was[1]))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, was)
 
     def memory_bytes(self) -> int:
         """What it has in memory now."""

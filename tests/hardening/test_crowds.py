@@ -108,22 +108,16 @@ def pop(tmp_path: Path) -> Iterator[HardPop]:
 
 
 async def test_a_model_that_can_not_be_started_for_want_of_descriptors_is_said_so(
-    pop: HardPop, files: int
+    pop: HardPop,
 ) -> None:
     """Starting an engine reads files; what fails there ends the start, not the PoP."""
     async with pop.client() as keeper:
         ask = pop.post(CALLS["chat"][0], body_of("chat", "echo", max_tokens=4))
         assert (await keeper.ask(get("/healthz"))).status == 200
-        crowd = [socket.create_connection(("127.0.0.1", pop.port)) for _ in range(300)]
-        try:
-            assert (await keeper.ask(get("/healthz"))).status == 200
+        with pop.without_descriptors():
             answer = await keeper.ask(ask, "POST")
             assert answer.status == 503
             assert check_error(CALLS["chat"][0], answer)["code"] == "engine_start_failed"
-        finally:
-            for each in crowd:
-                each.close()
-        await pop.descriptors_at_most(FILES_MAX // 2)
         async with upstream() as good:  # `echo` itself is tried again after some seconds
             assert (await pop.call("chat", pop.add(good.port))).status == 200
 
