@@ -59,8 +59,8 @@ class Asked:
 
     @property
     def streams(self) -> bool:
-        """Whether it asks for a stream; no server has one of embeddings."""
-        return json.loads(self.body).get("stream") is True and "embeddings" not in self.path
+        """Whether it asks for a stream."""
+        return json.loads(self.body).get("stream") is True
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class Errand(msgspec.Struct):
             return self.body
         members = _RAW.decode(self.body)
         members["model"] = msgspec.Raw(msgspec.json.encode(model))
+        if self.api == "embeddings":
+            members.pop("stream", None)  # there are none: what one would get is not said anywhere
         if self.usage:
             members["stream_options"] = _STREAM_USAGE
         return msgspec.json.encode(members)

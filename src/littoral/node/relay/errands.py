@@ -23,14 +23,15 @@ _FORWARDED: Final = frozenset(
 def errand_for(order: Order, route: Route, head: Head) -> Errand:
     """What the upstream is asked."""
     wish = order.wish
-    stream = wish.stream is True and order.api.kind is not Kind.EMBED
+    streams = order.api.kind is not Kind.EMBED
+    stream = wish.stream is True and streams
     metered = route.entry.relay.receipts or order.metered
     return Errand(
         order.api.name,
         order.raw,
         wish.model,
         stream,
-        untouched=is_plain(order.raw),
+        untouched=is_plain(order.raw) and (streams or not wish.stream),
         usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
         fields=_forwarded(head),
     )
