@@ -13,17 +13,18 @@ from typing import Any
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
+from littoral.node.relay.leg import Leg
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
 from littoral.trust.receipts import FRAME_START
 from littoral.web.errors import defect, draining
-from littoral.web.hot import Reply
+from littoral.web.hot import Reply, Underway
 from littoral.web.http import Handler, Request
 from littoral.web.response import written
 
-__all__ = ["Handled", "Handling", "Host"]
+__all__ = ["Handled", "Handling", "Host", "Joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,45 @@ class Host(Guest):
         """The handler has failed."""
         self._over()
         self._reply.fail(error)
+
+
+class Joined:
+    """One who joined a handler's answer; asks by itself if whoever asked first is over limits.
+
+    A handler counts the prompt before it knows whether the key's budget has room, and others may
+    have joined meanwhile: their own limits have let them in. The request that asks anew counts once
+    more towards the requests of its key.
+    """
+
+    __slots__ = ("_anew", "_live")
+
+    def __init__(self, leg: Leg, flight: Flight, anew: Callable[[], Underway]) -> None:
+        """Join.
+
+        Args:
+            leg: the client's.
+            flight: what the handler works on.
+            anew: takes the request once more.
+        """
+        self._live: Underway = leg
+        self._anew = anew
+        leg.anew = self._again
+        leg.feed = flight.join(leg)
+
+    def _again(self) -> None:
+        self._live = self._anew()
+
+    def pause(self) -> None:
+        """The client is slow."""
+        self._live.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        self._live.resume()
+
+    def gone(self) -> None:
+        """The client has left."""
+        self._live.gone()
 
 
 class Handled:

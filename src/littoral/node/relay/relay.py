@@ -15,6 +15,7 @@ Whatever is refused here is refused with the same errors as anywhere else.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from operator import is_
 
 from littoral.adapters.upstreams.fetch import Fetch
@@ -27,7 +28,7 @@ from littoral.node.relay.errands import errand_for, tokens_bound
 from littoral.node.relay.explained import Explained, asks_for_route
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
-from littoral.node.relay.handled import Handled, Handling, Host
+from littoral.node.relay.handled import Handled, Handling, Host, Joined
 from littoral.node.relay.keeping import BYPASS, Keeping, Question
 from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
@@ -48,7 +49,7 @@ from littoral.terms.values import (
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
 from littoral.web.head import Head
-from littoral.web.hot import Reply, Underway
+from littoral.web.hot import OVER, Reply, Underway, offered
 from littoral.web.http import Request
 from littoral.web.routes import key_of
 from littoral.web.wishes import HOT_APIS, wish_of
@@ -111,7 +112,7 @@ class Relay:
         if keeping is not None:
             question = keeping.question(order, entry, head)
             if question is not None:
-                given = self._given_again(keeping, question, order, entry, reply)
+                given = self._given_again(keeping, question, order, entry, head, reply)
                 if given is not None:
                     return given
         route = self._route(entry, order.api.name)
@@ -151,7 +152,13 @@ class Relay:
     # --- from the cache ---
 
     def _given_again(
-        self, keeping: Keeping, question: Question, order: Order, entry: ModelEntry, reply: Reply
+        self,
+        keeping: Keeping,
+        question: Question,
+        order: Order,
+        entry: ModelEntry,
+        head: Head,
+        reply: Reply,
     ) -> Underway | None:
         """A stored answer, or one that is under way."""
         stored = keeping.find(question, entry)
@@ -164,8 +171,19 @@ class Relay:
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
+        if isinstance(flight.spring, Handled):
+            return Joined(leg, flight, partial(self._anew, head, order.raw, reply))
         leg.feed = flight.join(leg)
         return leg
+
+    def _anew(self, head: Head, body: bytes, reply: Reply) -> Underway:
+        """Take a request once more: what it had joined was refused to whoever asked first."""
+        assert self._handling is not None, "what it had joined was a handler's"
+        live = offered(self, head, body, reply, self._handling.on_defect)
+        if live is None:  # since then the PoP stops, or the model has gone
+            reply.fail(draining() if self.closing else NotFoundError("this model is gone"))
+            return OVER
+        return live
 
     def _give(
         self,
