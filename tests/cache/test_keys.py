@@ -123,8 +123,7 @@ def keys_of(*texts: str | list[int], **others: Any) -> list[bytes]:
         "scope": "key:a",
         "model": b"m",
         "policy_epoch": 1,
-        "encoding_format": "float",
-        "dimensions": None,
+        "rest": b"{}",
         **others,
     }
     return embedding_keys(texts=texts, **given)
@@ -141,8 +140,7 @@ def test_each_text_has_a_key_of_its_own_wherever_it_stands() -> None:
         {"scope": "key:b"},
         {"model": b"n"},
         {"policy_epoch": 2},
-        {"encoding_format": "base64"},
-        {"dimensions": 128},
+        {"rest": b'{"dimensions":128}'},
     ],
 )
 def test_whatever_decides_a_vector_is_in_its_key(other: dict[str, Any]) -> None:
@@ -154,7 +152,7 @@ def test_tokens_are_not_the_text_that_spells_them() -> None:
 
 
 def test_a_vector_never_has_the_key_of_an_answer() -> None:
-    assert keys_of("", dimensions=None)[0] != answer_key("key:a", b"m", "float", 1, b"")
+    assert keys_of("")[0] != answer_key("key:a", b"m", "{}", 1, b"")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from littoral.node.config import load_config
 from littoral.node.keyring import Keyring, budget_board
 from littoral.node.relay.build import hot_state, keeping_on, upstreams_on
 from littoral.node.relay.desk import Desk
-from littoral.node.relay.handled import Handling
 from littoral.node.relay.relay import Relay
+from littoral.node.relay.standing import Work
+from littoral.node.relay.ways import Ways
 from littoral.node.scribe import Scribe
 from littoral.terms.errors import EngineLostError, LittoralError, RateLimitedError
 from littoral.terms.facts import Fact
@@ -93,9 +94,11 @@ class Scene:
         scribe = Scribe(store.receipts, Issuer(SIGNER), loop, facts.append)
         self.defects: list[BaseException] = []
         self.handled: list[asyncio.Future[LittoralError | None]] = []
+        upstreams = upstreams_on(hot, spawn=tasks.create_task, clock=CLOCK, observe=facts.append)
+        models, keeping = Models(), keeping_on(config, hot, CLOCK)
         self.relay = Relay(
             authenticate=self.keyring.authenticate,
-            host=Models(),
+            host=models,
             desk=Desk(
                 pop=SIGNER.pop_id,
                 keyring=self.keyring,
@@ -103,9 +106,10 @@ class Scene:
                 clock=CLOCK,
                 observe=facts.append,
             ),
-            upstreams=upstreams_on(hot, spawn=tasks.create_task, clock=CLOCK, observe=facts.append),
-            keeping=keeping_on(config, hot, CLOCK),
-            handling=Handling(self._handle, tasks.create_task, self.defects.append),
+            ways=Ways(host=models, upstreams=upstreams, keeping=keeping, peers=None),
+            keeping=keeping,
+            handler=self._handle,
+            work=Work(tasks.create_task, self.defects.append),
         )
 
     async def _handle(self, _: Request, responder: Responder) -> None:

@@ -76,10 +76,12 @@ class StoredVector(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     vector: bytes
     """The exact JSON of the `embedding` member."""
     tokens: int
-    """Of the text."""
+    """Of the text: its share of what its batch had (`embeddings.shares`)."""
     stored_unix_ns: int
     expires_unix_ns: int
     cost_us: int
+    receipt_id: ReceiptId | None = None
+    """The receipt of the answer that it was a part of."""
 
     @property
     def size_bytes(self) -> int:

@@ -15,10 +15,12 @@ from typing import Final
 
 import msgspec
 
+from littoral.terms.ids import ModelName
 from littoral.terms.values import ModelDefaults, ModelEntry
 
 __all__ = [
     "KEY_BYTES",
+    "Identities",
     "answer_key",
     "canonical",
     "embedding_keys",
@@ -71,9 +73,7 @@ def embedding_keys(
     scope: str,
     model: bytes,
     policy_epoch: int,
-    *,
-    encoding_format: str,
-    dimensions: int | None,
+    rest: bytes,
     texts: Iterable[str | Sequence[int]],
 ) -> list[bytes]:
     """The key of each text's vector.
@@ -82,17 +82,14 @@ def embedding_keys(
         scope: whose vectors these are (`Caller.scope`).
         model: `model_identity` of the model asked for.
         policy_epoch: as in `answer_key`.
-        encoding_format: how the vector is written: `float` or `base64`.
-        dimensions: as the request says; None where it does not.
+        rest: all else that the request says (`embeddings.Batch.rest`).
         texts: each a text, or the numbers of its tokens.
 
     Returns:
         KEY_BYTES bytes for each text, in their order.
     """
     shared = blake2b(digest_size=KEY_BYTES, person=_VECTOR)
-    size = b"" if dimensions is None else b"%d" % dimensions
-    parts = (scope.encode(), model, b"%d" % policy_epoch, encoding_format.encode(), size)
-    shared.update(_framed(*parts))
+    shared.update(_framed(scope.encode(), model, b"%d" % policy_epoch, rest))
     keys = []
     for text in texts:
         digest = shared.copy()
@@ -104,7 +101,7 @@ def embedding_keys(
 def model_identity(entry: ModelEntry) -> bytes:
     """What of a model decides its answers, in KEY_BYTES bytes.
 
-    Made once for each entry. What only says how it is reached (weights of upstreams, keys, waits)
+    What only says how it is reached (weights of upstreams, keys, waits)
     or what people read does not count. Answers of a fallback belong to the fallback: they are not
     stored under the name of the model that could not answer.
     """
@@ -123,6 +120,20 @@ def model_identity(entry: ModelEntry) -> bytes:
         "fallbacks": entry.fallbacks,
     }
     return blake2b(_encode(decides), digest_size=KEY_BYTES, person=_MODEL).digest()
+
+
+class Identities:
+    """`model_identity` of each model, made once for each entry."""
+
+    def __init__(self) -> None:
+        self._known: dict[ModelName, tuple[ModelEntry, bytes]] = {}
+
+    def of(self, entry: ModelEntry) -> bytes:
+        """Of this entry."""
+        known = self._known.get(entry.name)
+        if known is None or known[0] is not entry:
+            known = self._known[entry.name] = entry, model_identity(entry)
+        return known[1]
 
 
 def reproducible(api: str, body: Mapping[str, object], defaults: ModelDefaults) -> bool:

@@ -186,7 +186,7 @@ LOST: Final = _counter(
 )
 CACHE_ANSWERS: Final = _counter(
     "littoral_cache_answers",
-    "Answers looked up in the answer cache: hit, joined (one under way), or miss.",
+    "Answers looked up in the cache: hit, partial (of a batch), joined (under way), or miss.",
     *("model", "result"),
 )
 CACHE_CHANGES: Final = _counter(

@@ -43,8 +43,9 @@ from littoral.node.relay.build import (
     upstreams_on,
 )
 from littoral.node.relay.desk import Desk
-from littoral.node.relay.handled import Handling
 from littoral.node.relay.relay import Relay
+from littoral.node.relay.standing import Work
+from littoral.node.relay.ways import Ways
 from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
 from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
@@ -236,6 +237,7 @@ class _Parts:
             self._telemetry.observe,
         )
         self._status = PopStatus(self._host, self._telemetry, config.models)
+        self._keeping = keeping_on(config, opened.hot, clock)
         self._door = Exchanges(
             Parts(
                 pop=identity.pop_id,
@@ -246,11 +248,13 @@ class _Parts:
                 clock=clock,
                 observe=self._telemetry.observe,
                 wait=int(config.load_wait_s * SECOND),
+                vectors=None if self._keeping is None else self._keeping.vectors,
             )
         )
-        self._relay = self._hot_path(opened)
+        self._relay = self._hot_path()
 
-    def _hot_path(self, opened: _Opened) -> Relay:
+    def _hot_path(self) -> Relay:
+        ways = Ways(host=self._host, upstreams=self._upstreams, keeping=self._keeping, peers=None)
         return Relay(
             authenticate=self._door.authenticate,
             host=self._host,
@@ -261,11 +265,10 @@ class _Parts:
                 clock=self._clock,
                 observe=self._telemetry.observe,
             ),
-            upstreams=self._upstreams,
-            keeping=keeping_on(self._config, opened.hot, self._clock),
-            handling=Handling(
-                make_handler(self._door, self._status), self._tasks.create_task, log_defect
-            ),
+            ways=ways,
+            keeping=self._keeping,
+            handler=make_handler(self._door, self._status),
+            work=Work(self._tasks.create_task, log_defect),
         )
 
     def _engine(self, entry: ModelEntry) -> Engine:

@@ -15,6 +15,7 @@ from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
 from littoral.node.scribe import Scribe
+from littoral.node.vectors import Recalled, Vectors
 from littoral.serving.exchange import (
     Arrived,
     Bounds,
@@ -44,6 +45,7 @@ from littoral.serving.plan import Plan, plan_of
 from littoral.serving.tap import Tap
 from littoral.terms.errors import (
     DrainingError,
+    EngineFailedError,
     EngineLostError,
     InternalError,
     LittoralError,
@@ -60,6 +62,7 @@ from littoral.terms.values import (
     EngineKind,
     Finish,
     Instant,
+    Kind,
     ModelEntry,
     Source,
     Usage,
@@ -92,6 +95,8 @@ class Parts:
     observe: Observe
     wait: int
     """Nanoseconds that a request waits for its model, at most."""
+    vectors: Vectors | None = None
+    """The embeddings that are kept, unless the cache is off."""
 
 
 def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
@@ -132,6 +137,10 @@ class Run:
         self._error: LittoralError | None = None
         self._chunks: AsyncGenerator[bytes] | None = None
         self._receipt: bytes | None = None
+        self._recalled: Recalled | None = None
+        """What of a batch of texts need not be computed."""
+        self._spared = 0
+        """Tokens that the answer says and that were not computed for it."""
 
     # --- the context: what `async with door.answer(...)` does ---
 
@@ -152,6 +161,14 @@ class Run:
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
         self._entry = entry = entry_for(parts.host, ask.model, self._caller)
+        if (
+            parts.vectors is not None
+            and ask.kind is Kind.EMBED
+            and entry.engine is not EngineKind.UPSTREAM  # its say in this is not heard here
+        ):
+            self._recalled = await parts.vectors.recall(ask, self._caller, entry, self.receipt_id)
+            if self._recalled is not None and self._recalled.missing:
+                ask = replace(ask, body={**ask.body, "input": [*self._recalled.missing]})
         plan = plan_of(ask, entry, seed=_seed(ask.nonce, self.receipt_id))
         self._machine = Exchange(plan, self._bounds(entry))
         first: Event = Arrived()
@@ -208,7 +225,7 @@ class Run:
         """The engine's bytes, while its context is open; leaving it early cancels the work."""
         try:
             async with engine.open(call) as chunks:
-                async for data in chunks:
+                async for data in chunks if self._recalled is None else self._completed(chunks):
                     if self._first is None:
                         self._begun()
                     self._tap.feed(data)
@@ -220,6 +237,15 @@ class Run:
             self._feed(Lost(told, self._usage() if self._first else Usage()))
             raise told from error
         self._feed(Ended(self._usage(), self._tap.finish))
+
+    async def _completed(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The answer for all texts, of the one for those that were not there."""
+        assert self._recalled is not None, "some were looked for"
+        body = self._recalled.completed(b"".join([data async for data in chunks]))
+        if body is None:
+            raise EngineFailedError("the engine's answer has not one vector for each text")
+        self._spared = self._recalled.tokens
+        yield body
 
     def sent(self, data: bytes) -> None:
         """Count bytes of the response body towards the receipt."""
@@ -271,7 +297,7 @@ class Run:
                     self._parts.host.release(self._lease.ticket)
             case Settle(tokens):
                 if self._reservation is not None:
-                    self._parts.keyring.settle(self._reservation, tokens)
+                    self._parts.keyring.settle(self._reservation, tokens - self._spared)
             case Refund():
                 if self._reservation is not None:
                     self._parts.keyring.release(self._reservation)
@@ -351,6 +377,7 @@ class Run:
                 queue_s=(dispatched - self._arrived) / SECOND,
                 first_token_s=first_s,
                 total_s=(clock.now() - self._arrived) / SECOND,
+                cache="" if self._recalled is None else self._recalled.outcome,
             )
         )
 

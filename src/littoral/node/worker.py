@@ -41,6 +41,8 @@ from littoral.node.relay.desk import Desk
 from littoral.node.relay.lent import Lending
 from littoral.node.relay.peers import Peers
 from littoral.node.relay.relay import Relay
+from littoral.node.relay.standing import Work
+from littoral.node.relay.ways import Ways
 from littoral.node.scribe import Scribe
 from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
@@ -230,14 +232,15 @@ def _relay(
         clock=shared.clock,
         observe=shared.observe,
     )
+    keeping = keeping_on(config, shared.hot, shared.clock)
     return Relay(
         authenticate=shared.authenticate,
         host=entries,
         desk=desk,
-        upstreams=upstreams,
-        keeping=keeping_on(config, shared.hot, shared.clock),
-        handling=None,
-        peers=peers,
+        ways=Ways(host=entries, upstreams=upstreams, keeping=keeping, peers=peers),
+        keeping=keeping,
+        handler=None,
+        work=Work(tasks.create_task, log_defect),
     )
 
 

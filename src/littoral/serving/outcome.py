@@ -37,6 +37,8 @@ class Outcome(msgspec.Struct, frozen=True):
     finish: Finish
     usage: Usage | None
     """None when the answer does not say."""
+    spared: int = 0
+    """Tokens of the usage that were not computed for it, and are not charged."""
 
 
 class _Details(msgspec.Struct):

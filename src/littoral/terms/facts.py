@@ -75,7 +75,7 @@ class RequestEnded(msgspec.Struct, frozen=True, kw_only=True):
     first_token_s: float | None
     total_s: float
     cache: str = ""
-    """`hit`, `joined`, `miss` (looked up and not there), or nothing: not looked up."""
+    """`hit`, `partial`, `joined`, `miss` (looked up and not there), or nothing: not looked up."""
     target: str = ""
     """Which upstream answered; empty when none did."""
 

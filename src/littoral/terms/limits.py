@@ -268,6 +268,12 @@ CACHE_STALE_S_MAX: Final = 3_600
 ANSWER_STORED_BYTES_MAX: Final = 4 * 1024 * 1024
 """One kept answer; a larger one is not kept, since it would push out a thousand."""
 
+CACHE_BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+"""An answer whose vectors are kept one by one; taking it apart takes 1 ms a megabyte."""
+
+CACHE_LOOKUP_TEXTS: Final = 64
+"""Texts of a batch that are looked up at a time: 1 ms, if all are on disk."""
+
 CACHE_QUEUE_ENTRIES_MAX: Final = 8_192
 """Entries on their way to the disk: four of the largest embedding batches; more are not kept."""
 

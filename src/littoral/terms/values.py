@@ -317,3 +317,5 @@ class Ask:
     """Chosen by the client, for freshness; goes into the receipt."""
     count_first: bool = False
     """The prompt's length is to be known before the answer begins (`Answer.outcome` has it)."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Header fields that say what the cache may do, by their names in lower case."""

@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
         hot = self._service.answers.hot
         if hot is not None and head.method == "POST":
             reply = Reply(self, request_id, head)
-            live = offered(hot, head, body, reply, self._service.on_defect)
+            live = offered(hot.take, head, body, reply, self._service.on_defect)
             if live is not None:
                 self._follow(live, reply)
                 return

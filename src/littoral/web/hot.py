@@ -121,15 +121,15 @@ OVER: Final[Underway] = _Over()
 
 
 def offered(
-    hot: HotPath,
+    take: Callable[[Head, bytes, Reply], Underway | None],
     head: Head,
     body: bytes,
     reply: Reply,
     on_defect: Callable[[BaseException], None],
 ) -> Underway | None:
-    """What the hot path makes of a request; whatever it raises is told to the client."""
+    """What `HotPath.take` makes of a request; whatever it raises is told to the client."""
     try:
-        return hot.take(head, body, reply)
+        return take(head, body, reply)
     except LittoralError as error:
         reply.fail(error)
     except Exception as error:

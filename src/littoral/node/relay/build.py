@@ -11,6 +11,7 @@ from littoral.adapters.shared import Board
 from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.node.relay.keeping import Keeping
+from littoral.node.vectors import Vectors
 from littoral.routing.board import TargetBoard
 from littoral.terms.limits import CACHE_COUNTS_S, UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
@@ -72,9 +73,9 @@ def keeping_on(config: Config, state: HotState, clock: Clock) -> Keeping | None:
     """The answer cache of a process, unless it is off."""
     if state.answers is None:
         return None
-    return Keeping(
-        state.answers, policy_epoch=config.cache_epoch, ttl_s=config.cache_ttl_s, clock=clock
-    )
+    epoch, ttl_s = config.cache_epoch, config.cache_ttl_s
+    vectors = Vectors(state.answers, policy_epoch=epoch, ttl_s=ttl_s, clock=clock)
+    return Keeping(state.answers, vectors, policy_epoch=epoch, ttl_s=ttl_s, clock=clock)
 
 
 async def hand_over_counts(state: HotState) -> None:

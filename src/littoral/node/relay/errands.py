@@ -1,6 +1,9 @@
 """What an upstream is asked for a hot request, and the most tokens that it may use."""
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from littoral.adapters.upstreams.upstreams import Route
 from littoral.adapters.upstreams.words import Errand
@@ -19,31 +22,49 @@ _FORWARDED: Final = frozenset(
 )
 """Header fields of the client's that an upstream gets: traces, and an API's own versions."""
 
+_RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-def errand_for(order: Order, route: Route, head: Head) -> Errand:
-    """What the upstream is asked."""
+
+def errand_for(order: Order, route: Route, head: Head, texts: Sequence[object] = ()) -> Errand:
+    """What the upstream is asked.
+
+    Args:
+        order: the request.
+        route: where it goes.
+        head: of the request.
+        texts: what to embed, unless it is all that the request says.
+    """
+    raw = _with_input(order.raw, texts) if texts else order.raw
     wish = order.wish
     streams = order.api.kind is not Kind.EMBED
     stream = wish.stream is True and streams
     metered = route.entry.relay.receipts or order.metered
     return Errand(
         order.api.name,
-        order.raw,
+        raw,
         wish.model,
         stream,
-        untouched=is_plain(order.raw) and (streams or not wish.stream),
+        untouched=is_plain(raw) and (streams or not wish.stream),
         usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
         fields=_forwarded(head),
     )
+
+
+def _with_input(raw: bytes, texts: Sequence[object]) -> bytes:
+    """The request for these texts."""
+    members = _RAW.decode(raw)
+    members["input"] = msgspec.Raw(msgspec.json.encode(texts))
+    return msgspec.json.encode(members)
 
 
 def tokens_bound(order: Order) -> int:
     """What the request may use: exact only for who is metered, who alone needs it."""
     if not order.metered:
         return 0
-    wish = order.wish
-    each = wish.tokens_max or limits.COMPLETION_TOKENS
-    return len(order.raw) // BYTES_PER_TOKEN + 1 + each * max(1, wish.n or 1)
+    wish, prompt = order.wish, len(order.raw) // BYTES_PER_TOKEN + 1
+    if order.api.kind is Kind.EMBED:
+        return prompt
+    return prompt + (wish.tokens_max or limits.COMPLETION_TOKENS) * max(1, wish.n or 1)
 
 
 def _forwarded(head: Head) -> str:

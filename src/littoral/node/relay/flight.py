@@ -72,7 +72,7 @@ class Flight:
         "_outcome",
         "_pieces",
         "_seats",
-        "borrowed",
+        "kept",
         "key",
         "origin",
         "spring",
@@ -91,8 +91,8 @@ class Flight:
         """The receipt of the answer itself, which those who joined refer to."""
         self.spring: Feed | None = None
         """What makes the answer: an upstream's fetch, or a handler."""
-        self.borrowed = False
-        """Another worker's flight feeds it, and keeps the answer."""
+        self.kept = False
+        """Whoever makes the answer keeps it: another worker, or what put it together."""
         self._done = done
         self._left = left
         self._seats: list[_Seat] = []

@@ -6,34 +6,23 @@ legs of their own (leg.py).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
-from littoral.node.relay.leg import Leg
+from littoral.node.relay.standing import Work
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
 from littoral.trust.receipts import FRAME_START
 from littoral.web.errors import defect, draining
-from littoral.web.hot import Reply, Underway
+from littoral.web.hot import Reply
 from littoral.web.http import Handler, Request
 from littoral.web.response import written
 
-__all__ = ["Handled", "Handling", "Host", "Joined"]
-
-
-@dataclass(frozen=True, slots=True)
-class Handling:
-    """What answers requests that the hot path does not, and who owns that work."""
-
-    handler: Handler
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    on_defect: Callable[[BaseException], None]
+__all__ = ["Handled", "Host"]
 
 
 class Host(Guest):
@@ -78,45 +67,6 @@ class Host(Guest):
         self._reply.fail(error)
 
 
-class Joined:
-    """One who joined a handler's answer; asks by itself if whoever asked first is over limits.
-
-    A handler counts the prompt before it knows whether the key's budget has room, and others may
-    have joined meanwhile: their own limits have let them in. The request that asks anew counts once
-    more towards the requests of its key.
-    """
-
-    __slots__ = ("_anew", "_live")
-
-    def __init__(self, leg: Leg, flight: Flight, anew: Callable[[], Underway]) -> None:
-        """Join.
-
-        Args:
-            leg: the client's.
-            flight: what the handler works on.
-            anew: takes the request once more.
-        """
-        self._live: Underway = leg
-        self._anew = anew
-        leg.anew = self._again
-        leg.feed = flight.join(leg)
-
-    def _again(self) -> None:
-        self._live = self._anew()
-
-    def pause(self) -> None:
-        """The client is slow."""
-        self._live.pause()
-
-    def resume(self) -> None:
-        """The client has caught up."""
-        self._live.resume()
-
-    def gone(self) -> None:
-        """The client has left."""
-        self._live.gone()
-
-
 class Handled:
     """A handler at work on a flight: its Responder, and the flight's Feed."""
 
@@ -142,24 +92,24 @@ class Handled:
         self.trailer = b""
         """The last bytes, for the first client alone: its receipt."""
 
-    def start_on(self, handling: Handling, request: Request) -> None:
+    def start_on(self, handler: Handler, work: Work, request: Request) -> None:
         """Have the handler answer the request, in a task of an owner that outlives it."""
-        self._task = handling.spawn(self._run(handling, request))
+        self._task = work.spawn(self._run(handler, work, request))
 
-    async def _run(self, handling: Handling, request: Request) -> None:
+    async def _run(self, handler: Handler, work: Work, request: Request) -> None:
         try:
-            await handling.handler(request, self)
+            await handler(request, self)
         except LittoralError as error:
             self._fail(error)
         except asyncio.CancelledError:
             self._fail(draining())
             raise
         except Exception as error:
-            handling.on_defect(error)
+            work.on_defect(error)
             self._fail(defect())
         else:
             if not self._ended:
-                handling.on_defect(RuntimeError("a handler left its answer incomplete"))
+                work.on_defect(RuntimeError("a handler left its answer incomplete"))
                 self._fail(defect())
 
     def _fail(self, error: LittoralError) -> None:

@@ -12,16 +12,17 @@ import msgspec
 from littoral.adapters.answers import AnswerStore
 from littoral.adapters.upstreams.words import Begun, Listener
 from littoral.cache import freshness
-from littoral.cache.answers import StoredAnswer, tags_of
+from littoral.cache.answers import StoredAnswer, StoredVector, tags_of
 from littoral.cache.freshness import Directives, Forward, directives_of
-from littoral.cache.keys import answer_key, canonical, model_identity, reproducible
+from littoral.cache.keys import Identities, answer_key, canonical, reproducible
 from littoral.node.relay.desk import Order
+from littoral.node.vectors import Asked, Recalled, Vectors, Wanted
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import NotCachedError
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import CACHE_QUESTION_BYTES_MAX, CACHE_QUESTIONS_KNOWN_MAX
 from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND, EngineInfo, ModelEntry, Usage
+from littoral.terms.values import SECOND, Caller, EngineInfo, ModelEntry, Usage
 from littoral.web.head import Head
 
 __all__ = ["BYPASS", "Keeping", "Question"]
@@ -42,11 +43,25 @@ class Question(msgspec.Struct):
     tags: tuple[str, ...]
     why: Forward | None = None
     """Why the cache does not answer it; None while it may."""
+    wanted: Wanted | None = None
+    """The texts to embed, which are kept one by one."""
+    found: dict[bytes, StoredVector] | None = None
+    """Their vectors that are there, once they were looked for."""
 
     @property
     def joins(self) -> bool:
         """Whether the same request under way would do."""
         return self.why is not Forward.REQUEST
+
+    @property
+    def long(self) -> bool:
+        """Whether looking it up takes a while."""
+        return self.why is None and self.wanted is not None and self.wanted.long
+
+    @property
+    def lends(self) -> bool:
+        """Whether another worker may be asked for it."""
+        return self.joins and (self.wanted is None or not self.wanted.long)
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -57,25 +72,36 @@ class _Read(msgspec.Struct, frozen=True):
     api: str
     reproducible: bool
     key: bytes
+    wanted: Wanted | None
 
 
 class Keeping:
     """The cache, as the relay uses it."""
 
-    def __init__(self, store: AnswerStore, *, policy_epoch: int, ttl_s: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: AnswerStore,
+        vectors: Vectors,
+        *,
+        policy_epoch: int,
+        ttl_s: int,
+        clock: Clock,
+    ) -> None:
         """Use this store.
 
         Args:
             store: what is kept.
+            vectors: the embeddings in it.
             policy_epoch: another number makes everything kept so far unreachable.
             ttl_s: how long an answer is fresh.
             clock: wall-clock time.
         """
         self._store = store
+        self.vectors = vectors
         self._policy_epoch = policy_epoch
         self._ttl_s = ttl_s
         self._clock = clock
-        self._identities: dict[ModelName, tuple[ModelEntry, bytes]] = {}
+        self._identities = Identities()
         self._infos: dict[ModelName, EngineInfo] = {}
         self._known: dict[bytes, _Read] = {}
         """By a request's bytes: who sent them last, and what they came to."""
@@ -97,7 +123,8 @@ class Keeping:
         if why is Forward.BYPASS:
             return None
         tags = tags_of(headers.get("littoral-cache-tags"))
-        return Question(read.key, directives, read.reproducible, self._store.epoch, tags, why)
+        epoch = self._store.epoch
+        return Question(read.key, directives, read.reproducible, epoch, tags, why, read.wanted)
 
     def _read(self, order: Order, entry: ModelEntry) -> "_Read | None":
         """The key of a request; the same bytes from the same caller are not read twice."""
@@ -109,37 +136,69 @@ class Keeping:
             body = msgspec.json.decode(raw)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None  # whoever answers it says what is wrong
+        wanted: Wanted | None = None
+        if api == "embeddings":
+            wanted = self.vectors.wanted(scope, entry, body)
+            if wanted is None:
+                return None
         same = reproducible(api, body, entry.defaults)
-        key = answer_key(scope, self._identity(entry), api, self._policy_epoch, canonical(body))
-        read = _Read(entry, scope, api, same, key)
+        model = self._identities.of(entry)
+        key = answer_key(scope, model, api, self._policy_epoch, canonical(body))
+        read = _Read(entry, scope, api, same, key, wanted)
         if len(raw) <= CACHE_QUESTION_BYTES_MAX:
             if len(self._known) >= CACHE_QUESTIONS_KNOWN_MAX:
                 self._known.clear()
             self._known[raw] = read
         return read
 
-    def find(self, question: Question, entry: ModelEntry) -> StoredAnswer | None:
+    def find(self, question: Question, entry: ModelEntry, caller: Caller) -> StoredAnswer | None:
         """The stored answer that may be given now; else `question.why` says why there is none.
 
         Raises:
             NotCachedError: the client wanted nothing else.
         """
         if question.why is None:
-            stored = self._store.get(question.key, entry.name)
-            if stored is None:
-                question.why = Forward.MISS
-            elif freshness.is_fresh(
-                stored.stored_unix_ns,
-                stored.expires_unix_ns,
-                self._clock.unix_ns(),
-                question.directives,
-            ):
-                return stored
+            if question.wanted is not None:
+                stored = self._find_all(question, question.wanted, entry, caller)
             else:
-                question.why = Forward.STALE
+                stored = self._find(question, entry)
+            if stored is not None:
+                return stored
         if question.directives.only_if_cached:
             raise NotCachedError("this answer is not in the cache")
         return None
+
+    def _find(self, question: Question, entry: ModelEntry) -> StoredAnswer | None:
+        stored = self._store.get(question.key, entry.name)
+        if stored is None:
+            question.why = Forward.MISS
+        elif freshness.is_fresh(
+            stored.stored_unix_ns,
+            stored.expires_unix_ns,
+            self._clock.unix_ns(),
+            question.directives,
+        ):
+            return stored
+        else:
+            question.why = Forward.STALE
+        return None
+
+    def _find_all(
+        self, question: Question, wanted: Wanted, entry: ModelEntry, caller: Caller
+    ) -> StoredAnswer | None:
+        why = Forward.MISS
+        if question.found is None:
+            question.found, why = self.vectors.look(wanted.keys, entry, question.directives)
+        if question.found.keys() >= set(wanted.keys):
+            return self.vectors.answer_of(wanted, question.found, entry, caller)
+        question.why = Forward.PARTIAL if question.found else why
+        return None
+
+    async def seek(self, question: Question, entry: ModelEntry) -> None:
+        """Look for the vectors of a long batch, so that `find` need not."""
+        assert question.wanted is not None, "a batch is sought"
+        keys = question.wanted.keys
+        question.found, _ = await self.vectors.look_long(keys, entry, question.directives)
 
     def deliver(self, stored: StoredAnswer, entry: ModelEntry, listener: Listener) -> None:
         """Say a stored answer as it was said first: in one piece, or as a stream."""
@@ -167,8 +226,7 @@ class Keeping:
         return (
             f"cache-status: {freshness.hit(ttl)}\r\n"
             f"age: {freshness.age_s(stored.stored_unix_ns, now)}\r\n"
-            f"cache-control: {freshness.cache_control(ttl)}\r\n"
-            f"littoral-cache-key: {stored.key.hex()}\r\n"
+            f"cache-control: {freshness.cache_control(ttl)}\r\n{_key_field(stored.key)}"
         )
 
     def notes_of_miss(self, question: Question, *, collapsed: bool = False) -> str:
@@ -176,29 +234,21 @@ class Keeping:
         why = question.why or Forward.MISS
         return (
             f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
-            f"littoral-cache-key: {question.key.hex()}\r\n"
+            f"{_key_field(question.key if question.wanted is None else question.wanted.key)}"
         )
 
     def keep(
         self, question: Question, order: Order, begun: Begun, outcome: Outcome, body: bytes
     ) -> None:
         """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
-        upstream = directives_of(begun.cache_control)
-        if begun.content_type.startswith("text/event-stream"):
-            # Servers put `no-cache` on every stream, for proxies that would hold its events back.
-            upstream = msgspec.structs.replace(upstream, no_cache=False)
-        may = freshness.may_store(
-            question.directives,
-            reproducible=question.reproducible,
-            status=begun.status,
-            finish=outcome.finish,
-            upstream=upstream,
-        )
-        if not may or begun.entry.name != order.model:
+        upstream = self._may_keep(question, order, begun, outcome)
+        if upstream is None:
+            return
+        if question.wanted is not None:
+            self.vectors.keep(question.wanted, _asked(question, order, begun.entry), body, upstream)
             return
         now = self._clock.unix_ns()
         usage = outcome.usage or Usage()
-        receipts = begun.entry.relay.receipts
         answer = StoredAnswer(
             key=question.key,
             api=order.api.name,
@@ -210,18 +260,69 @@ class Keeping:
             body=body,
             usage=(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
             finish=outcome.finish,
-            receipt_id=order.receipt_id if receipts else None,
+            receipt_id=order.receipt_id if begun.entry.relay.receipts else None,
             stored_unix_ns=now,
             expires_unix_ns=now + freshness.lifetime_s(self._ttl_s, upstream) * SECOND,
             cost_us=(now - order.arrived_unix_ns) // 1000,
         )
         self._store.put(answer, epoch=question.epoch)
 
-    def _identity(self, entry: ModelEntry) -> bytes:
-        known = self._identities.get(entry.name)
-        if known is None or known[0] is not entry:
-            known = self._identities[entry.name] = entry, model_identity(entry)
-        return known[1]
+    def _may_keep(
+        self, question: Question, order: Order, begun: Begun, outcome: Outcome
+    ) -> Directives | None:
+        """What an answer's upstream says of its keeping; None if it may not be kept."""
+        upstream = directives_of(begun.cache_control)
+        if begun.content_type.startswith("text/event-stream"):
+            # Servers put `no-cache` on every stream, for proxies that would hold its events back.
+            upstream = msgspec.structs.replace(upstream, no_cache=False)
+        may = freshness.may_store(
+            question.directives,
+            reproducible=question.reproducible,
+            status=begun.status,
+            finish=outcome.finish,
+            upstream=upstream,
+        )
+        return upstream if may and begun.entry.name == order.model else None
+
+    # --- a batch that is there in part ---
+
+    def recalled(self, question: Question, order: Order, entry: ModelEntry) -> Recalled | None:
+        """What is there of a batch; None unless it is some, and the rest can be asked for alone.
+
+        Vectors of a fallback are another model's: where one may answer, it is asked for all.
+        """
+        if question.wanted is None or not question.found or entry.fallbacks:
+            return None
+        asked = _asked(question, order, entry)
+        return Recalled(self.vectors, question.wanted, asked, question.found)
+
+    def completed(
+        self,
+        recalled: Recalled,
+        question: Question,
+        order: Order,
+        begun: Begun,
+        outcome: Outcome,
+        body: bytes,
+    ) -> bytes | None:
+        """The whole answer, of the one for the rest. See Recalled.completed."""
+        return recalled.completed(body, self._may_keep(question, order, begun, outcome))
+
+
+def _asked(question: Question, order: Order, entry: ModelEntry) -> Asked:
+    return Asked(
+        entry=entry,
+        caller=order.caller,
+        tags=question.tags,
+        epoch=question.epoch,
+        began_unix_ns=order.arrived_unix_ns,
+        receipt_id=order.receipt_id if entry.relay.receipts else None,
+    )
+
+
+def _key_field(key: bytes) -> str:
+    """The header field that names what is kept; none for a batch, whose texts are kept each."""
+    return f"littoral-cache-key: {key.hex()}\r\n" if key else ""
 
 
 def _may_be_reproducible(order: Order, entry: ModelEntry) -> bool:

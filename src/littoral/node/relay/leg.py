@@ -156,7 +156,7 @@ class Leg(Fed):
             self._digests = self.order.digests()
             self._digests.sent(body)
         fields = self._fields(begun)
-        self._close(outcome.usage or Usage(), outcome.finish, None)
+        self._close(outcome.usage or Usage(), outcome.finish, None, outcome.spared)
         self._reply.give(200, fields, body)
 
     def failed(self, error: LittoralError) -> None:
@@ -177,14 +177,14 @@ class Leg(Fed):
 
     # --- the end ---
 
-    def _close(self, usage: Usage, finish: Finish, told: Told | None) -> None:
+    def _close(self, usage: Usage, finish: Finish, told: Told | None, spared: int = 0) -> None:
         """Settle, and have the receipt made; a stream ends once it is kept."""
         begun, desk = self._begun, self._desk
         self._end()
         if begun is None:
             desk.release(self.order)
             return
-        desk.settle(self.order, usage.total_tokens if self.charged else 0)
+        desk.settle(self.order, usage.total_tokens - spared if self.charged else 0)
         desk.ended(self, begun, usage, finish)
         if self._digests is not None:
             desk.keep(desk.draft(self, begun, usage, finish, self._digests.finish()), told)

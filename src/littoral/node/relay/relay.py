@@ -16,41 +16,31 @@ Whatever is refused here is refused with the same errors as anywhere else.
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from operator import is_
 
-from littoral.adapters.upstreams.fetch import Fetch
-from littoral.adapters.upstreams.upstreams import Route, Upstreams
-from littoral.adapters.upstreams.words import Begun, Errand, Listener
+from littoral.adapters.upstreams.upstreams import Route
+from littoral.adapters.upstreams.words import Begun
 from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels
 from littoral.node.relay.desk import Desk, Order
-from littoral.node.relay.errands import errand_for, tokens_bound
-from littoral.node.relay.explained import Explained, asks_for_route
+from littoral.node.relay.errands import tokens_bound
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
-from littoral.node.relay.handled import Handled, Handling, Host, Joined
+from littoral.node.relay.handled import Handled, Host
 from littoral.node.relay.keeping import BYPASS, Keeping, Question
 from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
-from littoral.node.relay.peers import ORIGIN, Borrowed, Loan, Peers, Upstreamed
+from littoral.node.relay.peers import ORIGIN, Upstreamed
+from littoral.node.relay.standing import Joined, Sought, Work
+from littoral.node.relay.ways import Ways
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.ids import ModelName, ReceiptId
-from littoral.terms.values import (
-    Caller,
-    EngineInfo,
-    EngineKind,
-    ModelDefaults,
-    ModelEntry,
-    Source,
-    ToolSupport,
-    Usage,
-)
+from littoral.terms.values import Caller, EngineInfo, ModelEntry, Source, Usage
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
 from littoral.web.head import Head
 from littoral.web.hot import OVER, Reply, Underway, offered
-from littoral.web.http import Request
+from littoral.web.http import Handler, Request
 from littoral.web.routes import key_of
 from littoral.web.wishes import HOT_APIS, wish_of
 
@@ -66,10 +56,10 @@ class Relay:
         authenticate: Callable[[str | None], Caller],
         host: KnownModels,
         desk: Desk,
-        upstreams: Upstreams,
+        ways: Ways,
         keeping: Keeping | None,
-        handling: Handling | None,
-        peers: Peers | None = None,
+        handler: Handler | None,
+        work: Work,
     ) -> None:
         """Answer nothing yet.
 
@@ -77,22 +67,21 @@ class Relay:
             authenticate: who holds a key.
             host: the models.
             desk: limits, receipts and facts.
-            upstreams: where they are.
+            ways: to the answers of upstreams.
             keeping: the answer cache, unless it is off.
-            handling: what answers the rest; None where that is another process's to do.
-            peers: the other workers of the PoP, if it has any.
+            handler: what answers the rest; None where that is another process's to do.
+            work: who owns tasks.
         """
         self._authenticate = authenticate
         self._host = host
         self._desk = desk
-        self._upstreams = upstreams
+        self._ways = ways
         self._keeping = keeping
         self._bypass = "" if keeping is None else BYPASS
-        self._handling = handling
-        self._peers = peers
+        self._handler = handler
+        self._work = work
         self._flights: dict[bytes, Flight] = {}
         """By question: what may be joined."""
-        self._routes: dict[tuple[ModelName, str], tuple[tuple[ModelEntry, ...], Route | None]] = {}
         self.legs: set[Leg | Guest] = set()
         """Those under way."""
         self.idle = asyncio.Event()
@@ -108,18 +97,36 @@ class Relay:
             return None
         order, entry = asked
         keeping = self._keeping
-        question: Question | None = None
-        if keeping is not None:
-            question = keeping.question(order, entry, head)
-            if question is not None:
-                given = self._given_again(keeping, question, order, entry, head, reply)
-                if given is not None:
-                    return given
-        route = self._route(entry, order.api.name)
+        question = None if keeping is None else keeping.question(order, entry, head)
+        if keeping is not None and question is not None and question.long:
+            if self._handler is None and self._ways.route(entry, order.api.name) is None:
+                return None  # whoever has the handler looks
+            look = keeping.seek(question, entry)
+
+            def begin(*_: object) -> Underway | None:
+                return None if self.closing else self._begin(order, entry, head, reply, question)
+
+            return Sought(self._work, reply, look, partial(self._again, head, body, reply, begin))
+        return self._begin(order, entry, head, reply, question)
+
+    def _begin(
+        self,
+        order: Order,
+        entry: ModelEntry,
+        head: Head,
+        reply: Reply,
+        question: Question | None,
+    ) -> Underway | None:
+        """Answer from where it can be had at once, or else have it made."""
+        if question is not None:
+            given = self._given_again(question, order, entry, head, reply)
+            if given is not None:
+                return given
+        route = self._ways.route(entry, order.api.name)
         if route is not None:
             return self._relay(order, route, head, reply, question)
-        if question is not None and question.joins and self._handling is not None:
-            return self._handle(self._handling, order, entry, head, reply, question)
+        if question is not None and question.joins and self._handler is not None:
+            return self._handle(self._handler, order, entry, head, reply, question)
         return None
 
     def end_all(self) -> None:
@@ -152,16 +159,12 @@ class Relay:
     # --- from the cache ---
 
     def _given_again(
-        self,
-        keeping: Keeping,
-        question: Question,
-        order: Order,
-        entry: ModelEntry,
-        head: Head,
-        reply: Reply,
+        self, question: Question, order: Order, entry: ModelEntry, head: Head, reply: Reply
     ) -> Underway | None:
         """A stored answer, or one that is under way."""
-        stored = keeping.find(question, entry)
+        keeping = self._keeping
+        assert keeping is not None, "a question is the cache's"
+        stored = keeping.find(question, entry, order.caller)
         if stored is not None:
             return self._give(keeping, stored, order, entry, reply)
         flight = self._flights.get(question.key) if question.joins else None
@@ -172,15 +175,20 @@ class Relay:
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
         if isinstance(flight.spring, Handled):
-            return Joined(leg, flight, partial(self._anew, head, order.raw, reply))
+            return Joined(leg, flight, partial(self._again, head, order.raw, reply, self.take))
         leg.feed = flight.join(leg)
         return leg
 
-    def _anew(self, head: Head, body: bytes, reply: Reply) -> Underway:
-        """Take a request once more: what it had joined was refused to whoever asked first."""
-        assert self._handling is not None, "what it had joined was a handler's"
-        live = offered(self, head, body, reply, self._handling.on_defect)
-        if live is None:  # since then the PoP stops, or the model has gone
+    def _again(
+        self,
+        head: Head,
+        body: bytes,
+        reply: Reply,
+        take: Callable[[Head, bytes, Reply], Underway | None],
+    ) -> Underway:
+        """Take a request whose way is settled only now."""
+        live = offered(take, head, body, reply, self._work.on_defect)
+        if live is None:  # since it came, the PoP began to stop, or the model has gone
             reply.fail(draining() if self.closing else NotFoundError("this model is gone"))
             return OVER
         return live
@@ -206,7 +214,7 @@ class Relay:
 
         def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
             assert self._keeping is not None, "a question is the cache's"
-            if not flight.borrowed:
+            if not flight.kept:
                 self._keeping.keep(question, order, begun, outcome, body)
 
         flight = Flight(question.key, done, self._landed)
@@ -229,86 +237,27 @@ class Relay:
         except LittoralError:
             return None
 
-    def _route(self, entry: ModelEntry, api: str) -> Route | None:
-        """Where its requests go, if they may go as they are."""
-        if entry.engine is not EngineKind.UPSTREAM:
-            return None
-        models = (entry, *self._host.fallbacks(entry)) if entry.fallbacks else (entry,)
-        known = self._routes.get((entry.name, api))
-        if known is not None and _same(known[0], models):
-            return known[1]
-        route: Route | None = None
-        if entry.tools is ToolSupport.NATIVE and entry.defaults == ModelDefaults():
-            route = self._upstreams.route(*models)
-            route = route if route.speaks(api) else None
-        self._routes[entry.name, api] = models, route
-        return route
-
     def _relay(
         self, order: Order, route: Route, head: Head, reply: Reply, question: Question | None
     ) -> Underway:
         self._desk.reserve(order, tokens_bound(order))
-        errand = errand_for(order, route, head)
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
         if question is None:
             leg.notes = self._bypass
-            leg.feed = spring = self._fetch(route, errand, head, leg, leg)
+            leg.feed = spring = self._ways.straight(order, route, head, leg)
         else:
             assert self._keeping is not None, "a question is the cache's"
             leg.cache = "miss"
             leg.notes = self._keeping.notes_of_miss(question)
             flight = self._flight(question, order)
             flight.origin = order.receipt_id if route.entry.relay.receipts else None
-            owner = self._peers.owner(question.key) if self._peers and question.joins else None
-            if owner is None:
-                spring = self._fetch(route, errand, head, leg, flight)
-            else:
-                spring = self._borrowed(owner, route, errand, head, leg, flight, question)
-            flight.spring = spring
+            flight.spring = spring = self._ways.joinable(order, route, head, leg, flight, question)
             leg.feed = flight.join(leg)
         spring.start()
         return leg
 
-    def _fetch(
-        self, route: Route, errand: Errand, head: Head, leg: Leg, listener: Listener
-    ) -> Fetch:
-        if not asks_for_route(head):
-            return self._upstreams.fetch(route, errand, listener)
-        explained = Explained(listener, leg, self._upstreams.explain(route))
-        explained.fetch = self._upstreams.fetch(route, errand, explained)
-        return explained.fetch
-
     # --- other workers ---
-
-    def _borrowed(
-        self,
-        owner: int,
-        route: Route,
-        errand: Errand,
-        head: Head,
-        leg: Leg,
-        flight: Flight,
-        question: Question,
-    ) -> Borrowed:
-        """The answer to another worker's question."""
-        peers, keeping = self._peers, self._keeping
-        assert peers is not None, "there is another worker"
-        assert keeping is not None, "a question is the cache's"
-
-        def joined(origin: ReceiptId | None) -> None:
-            flight.joined(origin)
-            leg.source, leg.cache, leg.charged, leg.origin = Source.CACHE, "joined", False, origin
-            leg.notes = keeping.notes_of_miss(question, collapsed=True)
-
-        def directly() -> Upstreamed:
-            flight.borrowed = False
-            return self._upstreams.fetch(route, errand, flight)
-
-        flight.borrowed = True
-        return Borrowed(
-            peers, Loan(owner, head, errand.body, flight.origin, flight, joined, directly)
-        )
 
     def lend(self, head: Head, body: bytes, reply: Reply) -> Underway:
         """Answer another worker's client, which that worker has admitted and accounts for.
@@ -322,11 +271,11 @@ class Relay:
         if asked is not None and keeping is not None:
             order, entry = asked
             question = keeping.question(order, entry, head)
-            route = self._route(entry, order.api.name)
+            route = self._ways.route(entry, order.api.name)
         if asked is None or keeping is None or question is None or route is None:
             raise NotFoundError("this request is not answered here")
         order, entry = asked
-        stored = keeping.find(question, entry)
+        stored = keeping.find(question, entry, order.caller)
         flight = self._flights.get(question.key)
         lent = Lent(reply, self._left, created=stored is None and flight is None)
         self._add(lent)
@@ -341,8 +290,7 @@ class Relay:
         order.receipt_id = ReceiptId(head.headers.get(ORIGIN, order.receipt_id))
         flight = lent.flight = self._flight(question, order)
         flight.origin = order.receipt_id if entry.relay.receipts else None
-        fetch = self._upstreams.fetch(route, errand_for(order, route, head), flight)
-        flight.spring = fetch
+        flight.spring = fetch = self._ways.lent(order, route, head, flight)
         lent.feed = flight.join(lent)
         fetch.start()
         return lent
@@ -351,7 +299,7 @@ class Relay:
 
     def _handle(
         self,
-        handling: Handling,
+        handler: Handler,
         order: Order,
         entry: ModelEntry,
         head: Head,
@@ -359,6 +307,7 @@ class Relay:
         question: Question,
     ) -> Underway:
         flight = self._flight(question, order)
+        flight.kept = question.wanted is not None
         info = EngineInfo(entry.engine, "answered to another", "none", 0, entry.context_tokens)
         handled = Handled(flight, entry, info)
         flight.spring = handled
@@ -376,7 +325,7 @@ class Relay:
             peer="",
             id=reply.id,
         )
-        handled.start_on(handling, request)
+        handled.start_on(handler, self._work, request)
         return host
 
     # --- legs ---
@@ -394,7 +343,3 @@ class Relay:
         self.legs.discard(leg)
         if not self.legs:
             self.idle.set()
-
-
-def _same(known: tuple[ModelEntry, ...], models: tuple[ModelEntry, ...]) -> bool:
-    return len(known) == len(models) and all(map(is_, known, models))

@@ -37,6 +37,7 @@ Fields = TypeVar("Fields", bound=msgspec.Struct)
 _PLACE: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?\$\.?(?P<path>.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_CACHE_FIELDS: Final = frozenset({"cache-control", "littoral-cache-tags"})
 _ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _ALL_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _TOO_LONG: Final = b"0" * (limits.JSON_DIGITS_MAX + 1)
@@ -238,6 +239,7 @@ def ask_of(
         stream=stream,
         raw=request.body,
         nonce=nonce_of(request.headers),
+        fields={name: request.headers[name] for name in _CACHE_FIELDS & request.headers.keys()},
     )
 
 
