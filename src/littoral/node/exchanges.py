@@ -37,7 +37,7 @@ class Exchanges:
     async def count(self, ask: Ask, caller: Caller) -> int:
         """Prompt tokens of the ask, by the model's own tokenizer; loads the model if need be."""
         parts = self._parts
-        entry = entry_for(parts.host, ask.model, caller)
+        entry = entry_for(parts.host.entries, ask.model, caller)
         plan = plan_of(ask, entry, seed=0)
         reservation = parts.keyring.reserve(caller, 0)
         try:
@@ -52,7 +52,7 @@ class Exchanges:
 
     def models(self, caller: Caller) -> Sequence[ModelStatus]:
         """What this caller may use, sorted by name."""
-        self._parts.host.rescan()
+        self._parts.host.entries.rescan()
         return [
             status
             for status in self._parts.host.statuses()

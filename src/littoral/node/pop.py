@@ -31,6 +31,7 @@ from littoral.adapters.store import Store, open_store
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
+from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
@@ -140,7 +141,7 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
             parts = _Parts(config, home, opened, clock, tasks)
             try:
                 async with parts.listening() as pop:
-                    watching = tasks.create_task(pop.host.watch(), name="catalogue")
+                    watching = tasks.create_task(watch(pop.host.entries.rescan), name="catalogue")
                     counting = tasks.create_task(hand_over_counts(opened.hot), name="counts")
                     try:
                         yield pop
@@ -253,7 +254,7 @@ class _Parts:
     def _hot_path(self, opened: _Opened) -> Relay:
         return Relay(
             authenticate=self._door.authenticate,
-            host=self._host,
+            host=self._host.entries,
             desk=Desk(
                 pop=self._identity.pop_id,
                 keyring=self._keyring,
@@ -275,7 +276,7 @@ class _Parts:
             clock=self._clock,
             observe=self._telemetry.observe,
             upstreams=self._upstreams,
-            current=partial(self._host.entry, entry.name),
+            current=partial(self._host.entries.entry, entry.name),
         )
 
     @asynccontextmanager

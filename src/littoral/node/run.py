@@ -11,6 +11,7 @@ from typing import Self, assert_never
 
 from littoral.adapters.store import ReceiptBook
 from littoral.node.drive import pump
+from littoral.node.entries import KnownModels
 from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
@@ -94,7 +95,7 @@ class Parts:
     """Nanoseconds that a request waits for its model, at most."""
 
 
-def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
+def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntry:
     """The model that is asked for, if the caller may use it.
 
     Raises:
@@ -107,7 +108,7 @@ def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
             advice=f"it may use {', '.join(caller.models) or 'no model'}",
             param="model",
         )
-    return host.entry(name)
+    return models.entry(name)
 
 
 class Run:
@@ -151,7 +152,7 @@ class Run:
 
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
-        self._entry = entry = entry_for(parts.host, ask.model, self._caller)
+        self._entry = entry = entry_for(parts.host.entries, ask.model, self._caller)
         plan = plan_of(ask, entry, seed=_seed(ask.nonce, self.receipt_id))
         self._machine = Exchange(plan, self._bounds(entry))
         first: Event = Arrived()

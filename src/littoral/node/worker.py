@@ -26,7 +26,7 @@ from littoral.adapters.models import Catalogue
 from littoral.adapters.store import Store, open_store
 from littoral.node.config import Config, load_config
 from littoral.node.drive import owned_tasks
-from littoral.node.entries import Entries
+from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
 from littoral.node.home import Home
 from littoral.node.keyring import Keyring, budget_board
@@ -46,7 +46,6 @@ from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, 
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import RequestRefused
-from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Caller
 from littoral.trust.issuing import Issuer
@@ -207,7 +206,7 @@ def _relay(
 ) -> Relay:
     """The hot path; what it has running ends with the stack."""
     entries = Entries(Catalogue(shared.home.models), config.kv_tokens)
-    stack.callback(tasks.create_task(_follow(entries)).cancel)
+    stack.callback(tasks.create_task(watch(entries.rescan)).cancel)
     stack.callback(tasks.create_task(hand_over_counts(shared.hot)).cancel)
     upstreams = upstreams_on(
         shared.hot, spawn=tasks.create_task, clock=shared.clock, observe=shared.observe
@@ -239,16 +238,6 @@ def _relay(
         handling=None,
         peers=peers,
     )
-
-
-async def _follow(entries: Entries) -> None:
-    """See what becomes of the catalogue."""
-    while True:
-        await asyncio.sleep(CATALOGUE_WATCH_S)
-        try:
-            entries.rescan()
-        except LittoralError as error:
-            log_defect(error)
 
 
 def _gate(shared: _Opened) -> Gate:
