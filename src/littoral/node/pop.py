@@ -35,7 +35,7 @@ from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
-from littoral.node.keyring import Keyring, budget_board
+from littoral.node.keyring import Keyring, authenticated, budget_board
 from littoral.node.relay.build import (
     HotState,
     hand_over_counts,
@@ -253,7 +253,7 @@ class _Parts:
 
     def _hot_path(self, opened: _Opened) -> Relay:
         return Relay(
-            authenticate=self._door.authenticate,
+            authenticate=partial(authenticated, self._keyring, self._telemetry.observe),
             host=self._host.entries,
             desk=Desk(
                 pop=self._identity.pop_id,

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ from littoral.node.drive import owned_tasks
 from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
 from littoral.node.home import Home
-from littoral.node.keyring import Keyring, budget_board
+from littoral.node.keyring import Keyring, authenticated, budget_board
 from littoral.node.relay.build import (
     HotState,
     hand_over_counts,
@@ -45,9 +46,7 @@ from littoral.node.scribe import Scribe
 from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
-from littoral.terms.facts import RequestRefused
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import Caller
 from littoral.trust.issuing import Issuer
 from littoral.trust.keys import KeyRecord
 from littoral.web.http import Request, Responder
@@ -164,14 +163,6 @@ class _Opened:
     scribe: Scribe
     hot: HotState
 
-    def authenticate(self, token: str | None) -> Caller:
-        """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
-        try:
-            return self.keyring.authenticate(token)
-        except LittoralError as error:
-            self.observe(RequestRefused("authenticate", error.code, error.status))
-            raise
-
 
 def _opened(
     charge: Charge, config: Config, home: Home, clock: Clock, stack: AsyncExitStack
@@ -230,7 +221,7 @@ def _relay(
         observe=shared.observe,
     )
     return Relay(
-        authenticate=shared.authenticate,
+        authenticate=partial(authenticated, shared.keyring, shared.observe),
         host=entries,
         desk=desk,
         upstreams=upstreams,
@@ -244,7 +235,7 @@ def _gate(shared: _Opened) -> Gate:
     """Lets in who has a key; nothing that needs none has a body to wait for."""
 
     def check(_method: str, _path: str, headers: Mapping[str, str]) -> None:
-        shared.authenticate(key_of(headers))
+        authenticated(shared.keyring, shared.observe, key_of(headers))
 
     return check
 
