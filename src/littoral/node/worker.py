@@ -51,7 +51,7 @@ from littoral.trust.issuing import Issuer
 from littoral.trust.keys import KeyRecord
 from littoral.web.http import Request, Responder
 from littoral.web.listener import Server, listening
-from littoral.web.routes import key_of
+from littoral.web.routes import RECEIPTS, key_of
 from littoral.web.service import Answers, Gate
 
 __all__ = ["Charge", "conductor_socket", "main", "worker_socket"]
@@ -134,7 +134,8 @@ async def _serving(charge: Charge, config: Config) -> AsyncIterator[tuple[Server
         stack.callback(forward.close)
 
         async def pass_on(request: Request, responder: Responder) -> None:
-            shared.scribe.flush()  # it may ask for a receipt
+            if request.path.startswith(RECEIPTS):
+                shared.scribe.flush()  # what is asked for may still wait here
             await forward.handle(request, responder)
 
         server = await stack.enter_async_context(
