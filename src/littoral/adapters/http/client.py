@@ -9,19 +9,17 @@ Not here: redirects, proxies, cookies, compression, HTTP/2.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from littoral.adapters.http.hop import Hop, Watch
 from littoral.adapters.http.line import Dialler
+from littoral.adapters.http.unread import Unread
 from littoral.adapters.http.words import (
     AnswerHead,
     ConnectionLostError,
     Deadlines,
-    HttpError,
     MalformedError,
     NoConnectionFreeError,
     Origin,
@@ -31,69 +29,45 @@ from littoral.terms.limits import UPSTREAM_IDLE_MAX
 
 __all__ = ["HttpClient", "Response", "fixed_fields", "once"]
 
-_UNREAD_BYTES_HIGH: Final = 256 * 1024
-"""Unread body at which reading stops until it is taken; one more read may come on top."""
 
-
-class _Answer:
+class _Answer(Unread):
     """One answer, kept until it is taken."""
 
+    __slots__ = ("_head", "_hop")
+
     def __init__(self, hop: Hop) -> None:
+        super().__init__()
         self._hop = hop
-        self._pieces: deque[bytes] = deque()
-        self._unread = 0
-        self._changed: asyncio.Event = asyncio.Event()
         self._head: AnswerHead | None = None
-        self._error: HttpError | None = None
-        self._over = False
 
     async def begun(self) -> AnswerHead:
         """The answer's status and headers."""
         while self._head is None:
+            if self._error is not None:
+                raise self._error
             await self._wait()
         return self._head
 
     async def take(self) -> bytes:
         """All of the body that is here, waiting for some; empty at its end."""
-        while not self._pieces:
-            if self._over:
-                return b""
-            await self._wait()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._unread = 0
-        self._hop.resume(self)
-        return data
+        if not self._pieces:
+            await self.heard()
+        return self._take() if self._pieces else b""
 
     @property
     def taken(self) -> bool:
         """The answer has come whole and was read to its end."""
-        return self._over and not self._pieces
-
-    async def _wait(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._changed.clear()
-        await self._changed.wait()
+        return self._over and self._error is None and not self._pieces
 
     def head(self, head: AnswerHead) -> None:
         self._head = head
         self._changed.set()
 
-    def data(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._unread += len(data)
-        if self._unread > _UNREAD_BYTES_HIGH:
-            self._hop.pause(self)
-        self._changed.set()
+    def _pause(self) -> None:
+        self._hop.pause(self)
 
-    def end(self) -> None:
-        self._over = True
-        self._changed.set()
-
-    def lost(self, error: HttpError) -> None:
-        self._error = error
-        self._changed.set()
+    def _resume(self) -> None:
+        self._hop.resume(self)
 
 
 @dataclass(slots=True)
