@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from littoral.adapters.http.hop import Hop, Watch
-from littoral.adapters.http.line import Dialler
+from littoral.adapters.http.line import Dialler, Idle
 from littoral.adapters.http.unread import Unread
 from littoral.adapters.http.words import (
     AnswerHead,
@@ -25,7 +25,6 @@ from littoral.adapters.http.words import (
     Origin,
 )
 from littoral.terms.errors import ConfigError
-from littoral.terms.limits import UPSTREAM_IDLE_MAX
 
 __all__ = ["HttpClient", "Response", "fixed_fields", "once"]
 
@@ -142,11 +141,10 @@ class HttpClient:
         self._deadlines = deadlines or Deadlines()
         named = {"host": origin.authority, "user-agent": "littoral", **(headers or {})}
         self._fixed = fixed_fields(named)
-        self._idle: list[Hop] = []
+        self._idle = Idle()
         self._places = asyncio.Semaphore(connections_max)
         self._watch: Watch | None = None
         self._dialler: Dialler | None = None
-        self._closed = False
 
     @property
     def connections_made(self) -> int:
@@ -189,7 +187,7 @@ class HttpClient:
             begun = await answer.begun()
             yield Response(begun.status, begun.headers(), answer)
             if answer.taken and hop.reusable:
-                self._put_back(hop)
+                self._idle.put(hop)
                 hop = None
         finally:
             self._places.release()
@@ -198,9 +196,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their exchange."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().abort()
+        self._idle.close()
         if self._watch is not None:
             self._watch.close()
 
@@ -213,7 +209,7 @@ class HttpClient:
 
     async def _ask(self, head: bytes, body: bytes, within: Deadlines) -> tuple[Hop, _Answer]:
         """Send on a kept connection, or on a fresh one; a stale kept one gets a second try."""
-        kept = self._kept()
+        kept = self._idle.take()
         if kept is not None:
             try:
                 return kept, await self._ask_on(kept, head, body, within)
@@ -239,19 +235,6 @@ class HttpClient:
             self._watch = Watch(asyncio.get_running_loop())
             self._dialler = Dialler(self._origin, self._watch, None, self._certificate)
         return await self._dialler.dial(seconds)
-
-    def _kept(self) -> Hop | None:
-        while self._idle:
-            hop = self._idle.pop()
-            if not hop.closed:
-                return hop
-        return None
-
-    def _put_back(self, hop: Hop) -> None:
-        if self._closed or len(self._idle) >= UPSTREAM_IDLE_MAX:
-            hop.abort()
-        else:
-            self._idle.append(hop)
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:
