@@ -1,13 +1,15 @@
-"""The models of a PoP as its workers know them."""
+"""The models of a PoP as each of its processes knows them."""
 
+import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from littoral.adapters.models import Catalogue
-from littoral.node.entries import Entries, effective
-from littoral.terms.errors import UnknownModelError
+from littoral.node.entries import Entries, effective, watch
+from littoral.terms.errors import StoreError, UnknownModelError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     EngineKind,
@@ -70,3 +72,43 @@ def test_a_local_model_has_no_more_context_than_its_cache() -> None:
     local = replace(upstream("one"), engine=EngineKind.LLAMA, context_tokens=4096)
     assert effective(local, 1024).context_tokens == 1024
     assert effective(local, 8192).context_tokens == 4096
+
+
+def test_what_is_new_or_changed_or_gone_is_told_and_nothing_else(tmp_path: Path) -> None:
+    heard: list[tuple[set[str], list[str]]] = []
+
+    def told(gone: Collection[ModelName], changed: Collection[ModelEntry]) -> None:
+        heard.append((set(gone), [entry.name for entry in changed]))
+
+    catalogue = Catalogue(tmp_path)
+    add(catalogue, upstream("one"))
+    add(catalogue, upstream("two"))
+    entries = Entries(Catalogue(tmp_path), 1, told)
+    policy = RelayPolicy(attempts=7)
+    catalogue.change("two", lambda entry: replace(entry, relay=policy))
+    entries.rescan()
+    catalogue.remove("one")
+    entries.rescan()
+    entries.rescan()
+    assert heard == [(set(), ["echo", "one", "two"]), (set(), ["two"]), ({"one"}, [])]
+
+
+async def test_watching_goes_on_when_the_catalogue_can_not_be_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("littoral.node.entries.CATALOGUE_WATCH_S", 0)
+    failures: list[Exception] = [OSError("no descriptors"), StoreError("damaged", advice="none")]
+    read = asyncio.Event()
+
+    def rescan() -> None:
+        if failures:
+            raise failures.pop(0)
+        read.set()
+
+    watching = asyncio.ensure_future(watch(rescan))
+    async with asyncio.timeout(10):
+        await read.wait()
+    watching.cancel()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "no descriptors" in caplog.text
+    assert "damaged" in caplog.text

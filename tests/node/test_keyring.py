@@ -9,8 +9,9 @@ import pytest
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.shared import Board
 from littoral.adapters.store import Store, open_store
-from littoral.node.keyring import Keyring, budget_board
-from littoral.terms.errors import BudgetExhaustedError, RateLimitedError
+from littoral.node.keyring import Keyring, authenticated, budget_board
+from littoral.terms.errors import BudgetExhaustedError, KeyRejectedError, RateLimitedError
+from littoral.terms.facts import Fact, RequestRefused
 from littoral.terms.ids import KeyId
 from littoral.terms.values import SECOND, Caller, KeyLimits
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, make_key
@@ -103,3 +104,14 @@ def test_the_local_key_of_one_worker_is_good_at_every_other(
     with open_store(tmp_path) as others:
         second = Keyring(others, CLOCK, boards[1], worker=1, local=first.local)
         assert second.authenticate(first.local_key).operator
+
+
+def test_a_refused_key_is_observed_and_a_good_one_is_not(
+    store: Store, boards: tuple[Board, Board]
+) -> None:
+    keyring, heard = Keyring(store, CLOCK, boards[0]), list[Fact]()
+    assert authenticated(keyring, heard.append, key(store)).name == "laptop"
+    assert not heard
+    with pytest.raises(KeyRejectedError) as refused:
+        authenticated(keyring, heard.append, "nobody's")
+    assert heard == [RequestRefused("authenticate", refused.value.code, 401)]

@@ -9,6 +9,7 @@ import pytest
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.models import Catalogue
 from littoral.node.drive import owned_tasks
+from littoral.node.entries import watch
 from littoral.node.host import HostSettings, ModelHost
 from littoral.placement.words import PoolBounds
 from littoral.terms.ids import ModelName
@@ -33,7 +34,7 @@ async def host(tmp_path: Path) -> AsyncIterator[ModelHost]:
             observe=lambda _: None,
             tasks=tasks,
         )
-        watching = tasks.create_task(made.watch())
+        watching = tasks.create_task(watch(made.entries.rescan))
         yield made
         watching.cancel()
         made.close()

@@ -8,7 +8,6 @@ import typer
 
 from littoral.adapters.models import (
     DEFAULT_ENDPOINT,
-    Catalogue,
     Hub,
     Offer,
     Source,
@@ -21,7 +20,14 @@ from littoral.adapters.models import (
 from littoral.cli import upstreams
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, command, entry_document, sized
-from littoral.node.config import Config, load_config, secret_from_environment
+from littoral.cli.upstreams import (
+    KeyEnvOption,
+    KeyFileOption,
+    NameArgument,
+    NativeApiOption,
+    catalogue_at,
+)
+from littoral.node.config import load_config, secret_from_environment
 from littoral.placement.fit import memory_needed
 from littoral.terms.errors import BadRequestError
 from littoral.terms.values import EngineKind, Kind, ModelEntry
@@ -54,7 +60,7 @@ def list_models(
 ) -> None:
     """Show the models that are here."""
     with command(as_json=as_json) as show:
-        catalogue = _catalogue(load_config({"home": home}))
+        catalogue = catalogue_at(home)
         entries = catalogue.entries()
         more = [offer for offer in offers() if not catalogue.has(offer.name)] if available else []
         show.data(
@@ -79,17 +85,17 @@ def list_models(
 
 @_models.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="Which model.")],
+    name: NameArgument,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything that is known of one model."""
     with command(as_json=as_json) as show:
-        config = load_config({"home": home})
-        entry = _catalogue(config).get(name)
-        needed = memory_needed(entry, config.kv_tokens)
+        kv_tokens = load_config({"home": home}).kv_tokens
+        entry = catalogue_at(home).get(name)
+        needed = memory_needed(entry, kv_tokens)
         show.data({**entry_document(entry), "memory_bytes": needed})
-        for label, value in _lines(entry, needed, config.kv_tokens):
+        for label, value in _lines(entry, needed, kv_tokens):
             show.line(f"{label:14}{value}")
 
 
@@ -116,18 +122,13 @@ def add_model(
     upstream_model: Annotated[
         str | None, typer.Option(help="The upstream's own name for the model. Default: --name.")
     ] = None,
-    key_file: Annotated[str | None, typer.Option(help="File with the upstream's key.")] = None,
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the upstream's key.")
-    ] = None,
+    key_file: KeyFileOption = None,
+    key_env: KeyEnvOption = None,
     key_header: Annotated[
         str | None,
         typer.Option(help="Header for the upstream's key, for example api-key. Default: Bearer."),
     ] = None,
-    native_api: Annotated[
-        list[str] | None,
-        typer.Option(help="API that the upstream speaks as well: messages or responses."),
-    ] = None,
+    native_api: NativeApiOption = None,
     kind: Annotated[
         str | None, typer.Option(help="What an upstream's model does: chat,complete,embed.")
     ] = None,
@@ -152,7 +153,7 @@ def add_model(
             kind=kind,
             context=context,
         )
-        catalogue = _catalogue(load_config({"home": home}))
+        catalogue = catalogue_at(home)
         with progress_shown(show) as progress:
             entry = add(catalogue, _source(source, options), progress, name)
         show.line(f"{entry.name} is ready: {entry.description}")
@@ -162,19 +163,15 @@ def add_model(
 
 @_models.command("remove")
 def remove_model(
-    name: Annotated[str, typer.Argument(help="Which model.")],
+    name: NameArgument,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take a model away. A file used in place stays where it is."""
     with command(as_json=as_json) as show:
-        freed = _catalogue(load_config({"home": home})).remove(name)
+        freed = catalogue_at(home).remove(name)
         show.line(f"{name} is removed; {sized(freed)} are free again")
         show.data({"removed": name, "freed_bytes": freed})
-
-
-def _catalogue(config: Config) -> Catalogue:
-    return Catalogue(config.home / "models")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,20 @@ from littoral.adapters.models import (
 )
 from littoral.cli.show import HomeOption, JsonOption, Show, command, entry_document
 from littoral.node.config import load_config
+from littoral.node.home import Home
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError
 from littoral.terms.values import EngineKind, ModelEntry, RelayPolicy, UpstreamTarget
 
-__all__ = ["lines", "register"]
+__all__ = [
+    "KeyEnvOption",
+    "KeyFileOption",
+    "NameArgument",
+    "NativeApiOption",
+    "catalogue_at",
+    "lines",
+    "register",
+]
 
 _upstream = typer.Typer(no_args_is_help=True, help="Change the upstreams that one model has.")
 
@@ -33,6 +42,15 @@ UrlArgument = Annotated[str, typer.Argument(help="Address of the upstream, as it
 WhichOption = Annotated[
     str | None,
     typer.Option("--upstream-model", help="Its own name, where two have one address."),
+]
+
+KeyFileOption = Annotated[str | None, typer.Option(help="File with the upstream's key.")]
+KeyEnvOption = Annotated[
+    str | None, typer.Option(help="Environment variable with the upstream's key.")
+]
+NativeApiOption = Annotated[
+    list[str] | None,
+    typer.Option(help="API that the upstream speaks as well: messages or responses."),
 ]
 
 _MILLISECONDS = 1_000
@@ -56,17 +74,12 @@ def add_upstream(
         str | None,
         typer.Option(help="The upstream's own name for the model. Default: the first one's."),
     ] = None,
-    key_file: Annotated[str | None, typer.Option(help="File with the upstream's key.")] = None,
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the upstream's key.")
-    ] = None,
+    key_file: KeyFileOption = None,
+    key_env: KeyEnvOption = None,
     key_header: Annotated[
         str, typer.Option(help="Header for the key; authorization sends it as Bearer.")
     ] = "authorization",
-    native_api: Annotated[
-        list[str] | None,
-        typer.Option(help="API that the upstream speaks as well: messages or responses."),
-    ] = None,
+    native_api: NativeApiOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,7 +183,7 @@ def relay(
         "receipts": receipts,
     }
     with command(as_json=as_json) as show:
-        catalogue = _catalogue(home)
+        catalogue = catalogue_at(home)
         said = {key: value for key, value in given.items() if value is not None}
         if hedge_ms is not None:
             said["hedge_after_s"] = _hedge_s(hedge_ms)
@@ -188,11 +201,12 @@ def _change(
     name: str, change: Callable[[ModelEntry], ModelEntry], home: str | None, *, as_json: bool
 ) -> None:
     with command(as_json=as_json) as show:
-        _shown(show, _catalogue(home).change(name, change))
+        _shown(show, catalogue_at(home).change(name, change))
 
 
-def _catalogue(home: str | None) -> Catalogue:
-    return Catalogue(load_config({"home": home}).home / "models")
+def catalogue_at(home: str | None) -> Catalogue:
+    """The models of a home, or of the one that the configuration says."""
+    return Catalogue(Home(load_config({"home": home}).home).models)
 
 
 def _shown(show: Show, entry: ModelEntry) -> None:

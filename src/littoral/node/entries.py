@@ -1,14 +1,23 @@
-"""The models of a PoP as a worker of it knows them: their entries, without what runs them."""
+"""The models of a PoP as each process of it knows them: their entries, without what runs them."""
 
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from littoral.adapters.models import Catalogue
-from littoral.terms.errors import UnknownModelError
+from littoral.terms.errors import LittoralError, UnknownModelError
 from littoral.terms.ids import ModelName
+from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.values import EngineKind, ModelEntry
 
-__all__ = ["Entries", "KnownModels", "effective"]
+__all__ = ["Entries", "KnownModels", "Told", "effective", "watch"]
+
+log = logging.getLogger("littoral")
+
+Told = Callable[[Collection[ModelName], Collection[ModelEntry]], None]
+"""Hears which models have gone, and which entries are new or changed."""
 
 
 class KnownModels(Protocol):
@@ -28,21 +37,40 @@ def effective(entry: ModelEntry, kv_tokens: int) -> ModelEntry:
     return replace(entry, context_tokens=min(entry.context_tokens, kv_tokens))
 
 
+async def watch(rescan: Callable[[], None]) -> None:
+    """Rescan until cancelled, so that what commands change is seen without a request."""
+    while True:
+        await asyncio.sleep(CATALOGUE_WATCH_S)
+        try:
+            rescan()
+        except (LittoralError, OSError) as error:
+            log.warning("the catalogue can't be read for now: %s", error)
+
+
 class Entries:
     """The catalogue, read again when it has changed. An entry that is as it was stays the same."""
 
-    def __init__(self, catalogue: Catalogue, kv_tokens: int) -> None:
+    def __init__(
+        self, catalogue: Catalogue, kv_tokens: int, told: Told = lambda _, __: None
+    ) -> None:
         """Read it.
 
         Args:
             catalogue: of the PoP.
             kv_tokens: key-value cache of each local model, as `HostSettings` has it.
+            told: of each difference from what was known, the first reading included.
         """
         self._catalogue = catalogue
         self._kv_tokens = kv_tokens
+        self._told = told
         self._entries: dict[ModelName, ModelEntry] = {}
         self._scanned_at: int | None = None
         self.rescan()
+
+    @property
+    def by_name(self) -> Mapping[ModelName, ModelEntry]:
+        """All that are known now."""
+        return self._entries
 
     def rescan(self) -> None:
         """See what any process has added, changed or removed."""
@@ -56,6 +84,8 @@ class Entries:
             found[entry.name] = before if before == entry and before is not None else entry
         self._scanned_at = changed_at
         self._entries = found
+        changed = [entry for name, entry in found.items() if entry is not known.get(name)]
+        self._told(known.keys() - found.keys(), changed)
 
     def entry(self, name: ModelName) -> ModelEntry:
         """The entry of this name; looks again on disk before it says there is none.

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from littoral.node.keyring import authenticated
 from littoral.node.run import Parts, Run, entry_for
 from littoral.serving.plan import plan_of
-from littoral.terms.errors import LittoralError, NotFoundError, UnsupportedError
-from littoral.terms.facts import RequestRefused
+from littoral.terms.errors import NotFoundError, UnsupportedError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.ports import Answer
 from littoral.terms.values import Ask, Caller, ModelStatus
@@ -22,11 +22,7 @@ class Exchanges:
 
     def authenticate(self, token: str | None) -> Caller:
         """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
-        try:
-            return self._parts.keyring.authenticate(token)
-        except LittoralError as error:
-            self._parts.observe(RequestRefused("authenticate", error.code, error.status))
-            raise
+        return authenticated(self._parts.keyring, self._parts.observe, token)
 
     @asynccontextmanager
     async def answer(self, ask: Ask, caller: Caller) -> AsyncIterator[Answer]:
@@ -37,7 +33,7 @@ class Exchanges:
     async def count(self, ask: Ask, caller: Caller) -> int:
         """Prompt tokens of the ask, by the model's own tokenizer; loads the model if need be."""
         parts = self._parts
-        entry = entry_for(parts.host, ask.model, caller)
+        entry = entry_for(parts.host.entries, ask.model, caller)
         plan = plan_of(ask, entry, seed=0)
         reservation = parts.keyring.reserve(caller, 0)
         try:
@@ -52,7 +48,7 @@ class Exchanges:
 
     def models(self, caller: Caller) -> Sequence[ModelStatus]:
         """What this caller may use, sorted by name."""
-        self._parts.host.rescan()
+        self._parts.host.entries.rescan()
         return [
             status
             for status in self._parts.host.statuses()

@@ -5,14 +5,13 @@ group, so none outlives it; a ticket that waits is a future that the pool's word
 """
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import assert_never
 
 from littoral.adapters.models import Catalogue
 from littoral.node.drive import Driver
-from littoral.node.entries import effective
+from littoral.node.entries import Entries
 from littoral.placement.fit import check_fit, memory_needed
 from littoral.placement.pool import Pool
 from littoral.placement.words import (
@@ -34,9 +33,8 @@ from littoral.placement.words import (
     Unload,
     Wanted,
 )
-from littoral.terms.errors import EngineStartError, LittoralError, UnknownModelError
+from littoral.terms.errors import EngineStartError, LittoralError
 from littoral.terms.ids import ModelName
-from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     Down,
@@ -51,8 +49,6 @@ from littoral.terms.values import (
 )
 
 __all__ = ["HostSettings", "Lease", "ModelHost"]
-
-log = logging.getLogger("littoral")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +94,6 @@ class ModelHost:
         self._clock = clock
         self._observe = observe
         self._tasks = tasks
-        self._entries: dict[ModelName, ModelEntry] = {}
-        self._scanned_at: int | None = None
         self._engines: dict[ModelName, Engine] = {}
         self._engine_tasks: dict[ModelName, asyncio.Task[None]] = {}
         self._tickets: dict[int, asyncio.Future[EngineInfo]] = {}
@@ -111,58 +105,15 @@ class ModelHost:
         self._driver: Driver[Event, Effect] = Driver(
             self._pool, self._perform, tick=Tick(), clock=clock
         )
-        self.rescan()
+        self.entries = Entries(catalogue, settings.kv_tokens, self._see)
 
-    # --- the catalogue ---
-
-    def rescan(self) -> None:
-        """See what was added to or removed from the catalogue, by whatever process."""
-        changed_at = self._catalogue.changed_at()
-        if changed_at == self._scanned_at:
-            return
-        found = {
-            entry.name: effective(entry, self._settings.kv_tokens)
-            for entry in self._catalogue.entries()
-        }
-        self._scanned_at = changed_at
-        for name in self._entries.keys() - found.keys():
-            self._driver.post(Unload(name, "removed", forget=True))
-        for name, entry in found.items():
-            if self._entries.get(name) != entry:
-                self._driver.post(Know(self._resident(entry)))
-        self._entries = found
-
-    async def watch(self) -> None:
-        """Rescan until cancelled, so that what commands change is seen without a request."""
-        while True:
-            await asyncio.sleep(CATALOGUE_WATCH_S)
-            try:
-                self.rescan()
-            except (LittoralError, OSError) as error:
-                log.warning("the catalogue can't be read for now: %s", error)
-
-    def entry(self, name: ModelName) -> ModelEntry:
-        """The entry of this name; looks again on disk before it says there is none.
-
-        Raises:
-            UnknownModelError: there is none.
-        """
-        if name not in self._entries:
-            self.rescan()
-        entry = self._entries.get(name)
-        if entry is None:
-            raise UnknownModelError(f"there is no model {name!r} on this PoP", param="model")
-        return entry
-
-    def fallbacks(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
-        """The models that this one falls back to, as far as they are here."""
-        return tuple(self._entries[name] for name in entry.fallbacks if name in self._entries)
+    # --- what is known ---
 
     def statuses(self) -> list[ModelStatus]:
         """Every model, sorted by name, as it is now."""
         return [
             ModelStatus(entry, self._pool.state(name), *self._pool.counts(name))
-            for name, entry in sorted(self._entries.items())
+            for name, entry in sorted(self.entries.by_name.items())
         ]
 
     # --- leases ---
@@ -196,7 +147,7 @@ class ModelHost:
         """Wait for slots of this model; it is loaded if need be.
 
         Args:
-            name: a model that `entry` knows.
+            name: a model that `entries` knows.
             tokens: cache tokens that the request may come to use.
             slots: sequences that its engine works on for it.
             wait: nanoseconds to wait at most.
@@ -228,7 +179,7 @@ class ModelHost:
 
     def load(self, name: ModelName) -> None:
         """Load a model although nobody waits for it."""
-        self._driver.post(Know(self._resident(self.entry(name)), load=True))
+        self._driver.post(Know(self._resident(self.entries.entry(name)), load=True))
 
     def unload(self, name: ModelName, reason: str) -> None:
         """Unload a model as soon as nobody uses it."""
@@ -285,7 +236,7 @@ class ModelHost:
     async def _run(self, model: ModelName) -> None:
         """One engine's life: check what it will read, then serve until cancelled."""
         try:
-            entry = self.entry(model)
+            entry = self.entries.entry(model)
             engine = self._engines[model] = self._make_engine(entry)
             check_fit(entry, self._settings.kv_tokens, self._settings.free_memory_bytes())
             await asyncio.to_thread(self._catalogue.check_files, entry)
@@ -304,6 +255,13 @@ class ModelHost:
         del self._engine_tasks[model]
         self._driver.post(Gone(model))
         self._changed.set()
+
+    def _see(self, gone: Collection[ModelName], changed: Collection[ModelEntry]) -> None:
+        """What became of the catalogue."""
+        for name in gone:
+            self._driver.post(Unload(name, "removed", forget=True))
+        for entry in changed:
+            self._driver.post(Know(self._resident(entry)))
 
     def _resident(self, entry: ModelEntry) -> Resident:
         return Resident(

@@ -11,16 +11,18 @@ from typing import Final
 
 from littoral.adapters.shared import Board
 from littoral.adapters.store import Store
+from littoral.terms.errors import LittoralError
+from littoral.terms.facts import RequestRefused
 from littoral.terms.ids import KeyId
 from littoral.terms.limits import KEYS_MAX, LIMITS_SHOWN_S
-from littoral.terms.ports import Clock
+from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND, Caller
 from littoral.trust.accounts import words_for
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
 from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day
 from littoral.web.response import written
 
-__all__ = ["Keyring", "budget_board"]
+__all__ = ["Keyring", "authenticated", "budget_board"]
 
 
 def budget_board(run: Path) -> Board:
@@ -166,3 +168,17 @@ class Keyring:
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND
+
+
+def authenticated(keyring: Keyring, observe: Observe, token: str | None) -> Caller:
+    """Who holds this key; whom it refuses is observed.
+
+    Raises:
+        KeyMissingError: nothing was sent.
+        KeyRejectedError: the key is unknown, false, expired or revoked.
+    """
+    try:
+        return keyring.authenticate(token)
+    except LittoralError as error:
+        observe(RequestRefused("authenticate", error.code, error.status))
+        raise

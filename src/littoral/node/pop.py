@@ -31,10 +31,11 @@ from littoral.adapters.store import Store, open_store
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
+from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
-from littoral.node.keyring import Keyring, budget_board
+from littoral.node.keyring import Keyring, authenticated, budget_board
 from littoral.node.relay.build import (
     HotState,
     hand_over_counts,
@@ -141,7 +142,7 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
             parts = _Parts(config, home, opened, clock, tasks)
             try:
                 async with parts.listening() as pop:
-                    watching = tasks.create_task(pop.host.watch(), name="catalogue")
+                    watching = tasks.create_task(watch(pop.host.entries.rescan), name="catalogue")
                     counting = tasks.create_task(hand_over_counts(opened.hot), name="counts")
                     try:
                         yield pop
@@ -254,10 +255,10 @@ class _Parts:
         self._relay = self._hot_path()
 
     def _hot_path(self) -> Relay:
-        ways = Ways(host=self._host, upstreams=self._upstreams, keeping=self._keeping, peers=None)
+        ways = Ways(host=self._host.entries, upstreams=self._upstreams, keeping=self._keeping, peers=None)
         return Relay(
-            authenticate=self._door.authenticate,
-            host=self._host,
+            authenticate=partial(authenticated, self._keyring, self._telemetry.observe),
+            host=self._host.entries,
             desk=Desk(
                 pop=self._identity.pop_id,
                 keyring=self._keyring,
@@ -278,7 +279,7 @@ class _Parts:
             clock=self._clock,
             observe=self._telemetry.observe,
             upstreams=self._upstreams,
-            current=partial(self._host.entry, entry.name),
+            current=partial(self._host.entries.entry, entry.name),
         )
 
     @asynccontextmanager

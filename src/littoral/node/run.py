@@ -11,6 +11,7 @@ from typing import Self, assert_never
 
 from littoral.adapters.store import ReceiptBook
 from littoral.node.drive import pump
+from littoral.node.entries import KnownModels
 from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
@@ -99,7 +100,7 @@ class Parts:
     """The embeddings that are kept, unless the cache is off."""
 
 
-def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
+def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntry:
     """The model that is asked for, if the caller may use it.
 
     Raises:
@@ -112,7 +113,7 @@ def entry_for(host: ModelHost, name: ModelName, caller: Caller) -> ModelEntry:
             advice=f"it may use {', '.join(caller.models) or 'no model'}",
             param="model",
         )
-    return host.entry(name)
+    return models.entry(name)
 
 
 class Run:
@@ -160,7 +161,7 @@ class Run:
 
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
-        self._entry = entry = entry_for(parts.host, ask.model, self._caller)
+        self._entry = entry = entry_for(parts.host.entries, ask.model, self._caller)
         if (
             parts.vectors is not None
             and ask.kind is Kind.EMBED

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,10 +27,10 @@ from littoral.adapters.models import Catalogue
 from littoral.adapters.store import Store, open_store
 from littoral.node.config import Config, load_config
 from littoral.node.drive import owned_tasks
-from littoral.node.entries import Entries
+from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
 from littoral.node.home import Home
-from littoral.node.keyring import Keyring, budget_board
+from littoral.node.keyring import Keyring, authenticated, budget_board
 from littoral.node.relay.build import (
     HotState,
     hand_over_counts,
@@ -47,15 +48,12 @@ from littoral.node.scribe import Scribe
 from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.terms.errors import LittoralError, NotFoundError
-from littoral.terms.facts import RequestRefused
-from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import Caller
 from littoral.trust.issuing import Issuer
 from littoral.trust.keys import KeyRecord
 from littoral.web.http import Request, Responder
 from littoral.web.listener import Server, listening
-from littoral.web.routes import key_of
+from littoral.web.routes import RECEIPTS, key_of
 from littoral.web.service import Answers, Gate
 
 __all__ = ["Charge", "conductor_socket", "main", "worker_socket"]
@@ -138,7 +136,8 @@ async def _serving(charge: Charge, config: Config) -> AsyncIterator[tuple[Server
         stack.callback(forward.close)
 
         async def pass_on(request: Request, responder: Responder) -> None:
-            shared.scribe.flush()  # it may ask for a receipt
+            if request.path.startswith(RECEIPTS):
+                shared.scribe.flush()  # what is asked for may still wait here
             await forward.handle(request, responder)
 
         server = await stack.enter_async_context(
@@ -166,14 +165,6 @@ class _Opened:
     observe: Observe
     scribe: Scribe
     hot: HotState
-
-    def authenticate(self, token: str | None) -> Caller:
-        """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
-        try:
-            return self.keyring.authenticate(token)
-        except LittoralError as error:
-            self.observe(RequestRefused("authenticate", error.code, error.status))
-            raise
 
 
 def _opened(
@@ -209,7 +200,7 @@ def _relay(
 ) -> Relay:
     """The hot path; what it has running ends with the stack."""
     entries = Entries(Catalogue(shared.home.models), config.kv_tokens)
-    stack.callback(tasks.create_task(_follow(entries)).cancel)
+    stack.callback(tasks.create_task(watch(entries.rescan)).cancel)
     stack.callback(tasks.create_task(hand_over_counts(shared.hot)).cancel)
     upstreams = upstreams_on(
         shared.hot, spawn=tasks.create_task, clock=shared.clock, observe=shared.observe
@@ -234,7 +225,7 @@ def _relay(
     )
     keeping = keeping_on(config, shared.hot, shared.clock)
     return Relay(
-        authenticate=shared.authenticate,
+        authenticate=partial(authenticated, shared.keyring, shared.observe),
         host=entries,
         desk=desk,
         ways=Ways(host=entries, upstreams=upstreams, keeping=keeping, peers=peers),
@@ -244,21 +235,11 @@ def _relay(
     )
 
 
-async def _follow(entries: Entries) -> None:
-    """See what becomes of the catalogue."""
-    while True:
-        await asyncio.sleep(CATALOGUE_WATCH_S)
-        try:
-            entries.rescan()
-        except LittoralError as error:
-            log_defect(error)
-
-
 def _gate(shared: _Opened) -> Gate:
     """Lets in who has a key; nothing that needs none has a body to wait for."""
 
     def check(_method: str, _path: str, headers: Mapping[str, str]) -> None:
-        shared.authenticate(key_of(headers))
+        authenticated(shared.keyring, shared.observe, key_of(headers))
 
     return check
 

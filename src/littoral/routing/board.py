@@ -230,8 +230,10 @@ class TargetBoard:
 
     def in_flight(self, row: int) -> int:
         """Requests at the target now, of all workers."""
-        base = row * self.row_words + IN_FLIGHT
-        return sum(self.words[base + worker] for worker in range(self.workers))
+        first = row * self.row_words + IN_FLIGHT
+        if self.workers == 1:
+            return self.words[first]
+        return sum(self.words[first : first + self.workers])
 
     def aside_until(self, row: int) -> Instant:
         """Until when the target asked to be left alone; past, or 0, when it does not."""

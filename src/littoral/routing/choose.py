@@ -35,7 +35,7 @@ from littoral.routing.board import (
 from littoral.terms import limits
 from littoral.terms.values import SECOND, Instant
 
-__all__ = ["NOBODY", "Candidates", "Standing", "choose", "explain"]
+__all__ = ["NOBODY", "Candidates", "Standing", "choose", "explain", "next_spin"]
 
 NOBODY: Final = -1
 """In place of a row: no target may be asked."""
@@ -63,6 +63,11 @@ class Candidates:
         assert all(weight >= 0 for weight in self.weights)
 
 
+def next_spin(spin: int) -> int:
+    """The random number of 64 bits that follows this one; its high bits are its best."""
+    return (spin * _SPIN_STEP + 1) & _SPIN_MASK
+
+
 def choose(
     board: TargetBoard,
     candidates: Candidates,
@@ -87,7 +92,7 @@ def choose(
             and now >= words[base + ASIDE_UNTIL]
             and not words[base + DRAINED]
             and candidates.weights[0]
-            and _load(board, base) < _FULL
+            and board.in_flight(rows[0]) < _FULL
         ):
             return rows[0], False
         return _last_resort(board, candidates, now, without)
@@ -115,7 +120,7 @@ def _race(  # noqa: C901, PLR0912  # one pass on the hot path
         chance = _CHANCES[spin & 255]
         spin >>= 8
         if not spin:  # used up
-            spin = seed = (seed * _SPIN_STEP + 1) & _SPIN_MASK
+            spin = seed = next_spin(seed)
         base = row * row_words
         if not weight or now < words[base + ASIDE_UNTIL] or words[base + DRAINED]:
             continue
@@ -154,7 +159,7 @@ def _last_resort(
     words, soonest, chosen = board.words, 0, NOBODY
     for row, weight in zip(candidates.rows, candidates.weights, strict=True):
         base = row * board.row_words
-        if not weight or words[base + DRAINED] or row in without or _load(board, base) >= _FULL:
+        if not weight or words[base + DRAINED] or row in without or board.in_flight(row) >= _FULL:
             continue
         free_at = max(words[base + OPEN_UNTIL], words[base + ASIDE_UNTIL])
         if words[base + OPEN_UNTIL] and now >= free_at:
@@ -164,13 +169,6 @@ def _last_resort(
         if chosen == NOBODY or free_at < soonest:
             soonest, chosen = free_at, row
     return (chosen, True) if chosen != NOBODY else _NONE
-
-
-def _load(board: TargetBoard, base: int) -> int:
-    words = board.words
-    if board.workers == 1:
-        return words[base + IN_FLIGHT]
-    return sum(words[base + IN_FLIGHT : base + board.row_words])
 
 
 def _latency(board: TargetBoard, row: int, now: Instant) -> int:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from littoral.routing.board import BreakerState, TargetBoard
-from littoral.routing.choose import NOBODY, choose
+from littoral.routing.choose import NOBODY, choose, next_spin
 from littoral.routing.failures import Cause, Failure
 from littoral.routing.words import (
     Attempt,
@@ -58,8 +58,6 @@ _PAUSE: Final = int(limits.RETRY_PAUSE_S * SECOND)
 _PAUSE_MAX: Final = int(limits.RETRY_PAUSE_S_MAX * SECOND)
 _PATIENCE: Final = int(limits.RETRY_AFTER_PATIENCE_S * SECOND)
 _SILENT: Final = Failure(Cause.FIRST_BYTE_TIMEOUT)
-_SPIN_STEP: Final = 0x5851F42D4C957F2D
-_SPIN_MASK: Final = (1 << 64) - 1
 
 
 class Journey:
@@ -396,5 +394,5 @@ class Journey:
 
     def _spun(self) -> int:
         """The next random number made of the one given."""
-        self._spin = (self._spin * _SPIN_STEP + 1) & _SPIN_MASK
+        self._spin = next_spin(self._spin)
         return self._spin ^ (self._spin >> 32)

@@ -18,7 +18,7 @@ from littoral.web.errors import shape_of
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.models import find_model, model_list, model_object
-from littoral.web.routes import Access, Route, Routes, Serve, key_of, read_only
+from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
 __all__ = ["make_gate", "make_handler"]
@@ -107,7 +107,7 @@ def _catalogue(door: Door) -> _Table:
     return {
         "/v1/models": read_only(models),
         "/v1/models/": read_only(model),
-        "/v1/receipts/": read_only(receipt),
+        RECEIPTS: read_only(receipt),
     }
 
 

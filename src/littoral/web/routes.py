@@ -7,12 +7,16 @@ longer path that begins with it, and the route gets the rest (a model's name may
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from littoral.terms.errors import MethodNotAllowedError, NotFoundError
 from littoral.terms.values import Caller
 from littoral.web.http import Request, Responder
 
-__all__ = ["Access", "Route", "Routes", "Serve", "key_of", "read_only"]
+__all__ = ["RECEIPTS", "Access", "Route", "Routes", "Serve", "key_of", "read_only"]
+
+RECEIPTS: Final = "/v1/receipts/"
+"""Below it are the receipts, by their ids."""
 
 Serve = Callable[[Request, Responder, Caller, str], Awaitable[None]]
 """Answers this caller's request; the text is the rest of the path beyond the route's."""

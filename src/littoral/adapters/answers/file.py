@@ -165,7 +165,7 @@ class AnswerFile:
             self._database.write(
                 "UPDATE state SET bytes_max = ? WHERE bytes_max <> ?", (bytes_max, bytes_max)
             )
-            dropped = self._drop_keys(group.damaged, damaged=True)
+            dropped = self._drop_damaged(group.damaged)
             dropped += self._sweep(unix_ns)
             self._count(group, clock)
             kept = [
@@ -263,8 +263,7 @@ class AnswerFile:
             "SELECT id, asked FROM entries WHERE key = ?", (entry.key,)
         ):
             asked += before
-            self._database.write("DELETE FROM bodies WHERE id = ?", (number,))
-            self._database.write("DELETE FROM entries WHERE id = ?", (number,))
+            self._drop(number)
         size = len(body) + _ROW_BYTES
         worth = weight(entry.cost_us, size)
         self._database.write(
@@ -336,7 +335,8 @@ class AnswerFile:
             self._drop(number)
         return [size for _, size in rows]
 
-    def _drop_keys(self, keys: Iterable[bytes], *, damaged: bool) -> list[int]:
+    def _drop_damaged(self, keys: Iterable[bytes]) -> list[int]:
+        """Drop and count the entries of these keys; gives the bytes of each."""
         dropped = []
         for key in keys:
             for number, size in self._database.read(
@@ -344,7 +344,7 @@ class AnswerFile:
             ):
                 self._drop(number)
                 dropped.append(size)
-        if dropped and damaged:
+        if dropped:
             self._database.write("UPDATE state SET damaged = damaged + ?", (len(dropped),))
         return dropped
 

@@ -169,6 +169,12 @@ class AnswerStore:
         """Keep vectors, all or none of them; otherwise as `put`."""
         return self._keep(vectors, epoch)
 
+    def hand_over(self) -> None:
+        """Have the writer count what was asked for, and remove what is damaged."""
+        if self._asked or self._counts or self._damaged:
+            self._writer.tell(self._asked, self._counts, self._damaged)
+            self._asked, self._counts, self._damaged = {}, {}, []
+
     def purge(self, selector: Selector) -> tuple[int, int]:
         """Drop every entry that is all of what the selector says, at once in all processes.
 
@@ -306,12 +312,6 @@ class AnswerStore:
         """There was a purge: what is in memory may be of what it named."""
         self._front.clear()
         self._epoch = self._words[0]
-
-    def hand_over(self) -> None:
-        """Have the writer count what was asked for, and remove what is damaged."""
-        if self._asked or self._counts or self._damaged:
-            self._writer.tell(self._asked, self._counts, self._damaged)
-            self._asked, self._counts, self._damaged = {}, {}, []
 
     def _tell_changes(self) -> None:
         entries, size = self._writer.changes()

@@ -9,13 +9,13 @@ breaker is open is tried as soon as it answers again.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
 
+from littoral.adapters.http.unread import Unread
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.probe import probe
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
@@ -50,8 +50,6 @@ _APIS: Final = {
 }
 _PAUSE_MIN_S: Final = 0.5
 _PAUSE_MAX_S: Final = 30.0
-_UNREAD_BYTES_HIGH: Final = 256 * 1024
-"""Unread answer at which reading stops until it is taken."""
 
 
 class UpstreamEngine:
@@ -156,24 +154,14 @@ class UpstreamEngine:
         )
 
 
-class _Answer:
+class _Answer(Unread):
     """One answer, kept until it is taken: a Listener, to be iterated."""
 
-    def __init__(self) -> None:
-        self.fetch: Fetch | None = None
-        self._pieces: deque[bytes] = deque()
-        self._unread = 0
-        self._over = False
-        self._error: LittoralError | None = None
-        self._changed = asyncio.Event()
+    __slots__ = ("fetch",)
 
-    async def heard(self) -> None:
-        """Return when the first bytes are here; raises what came instead."""
-        while not self._pieces and not self._over:
-            self._changed.clear()
-            await self._changed.wait()
-        if self._error is not None and not self._pieces:
-            raise self._error
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetch: Fetch | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -182,36 +170,29 @@ class _Answer:
         await self.heard()
         if not self._pieces:
             raise StopAsyncIteration
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._unread = 0
-        if self.fetch is not None:
-            self.fetch.resume()
-        return data
+        return self._take()
 
     def begun(self, begun: Begun) -> None:
         """The bytes follow."""
 
-    def data(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._unread += len(data)
-        if self._unread > _UNREAD_BYTES_HIGH and self.fetch is not None:
-            self.fetch.pause()
-        self._changed.set()
-
     def ended(self, _: Outcome) -> None:
-        self._over = True
-        self._changed.set()
+        self.end()
 
     def whole(self, begun: Begun, body: bytes, _: Outcome) -> None:
         if begun.status == 200:
             self._pieces.append(body)
+            self.end()
         else:
-            self._error = begun.refusal or BadRequestError("the upstream refused the request")
-        self._over = True
-        self._changed.set()
+            refused = BadRequestError("the upstream refused the request")
+            self.lost(begun.refusal or refused)
 
     def failed(self, error: LittoralError) -> None:
-        self._error = error
-        self._over = True
-        self._changed.set()
+        self.lost(error)
+
+    def _pause(self) -> None:
+        if self.fetch is not None:
+            self.fetch.pause()
+
+    def _resume(self) -> None:
+        if self.fetch is not None:
+            self.fetch.resume()

@@ -9,91 +9,64 @@ Not here: redirects, proxies, cookies, compression, HTTP/2.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from littoral.adapters.http.hop import Hop, Watch
-from littoral.adapters.http.line import Dialler
+from littoral.adapters.http.line import Dialler, Idle
+from littoral.adapters.http.unread import Unread
 from littoral.adapters.http.words import (
     AnswerHead,
     ConnectionLostError,
     Deadlines,
-    HttpError,
     MalformedError,
     NoConnectionFreeError,
     Origin,
 )
 from littoral.terms.errors import ConfigError
-from littoral.terms.limits import UPSTREAM_IDLE_MAX
 
 __all__ = ["HttpClient", "Response", "fixed_fields", "once"]
 
-_UNREAD_BYTES_HIGH: Final = 256 * 1024
-"""Unread body at which reading stops until it is taken; one more read may come on top."""
 
-
-class _Answer:
+class _Answer(Unread):
     """One answer, kept until it is taken."""
 
+    __slots__ = ("_head", "_hop")
+
     def __init__(self, hop: Hop) -> None:
+        super().__init__()
         self._hop = hop
-        self._pieces: deque[bytes] = deque()
-        self._unread = 0
-        self._changed: asyncio.Event = asyncio.Event()
         self._head: AnswerHead | None = None
-        self._error: HttpError | None = None
-        self._over = False
 
     async def begun(self) -> AnswerHead:
         """The answer's status and headers."""
         while self._head is None:
+            if self._error is not None:
+                raise self._error
             await self._wait()
         return self._head
 
     async def take(self) -> bytes:
         """All of the body that is here, waiting for some; empty at its end."""
-        while not self._pieces:
-            if self._over:
-                return b""
-            await self._wait()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._unread = 0
-        self._hop.resume(self)
-        return data
+        if not self._pieces:
+            await self.heard()
+        return self._take() if self._pieces else b""
 
     @property
     def taken(self) -> bool:
         """The answer has come whole and was read to its end."""
-        return self._over and not self._pieces
-
-    async def _wait(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._changed.clear()
-        await self._changed.wait()
+        return self._over and self._error is None and not self._pieces
 
     def head(self, head: AnswerHead) -> None:
         self._head = head
         self._changed.set()
 
-    def data(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._unread += len(data)
-        if self._unread > _UNREAD_BYTES_HIGH:
-            self._hop.pause(self)
-        self._changed.set()
+    def _pause(self) -> None:
+        self._hop.pause(self)
 
-    def end(self) -> None:
-        self._over = True
-        self._changed.set()
-
-    def lost(self, error: HttpError) -> None:
-        self._error = error
-        self._changed.set()
+    def _resume(self) -> None:
+        self._hop.resume(self)
 
 
 @dataclass(slots=True)
@@ -168,11 +141,10 @@ class HttpClient:
         self._deadlines = deadlines or Deadlines()
         named = {"host": origin.authority, "user-agent": "littoral", **(headers or {})}
         self._fixed = fixed_fields(named)
-        self._idle: list[Hop] = []
+        self._idle = Idle()
         self._places = asyncio.Semaphore(connections_max)
         self._watch: Watch | None = None
         self._dialler: Dialler | None = None
-        self._closed = False
 
     @property
     def connections_made(self) -> int:
@@ -215,7 +187,7 @@ class HttpClient:
             begun = await answer.begun()
             yield Response(begun.status, begun.headers(), answer)
             if answer.taken and hop.reusable:
-                self._put_back(hop)
+                self._idle.put(hop)
                 hop = None
         finally:
             self._places.release()
@@ -224,9 +196,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their exchange."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().abort()
+        self._idle.close()
         if self._watch is not None:
             self._watch.close()
 
@@ -239,7 +209,7 @@ class HttpClient:
 
     async def _ask(self, head: bytes, body: bytes, within: Deadlines) -> tuple[Hop, _Answer]:
         """Send on a kept connection, or on a fresh one; a stale kept one gets a second try."""
-        kept = self._kept()
+        kept = self._idle.take()
         if kept is not None:
             try:
                 return kept, await self._ask_on(kept, head, body, within)
@@ -265,19 +235,6 @@ class HttpClient:
             self._watch = Watch(asyncio.get_running_loop())
             self._dialler = Dialler(self._origin, self._watch, None, self._certificate)
         return await self._dialler.dial(seconds)
-
-    def _kept(self) -> Hop | None:
-        while self._idle:
-            hop = self._idle.pop()
-            if not hop.closed:
-                return hop
-        return None
-
-    def _put_back(self, hop: Hop) -> None:
-        if self._closed or len(self._idle) >= UPSTREAM_IDLE_MAX:
-            hop.abort()
-        else:
-            self._idle.append(hop)
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:

@@ -28,7 +28,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
 
-__all__ = ["Dialler", "Line", "Spawn"]
+__all__ = ["Dialler", "Idle", "Line", "Spawn"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine as a task of an owner that outlives it."""
@@ -92,6 +92,37 @@ class Dialler:
         return self._tls
 
 
+class Idle:
+    """Connections to one server that nobody uses: so many are kept, the last used first."""
+
+    __slots__ = ("_closed", "_hops")
+
+    def __init__(self) -> None:
+        self._hops: list[Hop] = []
+        self._closed = False
+
+    def take(self) -> Hop | None:
+        """One that is open still, if there is one."""
+        while self._hops:
+            hop = self._hops.pop()
+            if not hop.closed:
+                return hop
+        return None
+
+    def put(self, hop: Hop) -> None:
+        """Keep one whose answer is over, or close it."""
+        if self._closed or len(self._hops) >= UPSTREAM_IDLE_MAX:
+            hop.abort()
+        else:
+            self._hops.append(hop)
+
+    def close(self) -> None:
+        """Close them all, and keep none from now on."""
+        self._closed = True
+        while self._hops:
+            self._hops.pop().abort()
+
+
 class Waiting:
     """A request without a connection yet; afterwards it stands for its connection."""
 
@@ -149,12 +180,11 @@ class Line:
         self._dialler = Dialler(origin, watch, self, certificate)
         self._spawn = spawn
         self._connections_max = connections_max
-        self._idle: list[Hop] = []
+        self._idle = Idle()
         self._busy = 0
         self._waiting: deque[Waiting] = deque()
         self._sent: dict[Hop, tuple[bytes, bytes, Deadlines]] = {}
         """What was sent on a kept connection, until its answer is over."""
-        self._closed = False
 
     @property
     def connections_made(self) -> int:
@@ -170,7 +200,7 @@ class Line:
             head, body = head + body, b""
         if self._busy < self._connections_max:
             self._busy += 1
-            hop = self._kept()
+            hop = self._idle.take()
             if hop is not None:
                 self._sent[hop] = head, body, deadlines
                 hop.send(head, body, hears, deadlines)
@@ -188,19 +218,14 @@ class Line:
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their answer."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().abort()
+        self._idle.close()
 
     # --- hop.Holder ---
 
     def free(self, hop: Hop) -> None:
         """An answer is over: its connection goes to who waits, or is kept."""
         self._sent.pop(hop, None)
-        if self._closed or len(self._idle) >= UPSTREAM_IDLE_MAX:
-            hop.abort()
-        else:
-            self._idle.append(hop)
+        self._idle.put(hop)
         self._left()
 
     def over(self, hop: Hop) -> None:
@@ -231,19 +256,12 @@ class Line:
                 self._begin(call)
 
     def _begin(self, call: Waiting) -> None:
-        hop = self._kept()
+        hop = self._idle.take()
         if hop is None:
             self._spawn(self._dial(call))
         else:
             self._sent[hop] = call.head, call.body, call.deadlines
             call.send(hop)
-
-    def _kept(self) -> Hop | None:
-        while self._idle:
-            hop = self._idle.pop()
-            if not hop.closed:
-                return hop
-        return None
 
     async def _dial(self, call: Waiting) -> None:
         try:

@@ -81,17 +81,14 @@ def write_record(entry: ModelEntry, directory: Path) -> Record:
 
     Files inside `directory` may be given by their plain names.
     """
-    own = tuple(replace(file, path=_portable(file.path, directory)) for file in entry.files)
-    marks = tuple(mark_of(directory / file.path) for file in own)
-    return _put(Record(replace(entry, files=own), marks), directory)
+    own = _portable(entry, directory)
+    marks = tuple(mark_of(directory / file.path) for file in own.files)
+    return _put(Record(own, marks), directory)
 
 
 def rewrite_record(record: Record, directory: Path) -> None:
     """Write down a changed entry of the same files, which keep their marks."""
-    files = tuple(
-        replace(file, path=_portable(file.path, directory)) for file in record.entry.files
-    )
-    changed = replace(record, entry=replace(record.entry, files=files))
+    changed = replace(record, entry=_portable(record.entry, directory))
     _check(changed, directory)
     _put(changed, directory)
 
@@ -170,6 +167,11 @@ def _check_path(file: ModelFile) -> None:
         raise ValueError(f"{file.path!r} is not a plain file name")
 
 
-def _portable(path: str, directory: Path) -> str:
-    given = Path(path)
-    return given.name if given.parent == directory else path
+def _portable(entry: ModelEntry, directory: Path) -> ModelEntry:
+    """The entry with plain names for the files that lie in its own directory."""
+    return replace(entry, files=tuple(_named(file, directory) for file in entry.files))
+
+
+def _named(file: ModelFile, directory: Path) -> ModelFile:
+    path = Path(file.path)
+    return replace(file, path=path.name) if path.parent == directory else file

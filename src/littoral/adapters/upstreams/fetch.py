@@ -12,23 +12,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from littoral.adapters.http.words import (
-    AnswerHead,
-)
+from littoral.adapters.http.words import AnswerHead
 from littoral.adapters.upstreams.attempt import Attempt
-from littoral.adapters.upstreams.failures import (
-    error_of_status,
-    may_pass,
-    seconds_in,
-)
+from littoral.adapters.upstreams.failures import error_of_status, may_pass, seconds_in
 from littoral.adapters.upstreams.target import Target
 from littoral.adapters.upstreams.words import Begun, Errand, Listener
 from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.routing.journey import Journey
 from littoral.routing.words import Cancel, Effect, Fail, Moved, Send
-from littoral.serving.outcome import (
-    Outcome,
-)
+from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, QueueFullError, UpstreamFailedError
 from littoral.terms.facts import BreakerMoved, FellBack, UpstreamTried
 from littoral.terms.values import SECOND, Finish
