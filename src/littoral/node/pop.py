@@ -255,7 +255,9 @@ class _Parts:
         self._relay = self._hot_path()
 
     def _hot_path(self) -> Relay:
-        ways = Ways(host=self._host.entries, upstreams=self._upstreams, keeping=self._keeping, peers=None)
+        ways = Ways(
+            host=self._host.entries, upstreams=self._upstreams, keeping=self._keeping, peers=None
+        )
         return Relay(
             authenticate=partial(authenticated, self._keyring, self._telemetry.observe),
             host=self._host.entries,
