@@ -234,6 +234,7 @@ class _Parts:
             Issuer(identity),
             asyncio.get_running_loop(),
             self._telemetry.observe,
+            log_defect,
         )
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._door = Exchanges(

@@ -193,7 +193,8 @@ def _opened(
         )
     )
     identity = open_identity(home.path, clock)
-    scribe = Scribe(store.receipts, Issuer(identity), asyncio.get_running_loop(), observe)
+    loop = asyncio.get_running_loop()
+    scribe = Scribe(store.receipts, Issuer(identity), loop, observe, log_defect)
     stack.callback(scribe.flush)
     return _Opened(home, clock, identity, store, keyring, observe, scribe, hot)
 
