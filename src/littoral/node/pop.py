@@ -148,7 +148,7 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
                         watching.cancel()
                         counting.cancel()
             finally:
-                parts.scribe.flush()
+                parts.scribe.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The machine (serving/exchange.py) decides. Bytes go from the engine to the handl
 machine hears only of beginnings and ends. docs/life-of-a-request.md tells the same in words.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ class Run:
         self._first: tuple[Instant, int] | None = None
         self._error: LittoralError | None = None
         self._chunks: AsyncGenerator[bytes] | None = None
-        self._receipt: bytes | None = None
+        self._receipt: asyncio.Future[bytes | LittoralError] | None = None
 
     # --- the context: what `async with door.answer(...)` does ---
 
@@ -225,12 +226,19 @@ class Run:
         """Count bytes of the response body towards the receipt."""
         self._digests.sent(data)
 
-    def seal(self) -> bytes:
+    async def seal(self) -> bytes:
         """End the exchange; its signed receipt, stored already."""
+        self._receipt = asyncio.get_running_loop().create_future()
         self._feed(Sealed())
-        if self._receipt is None:
-            raise InternalError("the receipt could not be made")
-        return self._receipt
+        said = await self._receipt
+        if isinstance(said, LittoralError):
+            raise said
+        return said
+
+    def _sealed(self, said: bytes | LittoralError) -> None:
+        """The receipt is kept, or can't be; nobody may be waiting for it any more."""
+        if self._receipt is not None and not self._receipt.done():
+            self._receipt.set_result(said)
 
     def outcome(self) -> tuple[Usage, Finish]:
         """Usage and finish so far."""
@@ -334,7 +342,7 @@ class Run:
             finish=finish,
             source=source,
         )
-        self._receipt = self._parts.scribe.keep(draft)
+        self._parts.scribe.keep(draft, self._sealed)
         dispatched = self._dispatched or self._arrived
         streamed = self._first if self._ask.stream else None
         first_s = (streamed[0] - self._arrived) / SECOND if streamed else None

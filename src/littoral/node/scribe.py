@@ -1,6 +1,7 @@
 """Signs and keeps receipts, those of answers that ended together in one batch.
 
     idle --write--> waiting --flush--> idle
+                    waiting --flush: another process holds the database--> waiting
 
 Rules
 - A batch is one signature and one commit, and leaves at most RECEIPT_BATCH_S after its first
@@ -8,7 +9,9 @@ Rules
 - Receipts are kept in the order in which their answers ended, also those that cannot wait.
 - Each is told of exactly once: its document, or why there is none. Metrics hear of what is lost.
 - Who fails when told, and what fails to be signed, is a defect, and takes nothing from the others.
-- What is written before `flush` is kept when that returns, or was told that it is not.
+- While another process holds the database, they wait in their order and are tried again with the
+  rhythm of batches. When it is held for RECEIPT_WAIT_S, each batch that is tried is given up, until
+  one can be kept; when RECEIPTS_WAITING_MAX wait, the oldest are. The loop never waits for it.
 
 Signing and committing stop the loop for some 14 us a receipt: on one core a thread would take as
 much, and each hand-over of the interpreter besides.
@@ -21,8 +24,15 @@ from typing import Protocol
 from littoral.adapters.store import ReceiptBook
 from littoral.terms.errors import InternalError, LittoralError
 from littoral.terms.facts import ReceiptLost
-from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BATCH_S
+from littoral.terms.ids import ReceiptId
+from littoral.terms.limits import (
+    RECEIPT_BATCH_MAX,
+    RECEIPT_BATCH_S,
+    RECEIPT_WAIT_S,
+    RECEIPTS_WAITING_MAX,
+)
 from littoral.terms.ports import Observe
+from littoral.terms.values import Caller
 from littoral.trust.issuing import Draft, Issuer
 
 __all__ = ["Scribe", "Told"]
@@ -69,60 +79,94 @@ class Scribe:
         self._drafts: list[Draft] = []
         self._waiting: list[Told | None] = []
         self._last_s = 0.0
+        self._room = RECEIPT_BATCH_MAX
+        """So many go at once: more than a batch only while the database is held."""
+        self._held_since_s: float | None = None
         self._due = False
 
     def write(self, draft: Draft, told: Told | None = None) -> None:
         """Sign and keep it soon."""
         self._drafts.append(draft)
         self._waiting.append(told)
-        if len(self._drafts) >= RECEIPT_BATCH_MAX:
+        if len(self._drafts) >= self._room:
             self.flush()
         elif not self._due:
-            self._due = True
-            self._loop.call_at(self._last_s + RECEIPT_BATCH_S, self._on_time)
+            self._soon()
 
-    def keep(self, draft: Draft) -> bytes:
-        """Sign and keep it now; its document.
+    def keep(self, draft: Draft, told: Told) -> None:
+        """Sign and keep it now, or as soon as the database is free."""
+        self.write(draft, told)
+        self.flush()
 
-        Raises:
-            DiskShortError, HomeUnwritableError, StoreError: it could not be kept.
-        """
-        heard: list[bytes | LittoralError] = []
-        self.write(draft, heard.append)
-        if not heard:
-            self.flush()
-        (said,) = heard
-        if isinstance(said, LittoralError):
-            raise said
-        return said
+    def waits(self, receipt_id: ReceiptId, caller: Caller) -> bool:
+        """Whether this receipt, which the caller may see, is still to be kept."""
+        return any(
+            each.receipt_id == receipt_id
+            and (caller.operator or each.caller.key_id == caller.key_id)
+            for each in self._drafts
+        )
 
     def flush(self) -> None:
-        """Sign and keep all that wait."""
-        drafts, self._drafts = self._drafts, []
-        waiting, self._waiting = self._waiting, []
+        """Sign and keep what waits, a batch at most."""
+        self._flush(last=False)
+
+    def close(self) -> None:
+        """Keep all that waits, and tell of what can't be: the last chance."""
+        while self._drafts:
+            self._flush(last=True)
+
+    def _flush(self, *, last: bool) -> None:
+        drafts = self._drafts[:RECEIPT_BATCH_MAX]
         if not drafts:
             return
+        patient = last and self._held_since_s is None
         try:
-            sealed = self._book.append(partial(self._issuer.issue, drafts))
+            sealed = self._book.append(partial(self._issuer.issue, drafts), waits=patient)
         except LittoralError as error:
-            self._lost(drafts, waiting, error)
+            self._last_s = self._loop.time()
+            if not self._bears(error) or last:
+                self._lost(drafts, error)
         except Exception as defect:  # whatever it is, each must hear of it
             self._on_defect(defect)
-            self._lost(drafts, waiting, InternalError("the receipt could not be made"))
+            self._lost(drafts, InternalError("the receipt could not be made"))
         else:
-            for one, told in zip(sealed, waiting, strict=True):
+            self._last_s = self._loop.time()
+            self._held_since_s = None
+            for one, told in zip(sealed, self._taken(len(drafts)), strict=True):
                 if told is not None:
                     self._tell(told, one.document)
-        self._last_s = self._loop.time()
+        if self._drafts and not self._due:
+            self._soon()
+
+    def _soon(self) -> None:
+        self._due = True
+        self._loop.call_at(self._last_s + RECEIPT_BATCH_S, self._on_time)
 
     def _on_time(self) -> None:
         self._due = False
         self.flush()
 
-    def _lost(
-        self, drafts: Sequence[Draft], waiting: Sequence[Told | None], error: LittoralError
-    ) -> None:
-        for draft, told in zip(drafts, waiting, strict=True):
+    def _bears(self, error: LittoralError) -> bool:
+        """Whether what could not be kept may wait: the database is held, and not for too long."""
+        if error.details.get("database") != "held":
+            self._held_since_s = None
+            return False
+        if self._held_since_s is None:
+            self._held_since_s = self._last_s
+        self._room = RECEIPTS_WAITING_MAX
+        held_s = self._last_s - self._held_since_s
+        return held_s < RECEIPT_WAIT_S and len(self._drafts) < RECEIPTS_WAITING_MAX
+
+    def _taken(self, count: int) -> Sequence[Told | None]:
+        """Who hears of the first so many, which wait no longer."""
+        waiting = self._waiting[:count]
+        del self._drafts[:count], self._waiting[:count]
+        if len(self._drafts) < RECEIPT_BATCH_MAX:
+            self._room = RECEIPT_BATCH_MAX
+        return waiting
+
+    def _lost(self, drafts: Sequence[Draft], error: LittoralError) -> None:
+        for draft, told in zip(drafts, self._taken(len(drafts)), strict=True):
             self._observe(ReceiptLost(draft.model.name, error.code))
             if told is not None:
                 self._tell(told, error)

@@ -195,7 +195,7 @@ def _opened(
     identity = open_identity(home.path, clock)
     loop = asyncio.get_running_loop()
     scribe = Scribe(store.receipts, Issuer(identity), loop, observe, log_defect)
-    stack.callback(scribe.flush)
+    stack.callback(scribe.close)
     return _Opened(home, clock, identity, store, keyring, observe, scribe, hot)
 
 

@@ -55,18 +55,22 @@ class ReceiptBook:
         self._day = 0
 
     def append(
-        self, issue: Callable[[int, Digest | None], Sequence[SealedReceipt]]
+        self,
+        issue: Callable[[int, Digest | None], Sequence[SealedReceipt]],
+        *,
+        waits: bool = True,
     ) -> Sequence[SealedReceipt]:
         """Make the next receipts of the chain and keep them.
 
         Args:
             issue: signs receipts for the places from `seq` on, after `prev`, that it is given.
+            waits: for another process that writes, half a second; else it is held at once.
 
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: they could not be kept; the chain is
                 as it was.
         """
-        with self._database.transaction():
+        with self._database.transaction(waits=waits):
             head = self._database.read("SELECT seq, digest FROM receipts ORDER BY seq DESC LIMIT 1")
             last, prev = head[0] if head else (0, None)
             sealed = issue(last + 1, prev)
