@@ -10,7 +10,7 @@ from littoral.adapters.identity import verify
 from littoral.adapters.store import Store, open_store
 from littoral.node.scribe import Scribe
 from littoral.terms.errors import DiskShortError, InternalError, LittoralError
-from littoral.terms.facts import Fact, ReceiptLost
+from littoral.terms.facts import Fact, ReceiptLost, ReceiptsHalted
 from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BATCH_S
 from littoral.trust.issuing import Issuer
 from littoral.trust.receipts import decode_document, stated
@@ -170,7 +170,7 @@ def test_what_cannot_be_kept_is_told_to_each_and_to_the_metrics(
     scribe.write(draft(number=1), heard.append)
     scribe.keep(draft(number=2), heard.append)
     assert [type(each) for each in heard] == [DiskShortError, DiskShortError]
-    assert [type(each) for each in facts] == [ReceiptLost, ReceiptLost]
+    assert [type(each) for each in facts] == [ReceiptsHalted, ReceiptLost, ReceiptLost]
     monkeypatch.undo()
     assert stated(kept(scribe, 3)).seq == 1
 

@@ -12,12 +12,13 @@ from msgspec import structs
 
 from littoral.adapters.store import STORE_FILE, Store
 from littoral.node.scribe import Scribe
-from littoral.terms.errors import LittoralError, StoreError
-from littoral.terms.facts import Fact, ReceiptLost
+from littoral.terms.errors import DiskShortError, LittoralError, StoreError
+from littoral.terms.facts import Fact, ReceiptLost, ReceiptsHalted
 from littoral.terms.ids import KeyId, ReceiptId
 from littoral.terms.limits import (
     RECEIPT_BATCH_MAX,
     RECEIPT_BATCH_S,
+    RECEIPT_TRY_S,
     RECEIPT_WAIT_S,
     RECEIPTS_WAITING_MAX,
 )
@@ -46,6 +47,14 @@ def numbered(number: int) -> Draft:
 def write(scribe: Scribe, count: int, heard: Heard) -> None:
     for number in range(count):
         scribe.write(numbered(number), heard.append)
+
+
+def lost(facts: list[Fact]) -> list[ReceiptLost]:
+    return [each for each in facts if isinstance(each, ReceiptLost)]
+
+
+def halts(facts: list[Fact]) -> list[ReceiptsHalted]:
+    return [each for each in facts if isinstance(each, ReceiptsHalted)]
 
 
 def run_until(loop: Loop, now: float) -> None:
@@ -109,7 +118,7 @@ def test_held_for_too_long_what_waits_is_given_up_and_what_comes_until_it_is_fre
     run_until(loop, loop.now + 2 * RECEIPT_BATCH_S)
     scribe.keep(DRAFT, heard.append)
     assert [type(each) for each in heard] == [StoreError] * 3
-    assert [type(each) for each in facts] == [ReceiptLost] * 3
+    assert [type(each) for each in facts] == [ReceiptsHalted] + [ReceiptLost] * 3
     holder.execute("COMMIT")
     scribe.keep(draft(number=7), heard.append)
     assert stated(documents(heard[3:])[0]).seq == 1
@@ -126,7 +135,7 @@ def test_of_too_many_the_oldest_are_given_up(
     write(scribe, RECEIPT_BATCH_MAX, heard)
     write(scribe, RECEIPTS_WAITING_MAX - RECEIPT_BATCH_MAX, newer)
     assert [type(each) for each in heard] == [StoreError] * RECEIPT_BATCH_MAX
-    assert len(facts) == RECEIPT_BATCH_MAX
+    assert len(lost(facts)) == RECEIPT_BATCH_MAX
     assert newer == []
 
 
@@ -153,3 +162,54 @@ def test_at_its_end_all_is_kept_or_told_that_it_is_not(
     assert [type(each) for each in heard] == [StoreError] * (2 * RECEIPT_BATCH_MAX)
     run_until(loop, loop.now + 1)
     assert loop.due == []
+
+
+def test_that_nothing_can_be_kept_is_said_once_and_that_it_is_over_without_another_receipt(
+    scribe: Scribe, loop: Loop, holder: sqlite3.Connection, facts: list[Fact]
+) -> None:
+    heard: Heard = []
+    write(scribe, 2 * RECEIPT_BATCH_MAX, heard)
+    run_until(loop, loop.now + RECEIPT_WAIT_S + 3 * RECEIPT_TRY_S)
+    assert len(heard) == len(lost(facts)) == 2 * RECEIPT_BATCH_MAX
+    assert halts(facts) == [ReceiptsHalted("held")]
+    holder.execute("COMMIT")
+    run_until(loop, loop.now + RECEIPT_TRY_S)
+    assert halts(facts) == [ReceiptsHalted("held"), ReceiptsHalted("held", over=True)]
+    assert loop.due == []
+
+
+def test_a_full_disk_is_not_waited_for_and_seen_to_have_room_again(
+    scribe: Scribe, store: Store, loop: Loop, facts: list[Fact]
+) -> None:
+    database = store.receipts._database
+    pages = database.read("PRAGMA page_count")[0][0]
+    database.read(f"PRAGMA max_page_count = {pages}")
+    heard: Heard = []
+    while not facts:
+        scribe.keep(numbered(len(heard)), heard.append)
+    assert isinstance(heard[-1], DiskShortError)
+    run_until(loop, loop.now + 3 * RECEIPT_TRY_S)
+    assert halts(facts) == [ReceiptsHalted("full")]
+    database.read("PRAGMA max_page_count = 100000")
+    scribe.keep(numbered(len(heard)), heard.append)
+    assert halts(facts) == [ReceiptsHalted("full"), ReceiptsHalted("full", over=True)]
+    assert stated(documents(heard[-1:])[0]).seq == len(heard) - 1
+    run_until(loop, loop.now + RECEIPT_TRY_S)
+    assert loop.due == []
+    assert store.receipts.at(0) is None
+
+
+def test_why_nothing_can_be_kept_may_change(
+    scribe: Scribe, store: Store, loop: Loop, holder: sqlite3.Connection, facts: list[Fact]
+) -> None:
+    heard: Heard = []
+    scribe.keep(DRAFT, heard.append)
+    run_until(loop, loop.now + 2 * RECEIPT_WAIT_S)
+    holder.execute("COMMIT")
+    store.receipts._database.read("PRAGMA query_only = ON")
+    run_until(loop, loop.now + RECEIPT_TRY_S)
+    assert [(each.reason, each.over) for each in halts(facts)] == [
+        ("held", False),
+        ("held", True),
+        ("home_unwritable", False),
+    ]

@@ -8,6 +8,7 @@ Rules
   receipt; at once when the last one is longer ago than that, or when it is full.
 - Receipts are kept in the order in which their answers ended, also those that cannot wait.
 - Each is told of exactly once: its document, or why there is none. Metrics hear of what is lost.
+- Once receipts are given up, that is said to be so until one can be kept, which is tried by itself.
 - Who fails when told, and what fails to be signed, is a defect, and takes nothing from the others.
 - While another process holds the database, they wait in their order and are tried again with the
   rhythm of batches. When it is held for RECEIPT_WAIT_S, each batch that is tried is given up, until
@@ -23,11 +24,12 @@ from typing import Protocol
 
 from littoral.adapters.store import ReceiptBook
 from littoral.terms.errors import InternalError, LittoralError
-from littoral.terms.facts import ReceiptLost
+from littoral.terms.facts import ReceiptLost, ReceiptsHalted
 from littoral.terms.ids import ReceiptId
 from littoral.terms.limits import (
     RECEIPT_BATCH_MAX,
     RECEIPT_BATCH_S,
+    RECEIPT_TRY_S,
     RECEIPT_WAIT_S,
     RECEIPTS_WAITING_MAX,
 )
@@ -82,6 +84,9 @@ class Scribe:
         self._room = RECEIPT_BATCH_MAX
         """So many go at once: more than a batch only while the database is held."""
         self._held_since_s: float | None = None
+        self._halted = ""
+        """Why the last batch that was tried could not be kept, and was given up."""
+        self._trying = False
         self._due = False
 
     def write(self, draft: Draft, told: Told | None = None) -> None:
@@ -114,6 +119,7 @@ class Scribe:
         """Keep all that waits, and tell of what can't be: the last chance."""
         while self._drafts:
             self._flush(last=True)
+        self._halt("")
 
     def _flush(self, *, last: bool) -> None:
         drafts = self._drafts[:RECEIPT_BATCH_MAX]
@@ -125,6 +131,7 @@ class Scribe:
         except LittoralError as error:
             self._last_s = self._loop.time()
             if not self._bears(error) or last:
+                self._halt(_why(error))
                 self._lost(drafts, error)
         except Exception as defect:  # whatever it is, each must hear of it
             self._on_defect(defect)
@@ -132,6 +139,8 @@ class Scribe:
         else:
             self._last_s = self._loop.time()
             self._held_since_s = None
+            if self._halted:
+                self._halt("")
             for one, told in zip(sealed, self._taken(len(drafts)), strict=True):
                 if told is not None:
                     self._tell(told, one.document)
@@ -157,6 +166,36 @@ class Scribe:
         held_s = self._last_s - self._held_since_s
         return held_s < RECEIPT_WAIT_S and len(self._drafts) < RECEIPTS_WAITING_MAX
 
+    def _halt(self, why: str) -> None:
+        """From now on nothing can be kept for this reason, or all can be again."""
+        if why == self._halted:
+            return
+        before, self._halted = self._halted, why
+        if before:
+            self._observe(ReceiptsHalted(before, over=True))
+        if why:
+            self._observe(ReceiptsHalted(why))
+            self._try_soon()
+
+    def _try_soon(self) -> None:
+        if not self._trying:
+            self._trying = True
+            self._loop.call_at(self._loop.time() + RECEIPT_TRY_S, self._try)
+
+    def _try(self) -> None:
+        """See whether receipts can be kept again, as where none can be nobody may ask any more."""
+        self._trying = False
+        if not self._halted:
+            return
+        try:
+            self._book.try_out(waits=False)
+        except LittoralError as error:
+            self._halt(_why(error))
+            self._try_soon()
+        else:
+            self._held_since_s = None
+            self._halt("")
+
     def _taken(self, count: int) -> Sequence[Told | None]:
         """Who hears of the first so many, which wait no longer."""
         waiting = self._waiting[:count]
@@ -176,3 +215,7 @@ class Scribe:
             told(said)
         except Exception as defect:  # the others must still be told
             self._on_defect(defect)
+
+
+def _why(error: LittoralError) -> str:
+    return str(error.details.get("database", error.code))

@@ -17,7 +17,7 @@ import msgspec
 
 from littoral.adapters.store.database import Database, Row
 from littoral.terms.ids import Digest, KeyId, ReceiptId
-from littoral.terms.limits import RECEIPT_BATCH_MAX, USAGE_DAYS_MAX
+from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX, USAGE_DAYS_MAX
 from littoral.terms.values import SECOND
 from littoral.trust.decoding import ENCODER
 from littoral.trust.dsse import Envelope
@@ -77,6 +77,23 @@ class ReceiptBook:
             self._keep(sealed)
             self._count(sealed)
         return sealed
+
+    def try_out(self, *, waits: bool = True) -> None:
+        """See whether receipts can be kept: write as much as one takes, and take it away again.
+
+        Args:
+            waits: as for `append`.
+
+        Raises:
+            DiskShortError, HomeUnwritableError, StoreError: they can't.
+        """
+        with self._database.transaction(waits=waits):
+            self._database.write(
+                "INSERT INTO batches (first_seq, envelope, digests, public_key) "
+                "VALUES (0, zeroblob(?), x'', x'')",
+                (RECEIPT_BYTES_MAX,),
+            )
+            self._database.write("DELETE FROM batches WHERE first_seq = 0")
 
     def get(self, receipt_id: ReceiptId) -> StoredReceipt | None:
         """The receipt of this id, if it is kept here."""
