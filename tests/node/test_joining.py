@@ -91,8 +91,8 @@ class Scene:
         self.keyring = Keyring(store, CLOCK, board, alone=True)
         self.store = store
         loop = asyncio.get_running_loop()
-        scribe = Scribe(store.receipts, Issuer(SIGNER), loop, facts.append)
         self.defects: list[BaseException] = []
+        scribe = Scribe(store.receipts, Issuer(SIGNER), loop, facts.append, self.defects.append)
         self.handled: list[asyncio.Future[LittoralError | None]] = []
         upstreams = upstreams_on(hot, spawn=tasks.create_task, clock=CLOCK, observe=facts.append)
         models, keeping = Models(), keeping_on(config, hot, CLOCK)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from littoral.adapters.identity import verify
 from littoral.adapters.store import Store, open_store
 from littoral.node.scribe import Scribe
-from littoral.terms.errors import DiskShortError, LittoralError
-from littoral.terms.facts import Fact, ReceiptLost
+from littoral.terms.errors import DiskShortError, InternalError, LittoralError
+from littoral.terms.facts import Fact, ReceiptLost, ReceiptsHalted
 from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BATCH_S
 from littoral.trust.issuing import Issuer
 from littoral.trust.receipts import decode_document, stated
@@ -56,8 +56,13 @@ def facts() -> list[Fact]:
 
 
 @pytest.fixture
-def scribe(store: Store, loop: Loop, facts: list[Fact]) -> Scribe:
-    return Scribe(store.receipts, Issuer(SIGNER), loop, facts.append)
+def defects() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def scribe(store: Store, loop: Loop, facts: list[Fact], defects: list[BaseException]) -> Scribe:
+    return Scribe(store.receipts, Issuer(SIGNER), loop, facts.append, defects.append)
 
 
 Heard = list[bytes | LittoralError]
@@ -66,6 +71,17 @@ Heard = list[bytes | LittoralError]
 def documents(heard: Heard) -> list[bytes]:
     assert all(isinstance(each, bytes) for each in heard)
     return [each for each in heard if isinstance(each, bytes)]
+
+
+def kept(scribe: Scribe, number: int) -> bytes:
+    """The document of one that does not wait for others."""
+    heard: Heard = []
+    scribe.keep(draft(number=number), heard.append)
+    return documents(heard)[0]
+
+
+def full(*_: object, **__: object) -> None:
+    raise DiskShortError("the disk is full")
 
 
 def checked(document: bytes) -> Verdict:
@@ -104,7 +120,7 @@ def test_another_receipt_does_not_pass_for_one_of_those_signed_together(
         replace(first, batched=replace(first.batched, index=1)),
         replace(first, batched=replace(first.batched, path="")),
         replace(first, batched=None),
-        replace(first, envelope=decode_document(scribe.keep(draft(number=9))).envelope),
+        replace(first, envelope=decode_document(kept(scribe, 9)).envelope),
     ]
     for each in forged:
         verdict = checked(each.encode())
@@ -140,7 +156,7 @@ def test_a_full_batch_does_not_wait(scribe: Scribe) -> None:
 def test_one_that_cannot_wait_takes_those_before_it_along(scribe: Scribe, loop: Loop) -> None:
     heard: Heard = []
     scribe.write(draft(number=1), heard.append)
-    assert stated(scribe.keep(draft(number=2))).seq == 2
+    assert stated(kept(scribe, 2)).seq == 2
     assert [stated(each).seq for each in documents(heard)] == [1]
     loop.run()
     assert len(heard) == 1
@@ -149,15 +165,46 @@ def test_one_that_cannot_wait_takes_those_before_it_along(scribe: Scribe, loop: 
 def test_what_cannot_be_kept_is_told_to_each_and_to_the_metrics(
     store: Store, scribe: Scribe, facts: list[Fact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: object) -> None:
-        raise DiskShortError("the disk is full")
-
     monkeypatch.setattr(store.receipts, "append", full)
     heard: Heard = []
     scribe.write(draft(number=1), heard.append)
-    with pytest.raises(DiskShortError):
-        scribe.keep(draft(number=2))
-    assert [type(each) for each in heard] == [DiskShortError]
-    assert [type(each) for each in facts] == [ReceiptLost, ReceiptLost]
+    scribe.keep(draft(number=2), heard.append)
+    assert [type(each) for each in heard] == [DiskShortError, DiskShortError]
+    assert [type(each) for each in facts] == [ReceiptsHalted, ReceiptLost, ReceiptLost]
     monkeypatch.undo()
-    assert stated(scribe.keep(draft(number=3))).seq == 1
+    assert stated(kept(scribe, 3)).seq == 1
+
+
+def test_who_fails_when_told_keeps_nothing_from_the_others(
+    store: Store,
+    scribe: Scribe,
+    defects: list[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(_: bytes | LittoralError) -> None:
+        raise KeyError("a defect")
+
+    heard: Heard = []
+    for number, told in enumerate((heard.append, fails, heard.append)):
+        scribe.write(draft(number=number), told)
+    scribe.flush()
+    assert len(documents(heard)) == 2
+    monkeypatch.setattr(store.receipts, "append", full)
+    for told in (fails, heard.append):
+        scribe.write(draft(), told)
+    scribe.flush()
+    assert isinstance(heard[-1], DiskShortError)
+    assert [type(each) for each in defects] == [KeyError, KeyError]
+
+
+def test_what_fails_to_be_made_is_a_defect_and_each_is_told(
+    scribe: Scribe, facts: list[Fact], defects: list[BaseException]
+) -> None:
+    heard: Heard = []
+    scribe.write(replace(draft(number=1), ended_unix_ns=None), heard.append)
+    scribe.write(draft(number=2), heard.append)
+    scribe.flush()
+    assert [type(each) for each in heard] == [InternalError, InternalError]
+    assert [type(each) for each in facts] == [ReceiptLost, ReceiptLost]
+    assert [type(each) for each in defects] == [ValueError]
+    assert stated(kept(scribe, 3)).seq == 1

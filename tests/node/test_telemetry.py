@@ -18,6 +18,7 @@ from littoral.terms.facts import (
     ModelReady,
     ModelUnloaded,
     ReceiptLost,
+    ReceiptsHalted,
     RequestEnded,
     RequestRefused,
     ReuseChecked,
@@ -26,7 +27,8 @@ from littoral.terms.facts import (
     WorkerDied,
 )
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
-from littoral.terms.values import Finish, Kind, Source, Usage
+from littoral.terms.limits import READY_SHOWN_S
+from littoral.terms.values import SECOND, Finish, Instant, Kind, Source, Usage
 
 M = ModelName("m")
 
@@ -188,6 +190,36 @@ def test_workers_add_up_and_what_a_dead_one_did_last_is_over(tmp_path: Path) -> 
         assert sample(first, "littoral_model_loaded", model="m") == 1
         Telemetry(lives.enter_context(own_meters(tmp_path, 1)), clock)
         assert sample(first, "littoral_requests_running", model="m") == 3
+
+
+class Standing(SystemClock):
+    """Time that goes on when a test says so."""
+
+    at = Instant(0)
+
+    def now(self) -> Instant:
+        return self.at
+
+
+def test_that_a_worker_can_keep_no_receipts_is_known_to_all_while_it_lives(tmp_path: Path) -> None:
+    clock = Standing()
+    with own_meters(tmp_path, 0) as meters:
+        telemetry = Telemetry(meters, clock)
+
+        def halted() -> list[str]:
+            clock.at = Instant(clock.at + 2 * int(READY_SHOWN_S * SECOND))
+            return list(telemetry.receipts_halted())
+
+        with own_meters(tmp_path, 1) as its_meters:
+            its = Telemetry(its_meters, clock)
+            its.observe(ReceiptsHalted("held"))
+            its.observe(ReceiptsHalted("held", over=True))
+            assert halted() == []
+            its.observe(ReceiptsHalted("full"))
+            assert telemetry.receipts_halted() == []
+            assert halted() == ["full"]
+            assert sample(telemetry, "littoral_receipts_halted", reason="full") == 1
+        assert halted() == []
 
 
 def test_more_models_than_there_is_room_for_are_counted_as_others(

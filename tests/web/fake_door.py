@@ -242,7 +242,7 @@ class FakeAnswer:
         assert not self.abandoned.is_set(), "bytes were sent after the answer was left"
         self.body += data
 
-    def seal(self) -> bytes:
+    async def seal(self) -> bytes:
         assert self.exhausted, "sealed before the chunks were exhausted"
         assert not self.sealed, "sealed twice"
         self.sealed = True

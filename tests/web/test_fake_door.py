@@ -53,7 +53,7 @@ async def test_a_stream_is_whole_events_with_usage_before_done(kind: Kind) -> No
         assert chunks[-1] == DONE
         assert "usage" in json.loads(chunks[-2].removeprefix(b"data: "))
         assert all(chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") for chunk in chunks)
-        answer.seal()
+        await answer.seal()
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -62,7 +62,7 @@ async def test_a_body_is_one_json_value_with_usage(kind: Kind) -> None:
         chunks = [chunk async for chunk in answer.chunks]
         assert len(chunks) == 1
         assert json.loads(chunks[0])["usage"]["prompt_tokens"] > 0
-        answer.seal()
+        await answer.seal()
 
 
 async def test_it_refuses_as_a_door_does() -> None:
@@ -94,12 +94,12 @@ async def test_leaving_without_a_seal_is_a_client_that_left() -> None:
 async def test_sealing_early_or_twice_and_sending_late_fail_the_test() -> None:
     async with FakeDoor().answer(ask(Kind.EMBED, model=EMBED_MODEL, stream=False), USER) as answer:
         with pytest.raises(AssertionError):
-            answer.seal()
+            await answer.seal()
         async for chunk in answer.chunks:
             answer.sent(chunk)
-        answer.seal()
+        await answer.seal()
         with pytest.raises(AssertionError):
-            answer.seal()
+            await answer.seal()
         with pytest.raises(AssertionError):
             answer.sent(b"late")
 

@@ -16,6 +16,7 @@ from littoral.adapters.clock import SystemClock
 from littoral.adapters.cores import granted_cores, granted_memory_bytes
 from littoral.adapters.identity import open_identity
 from littoral.adapters.models import Catalogue
+from littoral.adapters.store import open_store
 from littoral.cli.options import with_settings
 from littoral.cli.show import JsonOption, Show, command
 from littoral.node.config import Config
@@ -131,6 +132,12 @@ def _home(config: Config) -> Iterator[Finding]:
     yield Finding("home", "ok", f"{home.path}, of {identity.pop_id}")
 
 
+def _receipts(config: Config) -> Iterator[Finding]:
+    with open_store(config.home) as store:
+        store.receipts.try_out()
+    yield Finding("receipts", "ok", "can be kept")
+
+
 def _models(config: Config) -> Iterator[Finding]:
     catalogue = Catalogue(Home(config.home).models)
     for entry in catalogue.entries():
@@ -170,6 +177,7 @@ _CHECKS: Final = (
     _memory,
     _disk,
     _home,
+    _receipts,
     _models,
     _port,
     _files,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from littoral.adapters.models import Catalogue
-from littoral.terms.errors import LittoralError, UnknownModelError
+from littoral.terms.errors import LittoralError, NotAllowedError, UnknownModelError
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import CATALOGUE_WATCH_S
-from littoral.terms.values import EngineKind, ModelEntry
+from littoral.terms.values import Caller, EngineKind, ModelEntry
 
-__all__ = ["Entries", "KnownModels", "Told", "effective", "watch"]
+__all__ = ["Entries", "KnownModels", "Told", "effective", "entry_for", "watch"]
 
 log = logging.getLogger("littoral")
 
@@ -45,6 +45,22 @@ async def watch(rescan: Callable[[], None]) -> None:
             rescan()
         except (LittoralError, OSError) as error:
             log.warning("the catalogue can't be read for now: %s", error)
+
+
+def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntry:
+    """The model that is asked for, if the caller may use it.
+
+    Raises:
+        NotAllowedError: the key does not allow this model.
+        UnknownModelError: there is none of this name.
+    """
+    if caller.models is not None and name not in caller.models:
+        raise NotAllowedError(
+            f"this key may not use {name}",
+            advice=f"it may use {', '.join(caller.models) or 'no model'}",
+            param="model",
+        )
+    return models.entry(name)
 
 
 class Entries:

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from littoral.node.entries import entry_for
 from littoral.node.keyring import authenticated
-from littoral.node.run import Parts, Run, entry_for
+from littoral.node.run import Parts, Run
 from littoral.serving.plan import plan_of
-from littoral.terms.errors import NotFoundError, UnsupportedError
+from littoral.terms.errors import NotFoundError, StoreError, UnsupportedError
 from littoral.terms.ids import ReceiptId
+from littoral.terms.limits import RECEIPT_WAIT_S
 from littoral.terms.ports import Answer
 from littoral.terms.values import Ask, Caller, ModelStatus
 
@@ -57,7 +59,14 @@ class Exchanges:
 
     def receipt(self, receipt_id: ReceiptId, caller: Caller) -> bytes:
         """The stored receipt with its opening. Raises NotFoundError, also for other callers'."""
-        self._parts.scribe.flush()
+        scribe = self._parts.scribe
+        scribe.flush()
+        if scribe.waits(receipt_id, caller):
+            raise StoreError(
+                f"receipt {receipt_id} is not kept yet, as another process holds the database",
+                advice="ask again in a moment",
+                retry_after_s=RECEIPT_WAIT_S,
+            )
         stored = self._parts.receipts.get(receipt_id)
         if stored is None or not (caller.operator or stored.key_id == caller.key_id):
             raise NotFoundError(f"there is no receipt {receipt_id}")

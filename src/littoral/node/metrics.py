@@ -42,6 +42,7 @@ __all__ = [
     "LOST",
     "PER_TOKEN",
     "QUEUE",
+    "RECEIPTS_HALTED",
     "RECEIPTS_LOST",
     "REFUSED",
     "REQUESTS",
@@ -166,6 +167,12 @@ WAITING: Final = Metered(
 RECEIPTS_LOST: Final = _counter(
     "littoral_receipts_lost", "Answers whose receipt could not be kept, by error code.", "code"
 )
+RECEIPTS_HALTED: Final = Metered(
+    "littoral_receipts_halted",
+    Form.PRESENT,
+    "Processes that can keep no receipts now, by why: full, held, damaged, or an error code.",
+    ("reason",),
+)
 REUSE: Final = _counter(
     "littoral_reuse",
     "Requests looked up by meaning: hit, explored or none; in shadow no hit is served.",
@@ -221,7 +228,16 @@ FALLBACKS: Final = _counter(
 
 METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
-    *(RUNNING, WAITING, RECEIPTS_LOST, WORKER_DEATHS, LOST, CACHE_ANSWERS, CACHE_CHANGES),
+    *(
+        RUNNING,
+        WAITING,
+        RECEIPTS_LOST,
+        RECEIPTS_HALTED,
+        WORKER_DEATHS,
+        LOST,
+        CACHE_ANSWERS,
+        CACHE_CHANGES,
+    ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
     *(REUSE, REUSE_CHECKS),
 )

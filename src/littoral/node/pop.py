@@ -15,7 +15,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -49,65 +49,25 @@ from littoral.node.relay.standing import Work
 from littoral.node.relay.ways import Ways
 from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
+from littoral.node.status import PopStatus
 from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.node.worker import Charge, conductor_socket
 from littoral.placement.words import PoolBounds
-from littoral.terms.ids import ModelName, PopId
+from littoral.terms.ids import PopId
 from littoral.terms.ports import Clock, Engine
-from littoral.terms.values import SECOND, Down, ModelEntry, Ready
+from littoral.terms.values import SECOND, ModelEntry
 from littoral.trust.issuing import Issuer
 from littoral.web.app import make_gate, make_handler
 from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
 
-__all__ = ["Pop", "PopStatus", "running_pop"]
+__all__ = ["Pop", "running_pop"]
 
 log = logging.getLogger("littoral")
 
 _MARGIN_S: Final = 0.75
 """Beyond all that a worker waits for when it is to end: then it is ended."""
-
-
-class PopStatus:
-    """What monitoring asks for."""
-
-    def __init__(self, host: ModelHost, telemetry: Telemetry, kept: tuple[str, ...]) -> None:
-        self._host = host
-        self._telemetry = telemetry
-        self._kept = kept
-        self.draining = False
-
-    def ready(self) -> tuple[bool, Mapping[str, object]]:
-        """Ready once every model that is kept loaded is."""
-        states: dict[str, str] = {
-            status.entry.name: _word(status.state)
-            for status in self._host.statuses()
-            if status.entry.name in self._kept
-        }
-        missing = [name for name in self._kept if states.get(name) != "ready"]
-        reasons = {"draining": self.draining, "models": states, "not_ready": missing}
-        return not self.draining and not missing, reasons
-
-    def metrics(self) -> bytes:
-        """Prometheus text exposition."""
-        loads: dict[ModelName, tuple[int, int]] = {
-            status.entry.name: (status.in_flight, status.waiting)
-            for status in self._host.statuses()
-        }
-        return self._telemetry.exposition(loads)
-
-
-def _word(state: object) -> str:
-    match state:
-        case Ready():
-            return "ready"
-        case Down():
-            return "down"
-        case None:
-            return "not loaded"
-        case _:
-            return "loading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +110,7 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
                         watching.cancel()
                         counting.cancel()
             finally:
-                parts.scribe.flush()
+                parts.scribe.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +196,7 @@ class _Parts:
             Issuer(identity),
             asyncio.get_running_loop(),
             self._telemetry.observe,
+            log_defect,
         )
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._keeping = keeping_on(config, opened.hot, clock)

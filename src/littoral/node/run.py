@@ -4,6 +4,7 @@ The machine (serving/exchange.py) decides. Bytes go from the engine to the handl
 machine hears only of beginnings and ends. docs/life-of-a-request.md tells the same in words.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Self, assert_never
 
 from littoral.adapters.store import ReceiptBook
 from littoral.node.drive import pump
-from littoral.node.entries import KnownModels
+from littoral.node.entries import entry_for
 from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
@@ -50,10 +51,9 @@ from littoral.terms.errors import (
     EngineLostError,
     InternalError,
     LittoralError,
-    NotAllowedError,
 )
 from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
-from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
+from littoral.terms.ids import PopId, ReceiptId, receipt_id
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     SECOND,
@@ -73,7 +73,7 @@ from littoral.trust.issuing import Draft, sampling_of
 from littoral.trust.limits import Reservation
 from littoral.trust.receipts import SALT_BYTES
 
-__all__ = ["Parts", "Run", "entry_for"]
+__all__ = ["Parts", "Run"]
 
 _SOURCES = {
     EngineKind.LLAMA: Source.COMPUTED,
@@ -100,22 +100,6 @@ class Parts:
     """The embeddings that are kept, unless the cache is off."""
 
 
-def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntry:
-    """The model that is asked for, if the caller may use it.
-
-    Raises:
-        NotAllowedError: the key does not allow this model.
-        UnknownModelError: there is none of this name.
-    """
-    if caller.models is not None and name not in caller.models:
-        raise NotAllowedError(
-            f"this key may not use {name}",
-            advice=f"it may use {', '.join(caller.models) or 'no model'}",
-            param="model",
-        )
-    return models.entry(name)
-
-
 class Run:
     """One request under way: performs what its machine says; the handler's view of the answer."""
 
@@ -137,7 +121,7 @@ class Run:
         self._first: tuple[Instant, int] | None = None
         self._error: LittoralError | None = None
         self._chunks: AsyncGenerator[bytes] | None = None
-        self._receipt: bytes | None = None
+        self._receipt: asyncio.Future[bytes | LittoralError] | None = None
         self._recalled: Recalled | None = None
         """What of a batch of texts need not be computed."""
         self._spared = 0
@@ -252,12 +236,19 @@ class Run:
         """Count bytes of the response body towards the receipt."""
         self._digests.sent(data)
 
-    def seal(self) -> bytes:
+    async def seal(self) -> bytes:
         """End the exchange; its signed receipt, stored already."""
+        self._receipt = asyncio.get_running_loop().create_future()
         self._feed(Sealed())
-        if self._receipt is None:
-            raise InternalError("the receipt could not be made")
-        return self._receipt
+        said = await self._receipt
+        if isinstance(said, LittoralError):
+            raise said
+        return said
+
+    def _sealed(self, said: bytes | LittoralError) -> None:
+        """The receipt is kept, or can't be; nobody may be waiting for it any more."""
+        if self._receipt is not None and not self._receipt.done():
+            self._receipt.set_result(said)
 
     def outcome(self) -> tuple[Usage, Finish]:
         """Usage and finish so far."""
@@ -361,7 +352,7 @@ class Run:
             finish=finish,
             source=source,
         )
-        self._receipt = self._parts.scribe.keep(draft)
+        self._parts.scribe.keep(draft, self._sealed)
         dispatched = self._dispatched or self._arrived
         streamed = self._first if self._ask.stream else None
         first_s = (streamed[0] - self._arrived) / SECOND if streamed else None

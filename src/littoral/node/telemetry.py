@@ -9,7 +9,7 @@ remembered. What is counted is in the file at once, and so survives this process
 
 import logging
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
@@ -26,6 +26,7 @@ from littoral.terms.facts import (
     ModelReady,
     ModelUnloaded,
     ReceiptLost,
+    ReceiptsHalted,
     RequestEnded,
     RequestQueued,
     RequestRefused,
@@ -36,9 +37,9 @@ from littoral.terms.facts import (
     WorkerDied,
 )
 from littoral.terms.ids import ModelName
-from littoral.terms.limits import SERIES_MAX
+from littoral.terms.limits import READY_SHOWN_S, SERIES_MAX
 from littoral.terms.ports import Clock
-from littoral.terms.values import Kind
+from littoral.terms.values import SECOND, Instant, Kind
 
 __all__ = ["Telemetry", "own_meters"]
 
@@ -81,6 +82,7 @@ class Telemetry:
         self._clock = clock
         self._known: dict[tuple[str, ...], int] = {}
         self._ended_known: dict[tuple[str, ...], _Ended] = {}
+        self._halted: tuple[Instant, Sequence[str]] | None = None
         present = {each.name for each in METERED if each.form is metrics.Form.PRESENT}
         for series in meters.own_series():
             if series.name in present:
@@ -119,6 +121,11 @@ class Telemetry:
                 self._count(metrics.RECEIPTS_LOST, code)
                 log.error(
                     "%s: an answer has no receipt, for it could not be kept (%s)", model, code
+                )
+            case ReceiptsHalted(reason, over):
+                self._cells[self._at(metrics.RECEIPTS_HALTED, reason)] = 0 if over else 1
+                log.warning(
+                    "receipts can %s (%s)", "be kept again" if over else "not be kept", reason
                 )
             case _:
                 self._lived(fact)
@@ -228,6 +235,18 @@ class Telemetry:
         for model, (in_flight, waiting) in loads.items():
             self._cells[self._at(metrics.RUNNING, model)] = in_flight
             self._cells[self._at(metrics.WAITING, model)] = waiting
+
+    def receipts_halted(self) -> Sequence[str]:
+        """Why a process of this PoP can keep no receipts, as of limits.READY_SHOWN_S ago."""
+        now = self._clock.now()
+        if self._halted is None or now - self._halted[0] > READY_SHOWN_S * SECOND:
+            reasons = {
+                each.labels[0]
+                for each in self._meters.everyone()
+                if each.name == metrics.RECEIPTS_HALTED.name and each.alive and each.cells[0]
+            }
+            self._halted = now, sorted(reasons)
+        return self._halted[1]
 
     def exposition(self, loads: Mapping[ModelName, tuple[int, int]]) -> bytes:
         """Prometheus text of all workers, with this one's queues as they are now.

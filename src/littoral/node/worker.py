@@ -186,8 +186,9 @@ def _opened(
         )
     )
     identity = open_identity(home.path, clock)
-    scribe = Scribe(store.receipts, Issuer(identity), asyncio.get_running_loop(), observe)
-    stack.callback(scribe.flush)
+    loop = asyncio.get_running_loop()
+    scribe = Scribe(store.receipts, Issuer(identity), loop, observe, log_defect)
+    stack.callback(scribe.close)
     return _Opened(home, clock, identity, store, keyring, observe, scribe, hot)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "ReuseJudged",
     "ReuseChecked",
     "ReceiptLost",
+    "ReceiptsHalted",
     "ModelLoading",
     "ModelReady",
     "ModelUnloaded",
@@ -146,6 +147,15 @@ class ReceiptLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptsHalted:
+    """No receipt can be kept, until it is said that this is over."""
+
+    reason: str
+    """`full`, `held` or `damaged`: what ails the database; else the code of the error."""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLoading:
     """An engine is being started."""
 
@@ -200,6 +210,7 @@ Fact = (
     | ReuseJudged
     | ReuseChecked
     | ReceiptLost
+    | ReceiptsHalted
     | ModelLoading
     | ModelReady
     | ModelUnloaded

@@ -214,6 +214,18 @@ RECEIPT_BATCH_MAX: Final = 256
 RECEIPT_BATCH_S: Final = 0.002
 """Between two batches of receipts: a signature and a commit cost as much as five receipts."""
 
+RECEIPT_WAIT_S: Final = 5.0
+"""How long receipts wait while another process holds the database, and streams for theirs."""
+
+RECEIPTS_WAITING_MAX: Final = 16_384
+"""Receipts that wait so: some 40 MB, and three seconds of the most that one core answers."""
+
+RECEIPT_TRY_S: Final = 1.0
+"""How often it is looked whether receipts can be kept again: one write of 16 KiB."""
+
+READY_SHOWN_S: Final = 0.5
+"""How old what `/readyz` says of other workers may be: all their meters are read for it."""
+
 RECEIPT_TEXT_PARTS_MAX: Final = 256
 """Texts in one answer (choices, blocks, output parts) that its receipt can cover."""
 

@@ -105,8 +105,10 @@ class Answer(Protocol):
     def sent(self, data: bytes) -> None:
         """Count bytes of the response body towards the receipt, before they are written."""
 
-    def seal(self) -> bytes:
+    async def seal(self) -> bytes:
         """End the exchange and return its signed receipt as one line of JSON, stored already.
+
+        Waits while another process holds the database, limits.RECEIPT_WAIT_S at most.
 
         Called once, after `chunks` is exhausted and all of the body was `sent`.
         """

@@ -29,7 +29,7 @@ from littoral.terms.errors import (
 __all__ = ["MIGRATIONS", "Database", "Row"]
 
 _BUSY_WAIT_S: Final = 0.5
-"""Wait for another process's write. The loop waits with it; the command line's take under 1 ms."""
+"""Wait for another process's write: the command line's take under 1 ms."""
 
 _PAGE_BYTES: Final = 8192
 """Three receipts fit a page of this size; of SQLite's usual 4096 each would take one alone."""
@@ -125,6 +125,7 @@ class Database:
             self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
         except _ERRORS as error:
             raise self._translated(error) from None
+        self._waits = True
         try:
             self._configure()
             self._migrate()
@@ -140,6 +141,8 @@ class Database:
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """The rows that a query gives."""
         try:
+            if not self._waits and not self._connection.in_transaction:
+                self._wait(True)
             return self._connection.execute(sql, parameters).fetchall()
         except _ERRORS as error:
             raise self._translated(error) from None
@@ -153,9 +156,15 @@ class Database:
             raise self._translated(error) from None
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of what happens inside, or nothing of it."""
+    def transaction(self, *, waits: bool = True) -> Iterator[None]:
+        """All of what happens inside, or nothing of it.
+
+        Args:
+            waits: while another process writes, for `_BUSY_WAIT_S`; else that is an error at once.
+        """
         try:
+            if waits is not self._waits:
+                self._wait(waits)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -169,11 +178,7 @@ class Database:
 
     def changes_by_others(self) -> int:
         """A number that is another one after any other connection has committed a change."""
-        try:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        except _ERRORS as error:
-            raise self._translated(error) from None
-        return int(version)
+        return int(self.read("PRAGMA data_version")[0][0])
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something, within a transaction as it will leave them."""
@@ -231,6 +236,12 @@ class Database:
                 for statement in script.split(";"):
                     self.write(statement)
             self.write(f"PRAGMA user_version = {newest}")
+
+    def _wait(self, waits: bool) -> None:
+        """Wait for other processes from now on, or do not."""
+        busy_wait_ms = int(_BUSY_WAIT_S * 1000) if waits else 0
+        self._connection.execute(f"PRAGMA busy_timeout = {busy_wait_ms}").fetchall()
+        self._waits = waits
 
     def _version(self) -> int:
         return int(self.read("PRAGMA user_version")[0][0])

@@ -17,7 +17,7 @@ import msgspec
 
 from littoral.adapters.store.database import Database, Row
 from littoral.terms.ids import Digest, KeyId, ReceiptId
-from littoral.terms.limits import RECEIPT_BATCH_MAX, USAGE_DAYS_MAX
+from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX, USAGE_DAYS_MAX
 from littoral.terms.values import SECOND
 from littoral.trust.decoding import ENCODER
 from littoral.trust.dsse import Envelope
@@ -55,24 +55,45 @@ class ReceiptBook:
         self._day = 0
 
     def append(
-        self, issue: Callable[[int, Digest | None], Sequence[SealedReceipt]]
+        self,
+        issue: Callable[[int, Digest | None], Sequence[SealedReceipt]],
+        *,
+        waits: bool = True,
     ) -> Sequence[SealedReceipt]:
         """Make the next receipts of the chain and keep them.
 
         Args:
             issue: signs receipts for the places from `seq` on, after `prev`, that it is given.
+            waits: for another process that writes, half a second; else it is held at once.
 
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: they could not be kept; the chain is
                 as it was.
         """
-        with self._database.transaction():
+        with self._database.transaction(waits=waits):
             head = self._database.read("SELECT seq, digest FROM receipts ORDER BY seq DESC LIMIT 1")
             last, prev = head[0] if head else (0, None)
             sealed = issue(last + 1, prev)
             self._keep(sealed)
             self._count(sealed)
         return sealed
+
+    def try_out(self, *, waits: bool = True) -> None:
+        """See whether receipts can be kept: write as much as one takes, and take it away again.
+
+        Args:
+            waits: as for `append`.
+
+        Raises:
+            DiskShortError, HomeUnwritableError, StoreError: they can't.
+        """
+        with self._database.transaction(waits=waits):
+            self._database.write(
+                "INSERT INTO batches (first_seq, envelope, digests, public_key) "
+                "VALUES (0, zeroblob(?), x'', x'')",
+                (RECEIPT_BYTES_MAX,),
+            )
+            self._database.write("DELETE FROM batches WHERE first_seq = 0")
 
     def get(self, receipt_id: ReceiptId) -> StoredReceipt | None:
         """The receipt of this id, if it is kept here."""

@@ -73,7 +73,7 @@ async def reply_stream(
                 await _write(responder, answer, passage.feed(data))
             await _write(responder, answer, passage.end())
             responder.outcome(*answer.outcome())
-            receipt = answer.seal()
+            receipt = await answer.seal()
         await responder.write(frame(receipt))
     except LittoralError as error:
         if passage is None or not responder.started:
@@ -105,7 +105,7 @@ async def reply_whole(
             body = change(body, answer)
         answer.sent(body)
         responder.outcome(*answer.outcome())
-        answer.seal()
+        await answer.seal()
     await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)
 
 
@@ -129,5 +129,5 @@ async def reply_folded(
         body = translation.body()
         answer.sent(body)
         responder.outcome(*answer.outcome())
-        answer.seal()
+        await answer.seal()
     await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)
