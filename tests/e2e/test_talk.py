@@ -99,7 +99,6 @@ def test_ctrl_c_ends_an_answer_and_not_the_conversation(pop: RunningPop) -> None
             person.type("Count from 1 to 1000: 1, 2, 3,\n")
             person.until(" 4")
             person.ctrl_c()
-            person.ctrl_c()
             shown = person.until(">>> ")
             assert "was ended" in shown
             assert "receipt" not in shown

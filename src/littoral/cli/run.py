@@ -103,7 +103,7 @@ class _Talk:
         self._show.note("Ctrl-C ends an answer; at the prompt it ends the conversation, or Ctrl-D")
         while True:
             try:
-                async with interrupts.ending():
+                async with interrupts.ending(prompt=True):
                     line = await typed_line(PROMPT)
             except Interrupted:
                 line = None

@@ -2,7 +2,8 @@
 
 Rules
 - Reading a line blocks neither the event loop nor the end of the process.
-- While `Interrupts` is open, Ctrl-C ends one piece of work and never the process.
+- While `Interrupts` is open, Ctrl-C ends one piece of work and never the process. Pressed twice in
+  a row it means the same as once: the second does not end the prompt that comes next.
 
 Editing within a line is the terminal's own.
 """
@@ -20,6 +21,9 @@ __all__ = ["Interrupted", "Interrupts", "typed_line"]
 _READ_BYTES: Final = 4096
 """A terminal hands over one line at a time, and none is longer."""
 
+_TWICE_S: Final = 0.5
+"""Two of Ctrl-C within this time are one."""
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error
     """Ctrl-C ended the work."""
@@ -32,6 +36,8 @@ class Interrupts:
         """Take nothing yet."""
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Timeout | None = None
+        self._not_before_s = 0.0
+        self._ended_s = -_TWICE_S
 
     def __enter__(self) -> Self:
         """Take Ctrl-C from here on."""
@@ -43,8 +49,11 @@ class Interrupts:
         self._loop.remove_signal_handler(signal.SIGINT)
 
     @asynccontextmanager
-    async def ending(self) -> AsyncIterator[None]:
+    async def ending(self, *, prompt: bool = False) -> AsyncIterator[None]:
         """What Ctrl-C ends.
+
+        Args:
+            prompt: it follows on other work: Ctrl-C may have been pressed for that.
 
         Raises:
             Interrupted: it did.
@@ -53,6 +62,7 @@ class Interrupts:
         try:
             async with work:
                 self._work = work
+                self._not_before_s = self._ended_s + _TWICE_S if prompt else 0.0
                 yield
         except TimeoutError:
             if work.expired():
@@ -62,8 +72,11 @@ class Interrupts:
             self._work = None
 
     def _interrupt(self) -> None:
-        if self._work is not None and not self._work.expired():
-            self._work.reschedule(self._loop.time())
+        now_s = self._loop.time()
+        if self._work is None or self._work.expired() or now_s < self._not_before_s:
+            return
+        self._ended_s = now_s
+        self._work.reschedule(now_s)
 
 
 async def typed_line(prompt: str) -> str | None:
