@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from littoral.adapters.models import Catalogue
+from littoral.adapters.models import Catalogue, parse_upstream
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     EngineKind,
@@ -23,7 +23,6 @@ from littoral.terms.values import (
     ModelEntry,
     RelayPolicy,
     ToolSupport,
-    UpstreamTarget,
 )
 from tests.conftest import started_pop
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
@@ -98,25 +97,41 @@ class HardPop:
 
     def add(
         self,
-        port: int,
-        *,
+        *ports: int,
         tools: ToolSupport = ToolSupport.NATIVE,
+        native: tuple[str, ...] = (),
         fallbacks: tuple[str, ...] = (),
         **policy: Any,
     ) -> str:
-        """A model of its own for one test, at an upstream on this port; its name."""
+        """A model of its own for one test, at upstreams on these ports; its name.
+
+        Args:
+            ports: of the loopback.
+            tools: as its entry says; what is not native has all its chats translated.
+            native: APIs that the upstreams speak beside the usual ones.
+            fallbacks: models to ask when none of the upstreams can answer.
+            policy: how requests are sent on; one attempt unless it says more.
+        """
         name = ModelName(f"up-{len(self.models)}")
         self.models.append(name)
         key_file = self.home / "upstream-key"
         key_file.write_text(UPSTREAM_KEY)
-        target = UpstreamTarget(f"http://127.0.0.1:{port}/v1", "theirs", key_file=str(key_file))
+        targets = [
+            parse_upstream(
+                f"http://127.0.0.1:{port}/v1",
+                model="theirs",
+                key_file=str(key_file),
+                native_apis=native,
+            )
+            for port in ports
+        ]
         entry = ModelEntry(
             name=name,
             engine=EngineKind.UPSTREAM,
             kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
             context_tokens=0,
             tools=tools,
-            upstreams=(target,),
+            upstreams=tuple(targets),
             fallbacks=tuple(map(ModelName, fallbacks)),
             relay=RelayPolicy(**{"attempts": 1} | policy),
         )

@@ -24,6 +24,7 @@ from tests.web.raw import Answer
 __all__ = [
     "Asked",
     "Play",
+    "Truth",
     "Upstream",
     "chunk",
     "events_of",
