@@ -3,16 +3,13 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from littoral.trust.receipts import FRAME_START, stated
-from tests.conftest import started_pop
 from tests.hardening.pops import HardPop, body_of, hard_pop
 from tests.hardening.upstreams import truth, upstream
 from tests.web.raw import PATIENCE_S, Answer, get
@@ -179,19 +176,3 @@ async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: Ha
             if found and (found[0]["hits"], found[0]["misses"]) == (2, 1):
                 break
             await asyncio.sleep(0.2)
-
-
-async def test_what_was_kept_is_there_whole_after_a_kill(tmp_path: Path) -> None:
-    async with upstream() as running:
-        with started_pop(tmp_path / "home", models="", log=tmp_path / "log") as started:
-            pop = HardPop(started.url, started.key, started.home, started.pid, tmp_path / "log")
-            model = pop.add(running.port)
-            answers = [await pop.call("chat", model, temperature=0) for _ in range(2)]
-            assert "hit" in status_of(answers[1])
-            littoral(pop, "cache", "stats")
-            os.kill(pop.pid, signal.SIGKILL)
-        with started_pop(tmp_path / "home", models="", log=tmp_path / "log") as started:
-            pop.url = started.url
-            again = await pop.call("chat", model, temperature=0)
-        assert again.body == answers[0].body
-        assert len(running.asked) <= 2  # the last thing kept may not have been written yet
