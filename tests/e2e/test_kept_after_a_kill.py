@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import json
-import subprocess
-import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +12,7 @@ import psutil
 import pytest
 
 from littoral.trust.receipts import FRAME_START
-from tests.hardening.pops import HardPop, body_of, hard_pop
+from tests.hardening.pops import HardPop, body_of, cache_status, hard_pop
 from tests.hardening.upstreams import Asked, Truth, Upstream, plain, upstream
 from tests.web.fake_door import chat_body, chat_stream
 from tests.web.raw import PATIENCE_S, Answer
@@ -62,14 +60,8 @@ async def ask(pop: HardPop, model: str, number: int) -> Answer:
 
 async def on_disk(pop: HardPop, entries: int) -> None:
     """Return once another process finds so many entries in the cache."""
-    command = [sys.executable, "-m", "littoral.cli", "cache", "stats", "--json"]
     async with asyncio.timeout(PATIENCE_S):
-        while True:
-            told = subprocess.run(
-                [*command, "--home", str(pop.home)], check=True, capture_output=True
-            )
-            if json.loads(told.stdout)["entries"] == entries:
-                return
+        while pop.command("cache", "stats")["entries"] != entries:
             await asyncio.sleep(0.05)
 
 
@@ -97,13 +89,11 @@ async def test_what_was_settled_is_not_asked_again_and_nothing_is_torn(
         with hard_pop(tmp_path, "--workers", workers) as pop:
             model = pop.add(running.port)
             for number in range(SETTLED):
-                assert "fwd=miss" in (await ask(pop, model, number)).headers["cache-status"]
+                assert "fwd=miss" in cache_status(await ask(pop, model, number))
             await on_disk(pop, SETTLED)
             numbers = itertools.count(SETTLED)
             lanes = [asyncio.create_task(until_it_dies(pop, model, numbers)) for _ in range(LANES)]
-            async with asyncio.timeout(PATIENCE_S):
-                while len(running.asked) < AMID:
-                    await asyncio.sleep(0.001)
+            await running.until_asked(AMID)
             kill_all_of(pop)
             await asyncio.gather(*lanes)
         before = times_asked(running)
@@ -112,8 +102,7 @@ async def test_what_was_settled_is_not_asked_again_and_nothing_is_torn(
         with hard_pop(tmp_path, "--workers", workers) as again:
             again.key = pop.key
             for number in range(SETTLED):
-                answer = await ask(again, model, number)
-                assert "hit" in answer.headers["cache-status"]
+                assert "hit" in cache_status(await ask(again, model, number))
             assert times_asked(running) == before
             for number in before:
                 await ask(again, model, number)
@@ -121,5 +110,5 @@ async def test_what_was_settled_is_not_asked_again_and_nothing_is_torn(
             assert set(after.values()) <= {1, 2}, "lost with the kill, or kept"
             await on_disk(again, len(before))
             for number in before:
-                assert "hit" in (await ask(again, model, number)).headers["cache-status"]
+                assert "hit" in cache_status(await ask(again, model, number))
             assert times_asked(running) == after

@@ -12,10 +12,10 @@ import pytest
 
 from littoral.adapters.models import Catalogue, parse_upstream, with_upstream, with_weight
 from littoral.terms.ids import ModelName
-from littoral.trust.receipts import FRAME_START, stated
-from tests.hardening.pops import HardPop, body_of, hard_pop
+from littoral.trust.receipts import stated
+from tests.hardening.pops import HardPop, body_of, hard_pop, parted
 from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream, well
-from tests.web.raw import PATIENCE_S, Answer
+from tests.web.raw import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 MANY = 200
@@ -27,13 +27,6 @@ USAGE = {"stream_options": {"include_usage": True}}
 def pop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardPop]:
     with hard_pop(tmp_path_factory.mktemp("relay")) as running:
         yield running
-
-
-def parted(answer: Answer) -> tuple[bytes, bytes]:
-    """A stream's own bytes, and its receipt."""
-    own, found, receipt = answer.body.partition(FRAME_START)
-    assert found, "a stream ends with its receipt"
-    return own, receipt.strip()
 
 
 def json_of(event: bytes) -> dict[str, object]:
@@ -57,13 +50,6 @@ async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
 
     async with upstream(play) as running:
         yield running, go_on
-
-
-async def asked_of(running: Upstream, times: int) -> None:
-    """Return once it was asked so often."""
-    async with asyncio.timeout(PATIENCE_S):
-        while len(running.asked) < times:
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
@@ -132,7 +118,7 @@ async def test_identical_streams_at_once_are_asked_once_and_each_gets_all_of_it(
     async with held() as (running, go_on):
         body = body_of("chat stream", pop.add(running.port), temperature=0, **USAGE)
         asking = [asyncio.create_task(pop.ask(CHAT, body)) for _ in range(MANY)]
-        await asked_of(running, 1)
+        await running.until_asked(1)
         late = asyncio.create_task(pop.ask(CHAT, body))  # in the middle of it
         go_on.set()
         answers = await asyncio.gather(*asking, late)
@@ -150,7 +136,7 @@ async def test_who_asked_first_may_leave_and_the_others_get_every_byte_once(pop:
         body = body_of("chat stream", pop.add(running.port), temperature=0, **USAGE)
         first = await pop.open()
         await first.send(pop.post(CHAT, body))
-        await asked_of(running, 1)
+        await running.until_asked(1)
         second = await pop.open()
         await second.send(pop.post(CHAT, body))
         await second.reader.readuntil(truth(running.asked[0]).pieces[0][:20])
@@ -184,7 +170,7 @@ async def test_when_the_client_leaves_the_upstream_is_left_at_once(pop: HardPop,
     async with upstream(watched) as running:
         client = await pop.open()
         await client.send(pop.post(CHAT, body_of(call, pop.add(running.port))))
-        await asked_of(running, 1)
+        await running.until_asked(1)
         client.leave()
         async with asyncio.timeout(PATIENCE_S):
             await left.wait()
@@ -219,7 +205,7 @@ async def test_a_drained_upstream_gets_nothing_new_and_what_it_streams_goes_on(
     async with held() as (old, go_on), upstream() as new:
         model = pop.add(old.port)
         streaming = asyncio.create_task(pop.call("chat stream", model, **USAGE))
-        await asked_of(old, 1)
+        await old.until_asked(1)
         url = f"http://127.0.0.1:{old.port}/v1"
         other = parse_upstream(f"http://127.0.0.1:{new.port}/v1", model="theirs")
         Catalogue(pop.home / "models").change(

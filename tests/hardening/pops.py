@@ -8,6 +8,8 @@ import asyncio
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -24,10 +26,20 @@ from littoral.terms.values import (
     RelayPolicy,
     ToolSupport,
 )
+from littoral.trust.receipts import FRAME_START
 from tests.conftest import started_pop
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
 
-__all__ = ["CALLS", "HardPop", "body_of", "check_error", "hard_pop", "is_anthropic"]
+__all__ = [
+    "CALLS",
+    "HardPop",
+    "body_of",
+    "cache_status",
+    "check_error",
+    "hard_pop",
+    "is_anthropic",
+    "parted",
+]
 
 PROMPT = "a prompt that nobody else may read"
 """Stands in every request of these tests, and never in a log."""
@@ -52,6 +64,17 @@ CALLS: Mapping[str, tuple[str, Mapping[str, object]]] = {
 def body_of(call: str, model: str, **more: object) -> bytes:
     """The body of one of `CALLS`."""
     return json.dumps({"model": model, **CALLS[call][1], **more}).encode()
+
+
+def parted(answer: Answer) -> tuple[bytes, bytes]:
+    """A stream's own bytes, and its receipt."""
+    own, found, receipt = answer.body.partition(FRAME_START)
+    assert found, "a stream ends with its receipt"
+    return own, receipt.strip()
+
+
+def cache_status(answer: Answer) -> str:
+    return answer.headers.get("cache-status", "")
 
 
 def is_anthropic(path: str) -> bool:
@@ -140,6 +163,24 @@ class HardPop:
             staging.commit(entry)
         return name
 
+    def command(self, *arguments: str) -> dict[str, Any]:
+        """What a command says that is typed beside it."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "littoral.cli", *arguments, "--home", str(self.home), "--json"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            env=environment,
+        )
+        said = json.loads(done.stdout)
+        assert isinstance(said, dict)
+        return said
+
+    def new_key(self, *options: str) -> str:
+        """Another key, of a name that no other has."""
+        return str(self.command("keys", "create", f"k{os.urandom(4).hex()}", *options)["key"])
+
     async def open(self, limit: int = 2**20) -> Client:
         """A connection to it."""
         async with asyncio.timeout(PATIENCE_S):
@@ -162,6 +203,12 @@ class HardPop:
         """The answer to one request on a connection of its own."""
         async with self.client() as client:
             return await client.ask(self.post(path, body, *fields), "POST")
+
+    async def ask_as(self, key: str, path: str, body: bytes, *fields: str) -> Answer:
+        """The answer to a request with another key."""
+        async with self.client() as client:
+            request = post(body, path, f"Authorization: Bearer {key}", *fields)
+            return await client.ask(request, "POST")
 
     async def call(self, call: str, model: str, **more: object) -> Answer:
         """The answer to one of `CALLS`."""

@@ -19,7 +19,7 @@ from tests.web.fake_door import (
     completion_stream,
     embedding_body,
 )
-from tests.web.raw import Answer
+from tests.web.raw import PATIENCE_S, Answer
 
 __all__ = [
     "Asked",
@@ -148,6 +148,12 @@ class Upstream:
             if line.startswith(b"content-length:"):
                 raw += await reader.readexactly(int(line.split(b":")[1]))
         return Asked(path, raw, connection)
+
+    async def until_asked(self, times: int) -> None:
+        """Return once it was asked so often."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.asked) < times:
+                await asyncio.sleep(0.005)
 
     def check_used_once(self) -> None:
         """No connection carried a second request after the first."""
