@@ -26,7 +26,7 @@ from littoral.terms.values import (
     RelayPolicy,
     ToolSupport,
 )
-from littoral.trust.receipts import FRAME_START
+from littoral.trust.receipts import FRAME_START, Receipt, stated
 from tests.conftest import started_pop
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
 
@@ -162,6 +162,14 @@ class HardPop:
         with catalogue.adding(name, resumable=False, progress=lambda *_: None) as staging:
             staging.commit(entry)
         return name
+
+    async def receipt(self, answer: Answer) -> Receipt:
+        """What the receipt of an answer states."""
+        path = f"/v1/receipts/{answer.headers['littoral-receipt']}"
+        async with self.client() as client:
+            found = await client.ask(get(path, f"Authorization: Bearer {self.key}"))
+        assert found.status == 200
+        return stated(found.body)
 
     def command(self, *arguments: str) -> dict[str, Any]:
         """What a command says that is typed beside it."""
