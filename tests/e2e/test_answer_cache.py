@@ -39,10 +39,11 @@ async def test_the_same_question_is_asked_once_and_answered_with_the_same_bytes(
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
 
-async def test_a_hit_has_its_own_receipt_that_names_the_first(pop: HardPop) -> None:
+@pytest.mark.parametrize("call", ["chat", "messages"])
+async def test_a_hit_has_its_own_receipt_that_names_the_first(pop: HardPop, call: str) -> None:
     async with upstream() as running:
         model = pop.add(running.port)
-        first, again = [await pop.call("chat", model, temperature=0) for _ in range(2)]
+        first, again = [await pop.call(call, model, temperature=0) for _ in range(2)]
     before, after = [await pop.receipt(each) for each in (first, again)]
     assert (before.source.value, before.origin) == ("upstream", None)
     assert (after.source.value, after.origin) == ("cache", before.rid)

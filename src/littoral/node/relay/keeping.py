@@ -18,7 +18,7 @@ from littoral.cache.keys import answer_key, canonical, model_identity, reproduci
 from littoral.node.relay.desk import Order
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import NotCachedError
-from littoral.terms.ids import ModelName
+from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.limits import CACHE_QUESTION_BYTES_MAX, CACHE_QUESTIONS_KNOWN_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, EngineInfo, ModelEntry, Usage
@@ -179,10 +179,25 @@ class Keeping:
             f"littoral-cache-key: {question.key.hex()}\r\n"
         )
 
-    def keep(
-        self, question: Question, order: Order, begun: Begun, outcome: Outcome, body: bytes
+    def keep(  # an answer has this many sides
+        self,
+        question: Question,
+        order: Order,
+        begun: Begun,
+        outcome: Outcome,
+        body: bytes,
+        receipt_id: ReceiptId | None,
     ) -> None:
-        """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
+        """Keep a whole answer, if it may be. A fallback's belongs to nobody's key.
+
+        Args:
+            question: what was asked of the cache.
+            order: the request.
+            begun: how the answer began.
+            outcome: how it ended.
+            body: all of it.
+            receipt_id: its receipt, which those who are given it again are referred to.
+        """
         upstream = directives_of(begun.cache_control)
         if begun.content_type.startswith("text/event-stream"):
             # Servers put `no-cache` on every stream, for proxies that would hold its events back.
@@ -198,7 +213,6 @@ class Keeping:
             return
         now = self._clock.unix_ns()
         usage = outcome.usage or Usage()
-        receipts = begun.entry.relay.receipts
         answer = StoredAnswer(
             key=question.key,
             api=order.api.name,
@@ -210,7 +224,7 @@ class Keeping:
             body=body,
             usage=(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
             finish=outcome.finish,
-            receipt_id=order.receipt_id if receipts else None,
+            receipt_id=receipt_id,
             stored_unix_ns=now,
             expires_unix_ns=now + freshness.lifetime_s(self._ttl_s, upstream) * SECOND,
             cost_us=(now - order.arrived_unix_ns) // 1000,

@@ -189,7 +189,7 @@ class Relay:
         def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
             assert self._keeping is not None, "a question is the cache's"
             if not flight.borrowed:
-                self._keeping.keep(question, order, begun, outcome, body)
+                self._keeping.keep(question, order, begun, outcome, body, flight.origin)
 
         flight = Flight(question.key, done, self._landed)
         if question.joins:
