@@ -47,7 +47,7 @@ def saying(*fields: str) -> Play:
     return play
 
 
-@pytest.mark.parametrize("call", ["chat"])
+@pytest.mark.parametrize("call", ["chat", "messages"])
 @pytest.mark.parametrize("directive", ["max-age=0", "no-cache"])
 async def test_who_wants_a_new_answer_gets_one_that_takes_the_old_ones_place(
     pop: HardPop, call: str, directive: str

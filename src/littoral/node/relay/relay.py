@@ -117,7 +117,7 @@ class Relay:
         route = self._route(entry, order.api.name)
         if route is not None:
             return self._relay(order, route, head, reply, question)
-        if question is not None and question.joins and self._handling is not None:
+        if question is not None and self._handling is not None:
             return self._handle(self._handling, order, entry, head, reply, question)
         return None
 
