@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from littoral.trust.receipts import FRAME_START
-from tests.hardening.pops import HardPop, body_of, cache_status, hard_pop
-from tests.hardening.upstreams import truth, upstream
-from tests.web.raw import PATIENCE_S
+from tests.hardening.pops import CALLS, HardPop, body_of, cache_status, hard_pop
+from tests.hardening.upstreams import held, truth, upstream
+from tests.web.raw import PATIENCE_S, Answer
 
 CHAT = "/v1/chat/completions"
 SAME = {"temperature": 0, "stream_options": {"include_usage": True}}
@@ -98,16 +98,62 @@ async def test_what_may_come_out_otherwise_is_not_kept_unless_asked_for(pop: Har
         assert len(running.asked) == 3
 
 
-async def test_a_purge_is_in_force_when_it_returns(pop: HardPop) -> None:
+KEPT = ("mine", "theirs", "other model", "tagged")
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (["--key", "MINE"], ["theirs"]),
+        (["--key", "THEIRS"], ["mine", "other model", "tagged"]),
+        (["--model", "MODEL"], ["other model"]),
+        (["--tag", "DRAFT"], ["mine", "theirs", "other model"]),
+        (["--tag", "dra"], [*KEPT]),
+        (["--tag", "DRAFT", "--model", "OTHER"], [*KEPT]),
+        (["--tag", "DRAFT", "--model", "MODEL"], ["mine", "theirs", "other model"]),
+        (["--key", "MINE", "--model", "OTHER"], ["mine", "theirs", "tagged"]),
+        (["--all"], []),
+    ],
+)
+@pytest.mark.parametrize("call", ["chat", "messages stream"])
+async def test_a_purge_drops_what_it_names_and_is_in_force_when_it_returns(
+    pop: HardPop, call: str, options: list[str], left: list[str]
+) -> None:
+    mine, theirs = (pop.made_key() for _ in range(2))
     async with upstream() as running:
+        model, other = pop.add(running.port), pop.add(running.port)
+
+        async def ask(name: str, *fields: str) -> Answer:
+            key = theirs if name == "theirs" else mine
+            of = other if name == "other model" else model
+            body = body_of(call, of, temperature=0, metadata={"user_id": name})
+            return await pop.ask_as(key["key"], CALLS[call][0], body, *fields)
+
+        for name in KEPT:
+            tags = [f"Littoral-Cache-Tags: draft-{model}, v2"] if name == "tagged" else []
+            assert "fwd=miss" in cache_status(await ask(name, *tags))
+        names = {"MINE": mine["key_id"], "THEIRS": theirs["name"], "MODEL": model, "OTHER": other}
+        names["DRAFT"] = f"draft-{model}"
+        told = pop.command("cache", "purge", *(names.get(each, each) for each in options))
+        if "--all" not in options:
+            assert told["entries"] == len(KEPT) - len(left)
+        found = [await ask(name, "Cache-Control: only-if-cached") for name in KEPT]
+        assert [each.status for each in found] == [200 if each in left else 504 for each in KEPT]
+        assert len(running.asked) == len(KEPT)
+
+
+@pytest.mark.parametrize("call", ["chat stream", "messages stream"])
+async def test_what_was_being_computed_at_a_purge_is_not_kept(pop: HardPop, call: str) -> None:
+    async with held() as (running, go_on):
         model = pop.add(running.port)
-        body = body_of("chat", model, temperature=0)
-        await pop.ask(CHAT, body, "Littoral-Cache-Tags: draft")
-        assert "hit" in cache_status(await pop.ask(CHAT, body))
-        pop.command("cache", "purge", "--model", model, "--tag", "final")
-        assert "hit" in cache_status(await pop.ask(CHAT, body))
-        pop.command("cache", "purge", "--model", model, "--tag", "draft")
-        assert "hit" not in cache_status(await pop.ask(CHAT, body))
+        body = body_of(call, model, temperature=0)
+        asking = asyncio.create_task(pop.ask(CALLS[call][0], body))
+        await running.until_asked(1)
+        pop.command("cache", "purge", "--model", model)
+        go_on.set()
+        assert (await asking).status == 200
+        again = await pop.ask(CALLS[call][0], body, "Cache-Control: only-if-cached")
+        assert again.status == 504
 
 
 async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: HardPop) -> None:

@@ -4,8 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from littoral.adapters.models import Catalogue, parse_upstream, with_upstream, w
 from littoral.terms.ids import ModelName
 from littoral.trust.receipts import stated
 from tests.hardening.pops import HardPop, body_of, hard_pop, parted
-from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream, well
+from tests.hardening.upstreams import Asked, Upstream, chunk, head, held, truth, upstream, well
 from tests.web.raw import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
@@ -32,24 +31,6 @@ def pop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardPop]:
 def json_of(event: bytes) -> dict[str, object]:
     data = event.removeprefix(b"data: ").strip()
     return {} if data == b"[DONE]" else dict(json.loads(data))
-
-
-@asynccontextmanager
-async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
-    """An upstream that begins a stream, and ends it when it is told to."""
-    go_on = asyncio.Event()
-
-    async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        pieces = truth(asked).pieces
-        writer.write(head("content-type: text/event-stream", "transfer-encoding: chunked"))
-        writer.write(b"".join(map(chunk, pieces[:2])))
-        await writer.drain()
-        await go_on.wait()
-        writer.write(b"".join(map(chunk, [*pieces[2:], b""])))
-        return True
-
-    async with upstream(play) as running:
-        yield running, go_on
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])

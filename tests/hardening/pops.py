@@ -185,9 +185,13 @@ class HardPop:
         assert isinstance(said, dict)
         return said
 
+    def made_key(self, *options: str) -> dict[str, Any]:
+        """Another key, of a name that no other has: what is said of it when it is made."""
+        return self.command("keys", "create", f"k{os.urandom(4).hex()}", *options)
+
     def new_key(self, *options: str) -> str:
-        """Another key, of a name that no other has."""
-        return str(self.command("keys", "create", f"k{os.urandom(4).hex()}", *options)["key"])
+        """Another key."""
+        return str(self.made_key(*options)["key"])
 
     async def open(self, limit: int = 2**20) -> Client:
         """A connection to it."""

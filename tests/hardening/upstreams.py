@@ -29,6 +29,7 @@ __all__ = [
     "chunk",
     "events_of",
     "head",
+    "held",
     "plain",
     "truth",
     "upstream",
@@ -175,6 +176,24 @@ async def upstream(play: Play = well) -> AsyncIterator[Upstream]:
         for task in running.tasks:
             task.cancel()
         await asyncio.gather(*running.tasks)
+
+
+@asynccontextmanager
+async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
+    """An upstream that begins a stream, and ends it when it is told to."""
+    go_on = asyncio.Event()
+
+    async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        pieces = truth(asked).pieces
+        writer.write(head("content-type: text/event-stream", "transfer-encoding: chunked"))
+        writer.write(b"".join(map(chunk, pieces[:2])))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(b"".join(map(chunk, [*pieces[2:], b""])))
+        return True
+
+    async with upstream(play) as running:
+        yield running, go_on
 
 
 def events_of(answer: Answer) -> list[bytes]:
