@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_TURNS = 4
+"""Of the loop, until a connection just accepted is known: asyncio loses it if its server closes."""
+
+
 def head(*fields: str, status: str = "200 OK") -> bytes:
     """The head of an answer."""
     return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode("latin-1")
@@ -122,12 +126,16 @@ class Upstream:
     over: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection, which is closed in the end however soon that is."""
         self.connections += 1
-        connection = self.connections
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.ensure_future(self._serve(reader, writer, self.connections))
+        task.add_done_callback(lambda _: self._close(writer))
         self.tasks.add(task)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             stays = True
             while stays:
@@ -138,6 +146,8 @@ class Upstream:
                     self.asked.append(asked)
                     stays = await self.play(asked, writer)
                 await writer.drain()
+
+    def _close(self, writer: asyncio.StreamWriter) -> None:
         if writer.transport.get_write_buffer_size() and self.over:
             writer.transport.abort()
         writer.close()
@@ -171,11 +181,16 @@ async def upstream(play: Play = well) -> AsyncIterator[Upstream]:
     try:
         yield running
     finally:
+        asyncio.get_running_loop().remove_reader(server.sockets[0].fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         server.close()
         running.over = True
         for task in running.tasks:
             task.cancel()
-        await asyncio.gather(*running.tasks)
+        for end in await asyncio.gather(*running.tasks, return_exceptions=True):
+            if isinstance(end, Exception):  # what a test's `Play` found wrong
+                raise end
 
 
 @asynccontextmanager
