@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from littoral.terms.values import ToolSupport
+from littoral.trust.receipts import stated
 from tests.certificates import self_signed
 from tests.conftest import started_pop
-from tests.hardening.pops import HardPop, body_of, check_error, hard_pop
+from tests.hardening.pops import HardPop, body_of, check_error, hard_pop, parted
 from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream
 from tests.web.raw import PATIENCE_S, Client, get, post
 
@@ -142,22 +143,27 @@ async def test_identical_streams_at_both_workers_are_one_request_upstream(pop: H
         guesses = ("Littoral-Peer: guess", "Littoral-Origin: guess")
         for client in clients:
             await client.send(pop.post(CHAT, body, *guesses))
-        async with asyncio.timeout(PATIENCE_S):
-            firsts = [await each.reader.readuntil(b"\n\n") for each in clients]
+        for client in clients:
+            await client.until(b"\n\n")
+        for _ in range(40):  # in the middle of it, at either worker
+            late = await stack.enter_async_context(pop.client())
+            await late.send(pop.post(CHAT, body, *guesses))
+            await late.until(b"\n\n")
+            clients.append(late)
         assert {worker_at(pop, each) for each in clients} == {
             each.pid for each in workers_of(pop.pid)
         }
         held.let_go.set()
-        ends = [await each.reader.readuntil(b"\r\n0\r\n\r\n") for each in clients]
+        answers = [await each.answer("POST") for each in clients]
         assert len(one.asked) == 1
-        told = [first + end for first, end in zip(firsts, ends, strict=True)]
-        events = {tuple(re.findall(rb"^data: .*$", each, re.MULTILINE)) for each in told}
-        assert len(events) == 1
-        sources = [re.findall(rb"littoral-source: (\w+)", each)[0] for each in told]
-        assert sources.count(b"upstream") == 1
-        assert sources.count(b"cache") == 199
-        receipts = {re.findall(rb"littoral-receipt: (rcpt_\w+)", each)[0] for each in told}
-        assert len(receipts) == 200
+        assert len({parted(each)[0] for each in answers}) == 1
+        assert b"data: [DONE]" in answers[0].body
+        sources = [each.headers["littoral-source"] for each in answers]
+        assert (sources.count("upstream"), sources.count("cache")) == (1, 239)
+        receipts = [stated(parted(each)[1]) for each in answers]
+        assert len({each.rid for each in receipts}) == 240
+        (first,) = [each for each in receipts if each.origin is None]
+        assert {each.origin for each in receipts} == {None, first.rid}
 
 
 async def test_what_was_answered_at_one_worker_is_given_again_at_the_other(pop: HardPop) -> None:
