@@ -217,20 +217,3 @@ async def test_a_fallback_is_said_in_the_head_and_in_the_receipt(pop: HardPop) -
     assert answer.headers["littoral-model"] == spare
     receipt = stated(parted(answer)[1])
     assert (receipt.model.name, receipt.asked) == (spare, failing)
-
-
-async def test_a_clients_own_mistakes_do_not_count_against_an_upstream(pop: HardPop) -> None:
-    async def refuse(asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        if b"wrong" in asked.raw:
-            error = json.dumps({"error": {"message": "no", "type": "invalid_request_error"}})
-            writer.write(head(f"content-length: {len(error)}", status="400 Bad Request"))
-            writer.write(error.encode())
-            return True
-        return await well(asked, writer)
-
-    async with upstream(refuse) as running:
-        model = pop.add(running.port)
-        for _ in range(10):
-            assert (await pop.call("chat", model, user="wrong")).status == 400
-        assert (await pop.call("chat", model)).status == 200
-        assert len(running.asked) == 11
