@@ -74,7 +74,7 @@ def test_an_answer_is_put_together_as_it_was_taken_apart(numbers: list[float], l
     luck.shuffle(said["data"])  # a place is what `index` says
     answer = parted(json.dumps(said).encode(), len(numbers))
     assert answer is not None
-    again = json.loads(composed("m", answer.vectors, tokens=answer.tokens, cached_tokens=0))
+    again = json.loads(composed(answer.model, answer.vectors, tokens=answer.tokens))
     assert [each["embedding"][0] for each in again["data"]] == numbers
     assert [each["index"] for each in again["data"]] == list(range(len(numbers)))
     assert again["usage"]["prompt_tokens"] == again["usage"]["total_tokens"] == len(numbers)

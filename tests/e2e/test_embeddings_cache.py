@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from littoral.trust.receipts import stated
-from tests.e2e.test_answer_cache import new_key
-from tests.hardening.pops import HardPop, hard_pop
+from tests.hardening.pops import HardPop, cache_status, hard_pop
 from tests.hardening.upstreams import Asked, head, upstream
-from tests.web.raw import Answer, get
+from tests.web.raw import Answer
 
 PATH = "/v1/embeddings"
 
@@ -66,15 +64,7 @@ def check(answer: Answer, texts: Sequence[str]) -> Any:
 
 
 def status_of(answer: Answer) -> str:
-    return answer.headers["cache-status"].split(";")[1].strip()
-
-
-async def receipt_of(pop: HardPop, answer: Answer) -> Any:
-    path = f"/v1/receipts/{answer.headers['littoral-receipt']}"
-    async with pop.client() as client:
-        found = await client.ask(get(path, f"Authorization: Bearer {pop.key}"))
-    assert found.status == 200
-    return stated(found.body)
+    return cache_status(answer).split(";")[1].strip()
 
 
 async def test_only_texts_that_are_not_there_are_asked_for(pop: HardPop) -> None:
@@ -94,11 +84,12 @@ async def test_only_texts_that_are_not_there_are_asked_for(pop: HardPop) -> None
         assert json_of(theirs.asked[1]).keys() == {"model", "input"}
 
         third = await ask(pop, model, ["yz", "x"])
-        assert check(third, ["yz", "x"])["prompt_tokens_details"] == {"cached_tokens": 4}
+        assert check(third, ["yz", "x"]) == {"prompt_tokens": 4, "total_tokens": 4}
+        assert json.loads(third.body)["model"] == "theirs"
         assert status_of(third) == "hit"
         assert int(third.headers["age"]) >= 0
         assert len(theirs.asked) == 2
-        assert (await receipt_of(pop, third)).origin == second.headers["littoral-receipt"]
+        assert (await pop.receipt(third)).origin == second.headers["littoral-receipt"]
 
 
 async def test_one_text_is_a_batch_too_and_tokens_are_texts(pop: HardPop) -> None:
@@ -244,7 +235,7 @@ async def test_a_model_on_this_machine_computes_only_the_rest(pop: HardPop, many
         said["usage"]["prompt_tokens_details"]["cached_tokens"]
         == (json.loads(first.body)["usage"]["prompt_tokens"])
     )
-    receipt = await receipt_of(pop, answer)
+    receipt = await pop.receipt(answer)
     assert receipt.origin is None
     hit = await ask(pop, "echo", [new, *known])
     assert status_of(hit) == "hit"
@@ -266,12 +257,10 @@ async def test_a_key_pays_only_for_what_is_computed_here(pop: HardPop) -> None:
 
 async def check_paid(pop: HardPop, model: str, known: list[str], tokens: int) -> None:
     """Twice the tokens of the known texts are enough for many batches that have them."""
-    key = new_key(pop, "--tokens-per-minute", str(2 * tokens))
+    key = pop.new_key("--tokens-per-minute", str(2 * tokens))
     for number in range(4):
         texts = [*known, f"new {number}"] if number else known
         body = json.dumps({"model": model, "input": texts}).encode()
-        async with pop.client() as client:
-            request = pop.post(PATH, body).replace(pop.key.encode(), key.encode())
-            answer = await client.ask(request, "POST")
+        answer = await pop.ask_as(key, PATH, body)
         assert answer.status == 200, (number, answer)
         assert json.loads(answer.body)["usage"]["prompt_tokens"] >= tokens

@@ -4,18 +4,17 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from littoral.adapters.models import Catalogue, parse_upstream, with_upstream, with_weight
 from littoral.terms.ids import ModelName
-from littoral.trust.receipts import FRAME_START, stated
-from tests.hardening.pops import HardPop, body_of, hard_pop
-from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream, well
-from tests.web.raw import PATIENCE_S, Answer
+from littoral.trust.receipts import stated
+from tests.hardening.pops import HardPop, body_of, hard_pop, parted
+from tests.hardening.upstreams import Asked, Upstream, chunk, head, held, truth, upstream, well
+from tests.web.raw import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 MANY = 200
@@ -29,41 +28,9 @@ def pop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardPop]:
         yield running
 
 
-def parted(answer: Answer) -> tuple[bytes, bytes]:
-    """A stream's own bytes, and its receipt."""
-    own, found, receipt = answer.body.partition(FRAME_START)
-    assert found, "a stream ends with its receipt"
-    return own, receipt.strip()
-
-
 def json_of(event: bytes) -> dict[str, object]:
     data = event.removeprefix(b"data: ").strip()
     return {} if data == b"[DONE]" else dict(json.loads(data))
-
-
-@asynccontextmanager
-async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
-    """An upstream that begins a stream, and ends it when it is told to."""
-    go_on = asyncio.Event()
-
-    async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        pieces = truth(asked).pieces
-        writer.write(head("content-type: text/event-stream", "transfer-encoding: chunked"))
-        writer.write(b"".join(map(chunk, pieces[:2])))
-        await writer.drain()
-        await go_on.wait()
-        writer.write(b"".join(map(chunk, [*pieces[2:], b""])))
-        return True
-
-    async with upstream(play) as running:
-        yield running, go_on
-
-
-async def asked_of(running: Upstream, times: int) -> None:
-    """Return once it was asked so often."""
-    async with asyncio.timeout(PATIENCE_S):
-        while len(running.asked) < times:
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
@@ -132,7 +99,7 @@ async def test_identical_streams_at_once_are_asked_once_and_each_gets_all_of_it(
     async with held() as (running, go_on):
         body = body_of("chat stream", pop.add(running.port), temperature=0, **USAGE)
         asking = [asyncio.create_task(pop.ask(CHAT, body)) for _ in range(MANY)]
-        await asked_of(running, 1)
+        await running.until_asked(1)
         late = asyncio.create_task(pop.ask(CHAT, body))  # in the middle of it
         go_on.set()
         answers = await asyncio.gather(*asking, late)
@@ -150,14 +117,16 @@ async def test_who_asked_first_may_leave_and_the_others_get_every_byte_once(pop:
         body = body_of("chat stream", pop.add(running.port), temperature=0, **USAGE)
         first = await pop.open()
         await first.send(pop.post(CHAT, body))
-        await asked_of(running, 1)
+        await running.until_asked(1)
         second = await pop.open()
         await second.send(pop.post(CHAT, body))
-        await second.reader.readuntil(truth(running.asked[0]).pieces[0][:20])
+        right = truth(running.asked[0])
+        await second.until(right.pieces[0][:20])
         first.leave()
         third = asyncio.create_task(pop.ask(CHAT, body))
         go_on.set()
-        assert parted(await third)[0] == truth(running.asked[0]).body
+        for answer in (await third, await second.answer("POST")):
+            assert parted(answer)[0] == right.body
         assert len(running.asked) == 1
         second.leave()
 
@@ -184,7 +153,7 @@ async def test_when_the_client_leaves_the_upstream_is_left_at_once(pop: HardPop,
     async with upstream(watched) as running:
         client = await pop.open()
         await client.send(pop.post(CHAT, body_of(call, pop.add(running.port))))
-        await asked_of(running, 1)
+        await running.until_asked(1)
         client.leave()
         async with asyncio.timeout(PATIENCE_S):
             await left.wait()
@@ -219,7 +188,7 @@ async def test_a_drained_upstream_gets_nothing_new_and_what_it_streams_goes_on(
     async with held() as (old, go_on), upstream() as new:
         model = pop.add(old.port)
         streaming = asyncio.create_task(pop.call("chat stream", model, **USAGE))
-        await asked_of(old, 1)
+        await old.until_asked(1)
         url = f"http://127.0.0.1:{old.port}/v1"
         other = parse_upstream(f"http://127.0.0.1:{new.port}/v1", model="theirs")
         Catalogue(pop.home / "models").change(
@@ -248,20 +217,3 @@ async def test_a_fallback_is_said_in_the_head_and_in_the_receipt(pop: HardPop) -
     assert answer.headers["littoral-model"] == spare
     receipt = stated(parted(answer)[1])
     assert (receipt.model.name, receipt.asked) == (spare, failing)
-
-
-async def test_a_clients_own_mistakes_do_not_count_against_an_upstream(pop: HardPop) -> None:
-    async def refuse(asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        if b"wrong" in asked.raw:
-            error = json.dumps({"error": {"message": "no", "type": "invalid_request_error"}})
-            writer.write(head(f"content-length: {len(error)}", status="400 Bad Request"))
-            writer.write(error.encode())
-            return True
-        return await well(asked, writer)
-
-    async with upstream(refuse) as running:
-        model = pop.add(running.port)
-        for _ in range(10):
-            assert (await pop.call("chat", model, user="wrong")).status == 400
-        assert (await pop.call("chat", model)).status == 200
-        assert len(running.asked) == 11

@@ -1,7 +1,6 @@
 """`littoral up --workers 2`: several processes that answer as one PoP, and what survives a kill."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -17,9 +16,10 @@ import psutil
 import pytest
 
 from littoral.terms.values import ToolSupport
+from littoral.trust.receipts import stated
 from tests.certificates import self_signed
 from tests.conftest import started_pop
-from tests.hardening.pops import HardPop, body_of, check_error, hard_pop
+from tests.hardening.pops import HardPop, body_of, check_error, hard_pop, parted
 from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream
 from tests.web.raw import PATIENCE_S, Client, get, post
 
@@ -90,26 +90,8 @@ async def one_at_each(pop: HardPop) -> AsyncIterator[list[Client]]:
         yield list(found.values())
 
 
-def littoral(*arguments: str) -> dict[str, object]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
-    command = [sys.executable, "-m", "littoral.cli", *arguments, "--json"]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=60, env=environment
-    )
-    said = json.loads(done.stdout)
-    assert isinstance(said, dict)
-    return said
-
-
 def with_key(key: str, body: bytes) -> bytes:
     return post(body, CHAT, f"Authorization: Bearer {key}")
-
-
-async def asked_of(one: Upstream, times: int) -> None:
-    """Return once this upstream was asked so often."""
-    async with asyncio.timeout(PATIENCE_S):
-        while len(one.asked) < times:
-            await asyncio.sleep(0.005)
 
 
 async def requests_counted(pop: HardPop) -> float:
@@ -132,19 +114,18 @@ async def test_two_workers_answer_on_one_address_and_count_together(pop: HardPop
 
 
 async def test_a_key_revoked_elsewhere_opens_nothing_at_any_worker(pop: HardPop) -> None:
-    made = littoral("keys", "create", "short", "--home", str(pop.home))
+    made = pop.command("keys", "create", "short")
     body = body_of("chat", "echo")
     async with one_at_each(pop) as clients:
         for client in clients:
             assert (await client.ask(with_key(str(made["key"]), body), "POST")).status == 200
-        littoral("keys", "revoke", str(made["key_id"]), "--home", str(pop.home))
+        pop.command("keys", "revoke", made["key_id"])
         for client in clients:
             assert (await client.ask(with_key(str(made["key"]), body), "POST")).status == 401
 
 
 async def test_a_limit_holds_over_all_workers(pop: HardPop) -> None:
-    options = ("--requests-per-minute", "5", "--home", str(pop.home))
-    key = str(littoral("keys", "create", "five", *options)["key"])
+    key = pop.new_key("--requests-per-minute", "5")
     async with upstream() as one, one_at_each(pop) as clients:
         body = body_of("chat", pop.add(one.port))
         answers = [
@@ -162,22 +143,27 @@ async def test_identical_streams_at_both_workers_are_one_request_upstream(pop: H
         guesses = ("Littoral-Peer: guess", "Littoral-Origin: guess")
         for client in clients:
             await client.send(pop.post(CHAT, body, *guesses))
-        async with asyncio.timeout(PATIENCE_S):
-            firsts = [await each.reader.readuntil(b"\n\n") for each in clients]
+        for client in clients:
+            await client.until(b"\n\n")
+        for _ in range(40):  # in the middle of it, at either worker
+            late = await stack.enter_async_context(pop.client())
+            await late.send(pop.post(CHAT, body, *guesses))
+            await late.until(b"\n\n")
+            clients.append(late)
         assert {worker_at(pop, each) for each in clients} == {
             each.pid for each in workers_of(pop.pid)
         }
         held.let_go.set()
-        ends = [await each.reader.readuntil(b"\r\n0\r\n\r\n") for each in clients]
+        answers = [await each.answer("POST") for each in clients]
         assert len(one.asked) == 1
-        told = [first + end for first, end in zip(firsts, ends, strict=True)]
-        events = {tuple(re.findall(rb"^data: .*$", each, re.MULTILINE)) for each in told}
-        assert len(events) == 1
-        sources = [re.findall(rb"littoral-source: (\w+)", each)[0] for each in told]
-        assert sources.count(b"upstream") == 1
-        assert sources.count(b"cache") == 199
-        receipts = {re.findall(rb"littoral-receipt: (rcpt_\w+)", each)[0] for each in told}
-        assert len(receipts) == 200
+        assert len({parted(each)[0] for each in answers}) == 1
+        assert b"data: [DONE]" in answers[0].body
+        sources = [each.headers["littoral-source"] for each in answers]
+        assert (sources.count("upstream"), sources.count("cache")) == (1, 239)
+        receipts = [stated(parted(each)[1]) for each in answers]
+        assert len({each.rid for each in receipts}) == 240
+        (first,) = [each for each in receipts if each.origin is None]
+        assert {each.origin for each in receipts} == {None, first.rid}
 
 
 async def test_what_was_answered_at_one_worker_is_given_again_at_the_other(pop: HardPop) -> None:
@@ -197,7 +183,7 @@ async def loan(pop: HardPop, held: Held, one: Upstream, model: str) -> tuple[Cli
     client = await pop.open()
     for seed in range(100):
         await client.send(pop.post(CHAT, body_of("chat stream", model, seed=seed)))
-        await asked_of(one, seed + 1)
+        await one.until_asked(seed + 1)
         asker = holder_of(pop, held.askers[-1])
         if asker != worker_at(pop, client):
             return client, asker
@@ -213,7 +199,7 @@ async def test_an_owner_killed_before_it_answers_is_done_without(pop: HardPop) -
         client, owner = await loan(pop, held, one, pop.add(one.port))
         asked = len(one.asked)
         os.kill(owner, signal.SIGKILL)
-        await asked_of(one, asked + 1)
+        await one.until_asked(asked + 1)
         held.let_go.set()
         answer = await client.answer("POST")
         assert answer.status == 200
@@ -248,8 +234,7 @@ async def both_answer(pop: HardPop) -> None:
 
 async def test_a_killed_worker_loses_its_own_streams_and_nothing_else(pop: HardPop) -> None:
     held = Held()
-    options = ("--requests-per-minute", "3", "--home", str(pop.home))
-    key = str(littoral("keys", "create", "three", *options)["key"])
+    key = pop.new_key("--requests-per-minute", "3")
     async with upstream() as well, upstream(held.play) as one, AsyncExitStack() as stack:
         quick, slow = pop.add(well.port), pop.add(one.port)
         kept = body_of("chat", quick, temperature=0)
@@ -260,7 +245,7 @@ async def test_a_killed_worker_loses_its_own_streams_and_nothing_else(pop: HardP
         streams = [await stack.enter_async_context(pop.client()) for _ in range(24)]
         for each in streams:
             await each.send(pop.post(CHAT, body_of("chat stream", slow)))
-        await asked_of(one, 24)
+        await one.until_asked(24)
         victim = workers_of(pop.pid)[0].pid
         lost = [each for each in streams if worker_at(pop, each) == victim]
         others = [each for each in streams if each not in lost]
@@ -326,7 +311,7 @@ async def test_a_model_whose_chat_is_translated_is_answered_through_a_worker(pop
 async def test_what_needs_an_operator_or_is_not_there_is_refused_through_a_worker(
     pop: HardPop,
 ) -> None:
-    plain = str(littoral("keys", "create", "plain", "--home", str(pop.home))["key"])
+    plain = pop.new_key()
     async with pop.client() as client:
         told = await client.ask(get("/metrics", f"Authorization: Bearer {plain}"))
         assert told.status == 403

@@ -8,6 +8,8 @@ import asyncio
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from littoral.adapters.models import Catalogue
+from littoral.adapters.models import Catalogue, parse_upstream
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     EngineKind,
@@ -23,12 +25,21 @@ from littoral.terms.values import (
     ModelEntry,
     RelayPolicy,
     ToolSupport,
-    UpstreamTarget,
 )
+from littoral.trust.receipts import FRAME_START, Receipt, stated
 from tests.conftest import started_pop
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
 
-__all__ = ["CALLS", "HardPop", "body_of", "check_error", "hard_pop", "is_anthropic"]
+__all__ = [
+    "CALLS",
+    "HardPop",
+    "body_of",
+    "cache_status",
+    "check_error",
+    "hard_pop",
+    "is_anthropic",
+    "parted",
+]
 
 PROMPT = "a prompt that nobody else may read"
 """Stands in every request of these tests, and never in a log."""
@@ -53,6 +64,17 @@ CALLS: Mapping[str, tuple[str, Mapping[str, object]]] = {
 def body_of(call: str, model: str, **more: object) -> bytes:
     """The body of one of `CALLS`."""
     return json.dumps({"model": model, **CALLS[call][1], **more}).encode()
+
+
+def parted(answer: Answer) -> tuple[bytes, bytes]:
+    """A stream's own bytes, and its receipt."""
+    own, found, receipt = answer.body.partition(FRAME_START)
+    assert found, "a stream ends with its receipt"
+    return own, receipt.strip()
+
+
+def cache_status(answer: Answer) -> str:
+    return answer.headers.get("cache-status", "")
 
 
 def is_anthropic(path: str) -> bool:
@@ -98,25 +120,41 @@ class HardPop:
 
     def add(
         self,
-        port: int,
-        *,
+        *ports: int,
         tools: ToolSupport = ToolSupport.NATIVE,
+        native: tuple[str, ...] = (),
         fallbacks: tuple[str, ...] = (),
         **policy: Any,
     ) -> str:
-        """A model of its own for one test, at an upstream on this port; its name."""
+        """A model of its own for one test, at upstreams on these ports; its name.
+
+        Args:
+            ports: of the loopback.
+            tools: as its entry says; what is not native has all its chats translated.
+            native: APIs that the upstreams speak beside the usual ones.
+            fallbacks: models to ask when none of the upstreams can answer.
+            policy: how requests are sent on; one attempt unless it says more.
+        """
         name = ModelName(f"up-{len(self.models)}")
         self.models.append(name)
         key_file = self.home / "upstream-key"
         key_file.write_text(UPSTREAM_KEY)
-        target = UpstreamTarget(f"http://127.0.0.1:{port}/v1", "theirs", key_file=str(key_file))
+        targets = [
+            parse_upstream(
+                f"http://127.0.0.1:{port}/v1",
+                model="theirs",
+                key_file=str(key_file),
+                native_apis=native,
+            )
+            for port in ports
+        ]
         entry = ModelEntry(
             name=name,
             engine=EngineKind.UPSTREAM,
             kinds=(Kind.CHAT, Kind.COMPLETE, Kind.EMBED),
             context_tokens=0,
             tools=tools,
-            upstreams=(target,),
+            upstreams=tuple(targets),
             fallbacks=tuple(map(ModelName, fallbacks)),
             relay=RelayPolicy(**{"attempts": 1} | policy),
         )
@@ -124,6 +162,36 @@ class HardPop:
         with catalogue.adding(name, resumable=False, progress=lambda *_: None) as staging:
             staging.commit(entry)
         return name
+
+    async def receipt(self, answer: Answer) -> Receipt:
+        """What the receipt of an answer states."""
+        path = f"/v1/receipts/{answer.headers['littoral-receipt']}"
+        async with self.client() as client:
+            found = await client.ask(get(path, f"Authorization: Bearer {self.key}"))
+        assert found.status == 200
+        return stated(found.body)
+
+    def command(self, *arguments: str) -> dict[str, Any]:
+        """What a command says that is typed beside it."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "littoral.cli", *arguments, "--home", str(self.home), "--json"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            env=environment,
+        )
+        said = json.loads(done.stdout)
+        assert isinstance(said, dict)
+        return said
+
+    def made_key(self, *options: str) -> dict[str, Any]:
+        """Another key, of a name that no other has: what is said of it when it is made."""
+        return self.command("keys", "create", f"k{os.urandom(4).hex()}", *options)
+
+    def new_key(self, *options: str) -> str:
+        """Another key."""
+        return str(self.made_key(*options)["key"])
 
     async def open(self, limit: int = 2**20) -> Client:
         """A connection to it."""
@@ -147,6 +215,12 @@ class HardPop:
         """The answer to one request on a connection of its own."""
         async with self.client() as client:
             return await client.ask(self.post(path, body, *fields), "POST")
+
+    async def ask_as(self, key: str, path: str, body: bytes, *fields: str) -> Answer:
+        """The answer to a request with another key."""
+        async with self.client() as client:
+            request = post(body, path, f"Authorization: Bearer {key}", *fields)
+            return await client.ask(request, "POST")
 
     async def call(self, call: str, model: str, **more: object) -> Answer:
         """The answer to one of `CALLS`."""

@@ -19,20 +19,26 @@ from tests.web.fake_door import (
     completion_stream,
     embedding_body,
 )
-from tests.web.raw import Answer
+from tests.web.raw import PATIENCE_S, Answer
 
 __all__ = [
     "Asked",
     "Play",
+    "Truth",
     "Upstream",
     "chunk",
     "events_of",
     "head",
+    "held",
     "plain",
     "truth",
     "upstream",
     "well",
 ]
+
+
+_TURNS = 4
+"""Of the loop, until a connection just accepted is known: asyncio loses it if its server closes."""
 
 
 def head(*fields: str, status: str = "200 OK") -> bytes:
@@ -120,12 +126,16 @@ class Upstream:
     over: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection, which is closed in the end however soon that is."""
         self.connections += 1
-        connection = self.connections
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.ensure_future(self._serve(reader, writer, self.connections))
+        task.add_done_callback(lambda _: self._close(writer))
         self.tasks.add(task)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             stays = True
             while stays:
@@ -136,6 +146,8 @@ class Upstream:
                     self.asked.append(asked)
                     stays = await self.play(asked, writer)
                 await writer.drain()
+
+    def _close(self, writer: asyncio.StreamWriter) -> None:
         if writer.transport.get_write_buffer_size() and self.over:
             writer.transport.abort()
         writer.close()
@@ -147,6 +159,12 @@ class Upstream:
             if line.startswith(b"content-length:"):
                 raw += await reader.readexactly(int(line.split(b":")[1]))
         return Asked(path, raw, connection)
+
+    async def until_asked(self, times: int) -> None:
+        """Return once it was asked so often."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.asked) < times:
+                await asyncio.sleep(0.005)
 
     def check_used_once(self) -> None:
         """No connection carried a second request after the first."""
@@ -163,11 +181,34 @@ async def upstream(play: Play = well) -> AsyncIterator[Upstream]:
     try:
         yield running
     finally:
+        asyncio.get_running_loop().remove_reader(server.sockets[0].fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         server.close()
         running.over = True
         for task in running.tasks:
             task.cancel()
-        await asyncio.gather(*running.tasks)
+        for end in await asyncio.gather(*running.tasks, return_exceptions=True):
+            if isinstance(end, Exception):  # what a test's `Play` found wrong
+                raise end
+
+
+@asynccontextmanager
+async def held() -> AsyncIterator[tuple[Upstream, asyncio.Event]]:
+    """An upstream that begins a stream, and ends it when it is told to."""
+    go_on = asyncio.Event()
+
+    async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+        pieces = truth(asked).pieces
+        writer.write(head("content-type: text/event-stream", "transfer-encoding: chunked"))
+        writer.write(b"".join(map(chunk, pieces[:2])))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(b"".join(map(chunk, [*pieces[2:], b""])))
+        return True
+
+    async with upstream(play) as running:
+        yield running, go_on
 
 
 def events_of(answer: Answer) -> list[bytes]:

@@ -46,6 +46,12 @@ class Client:
         await self.send(data)
         return await self.answer(method)
 
+    async def until(self, mark: bytes) -> None:
+        """Return once the next answer has come as far as this; nothing of it is lost."""
+        if mark not in self._rest:
+            async with asyncio.timeout(PATIENCE_S):
+                self._rest += await self.reader.readuntil(mark)
+
     async def answer(self, method: str = "GET") -> Answer:
         """The next answer. Raises h11.RemoteProtocolError when it is cut off or wrong."""
         ours = h11.Connection(h11.CLIENT)

@@ -82,6 +82,8 @@ class StoredVector(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     cost_us: int
     receipt_id: ReceiptId | None = None
     """The receipt of the answer that it was a part of."""
+    by: str = ""
+    """What that answer said made it (`model`)."""
 
     @property
     def size_bytes(self) -> int:

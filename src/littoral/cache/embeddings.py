@@ -43,6 +43,8 @@ class Parted(msgspec.Struct, frozen=True):
     """The exact JSON of each `embedding` member, in the order of the texts."""
     tokens: int
     """What the server says that all texts have together; 0 if it says nothing."""
+    model: str
+    """What it says made them; empty if it says nothing."""
 
 
 class _Vector(msgspec.Struct):
@@ -57,6 +59,7 @@ class _Used(msgspec.Struct):
 class _Answer(msgspec.Struct):
     data: list[_Vector]
     usage: _Used | None = None
+    model: str = ""
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
@@ -102,7 +105,8 @@ def parted(body: bytes, count: int) -> Parted | None:
     vectors = [placed[index] for index in range(count)]
     if not all(vector[:1] in (b"[", b'"') for vector in vectors):
         return None
-    return Parted(vectors, 0 if answer.usage is None else answer.usage.prompt_tokens)
+    tokens = 0 if answer.usage is None else answer.usage.prompt_tokens
+    return Parted(vectors, tokens, answer.model)
 
 
 def shares(tokens: int, texts: Sequence[Text]) -> list[int]:
@@ -116,20 +120,21 @@ def shares(tokens: int, texts: Sequence[Text]) -> list[int]:
     return given
 
 
-def composed(model: str, vectors: Sequence[bytes], *, tokens: int, cached_tokens: int) -> bytes:
+def composed(model: str, vectors: Sequence[bytes], *, tokens: int, cached_tokens: int = 0) -> bytes:
     """An answer in OpenAI's shape.
 
     Args:
         model: what it says made the vectors.
         vectors: the JSON of each, in the order of the texts.
         tokens: that all texts have together.
-        cached_tokens: those of them that were not computed for this answer.
+        cached_tokens: those of them that were not computed, where some were.
     """
     data = b",".join(
         b'{"object":"embedding","index":%d,"embedding":%b}' % (index, vector)
         for index, vector in enumerate(vectors)
     )
+    details = b',"prompt_tokens_details":{"cached_tokens":%d}' % cached_tokens
     return (
-        b'{"object":"list","data":[%b],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d,'
-        b'"prompt_tokens_details":{"cached_tokens":%d}}}'
-    ) % (data, msgspec.json.encode(model), tokens, tokens, cached_tokens)
+        b'{"object":"list","data":[%b],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d%b}}'
+        % (data, msgspec.json.encode(model), tokens, tokens, details if cached_tokens else b"")
+    )

@@ -143,6 +143,7 @@ class Vectors:
                     expires_unix_ns=expires,
                     cost_us=cost_us,
                     receipt_id=asked.receipt_id,
+                    by=answer.model,
                 )
                 for key, vector, share in zip(wanted.keys, answer.vectors, tokens, strict=True)
             ],
@@ -165,8 +166,8 @@ class Vectors:
             scope=caller.scope,
             key_id=caller.key_id,
             content_type="application/json",
-            body=composed(entry.name, said, tokens=tokens, cached_tokens=tokens),
-            usage=(tokens, 0, tokens),
+            body=composed(vectors[0].by or entry.name, said, tokens=tokens),
+            usage=(tokens, 0, 0),
             finish=Finish.DONE,
             receipt_id=receipts.pop() if len(receipts) == 1 else None,
             stored_unix_ns=min(vector.stored_unix_ns for vector in vectors),
@@ -252,7 +253,7 @@ class Recalled:
         said = {key: vector.vector for key, vector in self._given.items()}
         said |= zip(missing.keys, answer.vectors, strict=True)
         return composed(
-            self._asked.entry.name,
+            answer.model or self._asked.entry.name,
             [said[key] for key in self._wanted.keys],
             tokens=self.tokens + answer.tokens,
             cached_tokens=self.tokens,

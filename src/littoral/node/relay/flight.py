@@ -117,13 +117,19 @@ class Flight:
             self._catch_up(seat)
         return seat
 
+    def named(self, origin: ReceiptId | None) -> None:
+        """The answer's own receipt is known: those who have joined already refer to it, too."""
+        self.origin = origin
+        for seat in self._seats:
+            seat.leg.origin = origin
+
     # --- what another worker's flight says of this one ---
 
     def joined(self, origin: ReceiptId | None) -> None:
         """This answer is another request's: nobody here pays."""
-        self.origin = origin
+        self.named(origin)
         for seat in self._seats:
-            seat.leg.charged, seat.leg.origin = False, origin
+            seat.leg.charged = False
 
     def charge(self, *, somebody: bool) -> None:
         """Whether somebody here pays is known at its end: who began it may have left."""

@@ -170,7 +170,7 @@ class Handled:
     def _begin(self, status: int, headers: Mapping[str, str]) -> Begun:
         self.fields = written(headers)
         receipt = headers.get("littoral-receipt")
-        self._flight.origin = ReceiptId(receipt) if receipt else None
+        self._flight.named(ReceiptId(receipt) if receipt else None)
         kind = headers.get("content-type", "application/json")
         self._begun = Begun(status, kind, self._entry, self._info)
         return self._begun

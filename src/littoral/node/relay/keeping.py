@@ -19,7 +19,7 @@ from littoral.node.relay.desk import Order
 from littoral.node.vectors import Asked, Recalled, Vectors, Wanted
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import NotCachedError
-from littoral.terms.ids import ModelName
+from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.limits import CACHE_QUESTION_BYTES_MAX, CACHE_QUESTIONS_KNOWN_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller, EngineInfo, ModelEntry, Usage
@@ -237,10 +237,25 @@ class Keeping:
             f"{_key_field(question.key if question.wanted is None else question.wanted.key)}"
         )
 
-    def keep(
-        self, question: Question, order: Order, begun: Begun, outcome: Outcome, body: bytes
+    def keep(  # an answer has this many sides
+        self,
+        question: Question,
+        order: Order,
+        begun: Begun,
+        outcome: Outcome,
+        body: bytes,
+        receipt_id: ReceiptId | None,
     ) -> None:
-        """Keep a whole answer, if it may be. A fallback's belongs to nobody's key."""
+        """Keep a whole answer, if it may be. A fallback's belongs to nobody's key.
+
+        Args:
+            question: what was asked of the cache.
+            order: the request.
+            begun: how the answer began.
+            outcome: how it ended.
+            body: all of it.
+            receipt_id: its receipt, which those who are given it again are referred to.
+        """
         upstream = self._may_keep(question, order, begun, outcome)
         if upstream is None:
             return
@@ -260,7 +275,7 @@ class Keeping:
             body=body,
             usage=(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
             finish=outcome.finish,
-            receipt_id=order.receipt_id if begun.entry.relay.receipts else None,
+            receipt_id=receipt_id,
             stored_unix_ns=now,
             expires_unix_ns=now + freshness.lifetime_s(self._ttl_s, upstream) * SECOND,
             cost_us=(now - order.arrived_unix_ns) // 1000,

@@ -138,8 +138,12 @@ class Leg(Fed):
         self._reply.push(data)
 
     def ended(self, outcome: Outcome) -> None:
-        """The stream is whole."""
+        """The stream is whole; or its last event, a handler's, says that it is not."""
         self.feed = None
+        if outcome.finish is Finish.FAILED:
+            self._close(Usage(0, self._pieces), Finish.FAILED, None)
+            self._reply.close()
+            return
         self._close(outcome.usage or Usage(0, self._pieces), outcome.finish, self._kept)
 
     def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:

@@ -125,7 +125,7 @@ class Relay:
         route = self._ways.route(entry, order.api.name)
         if route is not None:
             return self._relay(order, route, head, reply, question)
-        if question is not None and question.joins and self._handler is not None:
+        if question is not None and self._handler is not None:
             return self._handle(self._handler, order, entry, head, reply, question)
         return None
 
@@ -215,7 +215,7 @@ class Relay:
         def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
             assert self._keeping is not None, "a question is the cache's"
             if not flight.kept:
-                self._keeping.keep(question, order, begun, outcome, body)
+                self._keeping.keep(question, order, begun, outcome, body, flight.origin)
 
         flight = Flight(question.key, done, self._landed)
         if question.joins:

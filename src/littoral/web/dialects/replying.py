@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from littoral.terms.errors import LittoralError
 from littoral.terms.ports import Answer, Door
-from littoral.terms.values import Ask, Caller
+from littoral.terms.values import Ask, Caller, Finish, Usage
 from littoral.trust.receipts import frame
 from littoral.web.dialects.passages import Passage
 from littoral.web.http import Responder
@@ -78,6 +78,7 @@ async def reply_stream(
     except LittoralError as error:
         if passage is None or not responder.started:
             raise
+        responder.outcome(Usage(), Finish.FAILED)
         await responder.write(passage.failed(error))
     await responder.end()
 
