@@ -3,20 +3,18 @@
 import random
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from littoral.adapters.reuse import REUSE_FILE, Owner, QuestionBook, open_questions
+from littoral.adapters.reuse import REUSE_FILE, QuestionBook, open_questions
 from littoral.adapters.reuse.book import MIGRATIONS
 from littoral.adapters.reuse.nearest import nearest, nearest_plainly, packed
 from littoral.adapters.store.database import Database
 from littoral.cache.semantic import Asked, answer_name, unit
-from littoral.terms.ids import KeyId, ModelName
+from littoral.terms.ids import ModelName
 
 M = ModelName("m")
-OWNER = Owner("tenant:a", KeyId("kone"), M)
 A, B = b"a" * 32, b"b" * 32
 
 
@@ -43,10 +41,9 @@ def add(
     *,
     partition: bytes = A,
     key: bytes = b"k",
-    owner: Owner = OWNER,
     unix_s: int = 0,
 ) -> None:
-    book.add(Asked(partition, question), vector, answer_name(key, question), owner, unix_s=unix_s)
+    book.add(Asked(partition, question), vector, answer_name(key, question), unix_s=unix_s)
 
 
 def questions(book: QuestionBook, partition: bytes = A, count: int = 1_000) -> list[str]:
@@ -123,32 +120,10 @@ def test_learning_of_an_entry_that_is_gone_changes_nothing(book: QuestionBook) -
     assert book.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("chosen", "left"),
-    [
-        ({"scope": "tenant:b"}, 2),
-        ({"key_id": "kone"}, 1),
-        ({"model": ModelName("n")}, 2),
-        ({"answer_key": b"2"}, 2),
-        ({"scope": "tenant:a", "model": ModelName("n")}, 2),
-        ({"scope": "tenant:b", "model": ModelName("n")}, 3),
-        ({}, 0),
-    ],
-)
-def test_a_purge_drops_what_is_all_of_what_is_given(
-    book: QuestionBook, chosen: dict[str, str | bytes], left: int
-) -> None:
-    add(book, "1", key=b"1")
-    add(book, "2", key=b"2", owner=replace(OWNER, model=ModelName("n")))
-    add(book, "3", key=b"3", owner=replace(OWNER, scope="tenant:b", key_id=KeyId("ktwo")))
-    assert book.purge(**chosen) == 3 - left  # type: ignore[arg-type]  # typed by the rows above
-    assert book.count() == left
-
-
 def test_a_sweep_drops_the_questions_whose_answers_are_gone(book: QuestionBook) -> None:
     add(book, "1", key=b"1")
     add(book, "2", key=b"2")
-    assert book.sweep(lambda key, model: (key, model) == (b"2", M)) == 1
+    assert book.sweep(lambda key: key == b"2") == 1
     assert questions(book) == ["2"]
 
 

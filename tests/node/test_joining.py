@@ -95,7 +95,7 @@ class Scene:
         scribe = Scribe(store.receipts, Issuer(SIGNER), loop, facts.append, self.defects.append)
         self.handled: list[asyncio.Future[LittoralError | None]] = []
         upstreams = upstreams_on(hot, spawn=tasks.create_task, clock=CLOCK, observe=facts.append)
-        models, keeping = Models(), keeping_on(config, hot, CLOCK)
+        models, keeping = Models(), keeping_on(config, hot, CLOCK, wishes=None)
         self.relay = Relay(
             authenticate=self.keyring.authenticate,
             host=models,

@@ -5,7 +5,7 @@ A running PoP heeds it at once. Both work whether or not a PoP runs on the home.
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -13,6 +13,7 @@ import typer
 
 from littoral.adapters.answers import AnswerStore, CacheBounds, Totals, has_answers
 from littoral.adapters.clock import SystemClock
+from littoral.adapters.reuse import REUSE_FILE, open_questions
 from littoral.adapters.store import open_store
 from littoral.cache.answers import Selector, answer_key_of
 from littoral.cli.show import HomeOption, JsonOption, command, sized
@@ -95,9 +96,19 @@ def purge(
                 for key_id in _key_ids(config, key)
             ]
             dropped = [store.purge(selector) for selector in selectors]
+            questions = _without_answers(config, store)
         entries, size = (sum(numbers) for numbers in zip(*dropped, strict=True))
-        show.line(f"dropped {entries:,} entries, {sized(size)}")
-        show.data({"entries": entries, "bytes": size})
+        of_reuse = f", {questions:,} questions" if questions else ""
+        show.line(f"dropped {entries:,} entries, {sized(size)}{of_reuse}")
+        show.data({"entries": entries, "bytes": size, "questions": questions})
+
+
+def _without_answers(config: Config, store: AnswerStore) -> int:
+    """Drop the questions whose answers are gone; how many."""
+    if not (config.home / REUSE_FILE).exists():
+        return 0
+    with closing(open_questions(config.home)) as book:
+        return book.sweep(store.keeps)
 
 
 @contextmanager

@@ -119,6 +119,18 @@ SETTINGS: Final = (
         "number",
         "Another number, and nothing that was kept before is given again.",
     ),
+    Setting(
+        "reuse_model",
+        "all-minilm-l6-v2",
+        "name",
+        "Embedding model that compares questions for reuse by meaning.",
+    ),
+    Setting(
+        "reuse_error_max",
+        0.0,
+        "share",
+        "Most wrong answers that requests may ask for whose key has no bound; 0 is none.",
+    ),
     Setting("body_bytes_max", limits.BODY_BYTES_MAX, "bytes", "Largest request body."),
     Setting(
         "workers",
@@ -155,6 +167,8 @@ class Config:
     cache_memory_bytes: int
     cache_ttl_s: int
     cache_epoch: int
+    reuse_model: str
+    reuse_error_max: float
     body_bytes_max: int
     workers: int
     connections_max: int

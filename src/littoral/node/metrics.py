@@ -193,7 +193,8 @@ LOST: Final = _counter(
 )
 CACHE_ANSWERS: Final = _counter(
     "littoral_cache_answers",
-    "Answers looked up in the cache: hit, partial (of a batch), joined (under way), or miss.",
+    "Answers looked up in the cache: hit, reused (by meaning), partial (of a batch), joined (under "
+    "way), or miss.",
     *("model", "result"),
 )
 CACHE_CHANGES: Final = _counter(

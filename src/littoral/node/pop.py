@@ -16,7 +16,13 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +33,7 @@ from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
+from littoral.adapters.reuse import QuestionBook, open_questions
 from littoral.adapters.store import Store, open_store
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
@@ -41,10 +48,13 @@ from littoral.node.relay.build import (
     hand_over_counts,
     hot_state,
     keeping_on,
+    reusing_on,
     upstreams_on,
 )
 from littoral.node.relay.desk import Desk
+from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
+from littoral.node.relay.reusing import Wishes
 from littoral.node.relay.standing import Work
 from littoral.node.relay.ways import Ways
 from littoral.node.run import Parts
@@ -54,6 +64,7 @@ from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, 
 from littoral.node.telemetry import Telemetry, own_meters
 from littoral.node.worker import Charge, conductor_socket
 from littoral.placement.words import PoolBounds
+from littoral.terms.errors import OperatorError
 from littoral.terms.ids import PopId
 from littoral.terms.ports import Clock, Engine
 from littoral.terms.values import SECOND, ModelEntry
@@ -122,6 +133,8 @@ class _Opened:
     keyring: Keyring
     telemetry: Telemetry
     hot: HotState
+    book: QuestionBook | None
+    """Of questions whose answers may be reused by meaning, unless it can't be used."""
 
 
 @contextmanager
@@ -132,15 +145,30 @@ def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
         keyring.restore_day()
         with own_meters(home.run) as meters:
             telemetry = Telemetry(meters, clock)
-            with hot_state(
-                config,
-                home.run,
-                worker=0,
-                workers=processes_of(config),
-                clock=clock,
-                observe=telemetry.observe,
-            ) as hot:
-                yield _Opened(identity, store, keyring, telemetry, hot)
+            with (
+                hot_state(
+                    config,
+                    home.run,
+                    worker=0,
+                    workers=processes_of(config),
+                    clock=clock,
+                    observe=telemetry.observe,
+                ) as hot,
+                _questions(home) as book,
+            ):
+                yield _Opened(identity, store, keyring, telemetry, hot, book)
+
+
+@contextmanager
+def _questions(home: Home) -> Iterator[QuestionBook | None]:
+    try:
+        book = open_questions(home.path)
+    except OperatorError as error:
+        log.warning("there is no reuse by meaning: %s", error)
+        yield None
+        return
+    with closing(book):
+        yield book
 
 
 class _Parts:
@@ -199,7 +227,7 @@ class _Parts:
             log_defect,
         )
         self._status = PopStatus(self._host, self._telemetry, config.models)
-        self._keeping = keeping_on(config, opened.hot, clock)
+        self._keeping = self._kept(opened)
         self._door = Exchanges(
             Parts(
                 pop=identity.pop_id,
@@ -214,6 +242,19 @@ class _Parts:
             )
         )
         self._relay = self._hot_path()
+
+    def _kept(self, opened: _Opened) -> Keeping | None:
+        reusing = reusing_on(
+            self._config,
+            opened.hot,
+            opened.book,
+            self._host,
+            spawn=self._tasks.create_task,
+            clock=self._clock,
+            observe=self._telemetry.observe,
+        )
+        wishes = None if reusing is None else Wishes(self._config.reuse_error_max)
+        return keeping_on(self._config, opened.hot, self._clock, wishes=wishes, reusing=reusing)
 
     def _hot_path(self) -> Relay:
         ways = Ways(

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from littoral.adapters.reuse import Owner, QuestionBook
+from littoral.adapters.reuse import QuestionBook
 from littoral.cache.semantic import (
     Asked,
     Candidate,
@@ -33,6 +33,7 @@ from littoral.cache.semantic import (
 )
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import ReuseChecked, ReuseJudged
+from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND, Ask, Caller
 
@@ -59,7 +60,7 @@ class _Question:
 
     asked: Asked
     vector: tuple[float, ...]
-    owner: Owner
+    model: ModelName
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class SemanticReuse(Generic[A]):
             vector = unit(await self._embed(asked.question))
             if vector is None:
                 return Nothing()
-            question = _Question(asked, vector, Owner(caller.scope, caller.key_id, ask.model))
+            question = _Question(asked, vector, ask.model)
             judgement = self._judged(question, reuse)
         except LittoralError:
             return Nothing()
@@ -154,7 +155,7 @@ class SemanticReuse(Generic[A]):
         if chosen is None:
             return Nothing(question)
         name = chosen.candidate.answer
-        answer = self._answer_of(name.key, question.owner.model)
+        answer = self._answer_of(name.key, question.model)
         texts = [] if answer is None else [text.decode(errors="replace") for text in answer.texts]
         if answer is None or [answer_name(name.key, text) for text in texts] != [name]:
             self._book.forget(chosen.candidate.entry_id)
@@ -186,7 +187,6 @@ class SemanticReuse(Generic[A]):
                     question.asked,
                     question.vector,
                     answer_name(answer_key, text),
-                    question.owner,
                     unix_s=self._unix_s(),
                 )
         except LittoralError:
@@ -202,7 +202,7 @@ class SemanticReuse(Generic[A]):
         candidate: Candidate = explored.chosen.candidate
         self._book.learn(candidate.entry_id, candidate.similarity, right=right)
         certified = explored.chosen.decision.certified
-        fact = ReuseChecked(explored.question.owner.model, right, certified, explored.shadow)
+        fact = ReuseChecked(explored.question.model, right, certified, explored.shadow)
         self._observe(fact)
         return right
 

@@ -42,6 +42,7 @@ from littoral.node.relay.desk import Desk
 from littoral.node.relay.lent import Lending
 from littoral.node.relay.peers import Peers
 from littoral.node.relay.relay import Relay
+from littoral.node.relay.reusing import Wishes
 from littoral.node.relay.standing import Work
 from littoral.node.relay.ways import Ways
 from littoral.node.scribe import Scribe
@@ -224,7 +225,8 @@ def _relay(
         clock=shared.clock,
         observe=shared.observe,
     )
-    keeping = keeping_on(config, shared.hot, shared.clock)
+    wishes = Wishes(config.reuse_error_max)
+    keeping = keeping_on(config, shared.hot, shared.clock, wishes=wishes)
     return Relay(
         authenticate=partial(authenticated, shared.keyring, shared.observe),
         host=entries,

@@ -76,7 +76,7 @@ class RequestEnded(msgspec.Struct, frozen=True, kw_only=True):
     first_token_s: float | None
     total_s: float
     cache: str = ""
-    """`hit`, `partial`, `joined`, `miss` (looked up and not there), or nothing: not looked up."""
+    """`hit`, `reused`, `partial`, `joined`, `miss`, or nothing: not looked up."""
     target: str = ""
     """Which upstream answered; empty when none did."""
 

@@ -334,6 +334,9 @@ REUSE_QUESTION_CHARS_MAX: Final = 800
 REUSE_ANSWER_CHARS_MAX: Final = 2_000
 """An answer that may be compared by meaning; a longer one is the same only if it is equal."""
 
+REUSE_WAIT_S: Final = 2
+"""How long a request waits for the embedding of its question; then it is asked without reuse."""
+
 REUSE_CANDIDATES: Final = 8
 """Nearest questions that are looked at: the nearest may be an opposite that words tell apart."""
 

@@ -24,7 +24,7 @@ from littoral.terms.limits import RECEIPT_TEXT_PARTS_MAX, RECEIPT_UNREAD_BYTES_M
 from littoral.trust.decoding import UNREADABLE
 from littoral.trust.names import digest_of, named
 
-__all__ = ["AnswerDigests", "Digests", "salted"]
+__all__ = ["AnswerDigests", "Digests", "salted", "texts_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +248,27 @@ _FORMS: Final = {
     "responses": _Form(_response_event, _response),
 }
 """By `Ask.api`. An API that is not here (embeddings) has no text."""
+
+
+def texts_of(api: str, answer: bytes) -> tuple[bytes, ...]:
+    """The texts of a whole answer, part by part, in UTF-8; none where it can't be read.
+
+    Args:
+        api: which API's form it has, as in `Ask.api`.
+        answer: its body, streamed or in one piece.
+    """
+    form = _FORMS.get(api)
+    if form is None:
+        return ()
+    texts: dict[Part, list[str]] = {}
+    try:
+        if answer.startswith(b"{"):
+            said = list(form.body(answer))
+        else:
+            events = [line[5:].strip() for line in answer.split(b"\n") if line.startswith(b"data:")]
+            said = [each for event in events if event != b"[DONE]" for each in form.event(event)]
+    except UNREADABLE:
+        return ()
+    for part, text in said:
+        texts.setdefault(part, []).append(text)
+    return tuple("".join(texts[part]).encode() for part in sorted(texts))

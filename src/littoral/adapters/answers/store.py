@@ -128,6 +128,10 @@ class AnswerStore:
             return entry
         return None
 
+    def keeps(self, key: bytes) -> bool:
+        """Whether there is an entry of this key; counted as asked for by nobody."""
+        return self._front.get(key) is not None or key in self._from_disk([key])
+
     def get_many(self, keys: Sequence[bytes], model: str) -> dict[bytes, StoredVector]:
         """The vectors of these keys that are there, fresh or not.
 

@@ -7,10 +7,10 @@ for a request that did not opt in.
 from pathlib import Path
 from typing import Final
 
-from littoral.adapters.reuse.book import MIGRATIONS, Owner, QuestionBook
+from littoral.adapters.reuse.book import MIGRATIONS, QuestionBook
 from littoral.adapters.store.database import Database
 
-__all__ = ["REUSE_FILE", "Owner", "QuestionBook", "open_questions"]
+__all__ = ["REUSE_FILE", "QuestionBook", "open_questions"]
 
 REUSE_FILE: Final = "semantic.db"
 

@@ -12,7 +12,6 @@ Not here: the answers themselves (adapters/answers), and every decision (cache/s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -21,14 +20,13 @@ from littoral.adapters.reuse.nearest import nearest, packed
 from littoral.adapters.store.database import Database
 from littoral.cache.learner import Record, observe
 from littoral.cache.semantic import AnswerName, Asked, Candidate
-from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.limits import (
     REUSE_CANDIDATES,
     REUSE_ENTRIES_MAX,
     REUSE_PARTITION_ENTRIES_MAX,
 )
 
-__all__ = ["MIGRATIONS", "Owner", "QuestionBook"]
+__all__ = ["MIGRATIONS", "QuestionBook"]
 
 MIGRATIONS: Final = (
     """
@@ -39,9 +37,6 @@ MIGRATIONS: Final = (
         vector BLOB NOT NULL,
         answer_key BLOB NOT NULL,
         answer_digest BLOB NOT NULL,
-        scope TEXT NOT NULL,
-        key_id TEXT NOT NULL,
-        model TEXT NOT NULL,
         used_unix_s INTEGER NOT NULL,
         record BLOB NOT NULL,
         UNIQUE (partition, question)
@@ -56,15 +51,6 @@ _decode: Final = msgspec.json.Decoder(tuple[tuple[int, int, int], ...]).decode
 
 _USED_STEP_S: Final = 60
 """When an entry was used is kept to the minute: a write a minute, not one a hit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose a question is, and of which model: what a purge goes by."""
-
-    scope: str
-    key_id: KeyId
-    model: ModelName
 
 
 class QuestionBook:
@@ -119,7 +105,6 @@ class QuestionBook:
         asked: Asked,
         vector: Sequence[float],
         answer: AnswerName,
-        owner: Owner,
         *,
         unix_s: int,
     ) -> None:
@@ -127,17 +112,13 @@ class QuestionBook:
         with self._database.transaction():
             self._database.write(
                 "INSERT OR REPLACE INTO questions (partition, question, vector, answer_key, "
-                "answer_digest, scope, key_id, model, used_unix_s, record) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "answer_digest, used_unix_s, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     asked.partition,
                     asked.question,
                     packed(vector),
                     answer.key,
                     answer.digest,
-                    owner.scope,
-                    owner.key_id,
-                    owner.model,
                     unix_s,
                     _encode(()),
                 ),
@@ -175,32 +156,14 @@ class QuestionBook:
         with self._database.transaction():
             self._database.write("DELETE FROM questions WHERE entry_id = ?", (entry_id,))
 
-    def purge(
-        self,
-        *,
-        scope: str | None = None,
-        key_id: KeyId | None = None,
-        model: ModelName | None = None,
-        answer_key: bytes | None = None,
-    ) -> int:
-        """Drop the entries that are all of what is given, and say how many; nothing given: all."""
-        given = {"scope": scope, "key_id": key_id, "model": model, "answer_key": answer_key}
-        wanted = {name: value for name, value in given.items() if value is not None}
-        condition = " AND ".join(f"{name} = ?" for name in wanted) or "1"
-        with self._database.transaction():
-            return self._database.write(
-                f"DELETE FROM questions WHERE {condition}",  # noqa: S608 - names from above
-                tuple(wanted.values()),
-            )
-
-    def sweep(self, kept: Callable[[bytes, ModelName], bool]) -> int:
+    def sweep(self, kept: Callable[[bytes], bool]) -> int:
         """Drop the entries whose answer is not kept any more, and say how many.
 
         Args:
-            kept: whether there is an answer of this key and model.
+            kept: whether there is an answer of this key.
         """
-        rows = self._database.read("SELECT entry_id, answer_key, model FROM questions")
-        gone = [(entry_id,) for entry_id, key, model in rows if not kept(key, model)]
+        rows = self._database.read("SELECT entry_id, answer_key FROM questions")
+        gone = [(entry_id,) for entry_id, key in rows if not kept(key)]
         with self._database.transaction():
             for parameters in gone:
                 self._database.write("DELETE FROM questions WHERE entry_id = ?", parameters)

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from littoral.adapters.answers import AnswerStore, CacheBounds, open_answers
+from littoral.adapters.reuse import QuestionBook
 from littoral.adapters.shared import Board
 from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
+from littoral.node.embedding import Embedder
+from littoral.node.host import ModelHost
 from littoral.node.relay.keeping import Keeping
+from littoral.node.relay.reusing import Reusing, Wishes
 from littoral.node.vectors import Vectors
 from littoral.routing.board import TargetBoard
-from littoral.terms.limits import CACHE_COUNTS_S, UPSTREAM_TARGETS_MAX
+from littoral.terms.ids import ModelName
+from littoral.terms.limits import CACHE_COUNTS_S, REUSE_WAIT_S, UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import SECOND
 
-__all__ = ["HotState", "hand_over_counts", "hot_state", "keeping_on", "upstreams_on"]
+__all__ = ["HotState", "hand_over_counts", "hot_state", "keeping_on", "reusing_on", "upstreams_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,52 @@ def upstreams_on(
     )
 
 
-def keeping_on(config: Config, state: HotState, clock: Clock) -> Keeping | None:
-    """The answer cache of a process, unless it is off."""
+def keeping_on(
+    config: Config,
+    state: HotState,
+    clock: Clock,
+    *,
+    wishes: Wishes | None,
+    reusing: Reusing | None = None,
+) -> Keeping | None:
+    """The answer cache of a process, unless it is off; the arguments are as `Keeping` has them."""
     if state.answers is None:
         return None
     epoch, ttl_s = config.cache_epoch, config.cache_ttl_s
     vectors = Vectors(state.answers, policy_epoch=epoch, ttl_s=ttl_s, clock=clock)
-    return Keeping(state.answers, vectors, policy_epoch=epoch, ttl_s=ttl_s, clock=clock)
+    return Keeping(
+        state.answers,
+        vectors,
+        wishes=wishes,
+        reusing=reusing,
+        policy_epoch=epoch,
+        ttl_s=ttl_s,
+        clock=clock,
+    )
+
+
+def reusing_on(
+    config: Config,
+    state: HotState,
+    book: QuestionBook | None,
+    host: ModelHost,
+    *,
+    spawn: Callable[..., asyncio.Task[None]],
+    clock: Clock,
+    observe: Observe,
+) -> Reusing | None:
+    """Reuse by meaning, in the process that has the models; None where it can't be."""
+    if state.answers is None or book is None:
+        return None
+    return Reusing(
+        book,
+        state.answers,
+        embed=Embedder(host, ModelName(config.reuse_model), wait=int(REUSE_WAIT_S * SECOND)),
+        policy_epoch=config.cache_epoch,
+        clock=clock,
+        observe=observe,
+        spawn=spawn,
+    )
 
 
 async def hand_over_counts(state: HotState) -> None:

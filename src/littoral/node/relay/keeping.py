@@ -15,7 +15,10 @@ from littoral.cache import freshness
 from littoral.cache.answers import StoredAnswer, StoredVector, tags_of
 from littoral.cache.freshness import Directives, Forward, directives_of
 from littoral.cache.keys import Identities, answer_key, canonical, reproducible
+from littoral.cache.semantic import Reuse
 from littoral.node.relay.desk import Order
+from littoral.node.relay.reusing import KeptAnswer, Reusing, Wishes, said_of
+from littoral.node.reuse import Judgement
 from littoral.node.vectors import Asked, Recalled, Vectors, Wanted
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import NotCachedError
@@ -38,6 +41,7 @@ class Question(msgspec.Struct):
     key: bytes
     directives: Directives
     reproducible: bool
+    """Its answer may be kept without being asked for."""
     epoch: int
     """Of the store, when the request began: a purge since then keeps its answer out."""
     tags: tuple[str, ...]
@@ -47,11 +51,22 @@ class Question(msgspec.Struct):
     """The texts to embed, which are kept one by one."""
     found: dict[bytes, StoredVector] | None = None
     """Their vectors that are there, once they were looked for."""
+    exact: bool = True
+    """The answer to the same words would do; not so for one that reuse by meaning has to prove."""
+    reuse: Reuse | None = None
+    """How it may be answered by meaning."""
+    judgement: Judgement[KeptAnswer] | None = None
+    """What was said of that."""
 
     @property
     def joins(self) -> bool:
         """Whether the same request under way would do."""
-        return self.why is not Forward.REQUEST
+        return self.exact and self.why is not Forward.REQUEST
+
+    @property
+    def to_be_judged(self) -> bool:
+        """Whether an answer to other words may do, and that was not found out yet."""
+        return self.reuse is not None and self.judgement is None and self.why is not Forward.REQUEST
 
     @property
     def long(self) -> bool:
@@ -83,6 +98,8 @@ class Keeping:
         store: AnswerStore,
         vectors: Vectors,
         *,
+        wishes: Wishes | None,
+        reusing: Reusing | None,
         policy_epoch: int,
         ttl_s: int,
         clock: Clock,
@@ -92,12 +109,16 @@ class Keeping:
         Args:
             store: what is kept.
             vectors: the embeddings in it.
+            wishes: what requests want of reuse by meaning; None where there is none.
+            reusing: that reuse; None where it is another process's to do.
             policy_epoch: another number makes everything kept so far unreachable.
             ttl_s: how long an answer is fresh.
             clock: wall-clock time.
         """
         self._store = store
         self.vectors = vectors
+        self.reusing = reusing
+        self._wishes = wishes
         self._policy_epoch = policy_epoch
         self._ttl_s = ttl_s
         self._clock = clock
@@ -114,17 +135,26 @@ class Keeping:
         """
         headers = head.headers
         directives = directives_of(headers.get("cache-control"))
-        if not (directives.asks_for_reuse or _may_be_reproducible(order, entry)):
-            return None
-        read = self._read(order, entry)
+        reuse = None if self._wishes is None else self._wishes.of(order, head)
+        may = directives.asks_for_reuse or reuse is not None or _may_be_reproducible(order, entry)
+        read = self._read(order, entry) if may else None
         if read is None:
             return None
         why = freshness.may_look_up(directives, reproducible=read.reproducible)
-        if why is Forward.BYPASS:
+        exact = why is not Forward.BYPASS
+        if not exact and reuse is None:
             return None
-        tags = tags_of(headers.get("littoral-cache-tags"))
-        epoch = self._store.epoch
-        return Question(read.key, directives, read.reproducible, epoch, tags, why, read.wanted)
+        return Question(
+            key=read.key,
+            directives=directives,
+            reproducible=read.reproducible or not exact,
+            epoch=self._store.epoch,
+            tags=tags_of(headers.get("littoral-cache-tags")),
+            why=why if exact else Forward.MISS,
+            wanted=read.wanted,
+            exact=exact,
+            reuse=reuse,
+        )
 
     def _read(self, order: Order, entry: ModelEntry) -> "_Read | None":
         """The key of a request; the same bytes from the same caller are not read twice."""
@@ -194,6 +224,12 @@ class Keeping:
         question.why = Forward.PARTIAL if question.found else why
         return None
 
+    async def judge(self, question: Question, order: Order, entry: ModelEntry) -> None:
+        """Find out whether an answer to other words will do."""
+        assert self.reusing is not None, "there is reuse here"
+        assert question.reuse is not None, "it is wanted"
+        question.judgement = await self.reusing.judge(order, entry, question.reuse)
+
     async def seek(self, question: Question, entry: ModelEntry) -> None:
         """Look for the vectors of a long batch, so that `find` need not."""
         assert question.wanted is not None, "a batch is sought"
@@ -219,12 +255,13 @@ class Keeping:
             self._infos[entry.name] = info
         return Begun(200, stored.content_type, entry, info)
 
-    def notes_of_hit(self, stored: StoredAnswer) -> str:
+    def notes_of_hit(self, stored: StoredAnswer, question: Question) -> str:
         """The header fields that say that, and how long, an answer was kept."""
         now = self._clock.unix_ns()
         ttl = freshness.ttl_s(stored.expires_unix_ns, now)
+        detail, said = ("", "") if question.judgement is None else ("semantic", _said(question))
         return (
-            f"cache-status: {freshness.hit(ttl)}\r\n"
+            f"cache-status: {freshness.hit(ttl, detail)}\r\n{said}"
             f"age: {freshness.age_s(stored.stored_unix_ns, now)}\r\n"
             f"cache-control: {freshness.cache_control(ttl)}\r\n{_key_field(stored.key)}"
         )
@@ -233,7 +270,7 @@ class Keeping:
         """The header fields of an answer that was computed."""
         why = question.why or Forward.MISS
         return (
-            f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n"
+            f"cache-status: {freshness.forwarded(why, collapsed=collapsed)}\r\n{_said(question)}"
             f"{_key_field(question.key if question.wanted is None else question.wanted.key)}"
         )
 
@@ -280,7 +317,9 @@ class Keeping:
             expires_unix_ns=now + freshness.lifetime_s(self._ttl_s, upstream) * SECOND,
             cost_us=(now - order.arrived_unix_ns) // 1000,
         )
-        self._store.put(answer, epoch=question.epoch)
+        kept = self._store.put(answer, epoch=question.epoch)
+        if question.judgement is not None and self.reusing is not None:
+            self.reusing.learn(question.judgement, answer, kept=kept)
 
     def _may_keep(
         self, question: Question, order: Order, begun: Begun, outcome: Outcome
@@ -333,6 +372,13 @@ def _asked(question: Question, order: Order, entry: ModelEntry) -> Asked:
         began_unix_ns=order.arrived_unix_ns,
         receipt_id=order.receipt_id if entry.relay.receipts else None,
     )
+
+
+def _said(question: Question) -> str:
+    """The header field that says what reuse by meaning has done, if it was asked for."""
+    if question.reuse is None or question.judgement is None:
+        return ""
+    return said_of(question.judgement, question.reuse)
 
 
 def _key_field(key: bytes) -> str:

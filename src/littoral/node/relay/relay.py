@@ -14,8 +14,9 @@ Whatever is refused here is refused with the same errors as anywhere else.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from littoral.adapters.upstreams.upstreams import Route
 from littoral.adapters.upstreams.words import Begun
@@ -32,6 +33,7 @@ from littoral.node.relay.lent import Lent
 from littoral.node.relay.peers import ORIGIN, Upstreamed
 from littoral.node.relay.standing import Joined, Sought, Work
 from littoral.node.relay.ways import Ways
+from littoral.node.reuse import Serve
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.ids import ModelName, ReceiptId
@@ -101,12 +103,7 @@ class Relay:
         if keeping is not None and question is not None and question.long:
             if self._handler is None and self._ways.route(entry, order.api.name) is None:
                 return None  # whoever has the handler looks
-            look = keeping.seek(question, entry)
-
-            def begin(*_: object) -> Underway | None:
-                return None if self.closing else self._begin(order, entry, head, reply, question)
-
-            return Sought(self._work, reply, look, partial(self._again, head, body, reply, begin))
+            return self._sought(keeping.seek(question, entry), order, entry, head, reply, question)
         return self._begin(order, entry, head, reply, question)
 
     def _begin(
@@ -118,16 +115,39 @@ class Relay:
         question: Question | None,
     ) -> Underway | None:
         """Answer from where it can be had at once, or else have it made."""
-        if question is not None:
-            given = self._given_again(question, order, entry, head, reply)
+        keeping = self._keeping
+        if keeping is not None and question is not None:
+            given = self._given_again(keeping, question, order, entry, head, reply)
             if given is not None:
                 return given
+            if question.to_be_judged:
+                look = None if keeping.reusing is None else keeping.judge(question, order, entry)
+                if look is None:
+                    return None  # whoever has the models judges
+                return self._sought(look, order, entry, head, reply, question)
         route = self._ways.route(entry, order.api.name)
         if route is not None:
             return self._relay(order, route, head, reply, question)
         if question is not None and self._handler is not None:
             return self._handle(self._handler, order, entry, head, reply, question)
         return None
+
+    def _sought(
+        self,
+        look: Coroutine[Any, Any, None],
+        order: Order,
+        entry: ModelEntry,
+        head: Head,
+        reply: Reply,
+        question: Question,
+    ) -> Sought:
+        """An answer that is begun once something was looked up."""
+
+        def begin(*_: object) -> Underway | None:
+            return None if self.closing else self._begin(order, entry, head, reply, question)
+
+        then = partial(self._again, head, order.raw, reply, begin)
+        return Sought(self._work, reply, look, then)
 
     def end_all(self) -> None:
         """The PoP stops: whoever still waits is told so."""
@@ -159,16 +179,23 @@ class Relay:
     # --- from the cache ---
 
     def _given_again(
-        self, question: Question, order: Order, entry: ModelEntry, head: Head, reply: Reply
+        self,
+        keeping: Keeping,
+        question: Question,
+        order: Order,
+        entry: ModelEntry,
+        head: Head,
+        reply: Reply,
     ) -> Underway | None:
         """A stored answer, or one that is under way."""
-        keeping = self._keeping
-        assert keeping is not None, "a question is the cache's"
         stored = keeping.find(question, entry, order.caller)
         if stored is not None:
-            return self._give(keeping, stored, order, entry, reply)
+            return self._give(keeping, stored, question, order, entry, reply)
         flight = self._flights.get(question.key) if question.joins else None
         if flight is None:
+            if isinstance(question.judgement, Serve):
+                meant = question.judgement.answer.stored
+                return self._give(keeping, meant, question, order, entry, reply)
             return None
         self._desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.CACHE)
@@ -197,6 +224,7 @@ class Relay:
         self,
         keeping: Keeping,
         stored: StoredAnswer,
+        question: Question,
         order: Order,
         entry: ModelEntry,
         reply: Reply,
@@ -204,8 +232,9 @@ class Relay:
         usage = Usage(*stored.usage)
         self._desk.reserve(order, usage.total_tokens)
         leg = self._leg(order, reply, Source.CACHE)
-        leg.cache, leg.charged, leg.origin = "hit", False, stored.receipt_id
-        leg.notes = keeping.notes_of_hit(stored)
+        leg.cache = "hit" if question.judgement is None else "reused"
+        leg.charged, leg.origin = False, stored.receipt_id
+        leg.notes = keeping.notes_of_hit(stored, question)
         keeping.deliver(stored, entry, leg)
         return leg
 
