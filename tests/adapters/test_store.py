@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -176,3 +177,26 @@ def test_another_process_that_comes_and_goes_takes_nothing_from_two_connections_
     first.close()
     second.close()
     assert others() == 3
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from littoral.adapters.store import open_store
+sys.stdin.read()
+with open_store(Path(sys.argv[1])):
+    pass
+"""
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_many_that_open_a_new_home_at_once_all_do(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-c", OPENER, str(tmp_path / str(number))]
+    with ExitStack() as stack:
+        openers = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE)) for _ in range(6)
+        ]
+        for each in openers:
+            assert each.stdin is not None
+            each.stdin.close()
+        assert [each.wait() for each in openers] == [0] * 6

@@ -14,6 +14,7 @@ Rules
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,10 @@ __all__ = ["MIGRATIONS", "Database", "Row"]
 
 _BUSY_WAIT_S: Final = 0.5
 """Wait for another process's write: the command line's take under 1 ms."""
+
+_AGAIN_S: Final = 0.005
+_TRIES: Final = 200
+"""Time between tries at what SQLite does not wait for, and how many there are: a second in all."""
 
 _PAGE_BYTES: Final = 8192
 """Three receipts fit a page of this size; of SQLite's usual 4096 each would take one alone."""
@@ -219,7 +224,19 @@ class Database:
         self.read("PRAGMA synchronous = NORMAL")
         self.read("PRAGMA trusted_schema = OFF")
         if self.read("PRAGMA journal_mode") != [("wal",)]:
-            self.read("PRAGMA journal_mode = WAL")
+            self._keep_a_log()
+
+    def _keep_a_log(self) -> None:
+        """Of several that open a new file at once, one makes it so; the others try again."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self.read("PRAGMA journal_mode = WAL")
+            except StoreError as error:  # at once: SQLite does not wait where all would for ever
+                if error.details.get("database") != "held" or not left:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                return
 
     def _migrate(self) -> None:
         newest = len(self._migrations)
