@@ -144,17 +144,14 @@ class Keeping:
         exact = why is not Forward.BYPASS
         if not exact and reuse is None:
             return None
-        return Question(
-            key=read.key,
-            directives=directives,
-            reproducible=read.reproducible or not exact,
-            epoch=self._store.epoch,
-            tags=tags_of(headers.get("littoral-cache-tags")),
-            why=why if exact else Forward.MISS,
-            wanted=read.wanted,
-            exact=exact,
-            reuse=reuse,
-        )
+        tags = tags_of(headers.get("littoral-cache-tags"))
+        epoch, wanted = self._store.epoch, read.wanted
+        if reuse is None:
+            return Question(read.key, directives, read.reproducible, epoch, tags, why, wanted)
+        why = why if exact else Forward.MISS
+        question = Question(read.key, directives, read.reproducible or not exact, epoch, tags, why)
+        question.exact, question.reuse = exact, reuse
+        return question
 
     def _read(self, order: Order, entry: ModelEntry) -> "_Read | None":
         """The key of a request; the same bytes from the same caller are not read twice."""

@@ -52,11 +52,11 @@ class Wishes:
             BadRequestError: its header can't be read.
             NotAllowedError: it asks for more than it may.
         """
-        header = head.headers.get("littoral-reuse")
         bound = order.caller.reuse_error_max
-        if (header is None and bound is None) or order.api.kind is not Kind.CHAT:
+        if bound is None and "littoral-reuse" not in head.headers:
             return None
-        return reuse_of(header, bound, self._open_bound)
+        reuse = reuse_of(head.headers.get("littoral-reuse"), bound, self._open_bound)
+        return reuse if order.api.kind is Kind.CHAT else None
 
 
 class Reusing:
