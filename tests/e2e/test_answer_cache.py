@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from littoral.terms.values import ToolSupport
 from littoral.trust.receipts import FRAME_START
 from tests.hardening.pops import CALLS, HardPop, body_of, cache_status, hard_pop
 from tests.hardening.upstreams import held, truth, upstream
-from tests.web.raw import PATIENCE_S, Answer
+from tests.web.raw import PATIENCE_S, Answer, get
 
 CHAT = "/v1/chat/completions"
 SAME = {"temperature": 0, "stream_options": {"include_usage": True}}
@@ -168,3 +169,17 @@ async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: Ha
             if found and (found[0]["hits"], found[0]["misses"]) == (2, 1):
                 break
             await asyncio.sleep(0.2)
+
+
+async def test_the_metrics_tell_hits_from_misses_whoever_answers(pop: HardPop) -> None:
+    async with upstream() as running:
+        for tools in (ToolSupport.NATIVE, ToolSupport.PROMPTED):
+            model = pop.add(running.port, tools=tools)
+            for _ in range(3):
+                await pop.call("chat", model, temperature=0)
+            async with pop.client() as client:
+                said = await client.ask(get("/metrics", f"Authorization: Bearer {pop.key}"))
+            counted = [line for line in said.body.decode().splitlines() if f'"{model}"' in line]
+            name = f'littoral_cache_answers_total{{model="{model}",result='
+            assert f'{name}"miss"}} 1.0' in counted
+            assert f'{name}"hit"}} 2.0' in counted

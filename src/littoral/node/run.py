@@ -369,7 +369,6 @@ class Run:
                 queue_s=(dispatched - self._arrived) / SECOND,
                 first_token_s=first_s,
                 total_s=(clock.now() - self._arrived) / SECOND,
-                cache="" if self._recalled is None else self._recalled.outcome,
             )
         )
 

@@ -19,6 +19,7 @@ from littoral.node.metrics import LATENCY_S, METERED, METERS_RESERVED_WORDS, PER
 from littoral.terms.facts import (
     BreakerMoved,
     CacheChanged,
+    CacheMissed,
     Fact,
     FellBack,
     FirstToken,
@@ -99,6 +100,8 @@ class Telemetry:
                     self._count(metrics.UPSTREAM_HEDGES, model, target)
             case FirstToken(model, seconds):
                 self._time(metrics.FIRST_TOKEN, seconds, model)
+            case CacheMissed(model, result):
+                self._count(metrics.CACHE_ANSWERS, model, result)
             case CacheChanged(entries, size):
                 change = "stored" if entries > 0 else "dropped"
                 self._count(metrics.CACHE_CHANGES, change, amount=abs(entries))

@@ -20,6 +20,7 @@ __all__ = [
     "BreakerMoved",
     "FellBack",
     "CacheChanged",
+    "CacheMissed",
     "ReuseJudged",
     "ReuseChecked",
     "ReceiptLost",
@@ -79,6 +80,15 @@ class RequestEnded(msgspec.Struct, frozen=True, kw_only=True):
     """`hit`, `reused`, `partial`, `joined`, `miss`, or nothing: not looked up."""
     target: str = ""
     """Which upstream answered; empty when none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMissed:
+    """A handler is to make an answer; whoever is answered by calls says so as its request ends."""
+
+    model: ModelName
+    result: str
+    """`miss` or `partial`, as in `RequestEnded.cache`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +217,7 @@ Fact = (
     | BreakerMoved
     | FellBack
     | CacheChanged
+    | CacheMissed
     | ReuseJudged
     | ReuseChecked
     | ReceiptLost

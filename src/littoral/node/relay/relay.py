@@ -36,6 +36,7 @@ from littoral.node.relay.ways import Ways
 from littoral.node.reuse import Serve
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, NotFoundError
+from littoral.terms.facts import CacheMissed
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import Caller, EngineInfo, ModelEntry, Source, Usage
 from littoral.web.dialects.reading import nonce_of
@@ -343,6 +344,7 @@ class Relay:
         host = Host(reply, self._left, handled)
         assert self._keeping is not None, "a question is the cache's"
         host.notes = self._keeping.notes_of_miss(question)
+        self._desk.observe(CacheMissed(entry.name, "partial" if question.found else "miss"))
         self._add(host)
         host.feed = flight.join(host)
         request = Request(
