@@ -145,7 +145,8 @@ class Run:
 
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
-        self._entry = entry = entry_for(parts.host.entries, ask.model, self._caller)
+        asked = entry_for(parts.host.entries, ask.asked or ask.model, self._caller)
+        self._entry = entry = parts.host.entries.entry(ask.model) if ask.asked else asked
         if (
             parts.vectors is not None
             and ask.kind is Kind.EMBED
@@ -197,6 +198,7 @@ class Run:
             "littoral-salt": self._salt.hex(),
             "littoral-source": _SOURCES[self._entry.engine].value,
             "littoral-pop": self._parts.pop,
+            **({"littoral-model": self._entry.name} if self._ask.asked else {}),
             **limits,
         }
 
@@ -351,6 +353,7 @@ class Run:
             usage=usage,
             finish=finish,
             source=source,
+            asked=self._ask.asked,
         )
         self._parts.scribe.keep(draft, self._sealed)
         dispatched = self._dispatched or self._arrived

@@ -319,3 +319,5 @@ class Ask:
     """The prompt's length is to be known before the answer begins (`Answer.outcome` has it)."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Header fields that say what the cache may do, by their names in lower case."""
+    asked: ModelName | None = None
+    """The model that was asked for, where `model` stands in for it."""

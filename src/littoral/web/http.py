@@ -15,9 +15,17 @@ from typing import Protocol
 import msgspec
 
 from littoral.terms import limits
+from littoral.terms.ids import ModelName
 from littoral.terms.values import Finish, Usage
 
-__all__ = ["Handler", "HttpBounds", "Request", "Responder"]
+__all__ = ["Handler", "HttpBounds", "Request", "Responder", "StandIn"]
+
+
+class StandIn(msgspec.Struct, frozen=True):
+    """What a request was before another model was put in for the one that it names."""
+
+    model: ModelName
+    body: bytes
 
 
 # A Struct, as every request makes one: a frozen dataclass of this size takes ten times as long.
@@ -36,6 +44,8 @@ class Request(msgspec.Struct, frozen=True):
     """The client's address, for logs: `127.0.0.1:50312`, or `unix`."""
     id: str = ""
     """`req_` and 24 hexadecimal digits; the answer says it in `x-request-id`."""
+    instead_of: StandIn | None = None
+    """Its body names a model that stands in for the one that was asked for."""
 
 
 class Responder(Protocol):

@@ -15,7 +15,7 @@ from littoral.web.head import Head
 from littoral.web.response import written
 from littoral.web.wishes import is_plain
 
-__all__ = ["errand_for", "tokens_bound"]
+__all__ = ["errand_for", "renamed", "tokens_bound"]
 
 _FORWARDED: Final = frozenset(
     {"traceparent", "tracestate", "openai-beta", "anthropic-version", "anthropic-beta"}
@@ -54,6 +54,13 @@ def _with_input(raw: bytes, texts: Sequence[object]) -> bytes:
     """The request for these texts."""
     members = _RAW.decode(raw)
     members["input"] = msgspec.Raw(msgspec.json.encode(texts))
+    return msgspec.json.encode(members)
+
+
+def renamed(raw: bytes, model: str) -> bytes:
+    """The request for another model."""
+    members = _RAW.decode(raw)
+    members["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(members)
 
 

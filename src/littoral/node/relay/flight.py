@@ -102,6 +102,11 @@ class Flight:
         """All that was said; None once it is over the bound."""
         self._bytes = 0
 
+    @classmethod
+    def alone(cls) -> "Flight":
+        """One that nobody joins, and whose answer is not kept."""
+        return cls(b"", _nothing, _nothing)
+
     @property
     def legs(self) -> int:
         """How many wait."""
@@ -249,5 +254,5 @@ class Flight:
         left(self)
 
 
-def _nothing(_: Flight) -> None:
-    """It was said once."""
+def _nothing(*_: object) -> None:
+    """It was said once, or is of no use to anybody."""

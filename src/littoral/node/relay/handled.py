@@ -18,34 +18,39 @@ from littoral.terms.ids import ReceiptId
 from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
 from littoral.trust.receipts import FRAME_START
 from littoral.web.errors import defect, draining
+from littoral.web.head import Head
 from littoral.web.hot import Reply
-from littoral.web.http import Handler, Request
+from littoral.web.http import Handler, Request, StandIn
 from littoral.web.response import written
 
-__all__ = ["Handled", "Host"]
+__all__ = ["Handled", "Host", "request_of"]
 
 
 class Host(Guest):
     """The first client's side of a flight whose handler speaks to it directly."""
 
-    __slots__ = ("handled", "notes")
+    __slots__ = ("_notes", "anew", "handled")
 
-    def __init__(self, reply: Reply, left: Callable[[Guest], None], handled: "Handled") -> None:
+    def __init__(
+        self, reply: Reply, left: Callable[[Guest], None], handled: "Handled", notes: str
+    ) -> None:
         """Wait for the flight.
 
         Args:
             reply: the way to the client.
             left: hears, once, that nothing more will be sent.
             handled: whose headers and receipt these are.
+            notes: header fields that say what the cache had to do with it.
         """
         super().__init__(reply, left)
         self.handled = handled
-        self.notes = ""
-        """Header fields that say what the cache had to do with it."""
+        self._notes = notes
+        self.anew: Callable[[LittoralError], bool] | None = None
+        """May see to the request in another way, where there was no answer: says whether."""
 
     def begun(self, _: Begun) -> None:
         """The handler has begun."""
-        self._reply.begin(self.handled.fields + self.notes)
+        self._reply.begin(self.handled.fields + self._notes)
 
     def data(self, data: bytes) -> None:
         """What the handler writes."""
@@ -59,28 +64,46 @@ class Host(Guest):
     def whole(self, begun: Begun, body: bytes, _: Outcome) -> None:
         """An answer in one piece."""
         self._over()
-        self._reply.give(begun.status, self.handled.fields + self.notes, body)
+        self._reply.give(begun.status, self.handled.fields + self._notes, body)
 
     def failed(self, error: LittoralError) -> None:
         """The handler has failed."""
         self._over()
-        self._reply.fail(error)
+        if self.handled.started or self.anew is None or not self.anew(error):
+            self._reply.fail(error)
+
+
+def request_of(head: Head, body: bytes, request_id: str, instead_of: StandIn | None) -> Request:
+    """The request as a handler takes it; see Request."""
+    return Request(
+        method=head.method,
+        path=head.path,
+        query=head.query,
+        headers=head.headers,
+        body=body,
+        peer="",
+        id=request_id,
+        instead_of=instead_of,
+    )
 
 
 class Handled:
     """A handler at work on a flight: its Responder, and the flight's Feed."""
 
-    def __init__(self, flight: Flight, entry: ModelEntry, info: EngineInfo) -> None:
+    def __init__(self, flight: Flight, entry: ModelEntry) -> None:
         """Work on nothing yet.
 
         Args:
             flight: where the answer goes.
             entry: the model that is asked.
-            info: the engine, as far as those who join can name it.
         """
         self._flight = flight
+        flight.spring = self
         self._entry = entry
-        self._info = info
+        self._info = EngineInfo(
+            entry.engine, "answered to another", "none", 0, entry.context_tokens
+        )
+        """The engine, as far as those who join can name it."""
         self._task: asyncio.Task[None] | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()

@@ -22,7 +22,7 @@ from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.feed import Fed
 from littoral.node.scribe import Told
 from littoral.serving.outcome import Outcome
-from littoral.terms.errors import BudgetExhaustedError, LittoralError, RateLimitedError
+from littoral.terms.errors import LittoralError
 from littoral.terms.facts import FirstToken
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import SECOND, Finish, Instant, Source, Usage
@@ -34,9 +34,6 @@ __all__ = ["Leg"]
 
 _STREAM_FIELDS: Final = "x-accel-buffering: no\r\n"
 _FRESH_STREAM_FIELDS: Final = f"cache-control: no-cache\r\n{_STREAM_FIELDS}"
-
-_OVER_LIMITS: Final = (RateLimitedError, BudgetExhaustedError)
-"""What one key may be told, and another not."""
 
 
 def stream_fields(notes: str) -> str:
@@ -97,8 +94,8 @@ class Leg(Fed):
         """Header fields that say how the answer came about, as `response.written` gives them."""
         self.charged = True
         """Tokens are charged: it is this leg's request that is being computed."""
-        self.anew: Callable[[], None] | None = None
-        """Asks again, where what this leg waits for is refused for the limits of another key."""
+        self.anew: Callable[[LittoralError], bool] | None = None
+        """May see to the request in another way, where there was no answer: says whether."""
         self._begun: Begun | None = None
         self._first: Instant | None = None
         self._first_unix_ns: int | None = None
@@ -173,8 +170,7 @@ class Leg(Fed):
         else:
             self._end()
             self._desk.release(self.order)
-            if self.anew is not None and isinstance(error, _OVER_LIMITS):
-                self.anew()
+            if self.anew is not None and self.anew(error):
                 return
             self._desk.refused(self.order, error)
         self._reply.fail(error)

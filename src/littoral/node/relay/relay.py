@@ -8,7 +8,7 @@ In this order, for each POST to one of the APIs of `wishes.HOT_APIS`:
    joined. Either passes the same limits as an answer that is computed, and has its own receipt.
 3. An upstream that speaks the API itself gets the client's bytes.
 4. Everything else is the handler's. If its answer may be kept, it is made as a flight, so that the
-   same request joins it.
+   same request joins it. So is that of a model of this machine where no upstream could answer.
 
 Whatever is refused here is refused with the same errors as anywhere else.
 """
@@ -21,29 +21,29 @@ from typing import Any
 from littoral.adapters.upstreams.upstreams import Route
 from littoral.adapters.upstreams.words import Begun
 from littoral.cache.answers import StoredAnswer
-from littoral.node.entries import KnownModels
+from littoral.node.entries import KnownModels, entry_for
 from littoral.node.relay.desk import Desk, Order
-from littoral.node.relay.errands import tokens_bound
+from littoral.node.relay.errands import renamed, tokens_bound
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
-from littoral.node.relay.handled import Handled, Host
+from littoral.node.relay.handled import Handled, Host, request_of
 from littoral.node.relay.keeping import BYPASS, Keeping, Question
 from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
 from littoral.node.relay.peers import ORIGIN, Upstreamed
-from littoral.node.relay.standing import Joined, Sought, Work
+from littoral.node.relay.standing import NO_ANSWER, OVER_LIMITS, Again, Renewable, Sought, Work
 from littoral.node.relay.ways import Ways
 from littoral.node.reuse import Serve
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, NotFoundError
-from littoral.terms.facts import CacheMissed
+from littoral.terms.facts import CacheMissed, FellBack
 from littoral.terms.ids import ModelName, ReceiptId
-from littoral.terms.values import Caller, EngineInfo, ModelEntry, Source, Usage
+from littoral.terms.values import Caller, ModelEntry, Source, Usage
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
 from littoral.web.head import Head
 from littoral.web.hot import OVER, Reply, Underway, offered
-from littoral.web.http import Handler, Request
+from littoral.web.http import Handler, StandIn
 from littoral.web.routes import key_of
 from littoral.web.wishes import HOT_APIS, wish_of
 
@@ -126,12 +126,18 @@ class Relay:
                 if look is None:
                     return None  # whoever has the models judges
                 return self._sought(look, order, entry, head, reply, question)
-        route = self._ways.route(entry, order.api.name)
+        route, other = self._ways.route(entry, order.api.name), self._ways.stand_in(entry)
+        handler = self._handler
+        if other is not None and handler is None:
+            return None  # whoever has the models of this machine asks
+        live: Leg | Host | None = None
         if route is not None:
-            return self._relay(order, route, head, reply, question)
-        if question is not None and self._handler is not None:
-            return self._handle(self._handler, order, entry, head, reply, question)
-        return None
+            live = self._relay(order, route, head, reply, question)
+        elif handler is not None and (question is not None or other is not None):
+            live = self._handle(handler, order, entry, head, reply, question)
+        if live is None or other is None:
+            return live
+        return self._stood_in_for(live, order, other, head, reply)
 
     def _sought(
         self,
@@ -202,10 +208,14 @@ class Relay:
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
-        if isinstance(flight.spring, Handled):
-            return Joined(leg, flight, partial(self._again, head, order.raw, reply, self.take))
+        live: Underway = leg
+        other = self._ways.stand_in(entry)
+        if other is not None:
+            live = self._stood_in_for(leg, order, other, head, reply)
+        elif isinstance(flight.spring, Handled):
+            live = Again(leg, OVER_LIMITS, partial(self._again, head, order.raw, reply, self.take))
         leg.feed = flight.join(leg)
-        return leg
+        return live
 
     def _again(
         self,
@@ -256,20 +266,21 @@ class Relay:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
-    # --- upstreams ---
-
     def _entry(self, name: str, caller: Caller) -> ModelEntry | None:
         """The model, if there is one of this name that the caller may use; else others say more."""
-        if caller.models is not None and name not in caller.models:
-            return None
         try:
-            return self._host.entry(ModelName(name))
+            return entry_for(self._host, ModelName(name), caller)
         except LittoralError:
             return None
 
     def _relay(
-        self, order: Order, route: Route, head: Head, reply: Reply, question: Question | None
-    ) -> Underway:
+        self,
+        order: Order,
+        route: Route,
+        head: Head,
+        reply: Reply,
+        question: Question | None,
+    ) -> Leg:
         self._desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
@@ -286,6 +297,22 @@ class Relay:
             leg.feed = flight.join(leg)
         spring.start()
         return leg
+
+    def _stood_in_for(
+        self, live: Renewable, asked: Order, other: ModelEntry, head: Head, reply: Reply
+    ) -> Again:
+        """A request that a model of this machine answers if no upstream can."""
+
+        def instead(*_: object) -> Underway | None:
+            if self.closing or self._handler is None:
+                return None
+            self._desk.observe(FellBack(asked.model, other.name))
+            order = Order(
+                asked.api, asked.caller, asked.wish, asked.raw, other.name, self._desk.clock
+            )
+            return self._handle(self._handler, order, other, head, reply, None, asked.model)
+
+        return Again(live, NO_ANSWER, partial(self._again, head, asked.raw, reply, instead))
 
     # --- other workers ---
 
@@ -325,8 +352,6 @@ class Relay:
         fetch.start()
         return lent
 
-    # --- handlers ---
-
     def _handle(
         self,
         handler: Handler,
@@ -334,29 +359,25 @@ class Relay:
         entry: ModelEntry,
         head: Head,
         reply: Reply,
-        question: Question,
-    ) -> Underway:
-        flight = self._flight(question, order)
-        flight.kept = question.wanted is not None
-        info = EngineInfo(entry.engine, "answered to another", "none", 0, entry.context_tokens)
-        handled = Handled(flight, entry, info)
-        flight.spring = handled
-        host = Host(reply, self._left, handled)
-        assert self._keeping is not None, "a question is the cache's"
-        host.notes = self._keeping.notes_of_miss(question)
-        self._desk.observe(CacheMissed(entry.name, "partial" if question.found else "miss"))
+        question: Question | None,
+        asked: ModelName | None = None,
+    ) -> Host:
+        """Have a handler make the answer; `asked` is the model that this one stands in for."""
+        if question is None:
+            flight, notes = Flight.alone(), self._bypass
+        else:
+            assert self._keeping is not None, "a question is the cache's"
+            flight, notes = self._flight(question, order), self._keeping.notes_of_miss(question)
+            flight.kept = question.wanted is not None
+            result = "partial" if question.found else "miss"
+            self._desk.observe(CacheMissed(entry.name, result))
+        handled = Handled(flight, entry)
+        host = Host(reply, self._left, handled, notes)
         self._add(host)
         host.feed = flight.join(host)
-        request = Request(
-            method=head.method,
-            path=head.path,
-            query=head.query,
-            headers=head.headers,
-            body=order.raw,
-            peer="",
-            id=reply.id,
-        )
-        handled.start_on(handler, self._work, request)
+        before = None if asked is None else StandIn(asked, order.raw)
+        body = order.raw if before is None else renamed(order.raw, entry.name)
+        handled.start_on(handler, self._work, request_of(head, body, reply.id, before))
         return host
 
     # --- legs ---

@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
-from littoral.node.relay.flight import Flight
-from littoral.node.relay.leg import Leg
+from littoral.terms.errors import (
+    BudgetExhaustedError,
+    LittoralError,
+    PeerError,
+    QueueFullError,
+    RateLimitedError,
+)
 from littoral.web.errors import defect, draining
 from littoral.web.hot import OVER, Reply, Underway
 
-__all__ = ["Joined", "Sought", "Work"]
+__all__ = ["NO_ANSWER", "OVER_LIMITS", "Again", "Renewable", "Sought", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +58,51 @@ class _Standing:
         self._live.gone()
 
 
-class Joined(_Standing):
-    """One who joined a handler's answer; asks by itself if whoever asked first is over limits.
+OVER_LIMITS: Final = (RateLimitedError, BudgetExhaustedError)
+"""What one key may be told, and another not."""
 
-    A handler counts the prompt before it knows whether the key's budget has room, and others may
-    have joined meanwhile: their own limits have let them in. The request that asks anew counts once
-    more towards the requests of its key.
+NO_ANSWER: Final = (PeerError, QueueFullError)
+"""What is told when no upstream could answer."""
+
+
+class Renewable(Underway, Protocol):
+    """What serves a client, and can be begun anew."""
+
+    anew: Callable[[LittoralError], bool] | None
+    """May see to the request in another way, where there was no answer: says whether."""
+
+
+class Again(_Standing):
+    """One whose answer may have to be begun anew, before a byte of it was sent.
+
+    So it is with who joined a handler's answer: a handler counts the prompt before it knows whether
+    its key's budget has room, and others may have joined meanwhile, whom their own limits let in.
+    And with who asks for a model that a model of this machine stands in for, once no upstream can
+    answer. A request that is begun anew counts once more towards the requests of its key.
     """
 
-    __slots__ = ("_anew",)
+    __slots__ = ("_begin", "_errors")
 
-    def __init__(self, leg: Leg, flight: Flight, anew: Callable[[], Underway]) -> None:
-        """Join.
+    def __init__(
+        self, leg: Renewable, errors: tuple[type[LittoralError], ...], begin: Callable[[], Underway]
+    ) -> None:
+        """Be served by a leg.
 
         Args:
-            leg: the client's.
-            flight: what the handler works on.
-            anew: takes the request once more.
+            leg: what serves the client first.
+            errors: what it is begun anew for.
+            begin: begins it anew.
         """
         super().__init__(leg)
-        self._anew = anew
-        leg.anew = self._again
-        leg.feed = flight.join(leg)
+        self._errors = errors
+        self._begin = begin
+        leg.anew = self._anew
 
-    def _again(self) -> None:
-        self.served_by(self._anew())
+    def _anew(self, error: LittoralError) -> bool:
+        if self.left or not isinstance(error, self._errors):
+            return False
+        self.served_by(self._begin())
+        return True
 
 
 class Sought(_Standing):

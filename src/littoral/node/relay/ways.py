@@ -1,5 +1,6 @@
 """The ways to a model's answer: its upstreams, or another worker that asks them already."""
 
+from itertools import takewhile
 from operator import is_
 
 from littoral.adapters.upstreams.fetch import Fetch
@@ -43,7 +44,9 @@ class Ways:
         """Where its requests go, if they may go as they are."""
         if entry.engine is not EngineKind.UPSTREAM:
             return None
-        models = (entry, *self._host.fallbacks(entry)) if entry.fallbacks else (entry,)
+        models: tuple[ModelEntry, ...] = (entry,)
+        if entry.fallbacks:
+            models = (entry, *takewhile(_upstream, self._host.fallbacks(entry)))
         known = self._routes.get((entry.name, api))
         if known is not None and _same(known[0], models):
             return known[1]
@@ -53,6 +56,12 @@ class Ways:
             route = route if route.speaks(api) else None
         self._routes[entry.name, api] = models, route
         return route
+
+    def stand_in(self, entry: ModelEntry) -> ModelEntry | None:
+        """The model of this machine that answers when no upstream can; none comes after it."""
+        if not entry.fallbacks:
+            return None
+        return next((each for each in self._host.fallbacks(entry) if not _upstream(each)), None)
 
     def straight(self, order: Order, route: Route, head: Head, leg: Leg) -> Fetch:
         """An answer for this leg alone."""
@@ -124,6 +133,10 @@ class Ways:
         return Borrowed(
             peers, Loan(owner, head, errand.body, flight.origin, flight, joined, directly)
         )
+
+
+def _upstream(entry: ModelEntry) -> bool:
+    return entry.engine is EngineKind.UPSTREAM
 
 
 def _same(known: tuple[ModelEntry, ...], models: tuple[ModelEntry, ...]) -> bool:

@@ -231,13 +231,15 @@ def ask_of(
     Raises:
         BadRequestError: the model's name or the nonce is malformed.
     """
+    before = request.instead_of
     return Ask(
         api=api,
         kind=kind,
         model=model_name(str(body["model"])),
         body=body,
         stream=stream,
-        raw=request.body,
+        raw=request.body if before is None else before.body,
+        asked=None if before is None else before.model,
         nonce=nonce_of(request.headers),
         fields={name: request.headers[name] for name in _CACHE_FIELDS & request.headers.keys()},
     )
