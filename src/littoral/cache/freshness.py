@@ -221,29 +221,20 @@ def hit(ttl: int, detail: str = "") -> str:
     return f"littoral; hit; ttl={ttl}" + (f"; detail={detail}" if detail else "")
 
 
-def forwarded(
-    why: Forward, *, stored: bool = False, collapsed: bool = False, detail: str = ""
-) -> str:
+def forwarded(why: Forward, *, collapsed: bool = False) -> str:
     """The value of `Cache-Status` for an answer that was computed.
 
     Args:
         why: why the cache did not give it.
-        stored: it is kept to be given again.
         collapsed: it was computed for somebody else who asked the same at the same time.
-        detail: one word more, as `draining`.
     """
-    return (
-        f"littoral; fwd={why.value}"
-        + ("; stored" if stored else "")
-        + ("; collapsed" if collapsed else "")
-        + (f"; detail={detail}" if detail else "")
-    )
+    return f"littoral; fwd={why.value}{'; collapsed' if collapsed else ''}"
 
 
-def cache_control(ttl: int | None) -> str:
+def cache_control(ttl: int) -> str:
     """The value of `Cache-Control` in a response.
 
     Args:
-        ttl: seconds that it is still fresh; None for an answer that is not kept.
+        ttl: seconds that it is still fresh.
     """
-    return "no-store" if ttl is None else f"private, max-age={max(0, ttl)}"
+    return f"private, max-age={max(0, ttl)}"
