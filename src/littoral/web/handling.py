@@ -1,7 +1,7 @@
 """Running the handler of one request, and telling the client of whatever it raises."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from littoral.terms.errors import LittoralError
 from littoral.web.errors import defect, draining, error_answer, shape_of
@@ -9,7 +9,41 @@ from littoral.web.http import Request
 from littoral.web.response import Response
 from littoral.web.service import Service
 
-__all__ = ["handled"]
+__all__ = ["attended", "handled"]
+
+
+async def attended(
+    work: Awaitable[None],
+    *,
+    ended: Callable[[], bool],
+    left: Callable[[], bool],
+    tell: Callable[[LittoralError], None],
+    on_defect: Callable[[BaseException], None],
+) -> None:
+    """Wait for a handler, and see that its client is told of whatever becomes of it.
+
+    Args:
+        work: the handler, called.
+        ended: whether the answer is complete.
+        left: whether the client has left.
+        tell: answers with an error, if nothing was answered yet.
+        on_defect: hears of what no handler should raise or leave undone.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        tell(draining())
+        raise
+    except LittoralError as error:
+        tell(error)
+    except Exception as error:
+        if not (isinstance(error, ConnectionResetError) and left()):
+            on_defect(error)
+            tell(defect())
+    else:
+        if not ended() and not left():
+            on_defect(RuntimeError("a handler left its answer incomplete"))
+            tell(defect())
 
 
 async def handled(
@@ -23,21 +57,13 @@ async def handled(
         response: the way out.
         closing: whether the client has left.
     """
-    try:
-        await service.answers.handler(request, response)
-    except asyncio.CancelledError:
-        _tell(draining(), request, response, closing)
-        raise
-    except LittoralError as error:
-        _tell(error, request, response, closing)
-    except Exception as error:
-        if not (isinstance(error, ConnectionResetError) and closing()):
-            service.on_defect(error)
-            _tell(defect(), request, response, closing)
-    else:
-        if not response.ended and not closing():
-            service.on_defect(RuntimeError("a handler left its answer incomplete"))
-            _tell(defect(), request, response, closing)
+    await attended(
+        service.answers.handler(request, response),
+        ended=lambda: response.ended,
+        left=closing,
+        tell=lambda error: _tell(error, request, response, closing),
+        on_defect=service.on_defect,
+    )
     return response.ended
 
 

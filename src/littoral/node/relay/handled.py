@@ -17,7 +17,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
 from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
 from littoral.trust.receipts import FRAME_START
-from littoral.web.errors import defect, draining
+from littoral.web.handling import attended
 from littoral.web.head import Head
 from littoral.web.hot import Reply
 from littoral.web.http import Handler, Request, StandIn
@@ -117,23 +117,14 @@ class Handled:
 
     def start_on(self, handler: Handler, work: Work, request: Request) -> None:
         """Have the handler answer the request, in a task of an owner that outlives it."""
-        self._task = work.spawn(self._run(handler, work, request))
-
-    async def _run(self, handler: Handler, work: Work, request: Request) -> None:
-        try:
-            await handler(request, self)
-        except LittoralError as error:
-            self._fail(error)
-        except asyncio.CancelledError:
-            self._fail(draining())
-            raise
-        except Exception as error:
-            work.on_defect(error)
-            self._fail(defect())
-        else:
-            if not self._ended:
-                work.on_defect(RuntimeError("a handler left its answer incomplete"))
-                self._fail(defect())
+        waiting = attended(
+            handler(request, self),
+            ended=lambda: self._ended,
+            left=lambda: False,  # who works for several is cancelled when the last has left
+            tell=self._fail,
+            on_defect=work.on_defect,
+        )
+        self._task = work.spawn(waiting)
 
     def _fail(self, error: LittoralError) -> None:
         if not self._ended:
