@@ -58,6 +58,7 @@ class Fetch:
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
         self._journey = Journey(upstreams.board, route.stages, spin)
         self._tries: list[Attempt] = []
+        """Let go of at the end: they know this fetch, and a cycle waits for the collector."""
         self._error: LittoralError | None = None
         self._refusal: tuple[Attempt, AnswerHead, bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -69,13 +70,13 @@ class Fetch:
 
     def pause(self) -> None:
         """Read no more for now."""
-        if self._journey.winner >= 0:
+        if self._journey.winner >= 0 and not self._over:
             one = self._tries[self._journey.winner]
             one.asking.pause(one)
 
     def resume(self) -> None:
         """Read on."""
-        if self._journey.winner >= 0:
+        if self._journey.winner >= 0 and not self._over:
             one = self._tries[self._journey.winner]
             one.asking.resume(one)
 
@@ -84,6 +85,7 @@ class Fetch:
         if not self._over:
             self._over = True
             self._do(self._journey.gone(self._upstreams.clock.now()))
+            self._tries.clear()
 
     def story(self) -> list[str]:
         """What became of each attempt, one line each."""
@@ -135,6 +137,7 @@ class Fetch:
 
     def _close(self, one: Attempt) -> None:
         self._over = True
+        self._tries.clear()
         self._journey.ended(one.number, self._upstreams.clock.now())
 
     def refused(self, one: Attempt, head: AnswerHead, body: bytes) -> None:
@@ -191,6 +194,7 @@ class Fetch:
         if self._over:
             return
         self._over = True
+        self._tries.clear()
         if self._refusal is not None and failure.cause is Cause.CALLER:
             one, head, body = self._refusal
             if may_pass(self._errand.api, body, one.target.key):
