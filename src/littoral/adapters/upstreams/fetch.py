@@ -35,7 +35,6 @@ class Fetch:
     """One answer on its way."""
 
     __slots__ = (
-        "_errand",
         "_error",
         "_journey",
         "_listener",
@@ -44,6 +43,7 @@ class Fetch:
         "_timer",
         "_tries",
         "_upstreams",
+        "errand",
         "route",
     )
 
@@ -53,7 +53,8 @@ class Fetch:
         """Ask nobody yet."""
         self._upstreams = upstreams
         self.route = route
-        self._errand = errand
+        self.errand = errand
+        """What is asked."""
         self._listener = listener
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
         self._journey = Journey(upstreams.board, route.stages, spin)
@@ -92,11 +93,6 @@ class Fetch:
         return self._journey.story(self._upstreams.name_of)
 
     # --- what attempts say ---
-
-    @property
-    def errand(self) -> Errand:
-        """What is asked."""
-        return self._errand
 
     def first(self, one: Attempt, begun: Begun) -> bool:
         """The first bytes of an answer: whether it is the one that counts."""
@@ -188,7 +184,7 @@ class Fetch:
     def _send(self, attempt: int, target: Target) -> None:
         one = Attempt(self, attempt, target)
         self._tries.append(one)
-        one.asking = target.ask(self._errand, one)
+        one.asking = target.ask(self.errand, one)
 
     def _fail(self, failure: Failure) -> None:
         if self._over:
@@ -197,7 +193,7 @@ class Fetch:
         self._tries.clear()
         if self._refusal is not None and failure.cause is Cause.CALLER:
             one, head, body = self._refusal
-            if may_pass(self._errand.api, body, one.target.key):
+            if may_pass(self.errand.api, body, one.target.key):
                 begun = one.begun(head)
                 begun.refusal = self._error
                 self._listener.whole(begun, body, Outcome(Finish.FAILED, None))
