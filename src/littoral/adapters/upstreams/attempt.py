@@ -275,6 +275,8 @@ def _is_text(body: bytes) -> bool:
 
 def _without_usage(events: bytes) -> bytes:
     """The events without the one that holds the usage alone, which the client did not ask for."""
+    if events.rfind(b"[]") < 0:  # for all but one of the events of a stream
+        return events
     found = [at for mark in _NO_CHOICES if (at := events.find(mark)) >= 0]
     if not found:
         return events

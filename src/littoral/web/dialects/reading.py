@@ -107,8 +107,9 @@ def _brackets(raw: bytes) -> bytes:
         BadRequestError: there are too many values, names, or objects and arrays, or slow numbers.
     """
     opening = raw.count(b"{") + raw.count(b"[")
-    few = opening <= limits.JSON_DEPTH_MAX and raw.count(b",") < limits.JSON_NAMES_MAX
-    if few and _slow_numbers(raw) is None:
+    names_max = limits.JSON_NAMES_MAX
+    few_names = len(raw) < names_max or raw.count(b",") < names_max
+    if few_names and opening <= limits.JSON_DEPTH_MAX and _slow_numbers(raw) is None:
         return b""
     unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # two for a value, two for its name
