@@ -293,10 +293,8 @@ class Budgets:
     def _free(self, row: int, tokens: int) -> None:
         """Hold so much less: what was forgotten already is not freed twice."""
         words, mine = self._words, row + HELD_BY + self._worker
-        held = words[mine]
-        if tokens > held:
-            tokens = held
-        words[mine] = held - tokens
+        tokens = min(tokens, words[mine])
+        words[mine] -= tokens
         words[row + HELD] -= tokens
 
     def _close(self, reservation: Reservation) -> int:

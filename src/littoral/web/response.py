@@ -77,12 +77,12 @@ class Response:
 
     def put_written(self, status: int, fields: str, body: bytes) -> None:
         """As `put`, with header fields as `written` gives them."""
-        length = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
-        head = self._head(status, fields, length)
+        bodiless, size = status in _BODILESS, len(body)
+        head = self._head(status, fields, "" if bodiless else f"content-length: {size}\r\n")
         self.started = self.ended = True
-        if not body or not self._body_wanted or status in _BODILESS:
+        if bodiless or not size or not self._body_wanted:
             self._wire.put(head)
-        elif len(body) <= _JOIN_BYTES_MAX:
+        elif size <= _JOIN_BYTES_MAX:
             self._wire.put(head + body)
         else:
             self._wire.put(head)
