@@ -111,7 +111,8 @@ class Response:
 
     def push(self, data: bytes) -> None:
         """As `write`, for callers that do not wait."""
-        self._check_open()
+        if not self.started or self.ended:
+            raise _out_of_order()
         if data and self._body_wanted:
             self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
 
@@ -122,7 +123,8 @@ class Response:
 
     def finish(self, last: bytes = b"") -> None:
         """As `end`, after a last piece, for callers that do not wait."""
-        self._check_open()
+        if not self.started or self.ended:
+            raise _out_of_order()
         self.ended = True
         if not self._body_wanted:
             return
@@ -134,10 +136,6 @@ class Response:
         else:
             self._wire.put(b"0\r\n\r\n")
 
-    def _check_open(self) -> None:
-        if not self.started or self.ended:
-            raise RuntimeError("an answer is started, written to, and ended once")
-
     def _head(self, status: int, fields: str, framing: str) -> bytes:
         if self.started:
             raise RuntimeError("an answer is begun once")
@@ -148,6 +146,10 @@ class Response:
             f"x-request-id: {self.id}\r\nrequest-id: {self.id}\r\n{framing}{close}{fields}\r\n"
         )
         return text.encode("latin-1")
+
+
+def _out_of_order() -> RuntimeError:
+    return RuntimeError("an answer is started, written to, and ended once")
 
 
 def written(headers: Mapping[str, str]) -> str:

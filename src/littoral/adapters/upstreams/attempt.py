@@ -9,6 +9,7 @@ Rules
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.adapters.http.events import (
@@ -65,8 +66,9 @@ class Course(Protocol):
     def first(self, one: "Attempt", begun: Begun) -> bool:
         """The first events of a stream: whether it is the one that counts."""
 
-    def passed(self, data: bytes) -> None:
-        """Events of the stream that counts."""
+    @property
+    def passed(self) -> Callable[[bytes], None]:
+        """Hears events of the stream that counts."""
 
     def ended(self, one: "Attempt", outcome: Outcome) -> None:
         """The stream that counts is whole."""

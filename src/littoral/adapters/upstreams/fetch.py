@@ -44,6 +44,7 @@ class Fetch:
         "_tries",
         "_upstreams",
         "errand",
+        "passed",
         "route",
     )
 
@@ -56,6 +57,8 @@ class Fetch:
         self.errand = errand
         """What is asked."""
         self._listener = listener
+        self.passed = listener.data
+        """Hears events of the stream that counts: each token, so without a function in between."""
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
         self._journey = Journey(upstreams.board, route.stages, spin)
         self._tries: list[Attempt] = []
@@ -114,10 +117,6 @@ class Fetch:
         if one.target.entry is not self.route.entry:
             self._upstreams.observe(FellBack(self.route.entry.name, one.target.entry.name))
         return True
-
-    def passed(self, data: bytes) -> None:
-        """Bytes of the answer that counts."""
-        self._listener.data(data)
 
     def ended(self, one: Attempt, outcome: Outcome) -> None:
         """The stream that counts is whole."""
