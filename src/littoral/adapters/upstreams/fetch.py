@@ -190,8 +190,9 @@ class Fetch:
             return
         self._over = True
         self._tries.clear()
-        if self._refusal is not None and failure.cause is Cause.CALLER:
-            one, head, body = self._refusal
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None and failure.cause is Cause.CALLER:
+            one, head, body = refusal
             if may_pass(self.errand.api, body, one.target.key):
                 begun = one.begun(head)
                 begun.refusal = self._error
