@@ -64,7 +64,7 @@ class _Ended(NamedTuple):
     """The cells that a request with certain labels counts in when it ends."""
 
     requests: int
-    input: int
+    prompt: int
     output: int
     cached: int
     duration: int
@@ -173,27 +173,32 @@ class Telemetry:
         # Enum members hash slowly and `.value` is a call; their texts are fast.
         key = (fact.api, fact.model, fact.source._value_, fact.finish._value_, fact.cache)
         at = self._ended_known.get(key) or self._ended_at(*key)
-        cells[at.requests] += 1
-        cells[at.input] += usage.prompt_tokens
-        cells[at.output] += usage.completion_tokens
-        cells[at.cached] += usage.cached_tokens
-        cells[at.duration + bisect_left(LATENCY_S, total_s)] += 1
-        cells[at.duration + _LATENCY_SUM] += total_s
-        cells[at.queue + bisect_left(LATENCY_S, queue_s)] += 1
-        cells[at.queue + _LATENCY_SUM] += queue_s
+        requests, prompt, output, cached, duration, queue, per_token, cache = at
+        cells[requests] += 1
+        cells[prompt] += usage.prompt_tokens
+        cells[output] += usage.completion_tokens
+        if usage.cached_tokens:
+            cells[cached] += usage.cached_tokens
+        cells[duration + bisect_left(LATENCY_S, total_s)] += 1
+        cells[duration + _LATENCY_SUM] += total_s
+        if queue_s:
+            cells[queue + bisect_left(LATENCY_S, queue_s)] += 1
+            cells[queue + _LATENCY_SUM] += queue_s
+        else:  # as always of what is relayed
+            cells[queue] += 1
         if fact.cache:
-            cells[at.cache] += 1
+            cells[cache] += 1
         rest, first_s = usage.completion_tokens - 1, fact.first_token_s
         if first_s is not None and rest > 0 and fact.kind is not Kind.EMBED:
             per_token_s = (total_s - first_s) / rest
-            cells[at.per_token + bisect_left(PER_TOKEN_S, per_token_s)] += 1
-            cells[at.per_token + _PER_TOKEN_SUM] += per_token_s
+            cells[per_token + bisect_left(PER_TOKEN_S, per_token_s)] += 1
+            cells[per_token + _PER_TOKEN_SUM] += per_token_s
 
     def _ended_at(self, api: str, model: str, source: str, finish: str, cache: str) -> _Ended:
         """Where a request with these labels is counted, remembered."""
         at = _Ended(
             requests=self._at(metrics.REQUESTS, api, model, source, finish),
-            input=self._at(metrics.TOKENS, model, "input"),
+            prompt=self._at(metrics.TOKENS, model, "input"),
             output=self._at(metrics.TOKENS, model, "output"),
             cached=self._at(metrics.TOKENS, model, "cached"),
             duration=self._at(metrics.REQUEST_DURATION, model),

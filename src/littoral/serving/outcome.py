@@ -105,8 +105,10 @@ class _Reading:
     def take(self, body: _Body) -> None:
         for choice in body.choices or ():
             self._finished(choice.finish_reason)
-        self._finished(body.stop_reason)
-        self._finished(body.status)
+        if body.stop_reason is not None:
+            self._finished(body.stop_reason)
+        if body.status is not None:
+            self._finished(body.status)
         if isinstance(body.delta, _Delta):
             self._finished(body.delta.stop_reason)
         if body.response is not None:

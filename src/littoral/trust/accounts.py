@@ -60,10 +60,10 @@ class Accounts:
 
     def known(self, key_id: KeyId) -> int | None:
         """The key's row, if it has one."""
-        place = self._places.get(key_id)
+        words, place = self._words, self._places.get(key_id)
         if place is not None:
             at, row, first, rest = place
-            if self._words[at] == first and self._words[at + 1] == rest:
+            if words[at] == first and words[at + 1] == rest:
                 return row
         return self._found(key_id)
 

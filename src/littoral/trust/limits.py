@@ -77,9 +77,11 @@ class Reservation(msgspec.Struct, frozen=True):
     key_id: KeyId
     number: int
     tokens: int
+    by_minute: bool
+    """Tokens are counted by the minute: the key has a limit of them."""
 
 
-UNMETERED: Final = Reservation(KeyId(""), 0, 0)
+UNMETERED: Final = Reservation(KeyId(""), 0, 0, by_minute=False)
 """What a key without limits is given: nothing is held, and nothing counted."""
 
 
@@ -168,7 +170,8 @@ class Budgets:
             return refusal
         self._next += 1
         self._open[self._next] = tokens
-        return Reservation(caller.key_id, self._next, tokens)
+        by_minute = caller.limits.tokens_per_minute is not None
+        return Reservation(caller.key_id, self._next, tokens, by_minute)
 
     def settle(self, reservation: Reservation, tokens: int, now: Instant, unix_s: int) -> None:
         """The answer is over and used so many tokens; the rest of its room is free again."""
@@ -179,8 +182,9 @@ class Budgets:
         row = self._accounts.enter(reservation.key_id, second, day)
         if tokens:
             words[row + DAY_TOKENS] = today(words, row, day) + tokens
-            advance(words, row + TOKENS, second)
-            add(words, row + TOKENS, tokens)
+            if reservation.by_minute:
+                advance(words, row + TOKENS, second)
+                add(words, row + TOKENS, tokens)
         self._free(row, held)
         words[row + UNDER_WAY] = 0
 

@@ -49,7 +49,7 @@ class Arrival:
         return self._feed_head(data) if self.head is None else self._feed_body(data)
 
     def _feed_head(self, data: bytes) -> bytes | None:
-        end = self._find_end(data)
+        end, bounds = self._find_end(data), self._bounds
         if end < 0:
             return None
         if self._kept is not None:
@@ -57,15 +57,16 @@ class Arrival:
             self._kept = None
         # One empty line before the request line is old clients' habit (RFC 9112, section 2.2).
         start = 2 if data.startswith(b"\r\n") else 0
-        self.head = read_head(data[start:end], self._bounds.headers_max)
-        length = self.head.body_bytes
+        head = self.head = read_head(data[start:end], bounds.headers_max)
+        length = head.body_bytes
         if length is None:
-            self._reader = ChunkedBody(self._bounds.body_bytes_max)
+            self._reader = ChunkedBody(bounds.body_bytes_max)
             return self._feed_body(data[end:])
-        check_length(length, self._bounds.body_bytes_max)
-        if end + length <= len(data):
-            self.body = data[end : end + length]
-            return data[end + length :]
+        check_length(length, bounds.body_bytes_max)
+        over = end + length
+        if over <= len(data):
+            self.body = data[end:over]
+            return data[over:]
         self._reader = MeasuredBody(length)
         return self._feed_body(data[end:])
 

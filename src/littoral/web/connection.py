@@ -17,11 +17,7 @@ It does not know routes, keys or models. The state is `_phase`; each method says
 import asyncio
 from typing import cast
 
-from littoral.terms.errors import (
-    LittoralError,
-    QueueFullError,
-    RequestTimeoutError,
-)
+from littoral.terms.errors import LittoralError, QueueFullError, RequestTimeoutError
 from littoral.web.arrival import Arrival
 from littoral.web.errors import draining, error_answer, shape_of
 from littoral.web.handling import handled
@@ -103,10 +99,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes according to the phase."""
         match self._phase:
-            case Phase.IDLE:
-                self._wait(Phase.HEAD, self._bounds.head_wait_s)
-                self._read(data)
-            case Phase.HEAD | Phase.BODY:
+            case Phase.IDLE | Phase.HEAD | Phase.BODY:
                 self._read(data)
             case Phase.ANSWER:
                 self._keep(data)
@@ -226,17 +219,16 @@ class Connection(asyncio.Protocol):
         while self._kept and self._phase is Phase.IDLE:
             data = bytes(self._kept)
             self._kept.clear()
-            self._wait(Phase.HEAD, self._bounds.head_wait_s)
             self._read_one(data)
         self._reading = False
 
     def _read_one(self, data: bytes) -> None:
-        """Take bytes of a request; leave HEAD when its head is there, BODY when all of it is."""
+        """Take bytes of a request; leave IDLE, HEAD or BODY for what more of it is waited for."""
         arrival = self._arrival
         try:
             rest = arrival.feed(data)
-            if rest is None and self._phase is Phase.HEAD and arrival.head is not None:
-                self._await_body(arrival.head)
+            if rest is None:
+                self._await_more(arrival.head)
         except LittoralError as error:
             self._refuse(error)
             return
@@ -249,7 +241,12 @@ class Connection(asyncio.Protocol):
             assert arrival.head is not None
             self._answer(arrival.head, arrival.body, rest)
 
-    def _await_body(self, head: Head) -> None:
+    def _await_more(self, head: Head | None) -> None:
+        """Leave IDLE when there are bytes of a request, and HEAD when all of its head is there."""
+        if head is None and self._phase is Phase.IDLE:
+            self._wait(Phase.HEAD, self._bounds.head_wait_s)
+        if head is None or self._phase is Phase.BODY:
+            return
         self._service.answers.gate(head.method, head.path, head.headers)
         self._wait(Phase.BODY, self._bounds.body_wait_s)
         if head.expects_continue and not self._arrival.body_bytes:
@@ -262,7 +259,7 @@ class Connection(asyncio.Protocol):
     # ANSWER
 
     def _answer(self, head: Head, body: bytes, rest: bytes) -> None:
-        """Leave HEAD or BODY: the hot path or the handler gets the request."""
+        """All of it is here: the hot path or the handler gets the request."""
         self._phase = Phase.ANSWER
         if rest:
             self._keep(rest)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.terms.errors import LittoralError
-from littoral.web.errors import defect, error_answer, error_event, shape_of
+from littoral.web.errors import Shape, defect, error_answer, error_event, shape_of
 from littoral.web.head import Head
 from littoral.web.response import Response, Wire
 
@@ -43,7 +43,7 @@ class Carrier(Wire, Protocol):
 class Reply(Response):
     """The one answer to one request, as the hot path gives it."""
 
-    __slots__ = ("_carrier", "over", "shape")
+    __slots__ = ("_asked", "_carrier", "over")
 
     def __init__(self, carrier: Carrier, request_id: str, head: Head) -> None:
         """Prepare an answer to the request of this head."""
@@ -51,8 +51,7 @@ class Reply(Response):
             carrier, request_id, body_wanted=True, chunks_understood=head.chunks_understood
         )
         self._carrier = carrier
-        self.shape = shape_of(head.path, head.headers)
-        """Whose words errors are said in."""
+        self._asked = head
         self.over = False
         """The answer was given, or given up."""
 
@@ -82,13 +81,17 @@ class Reply(Response):
         """Tell of an error: as the answer, or as the last event of one that has begun."""
         complete = True
         if not self.started:
-            self.put(*error_answer(error, self.shape, self.id))
+            self.put(*error_answer(error, self._shape(), self.id))
         elif self.chunked:
-            self.finish(error_event(error, self.shape, self.id))
+            self.finish(error_event(error, self._shape(), self.id))
         else:
             complete = False
         self.over = True
         self._carrier.replied(complete=complete)
+
+    def _shape(self) -> Shape:
+        """Whose words errors are said in."""
+        return shape_of(self._asked.path, self._asked.headers)
 
 
 class HotPath(Protocol):

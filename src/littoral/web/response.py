@@ -77,12 +77,12 @@ class Response:
 
     def put_written(self, status: int, fields: str, body: bytes) -> None:
         """As `put`, with header fields as `written` gives them."""
-        length = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
-        head = self._head(status, fields, length)
+        bodiless, size = status in _BODILESS, len(body)
+        head = self._head(status, fields, "" if bodiless else f"content-length: {size}\r\n")
         self.started = self.ended = True
-        if not body or not self._body_wanted or status in _BODILESS:
+        if bodiless or not size or not self._body_wanted:
             self._wire.put(head)
-        elif len(body) <= _JOIN_BYTES_MAX:
+        elif size <= _JOIN_BYTES_MAX:
             self._wire.put(head + body)
         else:
             self._wire.put(head)
@@ -111,7 +111,8 @@ class Response:
 
     def push(self, data: bytes) -> None:
         """As `write`, for callers that do not wait."""
-        self._check_open()
+        if not self.started or self.ended:
+            raise _out_of_order()
         if data and self._body_wanted:
             self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
 
@@ -122,7 +123,8 @@ class Response:
 
     def finish(self, last: bytes = b"") -> None:
         """As `end`, after a last piece, for callers that do not wait."""
-        self._check_open()
+        if not self.started or self.ended:
+            raise _out_of_order()
         self.ended = True
         if not self._body_wanted:
             return
@@ -134,10 +136,6 @@ class Response:
         else:
             self._wire.put(b"0\r\n\r\n")
 
-    def _check_open(self) -> None:
-        if not self.started or self.ended:
-            raise RuntimeError("an answer is started, written to, and ended once")
-
     def _head(self, status: int, fields: str, framing: str) -> bytes:
         if self.started:
             raise RuntimeError("an answer is begun once")
@@ -148,6 +146,10 @@ class Response:
             f"x-request-id: {self.id}\r\nrequest-id: {self.id}\r\n{framing}{close}{fields}\r\n"
         )
         return text.encode("latin-1")
+
+
+def _out_of_order() -> RuntimeError:
+    return RuntimeError("an answer is started, written to, and ended once")
 
 
 def written(headers: Mapping[str, str]) -> str:

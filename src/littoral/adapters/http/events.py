@@ -89,7 +89,8 @@ def error_in(events: bytes) -> bytes | None:
     A quotation mark inside JSON text is escaped, so these marks can't be part of an answer's text
     at the start of an event.
     """
-    if not any(mark in events for mark in _ERROR_STARTS):
+    # One of these words is in each mark; bytes are searched several times as fast from their end.
+    if events.rfind(b'"error"') < 0 and events.rfind(b"error:") < 0:
         return None
     for event in each(events):
         if event.startswith(_ERROR_STARTS):

@@ -118,8 +118,8 @@ class Hop(asyncio.Protocol):
     """One connection and the one answer that it is reading."""
 
     __slots__ = (
-        "_between_bytes_s",
         "_body_begun",
+        "_deadlines",
         "_fields",
         "_head_bytes",
         "_head_told",
@@ -129,10 +129,9 @@ class Hop(asyncio.Protocol):
         "_loop",
         "_parser",
         "_pieces",
+        "_sent_at",
         "_status",
         "_transport",
-        "_until",
-        "_wait_s",
         "_watch",
         "closed",
         "complete",
@@ -167,9 +166,9 @@ class Hop(asyncio.Protocol):
         self._head_told = False
         self._head_bytes = 0
         self._body_begun = False
-        self._wait_s = self._between_bytes_s = 0.0
-        self._until = float("inf")
-        self._heard_at = 0.0
+        self._deadlines = Deadlines()
+        """Of the present request."""
+        self._sent_at = self._heard_at = 0.0
         self.paused = False
         self.complete = True
         self.keep_alive = True
@@ -192,10 +191,8 @@ class Hop(asyncio.Protocol):
         self._status = self._head_bytes = 0
         self._head_told = self._body_begun = False
         self.complete = self.keep_alive = self.heard = False
-        self._heard_at = now
-        self._wait_s = deadlines.first_byte_s
-        self._between_bytes_s = deadlines.between_bytes_s
-        self._until = now + deadlines.total_s
+        self._sent_at = self._heard_at = now
+        self._deadlines = deadlines
         self._watch.begin(self, deadlines)
         self._transport.writelines((head, body) if body else (head,))
 
@@ -251,10 +248,13 @@ class Hop(asyncio.Protocol):
         """Act on a deadline that has passed."""
         if self.paused:  # it is the consumer that takes its time
             self._heard_at = now
-        if now - self._heard_at >= self._wait_s:
-            what = "of silence" if self._body_begun else "without a first byte"
-            self._fail(WaitedTooLongError(f"{self._wait_s:g} s {what}"))
-        elif now >= self._until:
+        deadlines = self._deadlines
+        wait_s, what = deadlines.first_byte_s, "without a first byte"
+        if self._body_begun:
+            wait_s, what = deadlines.between_bytes_s, "of silence"
+        if now - self._heard_at >= wait_s:
+            self._fail(WaitedTooLongError(f"{wait_s:g} s {what}"))
+        elif now - self._sent_at >= deadlines.total_s:
             self._fail(WaitedTooLongError("the longest that one answer may take"))
 
     def _fail(self, error: HttpError) -> None:
@@ -280,13 +280,13 @@ class Hop(asyncio.Protocol):
             self.abort()
             return
         self.heard = True
-        if self._body_begun:
-            self._heard_at = self._loop.time()
         if not self._head_told:
             self._head_bytes += len(data)
         error = self._parsed(data)
         if not self._head_told:
             self._tell_head(hears, error)
+        if not self.complete and (self._body_begun or self._pieces):
+            self._heard_at = self._loop.time()
         if self._pieces and self._hears is hears:
             self._tell_pieces(hears)
         if self._hears is not hears:
@@ -328,10 +328,7 @@ class Hop(asyncio.Protocol):
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        if not self._body_begun:
-            self._body_begun = True
-            self._heard_at = self._loop.time()
-            self._wait_s = self._between_bytes_s
+        self._body_begun = True
         hears.data(data)
 
     def _over(self, hears: Hears) -> None:
@@ -379,7 +376,7 @@ class Hop(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header field."""
-        self._fields.append((name, value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole; a 1xx head only announces the real one."""

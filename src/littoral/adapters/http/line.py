@@ -153,9 +153,10 @@ class Waiting:
 
     def send(self, hop: Hop) -> None:
         """There is a connection now."""
-        assert self.hears is not None, "only for what is wanted"
+        hears, self.hears = self.hears, None
+        assert hears is not None, "only for what is wanted"
         self.hop = hop
-        hop.send(self.head, self.body, self.hears, self.deadlines)
+        hop.send(self.head, self.body, hears, self.deadlines)
 
     def fail(self, error: HttpError) -> None:
         """There will be none."""

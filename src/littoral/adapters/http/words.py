@@ -128,15 +128,16 @@ def _not_an_address() -> ConfigError:
 
 # A Struct, as every answer makes one.
 class AnswerHead(msgspec.Struct):
-    """An answer's status and header fields, as they came."""
+    """An answer's status and header fields in the order in which they came."""
 
     status: int
     fields: list[tuple[bytes, bytes]]
+    """Names in lowercase."""
 
     def get(self, name: bytes) -> str:
         """The value of a field by its lowercase name; empty when it is not there."""
         for key, value in self.fields:
-            if len(key) == len(name) and key.lower() == name:
+            if key == name:
                 return value.decode("latin-1").strip()
         return ""
 
@@ -145,10 +146,10 @@ class AnswerHead(msgspec.Struct):
         return sum(len(name) + len(value) for name, value in self.fields)
 
     def headers(self) -> Mapping[str, str]:
-        """All fields, names in lowercase; a later one of the same name is joined to it."""
+        """All fields; a later one of the same name is joined to it."""
         joined: dict[str, str] = {}
         for name, value in self.fields:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            key, text = name.decode("latin-1"), value.decode("latin-1")
             joined[key] = f"{joined[key]}, {text}" if key in joined else text
         return joined
 

@@ -9,6 +9,7 @@ Rules
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from littoral.adapters.http.events import (
@@ -59,15 +60,15 @@ _TYPE_CHARS_MAX: Final = 128
 class Course(Protocol):
     """What attempts tell of themselves: to whoever decides which of them counts."""
 
-    @property
-    def errand(self) -> Errand:
-        """What is asked."""
+    errand: Errand
+    """What is asked."""
 
     def first(self, one: "Attempt", begun: Begun) -> bool:
         """The first events of a stream: whether it is the one that counts."""
 
-    def passed(self, data: bytes) -> None:
-        """Events of the stream that counts."""
+    @property
+    def passed(self) -> Callable[[bytes], None]:
+        """Hears events of the stream that counts."""
 
     def ended(self, one: "Attempt", outcome: Outcome) -> None:
         """The stream that counts is whole."""
@@ -136,8 +137,8 @@ class Attempt:
         self._head = head
         encoding = ""
         for name, value in head.fields:
-            match name.lower():
-                case b"content-type":
+            match name:
+                case b"content-type" if value != b"application/json":
                     kind = value.decode("latin-1").strip()
                     if kind.isascii() and kind.isprintable() and len(kind) <= _TYPE_CHARS_MAX:
                         self._type = kind
@@ -149,7 +150,7 @@ class Attempt:
                     pass
         if head.status != 200:
             return
-        if encoding not in {"", "identity"}:
+        if encoding and encoding != "identity":
             self._give_up(MalformedError("an encoding that was not asked for"))
         elif "text/event-stream" in self._type:
             self._cutter = EventCutter()
@@ -239,15 +240,15 @@ class Attempt:
     # --- whole answers ---
 
     def _gather(self, data: bytes) -> None:
+        size, of_all = len(data), self.target.gathering
         self._pieces.append(data)
-        self._gathered += len(data)
-        upstreams = self.target.gathering
-        upstreams.bytes += len(data)
+        self._gathered += size
+        of_all.bytes += size
         assert self._head is not None, "the head comes first"
         most = ANSWER_BYTES_MAX if self._head.status == 200 else _REFUSAL_BYTES_MAX
         if self._gathered > most:
             self._give_up(MalformedError(f"an answer of over {most} bytes"))
-        elif upstreams.bytes > GATHERED_BYTES_MAX:
+        elif of_all.bytes > GATHERED_BYTES_MAX:
             self._give_up(NoConnectionFreeError("too much is being gathered"))
 
     def _let_go(self) -> None:
@@ -276,6 +277,8 @@ def _is_text(body: bytes) -> bool:
 
 def _without_usage(events: bytes) -> bytes:
     """The events without the one that holds the usage alone, which the client did not ask for."""
+    if events.rfind(b"[]") < 0:  # for all but one of the events of a stream
+        return events
     found = [at for mark in _NO_CHOICES if (at := events.find(mark)) >= 0]
     if not found:
         return events

@@ -35,7 +35,6 @@ class Fetch:
     """One answer on its way."""
 
     __slots__ = (
-        "_errand",
         "_error",
         "_journey",
         "_listener",
@@ -44,6 +43,8 @@ class Fetch:
         "_timer",
         "_tries",
         "_upstreams",
+        "errand",
+        "passed",
         "route",
     )
 
@@ -53,11 +54,15 @@ class Fetch:
         """Ask nobody yet."""
         self._upstreams = upstreams
         self.route = route
-        self._errand = errand
+        self.errand = errand
+        """What is asked."""
         self._listener = listener
+        self.passed = listener.data
+        """Hears events of the stream that counts: each token, so without a function in between."""
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
         self._journey = Journey(upstreams.board, route.stages, spin)
         self._tries: list[Attempt] = []
+        """Let go of at the end: they know this fetch, and a cycle waits for the collector."""
         self._error: LittoralError | None = None
         self._refusal: tuple[Attempt, AnswerHead, bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -69,13 +74,13 @@ class Fetch:
 
     def pause(self) -> None:
         """Read no more for now."""
-        if self._journey.winner >= 0:
+        if self._journey.winner >= 0 and not self._over:
             one = self._tries[self._journey.winner]
             one.asking.pause(one)
 
     def resume(self) -> None:
         """Read on."""
-        if self._journey.winner >= 0:
+        if self._journey.winner >= 0 and not self._over:
             one = self._tries[self._journey.winner]
             one.asking.resume(one)
 
@@ -84,17 +89,13 @@ class Fetch:
         if not self._over:
             self._over = True
             self._do(self._journey.gone(self._upstreams.clock.now()))
+            self._tries.clear()
 
     def story(self) -> list[str]:
         """What became of each attempt, one line each."""
         return self._journey.story(self._upstreams.name_of)
 
     # --- what attempts say ---
-
-    @property
-    def errand(self) -> Errand:
-        """What is asked."""
-        return self._errand
 
     def first(self, one: Attempt, begun: Begun) -> bool:
         """The first bytes of an answer: whether it is the one that counts."""
@@ -117,10 +118,6 @@ class Fetch:
             self._upstreams.observe(FellBack(self.route.entry.name, one.target.entry.name))
         return True
 
-    def passed(self, data: bytes) -> None:
-        """Bytes of the answer that counts."""
-        self._listener.data(data)
-
     def ended(self, one: Attempt, outcome: Outcome) -> None:
         """The stream that counts is whole."""
         if not self._over:
@@ -135,6 +132,7 @@ class Fetch:
 
     def _close(self, one: Attempt) -> None:
         self._over = True
+        self._tries.clear()
         self._journey.ended(one.number, self._upstreams.clock.now())
 
     def refused(self, one: Attempt, head: AnswerHead, body: bytes) -> None:
@@ -185,15 +183,17 @@ class Fetch:
     def _send(self, attempt: int, target: Target) -> None:
         one = Attempt(self, attempt, target)
         self._tries.append(one)
-        one.asking = target.ask(self._errand, one)
+        one.asking = target.ask(self.errand, one)
 
     def _fail(self, failure: Failure) -> None:
         if self._over:
             return
         self._over = True
-        if self._refusal is not None and failure.cause is Cause.CALLER:
-            one, head, body = self._refusal
-            if may_pass(self._errand.api, body, one.target.key):
+        self._tries.clear()
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None and failure.cause is Cause.CALLER:
+            one, head, body = refusal
+            if may_pass(self.errand.api, body, one.target.key):
                 begun = one.begun(head)
                 begun.refusal = self._error
                 self._listener.whole(begun, body, Outcome(Finish.FAILED, None))

@@ -90,7 +90,7 @@ class Flight:
         self.origin: ReceiptId | None = None
         """The receipt of the answer itself, which those who joined refer to."""
         self.spring: Feed | None = None
-        """What makes the answer: an upstream's fetch, or a handler."""
+        """What makes the answer: an upstream's fetch, or a handler; until it is made."""
         self.kept = False
         """Whoever makes the answer keeps it: another worker, or what put it together."""
         self._done = done
@@ -195,6 +195,7 @@ class Flight:
         begun = self._begun
         assert begun is not None, "ended follows begun"
         self._outcome = outcome
+        self.spring = None
         self._close()
         for seat in list(self._seats):
             if not seat.paused:
@@ -204,6 +205,7 @@ class Flight:
 
     def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
         """An answer in one piece; clients take it at their own pace from their connections."""
+        self.spring = None
         self._close()
         seats, self._seats = self._seats, []
         for seat in seats:
@@ -212,6 +214,7 @@ class Flight:
 
     def failed(self, error: LittoralError) -> None:
         """There is no answer, or not all of it."""
+        self.spring = None
         self._close()
         seats, self._seats = self._seats, []
         for seat in seats:
