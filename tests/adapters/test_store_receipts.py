@@ -2,16 +2,18 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from littoral.adapters.identity import verify
-from littoral.adapters.store import Store, open_store
+from littoral.adapters.store import STORE_FILE, Store, open_store
 from littoral.terms.ids import Digest, KeyId, ReceiptId
 from littoral.terms.limits import USAGE_DAYS_MAX
 from littoral.trust.issuing import Issuer, SealedReceipt
@@ -105,6 +107,37 @@ def test_of_receipts_signed_together_those_still_kept_stay_proven(tmp_path: Path
             store.receipts.append(partial(ISSUER.issue, exchanges))
         assert [one.seq for one in store.receipts.newest(9)] == [30, 29, 28, 27]
         assert len(checked_chain(store)) == 4
+
+
+def test_receipts_signed_together_by_an_older_version_stay_proven(tmp_path: Path) -> None:
+    batches = [range(1, 4), range(4, 9)]
+    with open_store(tmp_path) as store:
+        for numbers in batches:
+            exchanges = [draft(number=number, ended_unix_ns=DAY_NS) for number in numbers]
+            store.receipts.append(partial(ISSUER.issue, exchanges))
+        documents = [one.document for one in store.receipts.newest(10)]
+    with closing(sqlite3.connect(tmp_path / STORE_FILE)) as older:
+        older.executescript(
+            """
+            CREATE TABLE batches (
+                first_seq INTEGER PRIMARY KEY,
+                envelope BLOB NOT NULL,
+                digests BLOB NOT NULL,
+                public_key BLOB NOT NULL
+            ) STRICT;
+            INSERT INTO batches
+                SELECT seq + 1 - length(digests) / 32, envelope, digests, public_key
+                FROM receipts WHERE envelope IS NOT NULL;
+            ALTER TABLE receipts DROP COLUMN envelope;
+            ALTER TABLE receipts DROP COLUMN digests;
+            ALTER TABLE receipts DROP COLUMN public_key;
+            PRAGMA user_version = 3;
+            """
+        )
+    with open_store(tmp_path) as store:
+        assert [one.document for one in store.receipts.newest(10)] == documents
+        append(store, 9)
+        assert len(checked_chain(store)) == 9
 
 
 def test_a_receipt_that_fails_to_be_made_leaves_the_chain_as_it_was(store: Store) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from littoral.terms.ids import Digest
 from littoral.terms.limits import RECEIPT_TEXT_PARTS_MAX, RECEIPT_UNREAD_BYTES_MAX
-from littoral.trust.digests import AnswerDigests, Digests
+from littoral.trust.digests import AnswerDigests, Digests, KnownTexts, WholeDigests
 from tests.trust.made import REQUEST, SALT, STREAM, delta, event
 
 
@@ -18,6 +18,12 @@ def taken(api: str, *pieces: bytes) -> Digests:
     digests = AnswerDigests(salt=SALT, api=api, request=REQUEST)
     for piece in pieces:
         digests.sent(piece)
+    return digests.finish()
+
+
+def taken_whole(api: str, response: bytes, known: KnownTexts | None = None) -> Digests:
+    digests = WholeDigests(salt=SALT, api=api, request=REQUEST, known=known)
+    digests.sent(response)
     return digests.finish()
 
 
@@ -85,6 +91,18 @@ def test_digests_do_not_depend_on_how_the_bytes_were_cut(api: str, cuts: list[in
         assert taken(api, *pieces) == taken(api, whole)
 
 
+@given(pieces=st.lists(st.text(max_size=300), max_size=60), size=st.integers(1, 6000))
+def test_a_long_stream_has_the_digests_of_its_whole_however_it_was_cut(
+    pieces: list[str], size: int
+) -> None:
+    stream = b"".join(map(delta, pieces)) + b"data: [DONE]\n\n"
+    cut = [stream[start : start + size] for start in range(0, len(stream), size)]
+    digests = taken("chat.completions", *cut)
+    assert digests == taken("chat.completions", stream)
+    assert digests.text == by_hand("".join(pieces).encode())
+    assert digests.response == by_hand(stream)
+
+
 def test_several_choices_have_the_digest_of_their_digests_in_order() -> None:
     mixed = delta("b", 1) + delta("a", 0) + delta("B", 1)
     parts = (hashlib.sha256(SALT + text).digest() for text in (b"a", b"bB"))
@@ -113,3 +131,32 @@ def test_a_response_that_cannot_be_read_has_no_text_digest(api: str, response: b
     digests = taken(api, response)
     assert digests.text is None
     assert digests.response == by_hand(response)
+    assert taken_whole(api, response) == digests
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_an_answer_in_one_piece_and_given_again_has_the_same_digests(api: str) -> None:
+    known = KnownTexts()
+    for response in (STREAMS[api], json.dumps(BODIES[api]).encode()):
+        assert taken_whole(api, response) == taken(api, response)
+        for _ in range(2):
+            assert taken_whole(api, response, known) == taken(api, response)
+
+
+def test_the_same_bytes_of_another_api_are_read_anew() -> None:
+    known = KnownTexts()
+    body = json.dumps(BODIES["messages"]).encode()
+    assert taken_whole("messages", body, known).text == by_hand(b"Paris.")
+    assert taken_whole("chat.completions", body, known).text == by_hand(b"")
+
+
+def test_what_is_remembered_of_answers_given_again_is_bounded() -> None:
+    answers = [json.dumps({"choices": [{"text": f"{n}" * 100}]}).encode() for n in range(9)]
+    size = len(answers[0]) + 100
+    known = KnownTexts(bytes_max=3 * size)
+    for answer in answers * 2:
+        assert taken_whole("completions", answer, known) == taken("completions", answer)
+        assert 0 < known.size_bytes <= 3 * size
+    longer = json.dumps({"choices": [{"text": "long" * 3 * size}]}).encode()
+    assert taken_whole("completions", longer, known) == taken("completions", longer)
+    assert known.size_bytes <= 3 * size

@@ -232,6 +232,12 @@ RECEIPT_TEXT_PARTS_MAX: Final = 256
 RECEIPT_UNREAD_BYTES_MAX: Final = 8 * 1024 * 1024
 """Bytes of a response kept until its text can be read; a longer body has no text digest."""
 
+RECEIPT_PIECES_BYTES: Final = 4 * 1024
+"""Bytes of a stream that are hashed and read together: some 20 events, at half of their cost."""
+
+RECEIPT_TEXTS_KNOWN_BYTES: Final = 8 * 1024 * 1024
+"""Answers given again whose texts are remembered: some hundreds, whose bytes the cache has too."""
+
 SAVED_ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 """A saved answer or request that `verify` reads: the largest bodies, in base64, and room."""
 

@@ -86,6 +86,15 @@ MIGRATIONS: Final = (
     ) STRICT;
     ALTER TABLE receipts ADD COLUMN salt BLOB;
     """,
+    """
+    ALTER TABLE receipts ADD COLUMN envelope BLOB;
+    ALTER TABLE receipts ADD COLUMN digests BLOB;
+    ALTER TABLE receipts ADD COLUMN public_key BLOB;
+    UPDATE receipts
+        SET envelope = batches.envelope, digests = batches.digests, public_key = batches.public_key
+        FROM batches WHERE seq = first_seq + length(batches.digests) / 32 - 1;
+    DROP TABLE batches;
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 

@@ -3,7 +3,8 @@
 Rules
 - The end of the chain is read, receipts made and signed for the places after it, and all
   committed, in one transaction: whenever the process dies, the chain is unbroken (invariant I3).
-- Of receipts that were signed together, what is common to them is kept once; documents are put
+- Of receipts that were signed together, what is common to them is kept once, with the last, which
+  is dropped last; a table of its own would have each batch write one more page. Documents are put
   together when they are asked for. One that was signed alone is kept as its document.
 - The day's usage of a key is counted in the same transaction, so it is the sum of its receipts.
 - The newest `receipts_max` receipts are kept, and usage of the last limits.USAGE_DAYS_MAX days.
@@ -17,7 +18,7 @@ import msgspec
 
 from littoral.adapters.store.database import Database, Row
 from littoral.terms.ids import Digest, KeyId, ReceiptId
-from littoral.terms.limits import RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX, USAGE_DAYS_MAX
+from littoral.terms.limits import RECEIPT_BYTES_MAX, USAGE_DAYS_MAX
 from littoral.terms.values import SECOND
 from littoral.trust.decoding import ENCODER
 from littoral.trust.dsse import Envelope
@@ -40,7 +41,11 @@ class StoredReceipt:
 
 
 _COLUMNS: Final = "seq, receipt_id, key_id, ended_unix_ns, digest, document, salt"
-"""With a salt, `document` is the payload alone, and the rest of it in `batches`."""
+"""With a salt, `document` is the payload alone, and the rest with the last one of its batch."""
+
+_PLAIN: Final = "(?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)"
+_LAST: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""A row, and one that also keeps what is common to its batch."""
 
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
@@ -89,11 +94,11 @@ class ReceiptBook:
         """
         with self._database.transaction(waits=waits):
             self._database.write(
-                "INSERT INTO batches (first_seq, envelope, digests, public_key) "
-                "VALUES (0, zeroblob(?), x'', x'')",
+                "INSERT INTO receipts (seq, receipt_id, key_id, ended_unix_ns, digest, document) "
+                "VALUES (0, '', '', 0, '', zeroblob(?))",
                 (RECEIPT_BYTES_MAX,),
             )
-            self._database.write("DELETE FROM batches WHERE first_seq = 0")
+            self._database.write("DELETE FROM receipts WHERE seq = 0")
 
     def get(self, receipt_id: ReceiptId) -> StoredReceipt | None:
         """The receipt of this id, if it is kept here."""
@@ -127,34 +132,33 @@ class ReceiptBook:
         return StoredReceipt(seq, receipt_id, key_id, ended_unix_ns, digest, document)
 
     def _put_together(self, seq: int, payload: bytes, salt: bytes) -> bytes:
-        ((first_seq, envelope, digests, public_key),) = self._database.read(
-            "SELECT first_seq, envelope, digests, public_key FROM batches WHERE first_seq <= ? "
-            "ORDER BY first_seq DESC LIMIT 1",
+        ((last, envelope, digests, public_key),) = self._database.read(
+            "SELECT seq, envelope, digests, public_key FROM receipts "
+            "WHERE seq >= ? AND envelope IS NOT NULL ORDER BY seq LIMIT 1",
             (seq,),
         )
         batch = SealedBatch(_ENVELOPE.decode(envelope), digests, public_key)
-        return batch.document(seq - first_seq, payload, salt)
+        return batch.document(batch.size - 1 - (last - seq), payload, salt)
 
     def _keep(self, sealed: Sequence[SealedReceipt]) -> None:
-        batch, first, last = sealed[0].batch, sealed[0].receipt.seq, sealed[-1].receipt.seq
+        batch = sealed[0].batch
         together = batch.size > 1
         rows: list[object] = []
         for one in sealed:
             receipt = one.receipt
             rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out), one.digest)
             rows += (one.payload, one.salt) if together else (one.document, None)
-        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(sealed))
-        write = self._database.write
-        write(f"INSERT INTO receipts ({_COLUMNS}) VALUES {places}", rows)  # noqa: S608 - fixed text
+        places = [_PLAIN] * len(sealed)
         if together:
-            write(
-                "INSERT INTO batches (first_seq, envelope, digests, public_key) "
-                "VALUES (?, ?, ?, ?)",
-                (first, ENCODER.encode(batch.envelope), batch.digests, batch.public_key),
-            )
-        gone = last - self._receipts_max
-        write("DELETE FROM receipts WHERE seq <= ?", (gone,))
-        write("DELETE FROM batches WHERE first_seq <= ?", (gone - RECEIPT_BATCH_MAX,))
+            places[-1] = _LAST
+            rows += (ENCODER.encode(batch.envelope), batch.digests, batch.public_key)
+        self._database.write(
+            f"INSERT INTO receipts ({_COLUMNS}, envelope, digests, public_key) "  # noqa: S608 - fixed text
+            f"VALUES {', '.join(places)}",
+            rows,
+        )
+        gone = sealed[-1].receipt.seq - self._receipts_max
+        self._database.write("DELETE FROM receipts WHERE seq <= ?", (gone,))
 
     def _count(self, sealed: Sequence[SealedReceipt]) -> None:
         used: dict[tuple[int, KeyId], tuple[int, int]] = {}

@@ -10,7 +10,7 @@ from littoral.terms.facts import RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND, Caller, Finish, Instant, Source, Usage
-from littoral.trust.digests import AnswerDigests, Digests
+from littoral.trust.digests import AnswerDigests, Digests, KnownTexts, WholeDigests
 from littoral.trust.issuing import Draft, sampling
 from littoral.trust.limits import Reservation
 from littoral.web.wishes import HotApi, Wish
@@ -81,10 +81,6 @@ class Order:
         """Its tokens are limited, so that they must be known."""
         self.limited = self.metered or limits.requests_per_minute is not None
 
-    def digests(self) -> AnswerDigests:
-        """For the bytes of its answer."""
-        return AnswerDigests(salt=self.salt, api=self.api.name, request=self.raw)
-
 
 class Desk:
     """What all legs share."""
@@ -97,6 +93,7 @@ class Desk:
         self._scribe = scribe
         self.clock = clock
         self.observe = observe
+        self._texts = KnownTexts()
 
     # --- limits ---
 
@@ -158,6 +155,15 @@ class Desk:
         )
 
     # --- receipts ---
+
+    def digests(self, leg: Sealing, *, whole: bool) -> AnswerDigests | WholeDigests:
+        """For the bytes of an answer, in one piece or in many; a stored one always is in one."""
+        order, api = leg.order, leg.order.api.name
+        if leg.cache == "hit":
+            known = self._texts
+            return WholeDigests(salt=order.salt, api=api, request=order.raw, known=known)
+        kind = WholeDigests if whole else AnswerDigests
+        return kind(salt=order.salt, api=api, request=order.raw)
 
     def draft(
         self, leg: Sealing, begun: Begun, usage: Usage, finish: Finish, digests: Digests

@@ -26,7 +26,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.facts import FirstToken
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import SECOND, Finish, Instant, Source, Usage
-from littoral.trust.digests import AnswerDigests
+from littoral.trust.digests import AnswerDigests, WholeDigests
 from littoral.trust.receipts import frame
 from littoral.web.hot import Reply
 
@@ -99,7 +99,7 @@ class Leg(Fed):
         self._begun: Begun | None = None
         self._first: Instant | None = None
         self._first_unix_ns: int | None = None
-        self._digests: AnswerDigests | None = None
+        self._digests: AnswerDigests | WholeDigests | None = None
         self._pieces = 0
         self._over = False
 
@@ -123,7 +123,7 @@ class Leg(Fed):
         self._first = now = desk.clock.now()
         self._first_unix_ns = desk.clock.unix_ns()
         if begun.entry.relay.receipts:
-            self._digests = order.digests()
+            self._digests = desk.digests(self, whole=False)
         desk.observe(FirstToken(order.model, (now - order.arrived) / SECOND))
         self._reply.begin(self._fields(begun) + stream_fields(self.notes))
 
@@ -154,7 +154,7 @@ class Leg(Fed):
             self._reply.give(begun.status, self._fields(begun), body)
             return
         if begun.entry.relay.receipts:
-            self._digests = self.order.digests()
+            self._digests = self._desk.digests(self, whole=True)
             self._digests.sent(body)
         fields = self._fields(begun)
         self._close(outcome.usage or Usage(), outcome.finish, None, outcome.spared)

@@ -120,7 +120,7 @@ class Reusing:
             answer: the model's own, and one that may be kept.
             kept: whether it is.
         """
-        texts = texts_of(answer.api, answer.body)
+        texts = texts_of(answer.api, answer.body) or ()
         if isinstance(judgement, Serve) or answer.finish is not Finish.STOP or len(texts) != 1:
             return
         self._spawn(self._learn(judgement, texts[0].decode(), answer.key if kept else None))
@@ -135,7 +135,7 @@ class Reusing:
             stored.stored_unix_ns, stored.expires_unix_ns, self._clock.unix_ns(), NO_DIRECTIVES
         ):
             return None
-        return KeptAnswer(stored, texts_of(stored.api, stored.body))
+        return KeptAnswer(stored, texts_of(stored.api, stored.body) or ())
 
 
 def said_of(judgement: Judgement[KeptAnswer], reuse: Reuse) -> str:
