@@ -109,4 +109,4 @@ def test_two_writers_at_once_make_one_chain_in_which_each_ones_receipts_are_in_o
         own = [rid for rid in chain if rid.startswith(begin)]
         assert own[: len(each)] == each
     changes = sum(one[:-6] != other[:-6] for one, other in pairwise(chain))
-    assert changes > 20, "they wrote in turn"
+    assert changes > 4, "they wrote in turn, not one after the other"
