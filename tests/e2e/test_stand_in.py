@@ -41,6 +41,22 @@ async def test_it_answers_and_head_and_receipt_say_so(
         assert again.headers["littoral-source"] == "echo", "it is not kept as the other's answer"
 
 
+async def limited(asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    fields = ("retry-after: 600", "content-length: 0")
+    writer.write(head(*fields, status="429 Too Many Requests"))
+    return True
+
+
+async def test_it_answers_also_where_it_is_known_at_once_that_no_upstream_can(
+    pop: HardPop,
+) -> None:
+    async with upstream(limited) as running:
+        model = pop.add(running.port, fallbacks=("echo",))
+        for call in ("chat", "chat stream") * 3:
+            assert (await pop.call(call, model)).headers["littoral-model"] == "echo"
+        assert len(running.asked) == 1, "it is left alone for as long as it said"
+
+
 async def test_its_receipt_is_of_the_request_as_it_was_sent(pop: HardPop) -> None:
     async with upstream(down) as running:
         body = body_of("chat", pop.add(running.port, fallbacks=("echo",)))

@@ -130,14 +130,12 @@ class Relay:
         handler = self._handler
         if other is not None and handler is None:
             return None  # whoever has the models of this machine asks
-        live: Leg | Host | None = None
         if route is not None:
-            live = self._relay(order, route, head, reply, question)
-        elif handler is not None and (question is not None or other is not None):
-            live = self._handle(handler, order, entry, head, reply, question)
-        if live is None or other is None:
-            return live
-        return self._stood_in_for(live, order, other, head, reply)
+            return self._relay(order, route, head, reply, question, other)
+        if handler is None or (question is None and other is None):
+            return None
+        host = self._handle(handler, order, entry, head, reply, question)
+        return host if other is None else self._stood_in_for(host, order, other, head, reply)
 
     def _sought(
         self,
@@ -280,7 +278,8 @@ class Relay:
         head: Head,
         reply: Reply,
         question: Question | None,
-    ) -> Leg:
+        other: ModelEntry | None,
+    ) -> Underway:
         self._desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
@@ -295,8 +294,11 @@ class Relay:
             flight.origin = order.receipt_id if route.entry.relay.receipts else None
             flight.spring = spring = self._ways.joinable(order, route, head, leg, flight, question)
             leg.feed = flight.join(leg)
-        spring.start()
-        return leg
+        live: Underway = leg
+        if other is not None:
+            live = self._stood_in_for(leg, order, other, head, reply)
+        spring.start()  # which may tell at once that no upstream can be asked
+        return live
 
     def _stood_in_for(
         self, live: Renewable, asked: Order, other: ModelEntry, head: Head, reply: Reply
