@@ -1,5 +1,6 @@
 """What is asked of upstreams, and what whoever asked hears of the answer."""
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -8,7 +9,7 @@ from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.values import EngineInfo, ModelEntry
 
-__all__ = ["PATHS", "Begun", "Errand", "Listener"]
+__all__ = ["PATHS", "Begun", "Errand", "Listener", "rewritten"]
 
 PATHS: Final = {
     "chat.completions": "/chat/completions",
@@ -20,7 +21,22 @@ PATHS: Final = {
 """Where each API is, below an upstream's base URL."""
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_STREAM_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
+_STREAM_USAGE: Final = {"include_usage": True}
+
+
+def rewritten(body: bytes, changed: Mapping[str, object]) -> bytes:
+    """A JSON object with some members changed, or taken away by None; the others keep their bytes.
+
+    Raises:
+        msgspec.MsgspecError: it is no JSON object.
+    """
+    members = _RAW.decode(body)
+    for name, value in changed.items():
+        if value is None:
+            members.pop(name, None)
+        else:
+            members[name] = msgspec.Raw(msgspec.json.encode(value))
+    return msgspec.json.encode(members)
 
 
 # A Struct, as every request makes one.
@@ -48,13 +64,12 @@ class Errand(msgspec.Struct):
         """
         if self.untouched and not self.usage and model == self.model:
             return self.body
-        members = _RAW.decode(self.body)
-        members["model"] = msgspec.Raw(msgspec.json.encode(model))
+        changed: dict[str, object] = {"model": model}
         if self.api == "embeddings":
-            members.pop("stream", None)  # there are none: what one would get is not said anywhere
+            changed["stream"] = None  # there are none: what one would get is not said anywhere
         if self.usage:
-            members["stream_options"] = _STREAM_USAGE
-        return msgspec.json.encode(members)
+            changed["stream_options"] = _STREAM_USAGE
+        return rewritten(self.body, changed)
 
 
 class Begun(msgspec.Struct):

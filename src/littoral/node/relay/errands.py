@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from littoral.adapters.upstreams.upstreams import Route
-from littoral.adapters.upstreams.words import Errand
+from littoral.adapters.upstreams.words import Errand, rewritten
 from littoral.node.relay.desk import Order
 from littoral.serving.plan import BYTES_PER_TOKEN
 from littoral.terms import limits
@@ -15,14 +13,12 @@ from littoral.web.head import Head
 from littoral.web.response import written
 from littoral.web.wishes import is_plain
 
-__all__ = ["errand_for", "renamed", "tokens_bound"]
+__all__ = ["errand_for", "tokens_bound"]
 
 _FORWARDED: Final = frozenset(
     {"traceparent", "tracestate", "openai-beta", "anthropic-version", "anthropic-beta"}
 )
 """Header fields of the client's that an upstream gets: traces, and an API's own versions."""
-
-_RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def errand_for(order: Order, route: Route, head: Head, texts: Sequence[object] = ()) -> Errand:
@@ -34,7 +30,7 @@ def errand_for(order: Order, route: Route, head: Head, texts: Sequence[object] =
         head: of the request.
         texts: what to embed, unless it is all that the request says.
     """
-    raw = _with_input(order.raw, texts) if texts else order.raw
+    raw = rewritten(order.raw, {"input": texts}) if texts else order.raw
     wish = order.wish
     streams = order.api.kind is not Kind.EMBED
     stream = wish.stream is True and streams
@@ -48,20 +44,6 @@ def errand_for(order: Order, route: Route, head: Head, texts: Sequence[object] =
         usage=stream and metered and order.api.takes_usage and not wish.wants_usage,
         fields=_forwarded(head),
     )
-
-
-def _with_input(raw: bytes, texts: Sequence[object]) -> bytes:
-    """The request for these texts."""
-    members = _RAW.decode(raw)
-    members["input"] = msgspec.Raw(msgspec.json.encode(texts))
-    return msgspec.json.encode(members)
-
-
-def renamed(raw: bytes, model: str) -> bytes:
-    """The request for another model."""
-    members = _RAW.decode(raw)
-    members["model"] = msgspec.Raw(msgspec.json.encode(model))
-    return msgspec.json.encode(members)
 
 
 def tokens_bound(order: Order) -> int:

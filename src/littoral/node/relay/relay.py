@@ -19,11 +19,11 @@ from functools import partial
 from typing import Any
 
 from littoral.adapters.upstreams.upstreams import Route
-from littoral.adapters.upstreams.words import Begun
+from littoral.adapters.upstreams.words import Begun, rewritten
 from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels, entry_for
 from littoral.node.relay.desk import Desk, Order
-from littoral.node.relay.errands import renamed, tokens_bound
+from littoral.node.relay.errands import tokens_bound
 from littoral.node.relay.feed import Guest
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Host, request_of
@@ -378,7 +378,7 @@ class Relay:
         self._add(host)
         host.feed = flight.join(host)
         before = None if asked is None else StandIn(asked, order.raw)
-        body = order.raw if before is None else renamed(order.raw, entry.name)
+        body = order.raw if before is None else rewritten(order.raw, {"model": entry.name})
         handled.start_on(handler, self._work, request_of(head, body, reply.id, before))
         return host
 
