@@ -225,11 +225,6 @@ class Recalled:
         """Of what is not computed."""
 
     @property
-    def outcome(self) -> str:
-        """As in `RequestEnded.cache`."""
-        return "partial" if self._given else "miss"
-
-    @property
     def missing(self) -> Sequence[object]:
         """The texts to be asked for; empty where all are, as the client said them."""
         return () if self._whole else self._missing.batch.texts

@@ -1,6 +1,6 @@
 """What every leg of the hot path uses: limits, receipts, facts, time; and the admitted request."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.keyring import Keyring
@@ -16,6 +16,9 @@ from littoral.trust.limits import Reservation
 from littoral.web.wishes import HotApi, Wish
 
 __all__ = ["Desk", "Order", "Sealing"]
+
+_STORED: Final = frozenset({"hit", "reused"})
+"""What `RequestEnded.cache` says of an answer that was there."""
 
 
 class Sealing(Protocol):
@@ -159,7 +162,7 @@ class Desk:
     def digests(self, leg: Sealing, *, whole: bool) -> AnswerDigests | WholeDigests:
         """For the bytes of an answer, in one piece or in many; a stored one always is in one."""
         order, api = leg.order, leg.order.api.name
-        if leg.cache == "hit":
+        if leg.cache in _STORED:
             known = self._texts
             return WholeDigests(salt=order.salt, api=api, request=order.raw, known=known)
         kind = WholeDigests if whole else AnswerDigests

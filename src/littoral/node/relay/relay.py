@@ -8,7 +8,10 @@ In this order, for each POST to one of the APIs of `wishes.HOT_APIS`:
    joined. Either passes the same limits as an answer that is computed, and has its own receipt.
 3. An upstream that speaks the API itself gets the client's bytes.
 4. Everything else is the handler's. If its answer may be kept, it is made as a flight, so that the
-   same request joins it. So is that of a model of this machine where no upstream could answer.
+   same request joins it. A model of this machine that stands in for one on upstreams is asked last.
+
+What has to be looked for first (a long batch of texts, an answer to other words) is looked for in a
+task, and then begins in the same order.
 
 Whatever is refused here is refused with the same errors as anywhere else.
 """
@@ -173,8 +176,11 @@ class Relay:
         wish = wish_of(body)
         if wish is None:
             return None
-        entry = self._entry(wish.model, caller)
-        if entry is None or api.kind not in entry.kinds:
+        try:
+            entry = entry_for(self._host, ModelName(wish.model), caller)
+        except LittoralError:
+            return None  # whoever answers then says what is wrong
+        if api.kind not in entry.kinds:
             return None
         order = Order(api, caller, wish, body, entry.name, self._desk.clock)
         if "littoral-nonce" in headers:
@@ -263,13 +269,6 @@ class Relay:
     def _landed(self, flight: Flight) -> None:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
-
-    def _entry(self, name: str, caller: Caller) -> ModelEntry | None:
-        """The model, if there is one of this name that the caller may use; else others say more."""
-        try:
-            return entry_for(self._host, ModelName(name), caller)
-        except LittoralError:
-            return None
 
     def _relay(
         self,

@@ -106,7 +106,7 @@ class Again(_Standing):
 
 
 class Sought(_Standing):
-    """One whose long batch is looked up, while others run, before its answer is begun."""
+    """One for whom something is looked for, while others run, before its answer is begun."""
 
     __slots__ = ("_reply", "_task", "_then", "_work")
 

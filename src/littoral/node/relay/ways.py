@@ -85,7 +85,7 @@ class Ways:
         assert keeping is not None, "a question is the cache's"
         recalled = keeping.recalled(question, order, route.entry)
         if recalled is not None:
-            flight.kept, leg.cache = True, recalled.outcome
+            flight.kept, leg.cache = True, "partial"
             errand = errand_for(order, route, head, recalled.missing)
             whole = Completing(flight, keeping, question, order, recalled)
             return self._fetch(route, errand, head, leg, whole)
