@@ -220,6 +220,8 @@ async def test_a_long_batch_is_looked_up_whole(pop: HardPop) -> None:
         refused = await ask(pop, model, [*texts, "another"], "Cache-Control: only-if-cached")
         assert refused.status == 504
         assert len(theirs.asked) == 2
+        too_old = await ask(pop, model, texts, "Cache-Control: min-fresh=2147483647")
+        assert status_of(too_old) == "fwd=stale"
 
 
 @pytest.mark.parametrize("many", [1, 100])

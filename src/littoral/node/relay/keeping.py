@@ -51,6 +51,8 @@ class Question(msgspec.Struct):
     """The texts to embed, which are kept one by one."""
     found: dict[bytes, StoredVector] | None = None
     """Their vectors that are there, once they were looked for."""
+    missed: Forward = Forward.MISS
+    """Why the others are not given."""
     exact: bool = True
     """The answer to the same words would do; not so for one that reuse by meaning has to prove."""
     reuse: Reuse | None = None
@@ -213,12 +215,12 @@ class Keeping:
     def _find_all(
         self, question: Question, wanted: Wanted, entry: ModelEntry, caller: Caller
     ) -> StoredAnswer | None:
-        why = Forward.MISS
         if question.found is None:
-            question.found, why = self.vectors.look(wanted.keys, entry, question.directives)
+            looked = self.vectors.look(wanted.keys, entry, question.directives)
+            question.found, question.missed = looked
         if question.found.keys() >= set(wanted.keys):
             return self.vectors.answer_of(wanted, question.found, entry, caller)
-        question.why = Forward.PARTIAL if question.found else why
+        question.why = Forward.PARTIAL if question.found else question.missed
         return None
 
     async def judge(self, question: Question, order: Order, entry: ModelEntry) -> None:
@@ -231,7 +233,8 @@ class Keeping:
         """Look for the vectors of a long batch, so that `find` need not."""
         assert question.wanted is not None, "a batch is sought"
         keys = question.wanted.keys
-        question.found, _ = await self.vectors.look_long(keys, entry, question.directives)
+        looked = await self.vectors.look_long(keys, entry, question.directives)
+        question.found, question.missed = looked
 
     def deliver(self, stored: StoredAnswer, entry: ModelEntry, listener: Listener) -> None:
         """Say a stored answer as it was said first: in one piece, or as a stream."""
