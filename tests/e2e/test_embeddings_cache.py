@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,3 +267,11 @@ async def check_paid(pop: HardPop, model: str, known: list[str], tokens: int) ->
         answer = await pop.ask_as(key, PATH, body)
         assert answer.status == 200, (number, answer)
         assert json.loads(answer.body)["usage"]["prompt_tokens"] >= tokens
+
+
+async def test_a_text_is_looked_up_once_as_far_as_anybody_counts(tmp_path: Path) -> None:
+    with hard_pop(tmp_path) as pop:
+        for texts in (["a", "b"], ["b", "c"]):
+            assert (await ask(pop, "echo", texts)).status == 200
+    (line,) = pop.command("cache", "stats")["models"]
+    assert (line["hits"], line["misses"]) == (1, 3)

@@ -22,7 +22,7 @@ from littoral.cache.embeddings import Batch, Parted, batch_of, composed, parted,
 from littoral.cache.freshness import NO_DIRECTIVES, Directives, Forward, directives_of
 from littoral.cache.keys import Identities, embedding_keys
 from littoral.terms.errors import NotCachedError
-from littoral.terms.ids import ReceiptId
+from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.limits import CACHE_BATCH_BYTES_MAX, CACHE_LOOKUP_TEXTS
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Ask, Caller, Finish, ModelEntry
@@ -86,11 +86,11 @@ class Vectors:
         return Wanted(batch, keys)
 
     def look(
-        self, keys: Sequence[bytes], entry: ModelEntry, directives: Directives
+        self, keys: Sequence[bytes], model: ModelName | None, directives: Directives
     ) -> tuple[dict[bytes, StoredVector], Forward]:
-        """Those that may be given, and, for the others, why not."""
+        """Those that may be given, and, for the others, why not. See AnswerStore.get_many."""
         now = self._clock.unix_ns()
-        there = self._store.get_many(keys, entry.name)
+        there = self._store.get_many(keys, model)
         found = {
             key: vector
             for key, vector in there.items()
@@ -99,13 +99,13 @@ class Vectors:
         return found, Forward.STALE if len(found) < len(there) else Forward.MISS
 
     async def look_long(
-        self, keys: Sequence[bytes], entry: ModelEntry, directives: Directives
+        self, keys: Sequence[bytes], model: ModelName | None, directives: Directives
     ) -> tuple[dict[bytes, StoredVector], Forward]:
         """The same for many."""
         found: dict[bytes, StoredVector] = {}
         why = Forward.MISS
         for start in range(0, len(keys), CACHE_LOOKUP_TEXTS):
-            some, reason = self.look(keys[start : start + CACHE_LOOKUP_TEXTS], entry, directives)
+            some, reason = self.look(keys[start : start + CACHE_LOOKUP_TEXTS], model, directives)
             found |= some
             why = reason if reason is Forward.STALE else why
             await asyncio.sleep(0)
@@ -198,7 +198,7 @@ class Vectors:
         )
         found: dict[bytes, StoredVector] = {}
         if freshness.may_look_up(directives, reproducible=True) is None:
-            found, _ = await self.look_long(wanted.keys, entry, directives)
+            found, _ = await self.look_long(wanted.keys, None, directives)  # the relay counted
             if directives.only_if_cached and len(found) < len(set(wanted.keys)):
                 raise NotCachedError("not all of these embeddings are in the cache")
         return Recalled(self, wanted, asked, found)

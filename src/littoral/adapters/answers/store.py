@@ -132,11 +132,15 @@ class AnswerStore:
         """Whether there is an entry of this key; counted as asked for by nobody."""
         return self._front.get(key) is not None or key in self._from_disk([key])
 
-    def get_many(self, keys: Sequence[bytes], model: str) -> dict[bytes, StoredVector]:
+    def get_many(self, keys: Sequence[bytes], model: str | None) -> dict[bytes, StoredVector]:
         """The vectors of these keys that are there, fresh or not.
 
         The disk gives about 50,000 vectors a second: a caller with many looks them up in slices
         and lets others run between.
+
+        Args:
+            keys: `cache.keys.embedding_keys`.
+            model: whose hits and misses they are; None for a look that was counted before.
         """
         if self._words[0] != self._epoch:
             self._forget()
@@ -145,6 +149,8 @@ class AnswerStore:
         if missing:
             found |= self._from_disk(missing)
         vectors = {key: entry for key, entry in found.items() if isinstance(entry, StoredVector)}
+        if model is None:
+            return vectors
         hits, misses = self._counts.get(model, (0, 0))
         there = sum(key in vectors for key in keys)
         self._counts[model] = (hits + there, misses + len(keys) - there)

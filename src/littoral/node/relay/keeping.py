@@ -216,7 +216,7 @@ class Keeping:
         self, question: Question, wanted: Wanted, entry: ModelEntry, caller: Caller
     ) -> StoredAnswer | None:
         if question.found is None:
-            looked = self.vectors.look(wanted.keys, entry, question.directives)
+            looked = self.vectors.look(wanted.keys, entry.name, question.directives)
             question.found, question.missed = looked
         if question.found.keys() >= set(wanted.keys):
             return self.vectors.answer_of(wanted, question.found, entry, caller)
@@ -233,7 +233,7 @@ class Keeping:
         """Look for the vectors of a long batch, so that `find` need not."""
         assert question.wanted is not None, "a batch is sought"
         keys = question.wanted.keys
-        looked = await self.vectors.look_long(keys, entry, question.directives)
+        looked = await self.vectors.look_long(keys, entry.name, question.directives)
         question.found, question.missed = looked
 
     def deliver(self, stored: StoredAnswer, entry: ModelEntry, listener: Listener) -> None:
