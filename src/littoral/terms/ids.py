@@ -12,10 +12,14 @@ __all__ = [
     "Digest",
     "KeyId",
     "ModelName",
+    "OwnerId",
     "PopId",
     "ReceiptId",
+    "SiteName",
+    "ZoneName",
     "digest_of_hex",
     "model_name",
+    "place_name",
     "receipt_id",
 ]
 
@@ -28,14 +32,25 @@ KeyId = NewType("KeyId", str)
 ModelName = NewType("ModelName", str)
 """What a client writes in `model`: lowercase letters, digits and `. _ - / :`, at most 96."""
 
+OwnerId = NewType("OwnerId", str)
+"""`own-` and the first 16 hexadecimal digits of the SHA-256 of an owner's root public key (its
+SubjectPublicKeyInfo in DER). It is the trust domain of the owner's SPIFFE names."""
+
 PopId = NewType("PopId", str)
 """`pop-` and the first 16 hexadecimal digits of the SHA-256 of the PoP's public key."""
 
 ReceiptId = NewType("ReceiptId", str)
 """`rcpt_` and 32 hexadecimal digits, chosen by the PoP when a request arrives (`receipt_id`)."""
 
+SiteName = NewType("SiteName", str)
+"""PoPs with fast links between them: one room, one data centre. See `place_name`."""
+
+ZoneName = NewType("ZoneName", str)
+"""Where requests may be confined to: a country, a jurisdiction. It has sites. See `place_name`."""
+
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MODEL: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,95}")
+_PLACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 def receipt_id(unix_ns: int, random: bytes) -> ReceiptId:
@@ -72,3 +87,18 @@ def model_name(text: str) -> ModelName:
             param="model",
         )
     return ModelName(text)
+
+
+def place_name(text: str, what: str) -> str:
+    """The name of a site or a zone, checked: lowercase letters, digits and `-`, at most 32.
+
+    Raises:
+        BadRequestError: it is anything else; `what` says of what it is the name.
+    """
+    if not _PLACE.fullmatch(text):
+        raise BadRequestError(
+            f"{text[:64]!r} is not the name of a {what}",
+            advice="use lowercase letters, digits and - , at most 32 characters",
+            param=what,
+        )
+    return text
