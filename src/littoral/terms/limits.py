@@ -351,3 +351,15 @@ CACHE_QUESTIONS_KNOWN_MAX: Final = 1_024
 
 CACHE_QUESTION_BYTES_MAX: Final = 4_096
 """A request that is remembered so; a longer one is read again, which its length is worth."""
+
+TICKET_LIFE_S: Final = 3_600
+"""A ticket by which a PoP joins, unless another life is asked for."""
+
+TICKET_LIFE_S_MAX: Final = 30 * 86_400
+"""One that lives longer is a key that somebody forgets."""
+
+TICKET_USES_MAX: Final = 1_000
+"""PoPs that may join by one ticket."""
+
+SLOW_LINK_BYTES_MAX: Final = 256 * 1024
+"""On its way in one direction of a slow link: some milliseconds at a gigabit, as a router holds."""
