@@ -17,8 +17,8 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_command
 
 from littoral.cli.main import app
-from littoral.node.config import SETTINGS
 from littoral.node.metrics import METERED, Form
+from littoral.node.settings import SETTINGS, Setting, grouped
 from littoral.terms import errors, limits
 
 __all__ = ["DOCUMENTS", "ROOT", "leaf_errors", "main", "rewritten"]
@@ -38,20 +38,19 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def settings() -> str:
-    """One row for each setting: its flag, variable, default, unit and help."""
-    rows = [
-        (
-            f"`{row.flag}`",
-            f"`{row.environment}`",
-            f"`{str(row.default).lower() if isinstance(row.default, bool) else row.default}`"
-            if row.default != ""
-            else "none",
-            row.unit,
-            row.help,
-        )
-        for row in SETTINGS
-    ]
-    return table(("Flag", "Variable", "Default", "Unit", "What it is"), rows)
+    """One table for each group; a setting's flag, variable, default, unit and help."""
+    head = ("Flag", "Variable", "Default", "Unit", "What it is")
+    return "\n\n".join(
+        f"## {group.capitalize()}\n\n{table(head, [setting_row(row) for row in rows])}"
+        for group, rows in grouped()
+    )
+
+
+def setting_row(row: Setting) -> tuple[str, ...]:
+    """How one setting is given, what it is otherwise, and its help."""
+    default = str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
+    shown = f"`{default}`" if default else "none"
+    return f"`{row.flag}`", f"`{row.environment}`", shown, row.unit, row.help
 
 
 def leaf_errors(family: type[errors.LittoralError]) -> Iterator[type[errors.LittoralError]]:

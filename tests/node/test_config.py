@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from littoral.node.config import SETTINGS, Config, load_config
+from littoral.node.config import Config, load_config
+from littoral.node.settings import SETTINGS, grouped
 from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
 
 def test_every_row_is_a_field_and_every_field_a_row() -> None:
     assert [row.name for row in SETTINGS] == [field.name for field in fields(Config)]
+
+
+def test_the_rows_of_a_group_stand_together() -> None:
+    groups = [group for group, _ in grouped()]
+    assert len(set(groups)) == len(groups)
 
 
 def test_defaults_then_environment_then_flags() -> None:
@@ -37,11 +43,20 @@ def test_an_unknown_variable_is_an_error_and_not_ignored() -> None:
         ("LITTORAL_CACHE_TTL_S", "-1"),
         ("LITTORAL_EXPOSE_WITHOUT_TLS", "perhaps"),
         ("LITTORAL_LOAD_WAIT_S", "soon"),
+        ("LITTORAL_LOAD_WAIT_S", "nan"),
+        ("LITTORAL_DRAIN_S", "inf"),
+        ("LITTORAL_HEAD_WAIT_S", "-1"),
+        ("LITTORAL_THREADS", "-1"),
+        ("LITTORAL_MEMORY_BYTES", str(2**63)),
+        ("LITTORAL_REUSE_ERROR_MAX", "1.5"),
         ("LITTORAL_TLS_CERT", "only-one.pem"),
+        ("LITTORAL_TLS_KEY", "only-one.pem"),
+        ("LITTORAL_HOME", ""),
+        ("LITTORAL_HOME", "~nobody-of-this-name/pop"),
     ],
 )
 def test_a_malformed_value_is_refused_with_advice(variable: str, text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=variable) as caught:
         load_config({}, {variable: text})
     assert caught.value.advice
     assert caught.value.exit_code == 2
@@ -61,5 +76,5 @@ def test_a_configuration_as_flags_is_the_same_configuration_again() -> None:
 
 @pytest.mark.parametrize("workers", [0, -1, limits.WORKERS_MAX])
 def test_there_are_as_many_workers_as_have_a_number(workers: int) -> None:
-    with pytest.raises(ConfigError, match="workers"):
+    with pytest.raises(ConfigError, match=r"workers is .*--workers"):
         load_config({"workers": workers}, {})

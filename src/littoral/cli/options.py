@@ -1,4 +1,4 @@
-"""Command-line options made from the rows of `node.config.SETTINGS`, so that they never differ."""
+"""Options of the command line, made from the rows of `node.settings`, so that they never differ."""
 
 import inspect
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from littoral.cli import show
-from littoral.node.config import SETTINGS, Config, Setting, load_config
+from littoral.node.config import Config, load_config
+from littoral.node.settings import SETTINGS, Setting
 
 __all__ = ["with_settings"]
 

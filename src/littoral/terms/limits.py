@@ -1,7 +1,7 @@
 """Every bound of the system, with its unit in its name and its reason beside it.
 
 A queue, cache, in-flight set or body without a bound here is a defect (invariant I4). Bounds
-that an operator may want to move are settings (node/config.py), whose defaults stand here.
+that an operator may want to move are settings (node/settings.py), whose defaults stand here.
 """
 
 from typing import Final

@@ -1,0 +1,258 @@
+"""Every setting, as one row: what it is called, what it is otherwise, and what may be given.
+
+Rules
+- The command line's options, the environment's variables, the lines of littoral.toml and
+  docs/settings.md all come from the rows of `SETTINGS`.
+- A row judges one value alone, whichever source it comes from. What takes two values together is
+  in config.py.
+
+Not here: reading any source (config.py, config_file.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from littoral.terms import limits
+from littoral.terms.errors import ConfigError
+
+__all__ = ["SETTINGS", "Setting", "Value", "grouped"]
+
+Value = str | int | float | bool
+
+_NUMBER_MAX: Final = 2**63 - 1
+"""What databases, messages and the kernel take for a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: everything that is said about a setting anywhere."""
+
+    name: str
+    default: Value
+    unit: str
+    help: str
+    group: str
+    """The heading that it stands under in documents."""
+    least: float = 0
+    most: float = _NUMBER_MAX
+    """Of a number, both inclusive."""
+
+    @property
+    def environment(self) -> str:
+        """The variable that sets it."""
+        return f"LITTORAL_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        """The command-line option that sets it."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def parse(self, text: str, source: str) -> Value:
+        """The value that this text means, of the default's type.
+
+        Raises:
+            ConfigError: it means none.
+        """
+        kind = type(self.default)
+        if kind is bool:
+            lowered = text.strip().lower()
+            if lowered in {"1", "true", "yes", "on"}:
+                return True
+            if lowered in {"0", "false", "no", "off", ""}:
+                return False
+        elif kind is str:
+            return text
+        else:
+            try:
+                return kind(text)
+            except ValueError:
+                pass
+        raise ConfigError(
+            f"{source} is {text!r}, which is not a {kind.__name__}",
+            advice=f"{self.name}: {self.help} (for example {self.default})",
+        )
+
+    def check(self, value: Value, source: str) -> None:
+        """See that a value, if it is a number, is one that the setting can be.
+
+        Raises:
+            ConfigError: it is less or more, or not a number at all (`nan`).
+        """
+        if isinstance(value, str) or self.least <= value <= self.most:
+            return
+        wanted = f"at least {self.least:g}"
+        if self.most != _NUMBER_MAX:
+            wanted = f"one from {self.least:g} to {self.most:g}"
+        raise ConfigError(f"{self.name} is {value} ({source})", advice=f"give {wanted}")
+
+
+SETTINGS: Final = (
+    Setting(
+        "home", "~/.littoral", "path", "State directory: identity, keys, models, receipts.", "state"
+    ),
+    Setting("host", "127.0.0.1", "address", "Address to listen on.", "address"),
+    Setting("port", 7400, "port", "Port to listen on; 0 takes a free one.", "address", most=65_535),
+    Setting(
+        "tls_cert", "", "path", "Certificate chain (PEM); with tls_key, serve HTTPS.", "address"
+    ),
+    Setting("tls_key", "", "path", "Private key (PEM) of tls_cert.", "address"),
+    Setting(
+        "expose_without_tls",
+        False,
+        "flag",
+        "Listen beyond this machine in clear text: keys and prompts can be read on the way.",
+        "address",
+    ),
+    Setting(
+        "workers",
+        1,
+        "processes",
+        "Processes that answer at the address; keys, limits, breakers and cache are shared.",
+        "address",
+        least=1,
+        most=limits.WORKERS_MAX - 1,
+    ),
+    Setting(
+        "models",
+        "smollm2-135m,all-minilm-l6-v2",
+        "names",
+        "Models to bring in on the first start, load at every start, and keep loaded.",
+        "models",
+    ),
+    Setting(
+        "threads",
+        0,
+        "threads",
+        "Threads per engine; 0 is cores granted - 1, at least 1.",
+        "models",
+    ),
+    Setting(
+        "slots",
+        limits.SLOTS,
+        "requests",
+        "Requests one local model works on at a time.",
+        "models",
+        least=1,
+    ),
+    Setting(
+        "kv_tokens",
+        limits.KV_TOKENS_MAX,
+        "tokens",
+        "Key-value cache that the slots of one local model share.",
+        "models",
+        least=1,
+    ),
+    Setting(
+        "memory_bytes",
+        0,
+        "bytes",
+        "Most memory for models; 0 is what the machine has free.",
+        "models",
+    ),
+    Setting(
+        "queue",
+        limits.QUEUE_MAX,
+        "requests",
+        "Requests that may wait for one model.",
+        "models",
+        least=1,
+    ),
+    Setting(
+        "load_wait_s",
+        limits.LOAD_WAIT_S,
+        "seconds",
+        "Longest wait for a model to load.",
+        "models",
+    ),
+    Setting(
+        "keep_alive_s",
+        limits.KEEP_ALIVE_S,
+        "seconds",
+        "Unload a model idle for this long.",
+        "models",
+    ),
+    Setting(
+        "cache_bytes_max",
+        limits.CACHE_BYTES_MAX,
+        "bytes",
+        "Disk for answers that are given again; 0 is no answer cache.",
+        "cache",
+    ),
+    Setting(
+        "cache_memory_bytes",
+        limits.CACHE_MEMORY_BYTES,
+        "bytes",
+        "Memory for answers in front of that disk, of each process.",
+        "cache",
+    ),
+    Setting(
+        "cache_ttl_s",
+        limits.CACHE_TTL_S,
+        "seconds",
+        "How long an answer is given again at most.",
+        "cache",
+    ),
+    Setting(
+        "cache_epoch",
+        1,
+        "number",
+        "Another number, and nothing that was kept before is given again.",
+        "cache",
+    ),
+    Setting(
+        "reuse_model",
+        "all-minilm-l6-v2",
+        "name",
+        "Embedding model that compares questions for reuse by meaning.",
+        "cache",
+    ),
+    Setting(
+        "reuse_error_max",
+        0.0,
+        "share",
+        "Most wrong answers that requests may ask for whose key has no bound; 0 is none.",
+        "cache",
+        most=1,
+    ),
+    Setting(
+        "body_bytes_max", limits.BODY_BYTES_MAX, "bytes", "Largest request body.", "limits", least=1
+    ),
+    Setting(
+        "connections_max",
+        limits.CONNECTIONS_MAX,
+        "connections",
+        "Most open connections.",
+        "limits",
+        least=1,
+    ),
+    Setting(
+        "head_wait_s",
+        limits.HEAD_WAIT_S,
+        "seconds",
+        "Time a client has to send a head.",
+        "limits",
+    ),
+    Setting(
+        "body_wait_s",
+        limits.BODY_WAIT_S,
+        "seconds",
+        "Time a client has to send a body.",
+        "limits",
+    ),
+    Setting(
+        "drain_s",
+        limits.DRAIN_S,
+        "seconds",
+        "How long answers may go on after a stop.",
+        "limits",
+    ),
+)
+"""In the order in which documents have them; those of one group stand together."""
+
+
+def grouped() -> Iterator[tuple[str, list[Setting]]]:
+    """The heading of each group, and its rows."""
+    for group, rows in groupby(SETTINGS, key=lambda row: row.group):
+        yield group, list(rows)
