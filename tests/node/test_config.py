@@ -11,6 +11,13 @@ from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
 
+@pytest.fixture(autouse=True)
+def user_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user who has no littoral.toml yet."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
 def test_every_row_is_a_field_and_every_field_a_row() -> None:
     assert [row.name for row in SETTINGS] == [field.name for field in fields(Config)]
 
@@ -71,7 +78,7 @@ def test_values_have_their_types_and_the_home_its_tilde() -> None:
 
 def test_a_configuration_as_flags_is_the_same_configuration_again() -> None:
     config = load_config({"port": 0, "models": "a, b", "drain_s": 1.5}, {"LITTORAL_WORKERS": "3"})
-    assert load_config(config.as_flags(), {}) == config
+    assert Config.from_flags(config.as_flags()) == config
 
 
 @pytest.mark.parametrize("workers", [0, -1, limits.WORKERS_MAX])

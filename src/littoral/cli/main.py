@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from littoral import __version__
-from littoral.cli import cache, doctor, keys, models, receipts, run, up, verify
+from littoral.cli import cache, config, doctor, keys, models, receipts, run, up, verify
 
 __all__ = ["app", "main"]
 
@@ -25,7 +25,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-for module in (up, run, models, keys, receipts, cache, verify, doctor):
+for module in (up, run, models, keys, receipts, cache, verify, doctor, config):
     module.register(app)
 
 

@@ -1,11 +1,14 @@
-"""Configuration: one frozen object, built once from defaults, the environment and flags.
+"""Configuration: one frozen object, built once from defaults, a file, the environment and flags.
 
 Rules
-- Later sources win: default, then environment, then flag. An unknown or malformed value is a
-  `ConfigError` that names the source.
+- Later sources win: default, then file, then environment, then flag. An unknown or malformed value
+  is a `ConfigError` that names the source.
+- The file is the one that `--config` or LITTORAL_CONFIG names, else HOME/littoral.toml if there is
+  one. A process that is handed its settings by another reads neither file nor environment.
 - This is the only module that reads the environment.
 
-Not here: what settings there are, and what one may be (settings.py).
+Not here: what settings there are, and what one may be (settings.py); how a file is read
+(config_file.py).
 """
 
 import os
@@ -14,13 +17,22 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from littoral.node.settings import SETTINGS, Value
+from littoral.node.config_file import FILE_NAME, ConfigFile, expanded, read_config_file
+from littoral.node.settings import CONFIG_FILE, SETTINGS, Value
 from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
-__all__ = ["Config", "Source", "Told", "load_config", "secret_from_environment"]
+__all__ = [
+    "Config",
+    "Loaded",
+    "Source",
+    "Told",
+    "load_config",
+    "load_settings",
+    "secret_from_environment",
+]
 
-Source = Literal["default", "environment", "flag"]
+Source = Literal["default", "file", "environment", "flag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +42,7 @@ class Told:
     value: Value
     source: Source
     place: str
-    """The variable or the option; of a default `default`."""
+    """The file with its line, the variable or the option; of a default `default`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +77,88 @@ class Config:
     drain_s: float
 
     def as_flags(self) -> dict[str, Value]:
-        """The same as flags: what `load_config` makes this object of, in another process."""
-        flags: dict[str, Value] = {row.name: getattr(self, row.name) for row in SETTINGS}
-        return {**flags, "home": str(self.home), "models": ",".join(self.models)}
+        """The same as flags: what `from_flags` makes this object of, in another process."""
+        flags: dict[str, Value] = {}
+        for row in SETTINGS:
+            value = getattr(self, row.name)
+            flags[row.name] = ",".join(value) if row.several else value
+        return {**flags, "home": str(self.home)}
+
+    @classmethod
+    def from_flags(cls, flags: Mapping[str, Value]) -> "Config":
+        """What `as_flags` told; no file and no environment is read.
+
+        Raises:
+            ConfigError: it was something else.
+        """
+        return _checked({**_defaults(), **_of_flags(flags)})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Every setting, and who says so."""
+
+    config: Config
+    told: Mapping[str, Told]
+    """By name; values as they were given."""
+    file: Path | None
+    """The file that was read."""
 
 
 def load_config(
     flags: Mapping[str, Value | None] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """Read every setting.
+    """Read every setting; `load_settings` says more of it."""
+    return load_settings(flags, environment).config
+
+
+def load_settings(
+    flags: Mapping[str, Value | None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read every setting, and remember where each came from.
 
     Args:
-        flags: values given on the command line; None means not given.
+        flags: values given on the command line, also `config`; None means not given.
         environment: the process's own unless given (tests).
 
     Raises:
-        ConfigError: a value is malformed, or a LITTORAL_ variable names no setting.
+        ConfigError: a value is malformed, a LITTORAL_ variable or a line of the file names no
+            setting, or the file can't be used.
     """
     variables = os.environ if environment is None else environment
-    defaults = {row.name: Told(row.default, "default", "default") for row in SETTINGS}
-    return _checked({**defaults, **_of_environment(variables), **_of_flags(flags or {})})
+    defaults = _defaults()
+    above = {**_of_environment(variables), **_of_flags(flags or {})}
+    named = above.pop(CONFIG_FILE.name, None)
+    file = _file(named, _home(above.get("home", defaults["home"])))
+    of_file = {} if file is None else _of_file(file)
+    told = {**defaults, **of_file, **above}
+    return Loaded(_checked(told), told, None if file is None else file.path)
+
+
+def _defaults() -> dict[str, Told]:
+    return {row.name: Told(row.default, "default", "default") for row in SETTINGS}
+
+
+def _file(named: Told | None, home: Path) -> ConfigFile | None:
+    """The file that was named, or else the one that lies in the home, if there is one."""
+    usual = home / FILE_NAME
+    path = usual
+    if named is not None and named.value:
+        path = expanded(str(named.value), named.place).absolute()
+    file = read_config_file(path, named=path is not usual)
+    if file is not None and path == usual and "home" in file.values:
+        raise ConfigError(
+            f"{file.place('home')}: home can't be set in the file that is found by it",
+            advice="give it as --home or LITTORAL_HOME, or keep the file elsewhere and name it "
+            "with --config or LITTORAL_CONFIG",
+        )
+    return file
+
+
+def _of_file(file: ConfigFile) -> dict[str, Told]:
+    return {name: Told(value, "file", file.place(name)) for name, value in file.values.items()}
 
 
 _OTHER_VARIABLES: Final = {"LITTORAL_API_KEY", "LITTORAL_TEST_MODELS"}
@@ -93,7 +166,7 @@ _OTHER_VARIABLES: Final = {"LITTORAL_API_KEY", "LITTORAL_TEST_MODELS"}
 
 
 def _of_environment(variables: Mapping[str, str]) -> dict[str, Told]:
-    rows = {row.environment: row for row in SETTINGS}
+    rows = {row.environment: row for row in (*SETTINGS, CONFIG_FILE)}
     told = {}
     for variable, text in variables.items():
         row = rows.get(variable)
@@ -110,7 +183,7 @@ def _of_flags(flags: Mapping[str, Value | None]) -> dict[str, Told]:
     given = {name: value for name, value in flags.items() if value is not None}
     told = {
         row.name: Told(given.pop(row.name), "flag", row.flag)
-        for row in SETTINGS
+        for row in (*SETTINGS, CONFIG_FILE)
         if row.name in given
     }
     if given:
@@ -135,10 +208,11 @@ def _checked(told: Mapping[str, Told]) -> Config:
             f"tls_cert and tls_key go together, and {alone} is alone ({place.place})",
             advice="give both or neither",
         )
-    made: dict[str, object] = {name: each.value for name, each in told.items()}
+    made: dict[str, object] = {
+        row.name: _names(told[row.name].value) if row.several else told[row.name].value
+        for row in SETTINGS
+    }
     made["home"] = _home(told["home"])
-    models = str(told["models"].value)
-    made["models"] = tuple(name.strip() for name in models.split(",") if name.strip())
     names = {field.name for field in fields(Config)}
     if names != set(made):
         raise AssertionError(f"SETTINGS and Config differ: {sorted(names ^ set(made))}")
@@ -148,13 +222,11 @@ def _checked(told: Mapping[str, Told]) -> Config:
 def _home(told: Told) -> Path:
     if not told.value:
         raise ConfigError(f"home is empty ({told.place})", advice="give the state directory's path")
-    try:
-        return Path(str(told.value)).expanduser().absolute()
-    except RuntimeError:
-        raise ConfigError(
-            f"home is {told.value!r} ({told.place}), and there is no such user",
-            advice="give the path without ~",
-        ) from None
+    return expanded(str(told.value), told.place).absolute()
+
+
+def _names(value: Value) -> tuple[str, ...]:
+    return tuple(name.strip() for name in str(value).split(",") if name.strip())
 
 
 def secret_from_environment(variable: str) -> str | None:

@@ -2,6 +2,7 @@
 
     HOME/identity.key   the PoP's Ed25519 key, mode 0600
     HOME/identity.pub   its public half, to give to whoever verifies receipts
+    HOME/littoral.toml  settings that the operator wrote, if any
     HOME/littoral.db    keys (hashed), usage, receipts
     HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model

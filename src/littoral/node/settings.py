@@ -9,6 +9,7 @@ Rules
 Not here: reading any source (config.py, config_file.py).
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +18,7 @@ from typing import Final
 from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
-__all__ = ["SETTINGS", "Setting", "Value", "grouped"]
+__all__ = ["CONFIG_FILE", "SETTINGS", "Setting", "Value", "grouped"]
 
 Value = str | int | float | bool
 
@@ -48,6 +49,20 @@ class Setting:
     def flag(self) -> str:
         """The command-line option that sets it."""
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a list of names; as one text they have commas between them."""
+        return self.unit == "names"
+
+    @property
+    def toml(self) -> str:
+        """The line of a littoral.toml that gives the default."""
+        value: object = self.default
+        if self.several and isinstance(value, str):
+            value = value.split(",") if value else []
+        # What JSON writes of texts, numbers, truth and lists of texts is TOML too.
+        return f"{self.name} = {json.dumps(value, ensure_ascii=False)}"
 
     def parse(self, text: str, source: str) -> Value:
         """The value that this text means, of the default's type.
@@ -87,6 +102,15 @@ class Setting:
             wanted = f"one from {self.least:g} to {self.most:g}"
         raise ConfigError(f"{self.name} is {value} ({source})", advice=f"give {wanted}")
 
+
+CONFIG_FILE: Final = Setting(
+    "config",
+    "",
+    "path",
+    "File with settings; without it HOME/littoral.toml, if there is one.",
+    "state",
+)
+"""What names the file. It is no setting itself, but has a flag and a variable as they have."""
 
 SETTINGS: Final = (
     Setting(

@@ -25,7 +25,7 @@ from littoral.adapters.engines.lifeline import Line, begin
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
 from littoral.adapters.store import Store, open_store
-from littoral.node.config import Config, load_config
+from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
@@ -103,7 +103,7 @@ def main() -> None:
 async def _run(charge: Charge, line: Line) -> None:
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
-    config = load_config(charge.settings, {})
+    config = Config.from_flags(charge.settings)
     async with _serving(charge, config) as (server, relay):
         line.ready()
         await ending.wait()

@@ -253,6 +253,9 @@ KEYS_MAX: Final = 10_000
 WORKERS_MAX: Final = 32
 """Processes that serve one PoP's address and share its limits; one for each core is enough."""
 
+CONFIG_BYTES_MAX: Final = 64 * 1024
+"""A littoral.toml: one with every setting and its explanation is 4 KiB."""
+
 METERS_BYTES_MAX: Final = 1024 * 1024
 """One worker's metrics: room for some 500 models; what has no room is counted as `other`."""
 
