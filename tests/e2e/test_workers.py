@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -373,6 +374,25 @@ def test_workers_end_with_a_killed_conductor(tmp_path: Path) -> None:
         starter.process.wait(timeout=5)
         _, alive = psutil.wait_procs(workers, timeout=5)
         assert alive == []
+
+
+def test_a_worker_has_its_settings_from_the_conductor_and_not_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "littoral.toml"
+    file.write_text("workers = 2")
+    file.chmod(0o600)
+    with started_pop(tmp_path, models="echo") as pop:
+        first = workers_of(pop.pid)
+        assert len(first) == 2
+        file.write_text("nonsense")
+        first[0].kill()
+        deadline = time.monotonic() + PATIENCE_S
+        while not [each for each in workers_of(pop.pid) if each not in first and listens(each)]:
+            assert time.monotonic() < deadline
+            psutil.wait_procs(workers_of(pop.pid), timeout=0.05)
+
+
+def listens(worker: psutil.Process) -> bool:
+    return any(each.status == psutil.CONN_LISTEN for each in worker.net_connections("tcp"))
 
 
 def test_a_port_shared_by_another_pop_s_workers_is_in_use(tmp_path: Path) -> None:
