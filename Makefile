@@ -37,7 +37,7 @@ up: .venv/.up ## Install what is missing, then run the PoP on this machine (Ctrl
 ##@ Develop
 
 .PHONY: test
-test: .venv/.dev $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
+test: .venv/.dev .venv/.network $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
 	$(BIN)/python -m pytest -p tests.tidy.skips --ignore tests/tidy
 
 .PHONY: check
@@ -101,6 +101,13 @@ clean: ## Remove everything that was made here: environments, caches, test model
 .venv/.dev: .venv/.up
 	@echo "installing what development needs" >&2
 	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r constraints.txt
+	@touch $@
+
+# Tests that cut links make network namespaces; where they can't be made, those tests say so.
+.venv/.network: .venv/.made
+	@command -v ip >/dev/null || test "$$(id -u)" != 0 || { \
+		echo "installing iproute2 for tests that cut links" >&2; \
+		apt-get update -qq && apt-get install -qq --no-install-recommends iproute2 >/dev/null; } || true
 	@touch $@
 
 $(MODELS)/.ready: | .venv/.up
