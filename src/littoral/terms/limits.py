@@ -366,3 +366,18 @@ TICKET_USES_MAX: Final = 1_000
 
 SLOW_LINK_BYTES_MAX: Final = 256 * 1024
 """On its way in one direction of a slow link: some milliseconds at a gigabit, as a router holds."""
+
+PREFIX_SKETCH_BYTES_MAX: Final = 1_024
+"""What a PoP tells of the prompt beginnings that one engine keeps: 256 of them."""
+
+PREFIX_BYTES_MAX: Final = 1024 * 1024
+"""Beginning of a prompt that is compared with what engines keep, some 250,000 tokens: 1 ms."""
+
+ROUTE_HOPS_MAX: Final = 3
+"""PoPs that a request may have come through: then it is answered where it is, or not at all."""
+
+ROUTE_VIEWS_MAX: Final = 64
+"""Different needs of requests for one model, for which its candidates are sorted out beforehand."""
+
+ROUTE_ORDERS_MAX: Final = 64
+"""Sizes of requests for which many candidates are put in order beforehand."""

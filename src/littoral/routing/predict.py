@@ -1,0 +1,289 @@
+"""Which PoP answers a request soonest, as far as can be known. Pure arithmetic, some 10 µs.
+
+A candidate is weighed in seconds, and the least wins:
+
+    first token = link + load + queue + prompt tokens that it does not keep / rate of reading
+    weight      = first token + answer tokens / rate of writing (x STREAM if they are streamed)
+                  + price x UNIT_S + TIER_S for each tier below the highest + discount of an old
+                  view
+
+The queue is what its record says and what this PoP has sent since (sends.py). Conversations return
+to where their past is because of the term of the prompt, for as long as the queue allows.
+
+Rules
+- What a request needs decides first, and fails closed: who does not satisfy it is never chosen.
+- Near-equals, whose weight is within NEAR of the best's time to first token and NEAR_S, and more
+  the older the best's record is, are drawn: of two at random the one with the shorter queue. So
+  gateways with one view do not all go to one place. Worse candidates never get a first try.
+- Of up to EXACT candidates each is weighed. Of more, those that keep a beginning of the prompt, and
+  then others in the order of a lower bound of their weight, until no bound is below the best's: the
+  result is the same. It stops after WEIGHED_MAX; then one that was not weighed is better than
+  the best by no more than its bound is too low: a third of the prompt and the answer at most, and
+  beginnings of the prompt that more than COVERED_MAX PoPs keep, where it keeps none.
+- The hot path makes no words: explain.py does, from `predicted`.
+
+It sends nothing and keeps no time: `now` and the random number are given.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from littoral.routing.candidates import Candidate, Needs, Out
+from littoral.routing.prefix import tokens_at
+from littoral.routing.sends import Own, Sends
+from littoral.routing.table import EXACT, FRESH, Row, Table, View, row_of
+from littoral.terms import limits
+from littoral.terms.ids import PopId
+from littoral.terms.values import SECOND, Instant, Kind
+
+__all__ = ["Predicted", "Wanted", "choose", "predicted", "why_out"]
+
+NEAR: Final = 0.1
+NEAR_S: Final = 0.002
+NEAR_S_PER_S: Final = 0.02
+"""Seconds of weight for each second of the age of the best's record, up to FRESH."""
+STALE_S_PER_S: Final = 0.05
+STALE_S_MAX: Final = 5.0
+
+BEST: Final = 4
+"""Of many candidates, at least so many of the best are said, in order."""
+WEIGHED_MAX: Final = 160
+_CHUNK: Final = 16
+COVERED_MAX: Final = 48
+
+_Weighed = tuple[float, Row]
+
+
+class Wanted(msgspec.Struct, frozen=True, gc=False):
+    """One request."""
+
+    needs: Needs
+    prompt_tokens: int
+    """About (`prefix.tokens_of`)."""
+    prefixes: tuple[int, ...] = ()
+    """`prefix.prefixes_of` the prompt."""
+    answer_tokens: float = 0.0
+    """Most that it asked for; 0 is not said. No more than answers have lately is expected."""
+    context_tokens: int = 0
+    """Room that it needs for certain; 0 is not known, and rules out nobody."""
+    via: tuple[PopId, ...] = ()
+    """PoPs that it came through, this one not among them."""
+
+
+def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) -> list[PopId]:
+    """The PoPs to ask, best first; none if nobody may have it.
+
+    Args:
+        table: the model's candidates.
+        wanted: the request.
+        sends: what was sent from here for this model.
+        now: the moment.
+        spin: a random number of 64 bits, another one each time.
+
+    Returns:
+        All that may have it; of more than EXACT, at least the BEST best.
+    """
+    view = table.view(wanted.needs)
+    answer = _answer_tokens(table, wanted)
+    rows = view.rows
+    if len(rows) <= EXACT:
+        if wanted.via or wanted.context_tokens > view.context_least:
+            rows = [row for row in rows if not _barred(row[5], wanted)]
+        covered, _ = table.holders.of(wanted.prefixes, len(table.candidates))
+        weighed = _weigh(rows, wanted.prompt_tokens, answer, covered, sends.own, now)
+        weighed.sort()
+    else:
+        weighed = _search(table, view, wanted, answer, sends, now)
+    if len(weighed) > 1:
+        _draw(weighed, answer, sends.own, now, spin)
+    return [row[4] for _, row in weighed]
+
+
+def _weigh(
+    rows: Iterable[Row],
+    prompt: int,
+    answer: float,
+    covered: Mapping[PopId, int],
+    own: Mapping[PopId, Own],
+    now: Instant,
+) -> list[_Weighed]:
+    """What each weighs."""
+    weighed = []
+    for row in rows:
+        base, each_read, each_written, fresh, pop, candidate = row
+        weight = base + prompt * each_read + answer * each_written
+        if pop in covered:
+            weight -= min(covered[pop], prompt) * each_read
+        if now > fresh:
+            weight += _stale_s(now - fresh)
+        if pop in own:
+            sent = own[pop]
+            weight += candidate.queue_s(sent.requests, sent.tokens) - candidate.queue_s()
+        weighed.append((weight, row))
+    return weighed
+
+
+def _search(
+    table: Table, view: View, wanted: Wanted, answer: float, sends: Sends, now: Instant
+) -> list[_Weighed]:
+    """The best of many, sorted: those that keep something, then by their bounds."""
+    prompt, prefixes, own = wanted.prompt_tokens, wanted.prefixes, sends.own
+    covered, rest = table.holders.of(prefixes, COVERED_MAX)
+    odd = bool(wanted.via) or wanted.context_tokens > view.context_least
+    keeping = [view.by_pop[pop] for pop in covered if pop in view.by_pop]
+    if odd:
+        keeping = [row for row in keeping if not _barred(row[5], wanted)]
+    weighed = _weigh(keeping, prompt, answer, covered, own, now)
+    common = tokens_at(rest - 1) if rest else 0
+    bounds, rows = view.order(max(0, prompt - common), int(answer))
+    beginnings = prefixes[:rest]
+    place = 0
+    while place < len(rows) and len(weighed) < WEIGHED_MAX:
+        if len(weighed) >= BEST:
+            weighed.sort()
+            cut = max(weighed[BEST - 1][0], weighed[0][0] + _near_s(weighed[0], answer, now))
+            if bounds[place] > cut:
+                break
+            end = min(place + _CHUNK, bisect_left(bounds, cut, place) + 1)
+        else:
+            end = place + _CHUNK
+        chunk = rows[place:end]
+        if covered:
+            chunk = [row for row in chunk if row[4] not in covered]
+        if odd:
+            chunk = [row for row in chunk if not _barred(row[5], wanted)]
+        shared = table.holders.each(beginnings, [row[4] for row in chunk]) if rest else {}
+        weighed += _weigh(chunk, prompt, answer, shared, own, now)
+        place = end
+    weighed.sort()
+    return weighed
+
+
+def _draw(
+    weighed: list[_Weighed], answer: float, own: Mapping[PopId, Own], now: Instant, spin: int
+) -> None:
+    """Put one of the near-equals first: of two at random, the one with the shorter queue."""
+    cut = weighed[0][0] + _near_s(weighed[0], answer, now)
+    near = 1
+    while near < len(weighed) and weighed[near][0] <= cut:
+        near += 1
+    if near == 1:
+        return
+    one = spin % near
+    other = (spin >> 32) % (near - 1)
+    if other >= one:
+        other += 1
+    if _queue_s(weighed[other][1], own) < _queue_s(weighed[one][1], own):
+        one = other
+    weighed.insert(0, weighed.pop(one))
+
+
+def _near_s(best: _Weighed, answer: float, now: Instant) -> float:
+    """How much more a near-equal may weigh."""
+    weight, row = best
+    age = min(max(0, now - row[3] + FRESH), FRESH)
+    return NEAR * (weight - answer * row[2]) + NEAR_S + NEAR_S_PER_S * age / SECOND
+
+
+def _queue_s(row: Row, own: Mapping[PopId, Own]) -> float:
+    sent = own.get(row[4])
+    return row[5].queue_s(sent.requests, sent.tokens) if sent else row[5].queue_s()
+
+
+def _answer_tokens(table: Table, wanted: Wanted) -> float:
+    """How many tokens its answer probably has."""
+    if wanted.needs.kind is Kind.EMBED:
+        return 0.0
+    usual = table.priors.answer_tokens
+    return min(wanted.answer_tokens, usual) if wanted.answer_tokens else usual
+
+
+def _barred(candidate: Candidate, wanted: Wanted) -> Out | None:
+    """Why it may not have this request, though it has what it needs."""
+    if candidate.pop in wanted.via:
+        return Out.LOOP
+    if len(wanted.via) >= limits.ROUTE_HOPS_MAX and not candidate.here:
+        return Out.HOPS
+    return Out.CONTEXT if wanted.context_tokens > candidate.model.context_tokens > 0 else None
+
+
+def _stale_s(over: int) -> float:
+    """The discount of a record that is so much older than is usual, in nanoseconds."""
+    return min(STALE_S_MAX, STALE_S_PER_S * over / SECOND)
+
+
+# --- for whoever asks ---------------------------------------------------------------------------
+
+
+class Predicted(msgspec.Struct, frozen=True):
+    """The parts of what a candidate weighs. Times are seconds."""
+
+    candidate: Candidate
+    weight: float
+    link_s: float
+    load_s: float
+    queue_s: float
+    prompt_s: float
+    answer_s: float
+    price: float
+    stale_s: float
+    age_s: float
+    kept_tokens: int
+    own_requests: int
+
+    @property
+    def first_token_s(self) -> float:
+        """To the first token."""
+        return self.link_s + self.load_s + self.queue_s + self.prompt_s
+
+    @property
+    def whole_s(self) -> float:
+        """To the end of the answer."""
+        return self.first_token_s + self.answer_s
+
+
+def why_out(candidate: Candidate, wanted: Wanted) -> Out | None:
+    """Why it may not have the request; None if it may."""
+    return candidate.out(wanted.needs) or _barred(candidate, wanted)
+
+
+def predicted(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[Predicted]:
+    """What `choose` weighs, in parts, for all that may have the request; the least weight first."""
+    candidates = [each for each in table.candidates.values() if not why_out(each, wanted)]
+    kept = table.holders.each(wanted.prefixes, [each.pop for each in candidates])
+    rows = [row_of(each, wanted.needs) for each in candidates]
+    answer = _answer_tokens(table, wanted)
+    weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
+    return [_parts(each, wanted, answer, kept, sends, now) for each in sorted(weighed)]
+
+
+def _parts(
+    weighed: _Weighed,
+    wanted: Wanted,
+    answer: float,
+    kept: Mapping[PopId, int],
+    sends: Sends,
+    now: Instant,
+) -> Predicted:
+    weight, row = weighed
+    candidate = row[5]
+    own = sends.own.get(candidate.pop, Own())
+    kept_tokens = min(kept.get(candidate.pop, 0), wanted.prompt_tokens)
+    to_read = wanted.prompt_tokens - kept_tokens
+    return Predicted(
+        candidate=candidate,
+        weight=weight,
+        link_s=candidate.link_s or 0.0,
+        load_s=candidate.load_s,
+        queue_s=candidate.queue_s(own.requests, own.tokens),
+        prompt_s=to_read * candidate.prefill_s,
+        answer_s=answer * candidate.decode_s,
+        price=to_read * candidate.price_in + answer * candidate.price_out,
+        stale_s=_stale_s(now - row[3]) if now > row[3] else 0.0,
+        age_s=0.0 if candidate.here else (now - candidate.known.heard_at) / SECOND,
+        kept_tokens=kept_tokens,
+        own_requests=own.requests,
+    )
