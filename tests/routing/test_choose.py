@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -261,3 +262,41 @@ def test_who_is_chosen_is_a_candidate_in_the_race_and_depends_on_the_arguments_o
     if last_resort:
         assert row not in without
         assert outs[row] not in {"drained", "full"}
+
+
+# --- an order ---
+
+
+def in_order(candidates: Candidates, *order: int) -> Candidates:
+    return replace(candidates, order=order)
+
+
+def test_the_first_of_an_order_wins_whatever_its_times() -> None:
+    (board,) = boards(rows=3)
+    known(board, 10, 900, 50)
+    assert shares(board, in_order(of(1, 1, 1), 1, 0))[1] == 1.0
+    assert shares(board, in_order(of(1, 1, 1), 2))[2] == 1.0, "a cold one, too"
+
+
+def test_an_order_goes_past_what_is_out_of_the_race() -> None:
+    (board,) = boards(rows=4)
+    known(board, 10, 10, 10, 10)
+    opened(board, at(0), 1)
+    board.drain(2)
+    candidates = in_order(of(1, 1, 1, 1), 1, 2, 3, 0)
+    assert choose(board, candidates, at(0), 7) == (3, False)
+    assert choose(board, candidates, at(0), 7, without=[3]) == (0, False)
+
+
+def test_what_an_order_leaves_out_is_chosen_as_ever_once_all_of_it_is_out() -> None:
+    (board,) = boards(rows=3)
+    known(board, 10, 10, 10)
+    opened(board, at(0), 0)
+    share = shares(board, in_order(of(1, 1, 1), 0))
+    assert share[0] == 0
+    assert share[1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_candidates_without_some_keep_weights_and_order() -> None:
+    some = in_order(of(1, 2, 3), 2, 0, 1).without({0})
+    assert some == Candidates((1, 2), (2, 3), (2, 1))

@@ -441,3 +441,35 @@ def _next(
     if data.draw(st.booleans()):
         return FirstByte(attempt), now
     return Refused(attempt, data.draw(FAILURES)), now
+
+
+def test_a_request_with_an_order_goes_along_it() -> None:
+    one, _ = journey(stage(0, 1, 2).for_one(order=(2, 7, 0)))
+    assert sent(one.begin(at(0))).row == 2
+    assert sent(one.refused(0, SERVER_ERROR, at(1))).row == 0
+    assert sent(one.refused(1, SERVER_ERROR, at(2))).row == 1
+
+
+def test_a_request_never_goes_where_it_may_not() -> None:
+    one, _ = journey(stage(0, 1).for_one(without={0}, order=(0, 1)))
+    assert sent(one.begin(at(0))).row == 1
+    one.refused(0, SERVER_ERROR, at(1))
+    while not one.done:
+        moment = one.deadline()
+        assert moment is not None
+        effects = one.tick(moment)
+        assert all(effect.row == 1 for effect in effects if isinstance(effect, Send))
+        for number, attempt in enumerate(one.attempts):
+            if attempt.live:
+                one.refused(number, SERVER_ERROR, moment)
+    nowhere, _ = journey(stage(0).for_one(without={0}))
+    (failed,) = nowhere.begin(at(0))
+    assert isinstance(failed, Fail)
+
+
+def test_a_request_that_has_less_time_ends_earlier() -> None:
+    one, _ = journey(stage(0, 1).for_one(within=3 * SECOND))
+    one.begin(at(0))
+    assert (one.total_at, one.deadline()) == (at(3), at(3))
+    failed = one.tick(at(3))[-1]
+    assert failed == Fail(Failure(Cause.TOTAL_TIMEOUT))

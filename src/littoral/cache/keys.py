@@ -105,6 +105,8 @@ def model_identity(entry: ModelEntry) -> bytes:
     or what people read does not count. Answers of a fallback belong to the fallback: they are not
     stored under the name of the model that could not answer.
     """
+    # Which PoPs have it now changes all the time, and nothing where its weights are named.
+    upstreams = () if entry.guest and entry.digest is not None else entry.upstreams
     decides = {
         "name": entry.name,
         "engine": entry.engine,
@@ -116,7 +118,7 @@ def model_identity(entry: ModelEntry) -> bytes:
         "files": [(file.path, file.digest) for file in entry.files],
         "tools": entry.tools,
         "defaults": entry.defaults,
-        "upstreams": [(each.base_url, each.model, each.apis) for each in entry.upstreams],
+        "upstreams": [(each.base_url, each.model, each.apis) for each in upstreams],
         "fallbacks": entry.fallbacks,
     }
     return blake2b(_encode(decides), digest_size=KEY_BYTES, person=_MODEL).digest()

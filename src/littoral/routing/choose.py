@@ -9,6 +9,8 @@ target is asked now and then, so that none stays slow or cold for ever.
 Rules
 - Out of the race: drained (weight 0 is, too), open, left alone as it asked, full.
 - A half-open target that nobody tries yet comes first: it is asked once, and all know more.
+- Where there is an order, the first of it that is in the race wins; there is none among the rest
+  before all of them are out.
 - A cold target counts as a little quicker than the quickest known one: it is tried soon, and not
   with everything at once.
 - If no target is in the race, the one that will be soonest is said, as a last resort. Drained and
@@ -48,6 +50,8 @@ _CHANCES: Final = tuple(-math.log1p(-(step + 0.5) / 256) for step in range(256))
 _SPIN_STEP: Final = 0x5851F42D4C957F2D
 _SPIN_MASK: Final = (1 << 64) - 1
 _UNKNOWN: Final = 0
+_LEAST: Final = 1
+"""For a cold target where times decide nothing."""
 _NONE: Final = (NOBODY, False)
 
 
@@ -57,10 +61,19 @@ class Candidates:
 
     rows: tuple[int, ...]
     weights: tuple[int, ...]
+    order: tuple[int, ...] = ()
+    """Rows that are to be asked first, the best first, whatever the board says of their times."""
 
     def __post_init__(self) -> None:
         assert len(self.rows) == len(self.weights)
         assert all(weight >= 0 for weight in self.weights)
+        assert set(self.order) <= set(self.rows)
+
+    def without(self, rows: Collection[int]) -> "Candidates":
+        """The others, in the same order."""
+        kept = [each for each in zip(self.rows, self.weights, strict=True) if each[0] not in rows]
+        order = tuple(row for row in self.order if row not in rows)
+        return Candidates(tuple(row for row, _ in kept), tuple(of for _, of in kept), order)
 
 
 def next_spin(spin: int) -> int:
@@ -96,6 +109,12 @@ def choose(
         ):
             return rows[0], False
         return _last_resort(board, candidates, now, without)
+    for row in candidates.order:
+        if row not in without:
+            weight = candidates.weights[candidates.rows.index(row)]
+            alone = Candidates((row,), (weight,))
+            if _race(board, alone, now, spin, (), _LEAST)[0] >= 0:
+                return row, False
     row, cold = _race(board, candidates, now, spin, without)
     if cold:
         quickest = min(filter(None, (_latency(board, row, now) for row in rows)), default=4)

@@ -65,7 +65,7 @@ class Journey:
 
     __slots__ = (
         "_board", "_done", "_failure", "_hedge_at", "_left", "_live", "_pause_until", "_spin",
-        "_stage", "_stages", "_total_at", "attempts", "winner",
+        "_stage", "_stages", "attempts", "total_at", "winner",
     )  # fmt: skip
 
     def __init__(self, board: TargetBoard, stages: Sequence[Stage], spin: int) -> None:
@@ -82,7 +82,7 @@ class Journey:
         self._stage = 0
         self._left = stages[0].attempts
         """Attempts that this stage may still make."""
-        self._total_at = self._hedge_at = self._pause_until = 0
+        self._hedge_at = self._pause_until = self.total_at = 0
         self._live = 0
         self._done = False
         self._failure: Failure | None = None
@@ -95,9 +95,9 @@ class Journey:
 
     def begin(self, now: Instant) -> Sequence[Effect]:
         """Choose the first target."""
-        assert not self._total_at, "a journey begins once"
+        assert not self.total_at, "a journey begins once"
         stage = self._stages[0]
-        self._total_at = now + stage.total
+        self.total_at = now + stage.total
         row, last_resort = choose(self._board, stage.candidates, now, self._spin)
         if row >= 0 and not last_resort and self._left > 0:
             return self._send(row, now)
@@ -154,7 +154,7 @@ class Journey:
 
     def tick(self, now: Instant) -> Sequence[Effect]:
         """Do what is due."""
-        if now >= self._total_at and not self._done:
+        if now >= self.total_at and not self._done:
             return self._too_late(now)
         if self._done or self.winner >= 0:
             return ()
@@ -202,9 +202,9 @@ class Journey:
 
     def deadline(self) -> Instant | None:
         """When to say Tick, if nothing else happens."""
-        if self._done or not self._total_at:
+        if self._done or not self.total_at:
             return None
-        until = self._total_at
+        until = self.total_at
         if self.winner < 0:
             if self._pause_until:
                 until = min(until, self._pause_until)
@@ -233,7 +233,7 @@ class Journey:
         assert len(live) == self._live <= 2
         if self._done:
             assert not live
-        elif self._total_at:
+        elif self.total_at:
             assert bool(live) != bool(self._pause_until), "it is trying, or pausing"
         if self.winner >= 0:
             assert live in ([], [self.winner])
@@ -286,7 +286,7 @@ class Journey:
     def _pause(self, most: int, now: Instant) -> None:
         """Wait between half of it and all, unless that is longer than the request may take."""
         until = now + most // 2 + self._spun() % (most // 2 + 1)
-        if until < self._total_at:
+        if until < self.total_at:
             self._pause_until = until
 
     def _nobody(self, now: Instant, effects: list[Effect]) -> Sequence[Effect]:

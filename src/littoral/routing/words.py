@@ -3,7 +3,8 @@
 Events, effects and attempts are Structs, as every request makes some of each.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -42,6 +43,27 @@ class Stage:
     total: int
     hedge_after: int
     """0 never hedges."""
+
+    def for_one(
+        self,
+        *,
+        without: Collection[int] = (),
+        order: Sequence[int] = (),
+        within: int | None = None,
+    ) -> "Stage":
+        """The stage as one request has it.
+
+        Args:
+            without: rows that it may not go to.
+            order: rows that it is to go to first, the best first; others than its own are ignored.
+            within: nanoseconds that it may take in all, where that is less.
+        """
+        candidates = self.candidates.without(without) if without else self.candidates
+        if order:
+            known = tuple(dict.fromkeys(row for row in order if row in candidates.rows))
+            candidates = replace(candidates, order=known)
+        total = self.total if within is None else min(self.total, within)
+        return replace(self, candidates=candidates, total=total)
 
 
 def stage_of(candidates: Candidates, policy: RelayPolicy) -> Stage:

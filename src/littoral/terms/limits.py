@@ -114,6 +114,9 @@ UPSTREAM_CONNECTIONS_MAX: Final = 2_048
 UPSTREAM_TARGETS_MAX: Final = 256
 """Upstreams of all models together: each has a row of counts that all processes share."""
 
+FABRIC_HOPS_MAX: Final = 3
+"""PoPs that one request may come through; more of them find no better place, and hide loops."""
+
 UPSTREAM_IDLE_MAX: Final = 256
 """Connections to one server that are kept open without a request."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from littoral.terms import limits
 from littoral.terms.errors import LittoralError
-from littoral.terms.ids import Digest, KeyId, ModelName
+from littoral.terms.ids import Digest, KeyId, ModelName, PopId
 
 __all__ = [
     "Instant",
@@ -32,6 +32,8 @@ __all__ = [
     "ModelStatus",
     "EngineCall",
     "KeyLimits",
+    "Hop",
+    "Passage",
     "Caller",
     "Ask",
     "SECOND",
@@ -141,6 +143,8 @@ class UpstreamTarget:
     """Share of the model's requests, beside its other upstreams; 0 gets none (it is drained)."""
     apis: tuple[str, ...] = ("chat.completions", "completions", "embeddings")
     """What it speaks itself, as in `Ask.api`; for other APIs its chat is translated."""
+    peer: str = ""
+    """The SPIFFE name of the PoP that it is; empty for a server that is no PoP of the fabric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,11 @@ class ModelEntry:
     fallbacks: tuple[ModelName, ...] = ()
     """Models to ask, in this order, when none of the upstreams can answer."""
     relay: RelayPolicy = field(default_factory=RelayPolicy)
+
+    @property
+    def guest(self) -> bool:
+        """Whether other PoPs answer for it, and nobody else."""
+        return bool(self.upstreams) and all(target.peer for target in self.upstreams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +254,30 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """By which way a request came that another PoP has passed on."""
+
+    via: tuple[PopId, ...]
+    """The PoPs that it has come through, in order."""
+    until: Instant | None = None
+    """When whoever waits for its answer gives it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What goes with a request if it is passed on to another PoP."""
+
+    via: tuple[PopId, ...]
+    """The PoPs that it has come through, this one included."""
+    scope: str
+    """Whose request it is, in digits that tell nothing: 32 hexadecimal ones."""
+    nonce: str = ""
+    """What the client has chosen."""
+    until: Instant | None = None
+    """When whoever waits for its answer gives it up, if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineCall:
     """One piece of work for an engine.
 
@@ -258,6 +291,8 @@ class EngineCall:
     model: ModelName
     tenant: str = ""
     """Whose request it is: what one tenant's prompts left in a cache serves no other."""
+    passage: Passage | None = None
+    """What goes with it to another PoP; without it, no other PoP is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +328,8 @@ class Caller:
     """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
     reuse_error_max: float | None = None
     """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
+    hop: Hop | None = None
+    """By which way its request came, if another PoP has passed it on."""
 
     @property
     def scope(self) -> str:

@@ -197,6 +197,13 @@ class Hop(asyncio.Protocol):
         self._transport.writelines((head, body) if body else (head,))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The URIs in the certificate that the server has shown, once it was checked."""
+        assert self._transport is not None
+        shown = self._transport.get_extra_info("peercert") or {}
+        return tuple(name for kind, name in shown.get("subjectAltName", ()) if kind == "URI")
+
+    @property
     def reusable(self) -> bool:
         """The answer has come whole, and the server keeps the connection."""
         return self.complete and self.keep_alive and not self.closed and not self.paused

@@ -6,6 +6,7 @@ Rules
 - A kept connection that dies before any byte of the answer is replaced once by a fresh one: the
   server had closed it while it was idle.
 - Connections, those that are kept, and requests that wait for one are bounded.
+- A server that has a name is believed by that name alone: one that shows another gets no byte.
 
 Not here: what is asked, and of which server; an answer as something to await (client.py).
 """
@@ -24,6 +25,7 @@ from littoral.adapters.http.words import (
     HttpError,
     NoConnectionFreeError,
     Origin,
+    Peering,
     WaitedTooLongError,
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
@@ -34,13 +36,20 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine as a task of an owner that outlives it."""
 
 _SMALL_BODY_BYTES: Final = 16 * 1024
+_NAMES_SHOWN_CHARS: Final = 300
+"""Of what a certificate says, in an error."""
 
 
 class Dialler:
     """Opens connections to one server."""
 
     def __init__(
-        self, origin: Origin, watch: Watch, holder: Holder | None, certificate: str = ""
+        self,
+        origin: Origin,
+        watch: Watch,
+        holder: Holder | None,
+        certificate: str = "",
+        peering: Peering | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -49,11 +58,13 @@ class Dialler:
             watch: looks at the deadlines of its connections.
             holder: told of the end of each exchange.
             certificate: a PEM file; the server is to show this one, whatever name is in it.
+            peering: by which name the server is told, and how TLS is spoken with it.
         """
         self._origin = origin
         self._watch = watch
         self._holder = holder
         self._certificate = certificate
+        self._peering = peering
         self._tls: ssl.SSLContext | None = None
         self.connections_made = 0
 
@@ -80,10 +91,16 @@ class Dialler:
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or type(error).__name__
             raise ConnectFailedError(f"no connection: {reason}") from error
+        if self._peering is not None and (names := hop.names) != (self._peering.name,):
+            hop.abort()
+            shown = ", ".join(names)[:_NAMES_SHOWN_CHARS] or "no name"
+            raise ConnectFailedError(f"the server shows {shown}, and not {self._peering.name}")
         self.connections_made += 1
         return hop
 
     def _tls_context(self) -> ssl.SSLContext | None:
+        if self._peering is not None:
+            return self._peering.tls()
         if self._origin.tls and self._tls is None:
             self._tls = ssl.create_default_context(cafile=self._certificate or None)
             if self._certificate:
@@ -115,6 +132,11 @@ class Idle:
             hop.abort()
         else:
             self._hops.append(hop)
+
+    @property
+    def empty(self) -> bool:
+        """Whether none is open."""
+        return all(hop.closed for hop in self._hops)
 
     def close(self) -> None:
         """Close them all, and keep none from now on."""
@@ -176,9 +198,10 @@ class Line:
         *,
         connections_max: int = UPSTREAM_CONNECTIONS_MAX,
         certificate: str = "",
+        peering: Peering | None = None,
     ) -> None:
         """Open nothing yet; `spawn` runs what opens connections."""
-        self._dialler = Dialler(origin, watch, self, certificate)
+        self._dialler = Dialler(origin, watch, self, certificate, peering)
         self._spawn = spawn
         self._connections_max = connections_max
         self._idle = Idle()
@@ -186,6 +209,7 @@ class Line:
         self._waiting: deque[Waiting] = deque()
         self._sent: dict[Hop, tuple[bytes, bytes, Deadlines]] = {}
         """What was sent on a kept connection, until its answer is over."""
+        self._warming = False
 
     @property
     def connections_made(self) -> int:
@@ -216,6 +240,16 @@ class Line:
         else:
             self._spawn(_tell(call, NoConnectionFreeError("too many requests wait")))
         return call
+
+    def warm(self, seconds: float) -> None:
+        """Open one connection ahead, if none is kept. Why it can't be is found out by who asks.
+
+        Args:
+            seconds: how long that may take.
+        """
+        if self._idle.empty and not self._warming:
+            self._warming = True
+            self._spawn(self._dial_ahead(seconds))
 
     def close(self) -> None:
         """Close the idle connections; those in use close with their answer."""
@@ -275,6 +309,14 @@ class Line:
             call.send(hop)
         else:
             self.free(hop)
+
+    async def _dial_ahead(self, seconds: float) -> None:
+        try:
+            self._idle.put(await self._dialler.dial(seconds))
+        except HttpError:
+            pass
+        finally:
+            self._warming = False
 
     async def _give_up_later(self, call: Waiting) -> None:
         await asyncio.sleep(call.deadlines.connect_s)

@@ -3,7 +3,8 @@
 These exceptions never leave the adapters; each of them says what they mean for it.
 """
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ __all__ = [
     "MalformedError",
     "NoConnectionFreeError",
     "Origin",
+    "Peering",
     "WaitedTooLongError",
 ]
 
@@ -117,6 +119,17 @@ class Origin:
             raise _not_an_address()
         tls = parts.scheme == "https"
         return cls(host=host, port=port or (443 if tls else 80), tls=tls), parts.path.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """A server that is told by a name in its certificate, wherever it is."""
+
+    name: str
+    """The URI that it must show, and no other beside it."""
+    tls: Callable[[], ssl.SSLContext]
+    """Whom to believe, and what to show; asked anew for each connection, as certificates are
+    renewed. It checks certificates, and leaves names to whoever dials."""
 
 
 def _not_an_address() -> ConfigError:

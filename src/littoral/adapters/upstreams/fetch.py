@@ -21,7 +21,12 @@ from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.routing.journey import Journey
 from littoral.routing.words import Cancel, Effect, Fail, Moved, Send
 from littoral.serving.outcome import Outcome
-from littoral.terms.errors import LittoralError, QueueFullError, UpstreamFailedError
+from littoral.terms.errors import (
+    LittoralError,
+    QueueFullError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
 from littoral.terms.facts import BreakerMoved, FellBack, UpstreamTried
 from littoral.terms.values import SECOND, Finish
 
@@ -40,6 +45,7 @@ class Fetch:
         "_listener",
         "_over",
         "_refusal",
+        "_ticks",
         "_timer",
         "_tries",
         "_upstreams",
@@ -60,7 +66,10 @@ class Fetch:
         self.passed = listener.data
         """Hears events of the stream that counts: each token, so without a function in between."""
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
-        self._journey = Journey(upstreams.board, route.stages, spin)
+        plain = errand.passage is None and not route.passes_on
+        stages = route.stages if plain else upstreams.stages(route, errand)
+        self._journey = Journey(upstreams.board, stages, spin)
+        self._ticks = route.ticks or stages[0].total < route.stages[0].total
         self._tries: list[Attempt] = []
         """Let go of at the end: they know this fetch, and a cycle waits for the collector."""
         self._error: LittoralError | None = None
@@ -177,13 +186,14 @@ class Fetch:
                     self._fail(failure)
                 case _:
                     assert_never(effect)
-        if self.route.ticks or self._timer is not None:
+        if self._ticks or self._timer is not None:
             self._set_timer()
 
     def _send(self, attempt: int, target: Target) -> None:
         one = Attempt(self, attempt, target)
         self._tries.append(one)
-        one.asking = target.ask(self.errand, one)
+        left_s = (self._journey.total_at - self._upstreams.clock.now()) / SECOND
+        one.asking = target.ask(self.errand, one, left_s)
 
     def _fail(self, failure: Failure) -> None:
         if self._over:
@@ -217,7 +227,9 @@ class Fetch:
 
 
 def _none_free(model: str, failure: Failure) -> LittoralError:
-    """Nobody could be asked at all."""
+    """Nobody could be asked at all, or in time."""
+    if failure.cause is Cause.TOTAL_TIMEOUT:
+        return UpstreamTimeoutError(f"nobody could answer for {model} within the time given")
     if failure.cause is Cause.LIMITED:
         return QueueFullError(
             f"every upstream of {model} limits this PoP at the moment",

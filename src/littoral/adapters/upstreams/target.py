@@ -1,11 +1,13 @@
 """One upstream of one model: where it is, how it is asked, and with which key.
 
 The key is read from its file or variable when the target is made and by `read_key`, and shows in no
-error.
+error. Another PoP needs no key: it knows this one by its certificate. It is told by which PoPs the
+request has come, and how much of its time is left.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from littoral.adapters.http.client import fixed_fields
 from littoral.adapters.http.hop import Call, Watch
@@ -13,10 +15,19 @@ from littoral.adapters.http.line import Line, Spawn
 from littoral.adapters.http.words import Deadlines, Hears, Origin
 from littoral.adapters.upstreams.words import PATHS, Errand
 from littoral.terms.errors import ConfigError
+from littoral.terms.ids import PopId
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import EngineInfo, EngineKind, ModelEntry, UpstreamTarget
+from littoral.trust.members import Member
 
-__all__ = ["Gathering", "ReadSecret", "Target"]
+__all__ = ["DEADLINE", "SCOPE", "VIA", "Gathering", "ReadSecret", "Target"]
+
+VIA: Final = "littoral-via"
+"""The PoPs that a request has come through, in order, with commas between them."""
+SCOPE: Final = "littoral-scope"
+"""Whose request it is, in digits that tell one from another and nothing else."""
+DEADLINE: Final = "littoral-deadline-ms"
+"""Milliseconds until whoever waits gives the request up."""
 
 ReadSecret = Callable[[str], str | None]
 """An environment variable's value."""
@@ -49,12 +60,15 @@ class Target:
 
         Raises:
             ConfigError: the address is none, or its key can't be read.
+            IdentityError: the name of the PoP that it is to be is none.
         """
         self.entry = entry
         self.settings = settings
         self._origin, self._path = Origin.of_url(settings.base_url)
         self._secret = secret
         self.name = self._origin.name
+        self.pop: PopId | None = Member.of_name(settings.peer).pop if settings.peer else None
+        """The PoP that it is, if it is one."""
         self.line = line or Line(self._origin, watch, spawn)
         self.gathering = gathering
         self.info = EngineInfo(
@@ -94,14 +108,22 @@ class Target:
             for api, path in PATHS.items()
         }
 
-    def ask(self, errand: Errand, hears: Hears, deadlines: Deadlines | None = None) -> Call:
-        """Send the request; `hears` is told of the answer, never before this returns."""
+    def ask(self, errand: Errand, hears: Hears, left_s: float) -> Call:
+        """Send the request; `hears` is told of the answer, never before this returns.
+
+        Args:
+            errand: what is asked.
+            hears: is told of the answer.
+            left_s: how long the answer may take.
+        """
         body = errand.body_for(self.settings.model)
         start = self._heads[errand.api]
         if errand.fields:
             start += errand.fields.encode("latin-1")
+        if self.pop is not None:
+            start += _passed_on(errand, left_s)
         head = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
-        return self.line.ask(head, body, hears, deadlines or self.deadlines)
+        return self.line.ask(head, body, hears, self.deadlines)
 
     def probe(self, hears: Hears, deadlines: Deadlines) -> Call:
         """Ask what models there are, which costs an upstream nothing."""
@@ -116,6 +138,16 @@ class Target:
     def close(self) -> None:
         """Close the idle connections; those in use close with their answers."""
         self.line.close()
+
+
+def _passed_on(errand: Errand, left_s: float) -> bytes:
+    """The header fields that another PoP gets."""
+    passage = errand.passage
+    assert passage is not None, "without a passage no other PoP is asked"
+    text = f"{VIA}: {', '.join(passage.via)}\r\n{SCOPE}: {passage.scope}\r\n"
+    if passage.nonce:
+        text += f"littoral-nonce: {passage.nonce}\r\n"
+    return f"{text}{DEADLINE}: {max(1, int(left_s * 1000))}\r\n".encode("latin-1")
 
 
 def _read_key(settings: UpstreamTarget, secret: ReadSecret) -> str:

@@ -6,7 +6,8 @@ all processes of a PoP count on the same one.
 """
 
 import asyncio
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,19 +15,21 @@ from operator import is_
 from typing import Final
 
 from littoral.adapters.http.hop import Watch
-from littoral.adapters.http.line import Spawn
+from littoral.adapters.http.line import Line, Spawn
+from littoral.adapters.http.words import Origin, Peering
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.target import Gathering, ReadSecret, Target
-from littoral.adapters.upstreams.words import Errand, Listener
+from littoral.adapters.upstreams.words import Errand, Listener, Rank
 from littoral.routing.board import TargetBoard, Words
 from littoral.routing.choose import Candidates, explain
 from littoral.routing.words import Stage, stage_of
 from littoral.terms.errors import ConfigError
-from littoral.terms.limits import UPSTREAM_TARGETS_MAX
+from littoral.terms.ids import PopId
+from littoral.terms.limits import FABRIC_HOPS_MAX, UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import EngineKind, ModelEntry, UpstreamTarget
+from littoral.terms.values import EngineKind, ModelEntry, RelayPolicy, UpstreamTarget
 
-__all__ = ["Route", "TargetRows", "Upstreams"]
+__all__ = ["Neighbourhood", "Route", "TargetRows", "Upstreams"]
 
 _NAME_BITS: Final = 62
 
@@ -61,6 +64,16 @@ class TargetRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """How other PoPs are asked."""
+
+    tls: Callable[[], ssl.SSLContext]
+    """Whom to believe, and which certificate to show them; asked for each connection."""
+    rank: Rank | None = None
+    """Which of them is best for a request; without it, what the board knows decides."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where the requests of one model may go: its own upstreams, then those of its fallbacks."""
 
@@ -70,6 +83,8 @@ class Route:
     """For each stage, the target of each row."""
     ticks: bool
     """Some stage hedges, so that its journeys need the time."""
+    passes_on: bool = False
+    """Some target is another PoP."""
 
     @property
     def entry(self) -> ModelEntry:
@@ -94,6 +109,7 @@ class Upstreams:
         secret: ReadSecret,
         clock: Clock,
         observe: Observe,
+        neighbourhood: Neighbourhood | None = None,
     ) -> None:
         """Connect to nothing yet. Made on the loop that it is used on."""
         self.loop = asyncio.get_running_loop()
@@ -103,6 +119,9 @@ class Upstreams:
         self._rows = rows
         self._spawn = spawn
         self._secret = secret
+        self._neighbourhood = neighbourhood
+        self._lines: dict[tuple[str, str], Line] = {}
+        """To other PoPs: one line each, whatever models it has."""
         self._watch = Watch(self.loop)
         self._gathering = Gathering()
         self._targets: dict[tuple[str, UpstreamTarget], Target] = {}
@@ -129,9 +148,36 @@ class Upstreams:
             stage_of(_candidates(rows), each.relay)
             for each, rows in zip(models, targets, strict=True)
         )
-        route = Route(models, stages, targets, any(stage.hedge_after for stage in stages))
+        ticks = any(stage.hedge_after for stage in stages)
+        passes_on = any(each.peer for model in models for each in model.upstreams)
+        route = Route(models, stages, targets, ticks, passes_on)
         self._routes[name] = route
         return route
+
+    def stages(self, route: Route, errand: Errand) -> Sequence[Stage]:
+        """The stages of a route for a request that has come from another PoP, or may go to one."""
+        until, via = None, frozenset[PopId]()
+        if errand.passage is not None:
+            until, via = errand.passage.until, frozenset(errand.passage.via)
+        within = None if until is None else max(0, until - self.clock.now())
+        rank = None if self._neighbourhood is None else self._neighbourhood.rank
+        far = not 0 < len(via) <= FABRIC_HOPS_MAX
+        stages: list[Stage] = []
+        for stage, targets in zip(route.stages, route.targets, strict=True):
+            pops = {row: target for row, target in targets.items() if target.pop is not None}
+            barred = {row for row, target in pops.items() if far or target.pop in via}
+            open_to = {row: pops[row].settings for row in pops.keys() - barred}
+            order = rank(errand, open_to) if rank is not None and open_to else ()
+            stages.append(stage.for_one(without=barred, order=order, within=within))
+        return stages
+
+    def warm(self, settings: UpstreamTarget) -> None:
+        """Open one connection ahead to another PoP, if none is kept.
+
+        Raises:
+            ConfigError: its address is none, or this PoP is in no fabric.
+        """
+        self._line_to(settings).warm(RelayPolicy().connect_s)
 
     def fetch(self, route: Route, errand: Errand, listener: Listener) -> Fetch:
         """Ask for one answer; `start` it once the listener is ready to hear."""
@@ -152,22 +198,27 @@ class Upstreams:
 
     def connections_made(self) -> int:
         """How many were opened so far, to all targets."""
-        return sum(target.line.connections_made for target in self._targets.values())
+        lines = {id(target.line): target.line for target in self._targets.values()}
+        return sum(line.connections_made for line in lines.values())
 
     def close(self) -> None:
         """Close every idle connection; those in use close with their answers."""
         for target in self._targets.values():
             target.close()
+        for line in self._lines.values():
+            line.close()
         self._watch.close()
 
     def _targets_of(self, entry: ModelEntry) -> Mapping[int, Target]:
         targets: dict[int, Target] = {}
         for settings in entry.upstreams:
-            name = f"{entry.name}|{settings.base_url}|{settings.model}"
+            name = f"{entry.name}|{settings.peer or settings.base_url}|{settings.model}"
             row = self._rows.row_of(name)
             known = self._targets.get((entry.name, settings))
             if known is None or known.entry != entry:
                 line = None if known is None else known.line
+                if settings.peer:
+                    line = self._line_to(settings)
                 known = Target(
                     entry,
                     settings,
@@ -181,6 +232,20 @@ class Upstreams:
             targets[row] = known
             self._names[row] = known.name
         return targets
+
+    def _line_to(self, settings: UpstreamTarget) -> Line:
+        """The connections to another PoP, which all models that it has share."""
+        if self._neighbourhood is None:
+            raise ConfigError(f"{settings.peer} is another PoP, and this one is in no fabric")
+        origin, _ = Origin.of_url(settings.base_url)
+        line = self._lines.get((settings.peer, origin.name))
+        if line is None:
+            if not origin.tls:
+                raise ConfigError("another PoP is asked over TLS", advice="give an https URL")
+            peering = Peering(settings.peer, self._neighbourhood.tls)
+            line = Line(origin, self._watch, self._spawn, peering=peering)
+            self._lines[settings.peer, origin.name] = line
+        return line
 
 
 def _candidates(targets: Mapping[int, Target]) -> Candidates:

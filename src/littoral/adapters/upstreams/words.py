@@ -1,15 +1,15 @@
 """What is asked of upstreams, and what whoever asked hears of the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
-from littoral.terms.values import EngineInfo, ModelEntry
+from littoral.terms.values import EngineInfo, ModelEntry, Passage, UpstreamTarget
 
-__all__ = ["PATHS", "Begun", "Errand", "Listener", "rewritten"]
+__all__ = ["PATHS", "Begun", "Errand", "Listener", "Rank", "rewritten"]
 
 PATHS: Final = {
     "chat.completions": "/chat/completions",
@@ -56,6 +56,8 @@ class Errand(msgspec.Struct):
     """A stream is to end with its usage, which the client did not ask for."""
     fields: str = ""
     """Header fields of the client's that go along, each with its line end."""
+    passage: Passage | None = None
+    """What goes along to another PoP; without it none is asked."""
 
     def body_for(self, model: str) -> bytes:
         """The body, with the name that an upstream has for the model.
@@ -70,6 +72,11 @@ class Errand(msgspec.Struct):
         if self.usage:
             changed["stream_options"] = _STREAM_USAGE
         return rewritten(self.body, changed)
+
+
+Rank = Callable[[Errand, Mapping[int, UpstreamTarget]], Sequence[int]]
+"""Orders the PoPs that may be asked, by their rows, the best first. Those that it leaves out are
+asked after them, if at all."""
 
 
 class Begun(msgspec.Struct):
