@@ -32,6 +32,14 @@ def upstream(name: str) -> ModelEntry:
     )
 
 
+def guest(name: str, peer: str = "one") -> ModelEntry:
+    return replace(upstream(name), upstreams=(UpstreamTarget("https://a/v1", name, peer=peer),))
+
+
+def offered(*guests: ModelEntry) -> dict[ModelName, ModelEntry]:
+    return {entry.name: entry for entry in guests}
+
+
 def add(catalogue: Catalogue, entry: ModelEntry) -> None:
     with catalogue.adding(entry.name, resumable=False, progress=lambda *_: None) as staging:
         staging.commit(entry)
@@ -91,6 +99,56 @@ def test_what_is_new_or_changed_or_gone_is_told_and_nothing_else(tmp_path: Path)
     entries.rescan()
     entries.rescan()
     assert heard == [(set(), ["echo", "one", "two"]), (set(), ["two"]), ({"one"}, [])]
+
+
+def test_guests_are_known_until_they_are_offered_no_more(tmp_path: Path) -> None:
+    entries = Entries(Catalogue(tmp_path), 1)
+    entries.offer(offered(guest("far"), guest("other")))
+    far = entries.entry(ModelName("far"))
+    assert far.guest
+    entries.offer(offered(guest("far")))
+    assert entries.entry(ModelName("far")) is far, "what is as it was stays the same"
+    assert entries.by_name.keys() == {"echo", "far"}
+    entries.offer({})
+    with pytest.raises(UnknownModelError):
+        entries.entry(ModelName("far"))
+
+
+def test_a_model_of_this_machine_hides_a_guest_and_uncovers_it_again(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    entries = Entries(Catalogue(tmp_path), 1)
+    entries.offer(offered(guest("one")))
+    add(catalogue, upstream("one"))
+    entries.rescan()
+    assert not entries.entry(ModelName("one")).guest
+    entries.offer(offered(guest("one", "two")))
+    assert not entries.entry(ModelName("one")).guest
+    catalogue.remove("one")
+    entries.rescan()
+    assert entries.entry(ModelName("one")).upstreams[0].peer == "two"
+
+
+def test_a_change_of_guests_is_told_and_who_takes_a_place_is_new(tmp_path: Path) -> None:
+    heard: list[tuple[set[str], list[str]]] = []
+
+    def told(gone: Collection[ModelName], changed: Collection[ModelEntry]) -> None:
+        heard.append((set(gone), [entry.name for entry in changed]))
+
+    catalogue = Catalogue(tmp_path)
+    entries = Entries(Catalogue(tmp_path), 1, told)
+    heard.clear()
+    entries.offer(offered(guest("one"), guest("two")))
+    entries.offer(offered(guest("one"), guest("two")))
+    entries.offer(offered(guest("one"), guest("two", "another")))
+    add(catalogue, upstream("one"))
+    entries.rescan()
+    entries.offer({})
+    assert heard == [
+        (set(), ["one", "two"]),
+        (set(), ["two"]),
+        ({"one"}, ["one"]),
+        ({"two"}, []),
+    ]
 
 
 async def test_watching_goes_on_when_the_catalogue_can_not_be_read(

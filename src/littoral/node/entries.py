@@ -1,4 +1,8 @@
-"""The models of a PoP as each process of it knows them: their entries, without what runs them."""
+"""The models of a PoP as each process of it knows them: their entries, without what runs them.
+
+They are those of its catalogue, and guests: models that other PoPs answer for, which whoever knows
+the fleet offers. A model of the catalogue hides a guest of its name.
+"""
 
 import asyncio
 import logging
@@ -17,7 +21,8 @@ __all__ = ["Entries", "KnownModels", "Told", "effective", "entry_for", "watch"]
 log = logging.getLogger("littoral")
 
 Told = Callable[[Collection[ModelName], Collection[ModelEntry]], None]
-"""Hears which models have gone, and which entries are new or changed."""
+"""Hears which models have gone, and then which entries are new or changed. One whose place another
+one takes (a guest's, a model of this machine) has gone, and is new."""
 
 
 class KnownModels(Protocol):
@@ -64,7 +69,7 @@ def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntr
 
 
 class Entries:
-    """The catalogue, read again when it has changed. An entry that is as it was stays the same."""
+    """The catalogue, read again when it has changed, and guests. What is as it was stays so."""
 
     def __init__(
         self, catalogue: Catalogue, kv_tokens: int, told: Told = lambda _, __: None
@@ -79,7 +84,9 @@ class Entries:
         self._catalogue = catalogue
         self._kv_tokens = kv_tokens
         self._told = told
-        self._entries: dict[ModelName, ModelEntry] = {}
+        self._entries: Mapping[ModelName, ModelEntry] = {}
+        self._own: Mapping[ModelName, ModelEntry] = {}
+        self._guests: Mapping[ModelName, ModelEntry] = {}
         self._scanned_at: int | None = None
         self.rescan()
 
@@ -93,15 +100,33 @@ class Entries:
         changed_at = self._catalogue.changed_at()
         if changed_at == self._scanned_at:
             return
-        known, found = self._entries, {}
-        for read in self._catalogue.entries():
-            entry = effective(read, self._kv_tokens)
-            before = known.get(entry.name)
-            found[entry.name] = before if before == entry and before is not None else entry
+        read = [effective(each, self._kv_tokens) for each in self._catalogue.entries()]
         self._scanned_at = changed_at
+        self._own = _kept(self._own, {entry.name: entry for entry in read})
+        self._put_together()
+
+    def offer(self, models: Mapping[ModelName, ModelEntry]) -> None:
+        """Have these guests, and no others.
+
+        Args:
+            models: each is asked of other PoPs alone (`ModelEntry.guest`), by its own name.
+        """
+        assert all(entry.guest and entry.name == name for name, entry in models.items())
+        guests = _kept(self._guests, models)
+        if guests != self._guests:
+            self._guests = guests
+            self._put_together()
+
+    def _put_together(self) -> None:
+        known, found = self._entries, {**self._guests, **self._own}
         self._entries = found
         changed = [entry for name, entry in found.items() if entry is not known.get(name)]
-        self._told(known.keys() - found.keys(), changed)
+        replaced = {
+            entry.name
+            for entry in changed
+            if entry.name in known and known[entry.name].guest != entry.guest
+        }
+        self._told((known.keys() - found.keys()) | replaced, changed)
 
     def entry(self, name: ModelName) -> ModelEntry:
         """The entry of this name; looks again on disk before it says there is none.
@@ -119,3 +144,13 @@ class Entries:
     def fallbacks(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
         """The models that this one falls back to, as far as they are here."""
         return tuple(self._entries[name] for name in entry.fallbacks if name in self._entries)
+
+
+def _kept(
+    known: Mapping[ModelName, ModelEntry], found: Mapping[ModelName, ModelEntry]
+) -> Mapping[ModelName, ModelEntry]:
+    """What was found; entries that are as they were are the same objects."""
+    return {
+        name: known[name] if name in known and known[name] == entry else entry
+        for name, entry in found.items()
+    }
