@@ -12,6 +12,7 @@ from littoral.adapters.clock import SystemClock
 from littoral.adapters.store import open_store
 from littoral.node.config import load_config
 from littoral.node.keyring import Keyring, budget_board
+from littoral.node.onward import Onward
 from littoral.node.relay.build import hot_state, keeping_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.relay import Relay
@@ -106,9 +107,15 @@ class Scene:
                 clock=CLOCK,
                 observe=facts.append,
             ),
-            ways=Ways(host=models, upstreams=upstreams, keeping=keeping, peers=None),
+            ways=Ways(
+                host=models,
+                upstreams=upstreams,
+                keeping=keeping,
+                peers=None,
+                onward=Onward(SIGNER.pop_id, SIGNER),
+            ),
             keeping=keeping,
-            handler=self._handle,
+            handler=lambda _: self._handle,
             work=Work(tasks.create_task, self.defects.append),
         )
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from littoral.terms.ids import ReceiptId
-from littoral.web.app import make_gate, make_handler
+from littoral.web.app import App
 from tests.web.fake_door import (
     CHAT_MODEL,
     EMBED_MODEL,
@@ -40,7 +40,8 @@ class House:
 @asynccontextmanager
 async def house() -> AsyncIterator[House]:
     door, status = FakeDoor(), FakeStatus()
-    handler, gate = make_handler(door, status), make_gate(door, status)
+    app = App(door, status)
+    handler, gate = app.handler(), app.gate()
     async with serving(handler, gate=gate) as served:
         yield House(served, await served.client(), door, status)
         assert not served.defects

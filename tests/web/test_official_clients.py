@@ -7,7 +7,7 @@ import anthropic
 import openai
 import pytest
 
-from littoral.web.app import make_gate, make_handler
+from littoral.web.app import App
 from tests.web.fake_door import CHAT_MODEL, EMBED_MODEL, KEY, FakeDoor, FakeStatus
 from tests.web.raw import Served, serving
 
@@ -15,7 +15,8 @@ from tests.web.raw import Served, serving
 @asynccontextmanager
 async def pop() -> AsyncIterator[Served]:
     door, status = FakeDoor(), FakeStatus()
-    async with serving(make_handler(door, status), gate=make_gate(door, status)) as served:
+    app = App(door, status)
+    async with serving(app.handler(), gate=app.gate()) as served:
         yield served
         assert not served.defects
 

@@ -158,12 +158,12 @@ class Keyring:
     def fields(self, caller: Caller) -> str:
         """The same as header fields are written, as of at most limits.LIMITS_SHOWN_S ago."""
         now = self._clock.now()
-        shown = self._shown.get(caller.key_id)
+        shown = self._shown.get(caller.spends)
         if shown is None or now - shown[0] > _SHOWN:
             if len(self._shown) > KEYS_MAX:
                 self._shown.clear()
             shown = now, written(self.headers(caller))
-            self._shown[caller.key_id] = shown
+            self._shown[caller.spends] = shown
         return shown[1]
 
     def _unix_s(self) -> int:

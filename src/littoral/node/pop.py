@@ -15,12 +15,10 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
-    closing,
-    contextmanager,
     suppress,
 )
 from dataclasses import dataclass
@@ -31,10 +29,8 @@ from typing import Final
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
-from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.reuse import QuestionBook, open_questions
-from littoral.adapters.store import Store, open_store
+from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
@@ -42,11 +38,12 @@ from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import HostSettings, ModelHost
-from littoral.node.keyring import Keyring, authenticated, budget_board
+from littoral.node.keyring import Keyring, authenticated
+from littoral.node.neighbours import Fabric, Neighbours
+from littoral.node.onward import Onward
+from littoral.node.opened import Opened, opened_home
 from littoral.node.relay.build import (
-    HotState,
     hand_over_counts,
-    hot_state,
     keeping_on,
     reusing_on,
     upstreams_on,
@@ -60,16 +57,14 @@ from littoral.node.relay.ways import Ways
 from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
 from littoral.node.status import PopStatus
-from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, processes_of, tls_of
-from littoral.node.telemetry import Telemetry, own_meters
+from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, tls_of
 from littoral.node.worker import Charge, conductor_socket
 from littoral.placement.words import PoolBounds
-from littoral.terms.errors import OperatorError
 from littoral.terms.ids import PopId
-from littoral.terms.ports import Clock, Engine
+from littoral.terms.ports import Engine
 from littoral.terms.values import SECOND, ModelEntry
 from littoral.trust.issuing import Issuer
-from littoral.web.app import make_gate, make_handler
+from littoral.web.app import App
 from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
 
@@ -96,11 +91,19 @@ class Pop:
     """What commands on this machine are told, with an operator key of this run only."""
     workers: Workers | None
     """Those that answer clients, unless this process does."""
+    neighbours: Server | None
+    """Where other PoPs ask, unless it is alone."""
+    upstreams: Upstreams
+    """The way to them, and to all other servers."""
 
 
 @asynccontextmanager
-async def running_pop(config: Config) -> AsyncIterator[Pop]:
+async def running_pop(config: Config, fabric: Fabric | None = None) -> AsyncIterator[Pop]:
     """Run a PoP while the context is open. Loading its models is left to the caller.
+
+    Args:
+        config: what its operator wants.
+        fabric: how it is one of several; None is a PoP that is alone.
 
     Raises:
         HomeUnwritableError, HomeHeldError, PortInUseError, UnsafeBindError, ConfigError: each with
@@ -108,9 +111,9 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
     """
     clock, home = SystemClock(), Home(config.home)
     home.make()
-    with home.held(), _opened(config, home, clock) as opened:
+    with home.held(), opened_home(config, home, clock) as opened:
         async with owned_tasks() as tasks:
-            parts = _Parts(config, home, opened, clock, tasks)
+            parts = _Parts(config, home, opened, tasks, fabric)
             try:
                 async with parts.listening() as pop:
                     watching = tasks.create_task(watch(pop.host.entries.rescan), name="catalogue")
@@ -124,53 +127,6 @@ async def running_pop(config: Config) -> AsyncIterator[Pop]:
                 parts.scribe.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What is open in its home while a PoP runs."""
-
-    identity: Identity
-    store: Store
-    keyring: Keyring
-    telemetry: Telemetry
-    hot: HotState
-    book: QuestionBook | None
-    """Of questions whose answers may be reused by meaning, unless it can't be used."""
-
-
-@contextmanager
-def _opened(config: Config, home: Home, clock: Clock) -> Iterator[_Opened]:
-    identity = open_identity(home.path, clock)
-    with open_store(home.path) as store, budget_board(home.run) as board:
-        keyring = Keyring(store, clock, board, alone=config.workers == 1)
-        keyring.restore_day()
-        with own_meters(home.run) as meters:
-            telemetry = Telemetry(meters, clock)
-            with (
-                hot_state(
-                    config,
-                    home.run,
-                    worker=0,
-                    workers=processes_of(config),
-                    clock=clock,
-                    observe=telemetry.observe,
-                ) as hot,
-                _questions(home) as book,
-            ):
-                yield _Opened(identity, store, keyring, telemetry, hot, book)
-
-
-@contextmanager
-def _questions(home: Home) -> Iterator[QuestionBook | None]:
-    try:
-        book = open_questions(home.path)
-    except OperatorError as error:
-        log.warning("there is no reuse by meaning: %s", error)
-        yield None
-        return
-    with closing(book):
-        yield book
-
-
 class _Parts:
     """What a PoP is made of, wired."""
 
@@ -178,14 +134,16 @@ class _Parts:
         self,
         config: Config,
         home: Home,
-        opened: _Opened,
-        clock: Clock,
+        opened: Opened,
         tasks: asyncio.TaskGroup,
+        fabric: Fabric | None,
     ) -> None:
         self._config = config
         self._home = home
+        self._fabric = fabric
         self._identity = identity = opened.identity
-        self._clock = clock
+        self._onward = Onward(identity.pop_id, identity)
+        self._clock = clock = opened.clock
         self._telemetry = opened.telemetry
         self._keyring = opened.keyring
         self._targets = opened.hot.targets.targets
@@ -199,22 +157,16 @@ class _Parts:
             threads=config.threads,
         )
         self._upstreams = upstreams_on(
-            opened.hot, spawn=tasks.create_task, clock=clock, observe=self._telemetry.observe
+            opened.hot,
+            spawn=tasks.create_task,
+            clock=clock,
+            observe=self._telemetry.observe,
+            neighbourhood=None if fabric is None else fabric.neighbourhood,
         )
         self._host = ModelHost(
             self._catalogue,
             self._engine,
-            HostSettings(
-                bounds=PoolBounds(
-                    memory_bytes=config.memory_bytes or granted_memory_bytes(),
-                    queue=config.queue,
-                    keep_alive=int(config.keep_alive_s * SECOND),
-                ),
-                pinned=frozenset(config.models),
-                kv_tokens=config.kv_tokens,
-                slots=config.slots,
-                free_memory_bytes=granted_memory_bytes,
-            ),
+            _host_settings(config),
             clock=clock,
             observe=self._telemetry.observe,
             tasks=tasks,
@@ -238,12 +190,14 @@ class _Parts:
                 clock=clock,
                 observe=self._telemetry.observe,
                 wait=int(config.load_wait_s * SECOND),
+                onward=self._onward,
                 vectors=None if self._keeping is None else self._keeping.vectors,
             )
         )
+        self._app = App(self._door, self._status)
         self._relay = self._hot_path()
 
-    def _kept(self, opened: _Opened) -> Keeping | None:
+    def _kept(self, opened: Opened) -> Keeping | None:
         reusing = reusing_on(
             self._config,
             opened.hot,
@@ -258,7 +212,11 @@ class _Parts:
 
     def _hot_path(self) -> Relay:
         ways = Ways(
-            host=self._host.entries, upstreams=self._upstreams, keeping=self._keeping, peers=None
+            host=self._host.entries,
+            upstreams=self._upstreams,
+            keeping=self._keeping,
+            peers=None,
+            onward=self._onward,
         )
         return Relay(
             authenticate=partial(authenticated, self._keyring, self._telemetry.observe),
@@ -272,7 +230,7 @@ class _Parts:
             ),
             ways=ways,
             keeping=self._keeping,
-            handler=make_handler(self._door, self._status),
+            handler=lambda caller: self._app.handler(lambda _: caller),
             work=Work(self._tasks.create_task, log_defect),
         )
 
@@ -289,7 +247,7 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
-        async with self._front() as front:
+        async with self._front() as front, self._neighbours() as neighbours:
             announced = RunningPop(
                 os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
             )
@@ -303,6 +261,8 @@ class _Parts:
                 keyring=self._keyring,
                 announced=announced,
                 workers=front.workers,
+                neighbours=neighbours,
+                upstreams=self._upstreams,
             )
             self._home.announce(announced)
             try:
@@ -310,7 +270,9 @@ class _Parts:
             finally:
                 self._status.draining = self._relay.closing = True
                 await _wind_down(self._host, self._relay, front, self._config.drain_s)
-                await front.server.drain(LAST_WORDS_S)
+                async with asyncio.TaskGroup() as draining:
+                    for server in filter(None, (front.server, neighbours)):
+                        draining.create_task(server.drain(LAST_WORDS_S))
                 self._upstreams.close()
 
     @asynccontextmanager
@@ -343,15 +305,27 @@ class _Parts:
             ) as workers:
                 yield _Front(url, server, workers)
 
+    @asynccontextmanager
+    async def _neighbours(self) -> AsyncIterator[Server | None]:
+        """Other PoPs are answered, if there is a fabric."""
+        if self._fabric is None:
+            yield None
+            return
+        neighbours = Neighbours(
+            self._identity.pop_id,
+            self._fabric,
+            app=self._app,
+            relay=self._relay,
+            clock=self._clock,
+        )
+        async with neighbours.listening(bounds_of(self._config)) as server:
+            yield server
+
     def _server(
         self, bind: Bind | Path, tls: ssl.SSLContext | None
     ) -> AbstractAsyncContextManager[Server]:
         return listening(
-            Answers(
-                make_handler(self._door, self._status),
-                make_gate(self._door, self._status),
-                self._relay,
-            ),
+            Answers(self._app.handler(), self._app.gate(), self._relay),
             bind,
             clock=self._clock,
             on_defect=log_defect,
@@ -383,9 +357,23 @@ async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: floa
         with suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 await host.drain()
-                await relay.idle.wait()
+                await relay.legs.none.wait()
         host.close()
         relay.end_all()
+
+
+def _host_settings(config: Config) -> HostSettings:
+    return HostSettings(
+        bounds=PoolBounds(
+            memory_bytes=config.memory_bytes or granted_memory_bytes(),
+            queue=config.queue,
+            keep_alive=int(config.keep_alive_s * SECOND),
+        ),
+        pinned=frozenset(config.models),
+        kv_tokens=config.kv_tokens,
+        slots=config.slots,
+        free_memory_bytes=granted_memory_bytes,
+    )
 
 
 def _certificate(config: Config) -> str:

@@ -5,17 +5,18 @@ machine hears only of beginnings and ends. docs/life-of-a-request.md tells the s
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self, assert_never
 
 from littoral.adapters.store import ReceiptBook
+from littoral.node.deadline import in_time, opened_in_time
 from littoral.node.drive import pump
 from littoral.node.entries import entry_for
 from littoral.node.host import Lease as HostLease
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring
+from littoral.node.onward import Onward
 from littoral.node.scribe import Scribe
 from littoral.node.vectors import Recalled, Vectors
 from littoral.serving.exchange import (
@@ -43,9 +44,10 @@ from littoral.serving.exchange import (
     Settle,
     Started,
 )
-from littoral.serving.plan import Plan, plan_of
+from littoral.serving.plan import Plan, plan_of, seed_for
 from littoral.serving.tap import Tap
 from littoral.terms.errors import (
+    DeadlineOverError,
     DrainingError,
     EngineFailedError,
     EngineLostError,
@@ -53,7 +55,7 @@ from littoral.terms.errors import (
     LittoralError,
 )
 from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
-from littoral.terms.ids import PopId, ReceiptId, receipt_id
+from littoral.terms.ids import PopId, receipt_id
 from littoral.terms.ports import Clock, Engine, Observe
 from littoral.terms.values import (
     SECOND,
@@ -65,7 +67,6 @@ from littoral.terms.values import (
     Instant,
     Kind,
     ModelEntry,
-    Source,
     Usage,
 )
 from littoral.trust.digests import AnswerDigests
@@ -74,13 +75,6 @@ from littoral.trust.limits import Reservation
 from littoral.trust.receipts import SALT_BYTES
 
 __all__ = ["Parts", "Run"]
-
-_SOURCES = {
-    EngineKind.LLAMA: Source.COMPUTED,
-    EngineKind.ONNX: Source.COMPUTED,
-    EngineKind.UPSTREAM: Source.UPSTREAM,
-    EngineKind.ECHO: Source.ECHO,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +90,8 @@ class Parts:
     observe: Observe
     wait: int
     """Nanoseconds that a request waits for its model, at most."""
+    onward: Onward
+    """What goes with a request to another PoP."""
     vectors: Vectors | None = None
     """The embeddings that are kept, unless the cache is off."""
 
@@ -113,6 +109,7 @@ class Run:
         self._salt = parts.clock.random_bytes(SALT_BYTES)
         self._digests = AnswerDigests(salt=self._salt, api=ask.api, request=ask.raw)
         self._tap = Tap(ask.kind, stream=ask.stream)
+        self._until = None if caller.hop is None else caller.hop.until
         self._entry: ModelEntry | None = None
         self._machine: Exchange | None = None
         self._reservation: Reservation | None = None
@@ -132,6 +129,10 @@ class Run:
     async def __aenter__(self) -> Self:
         try:
             await self._begin()
+        except DeadlineOverError as error:
+            await self._leave(None)
+            self._refused(error)
+            raise
         except LittoralError as error:
             self._refused(error)
             raise
@@ -155,10 +156,11 @@ class Run:
             self._recalled = await parts.vectors.recall(ask, self._caller, entry, self.receipt_id)
             if self._recalled is not None and self._recalled.missing:
                 ask = replace(ask, body={**ask.body, "input": [*self._recalled.missing]})
-        plan = plan_of(ask, entry, seed=_seed(ask.nonce, self.receipt_id))
+        plan = plan_of(ask, entry, seed=seed_for(ask.nonce, self.receipt_id))
         self._machine = Exchange(plan, self._bounds(entry))
         first: Event = Arrived()
-        await pump(self._machine, first, self._perform, parts.clock)
+        work = pump(self._machine, first, self._perform, parts.clock)
+        await in_time(work, self._until, parts.clock)
         if self._error is not None:
             raise self._error
 
@@ -196,7 +198,7 @@ class Run:
         return {
             "littoral-receipt": self.receipt_id,
             "littoral-salt": self._salt.hex(),
-            "littoral-source": _SOURCES[self._entry.engine].value,
+            "littoral-source": self._entry.source.value,
             "littoral-pop": self._parts.pop,
             **({"littoral-model": self._entry.name} if self._ask.asked else {}),
             **limits,
@@ -211,7 +213,10 @@ class Run:
     async def _pass_on(self, engine: Engine, call: EngineCall) -> AsyncGenerator[bytes]:
         """The engine's bytes, while its context is open; leaving it early cancels the work."""
         try:
-            async with engine.open(call) as chunks:
+            work = engine.open(call)
+            if self._until is not None:
+                work = opened_in_time(work, self._until, self._parts.clock)
+            async with work as chunks:
                 async for data in chunks if self._recalled is None else self._completed(chunks):
                     if self._first is None:
                         self._begun()
@@ -317,7 +322,8 @@ class Run:
     def _dispatch(self, plan: Plan) -> None:
         assert self._lease is not None
         self._dispatched = self._parts.clock.now()
-        call = replace(plan.call, tenant=self._caller.key_id)
+        passage = self._parts.onward.passage(self._caller, self._ask.nonce)
+        call = replace(plan.call, tenant=self._caller.key_id, passage=passage)
         self._chunks = self._pass_on(self._lease.engine, call)
 
     def _begun(self) -> None:
@@ -336,7 +342,7 @@ class Run:
         assert self._entry is not None
         assert self._lease is not None
         assert self._machine is not None
-        clock, source = self._parts.clock, _SOURCES[self._entry.engine]
+        clock, source = self._parts.clock, self._entry.source
         draft = Draft(
             receipt_id=self.receipt_id,
             api=self._ask.api,
@@ -381,9 +387,3 @@ class Run:
                 self._ask.api, error.code, error.status, self._ask.model, self._caller.key_id
             )
             self._parts.observe(fact)
-
-
-def _seed(nonce: str, name: ReceiptId) -> int:
-    """A sampling seed that neither side picks alone, so that an answer can be run again."""
-    digest = hashlib.sha256(f"{nonce}|{name}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF

@@ -31,6 +31,7 @@ from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
 from littoral.node.home import Home
 from littoral.node.keyring import Keyring, authenticated, budget_board
+from littoral.node.onward import Onward
 from littoral.node.relay.build import (
     HotState,
     hand_over_counts,
@@ -112,7 +113,7 @@ async def _run(charge: Charge, line: Line) -> None:
             tasks.create_task(server.drain(config.drain_s + LAST_WORDS_S))
             with suppress(TimeoutError):  # what other workers have borrowed is among it
                 async with asyncio.timeout(config.drain_s):
-                    await relay.idle.wait()
+                    await relay.legs.none.wait()
             relay.end_all()
 
 
@@ -231,7 +232,13 @@ def _relay(
         authenticate=partial(authenticated, shared.keyring, shared.observe),
         host=entries,
         desk=desk,
-        ways=Ways(host=entries, upstreams=upstreams, keeping=keeping, peers=peers),
+        ways=Ways(
+            host=entries,
+            upstreams=upstreams,
+            keeping=keeping,
+            peers=peers,
+            onward=Onward(shared.identity.pop_id, shared.identity),
+        ),
         keeping=keeping,
         handler=None,
         work=Work(tasks.create_task, log_defect),

@@ -4,15 +4,17 @@ Pure functions. What a client said is never changed; only what it left open is f
 model's own entry (a model that loops without a plain system prompt gets one).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
+from littoral.terms.ids import ReceiptId
 from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
 
-__all__ = ["BYTES_PER_TOKEN", "Plan", "counted_plan", "plan_of"]
+__all__ = ["BYTES_PER_TOKEN", "Plan", "counted_plan", "plan_of", "seed_for"]
 
 TEMPLATE_TOKENS: Final = 64
 """Most that a chat template adds around a conversation, besides its messages."""
@@ -47,6 +49,12 @@ class Plan:
     def tokens_bound(self) -> int:
         """What the request may use in all: each choice has its prompt to itself."""
         return self.prompt_tokens * self.each + self.completion_tokens
+
+
+def seed_for(nonce: str, name: ReceiptId) -> int:
+    """A sampling seed that neither side picks alone, so that an answer can be run again."""
+    digest = hashlib.sha256(f"{nonce}|{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF
 
 
 def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:

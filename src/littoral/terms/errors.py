@@ -32,6 +32,9 @@ __all__ = [
     "NotCachedError",
     "MethodNotAllowedError",
     "RequestTimeoutError",
+    "DeadlineOverError",
+    "LoopDetectedError",
+    "StrangerError",
     "ConflictError",
     "BodyTooLargeError",
     "HeadTooLargeError",
@@ -206,6 +209,30 @@ class RequestTimeoutError(CallerError):
     code = "request_timeout"
     status = 408
     default_advice = "send the whole request faster, or check the connection"
+
+
+class DeadlineOverError(CallerError):
+    """Another PoP passed the request on with less time than its answer takes."""
+
+    code = "deadline_over"
+    status = 504
+    default_advice = "give it more time"
+
+
+class LoopDetectedError(CallerError):
+    """Another PoP passed on a request that has been here, or at too many PoPs, already."""
+
+    code = "loop_detected"
+    status = 508
+    default_advice = "nobody between the client and here should pass it on in a circle"
+
+
+class StrangerError(CallerError):
+    """Whoever asks has shown no valid certificate of a member of the fabric."""
+
+    code = "not_a_member"
+    status = 401
+    default_advice = "join the fabric first, or renew the certificate"
 
 
 class ConflictError(CallerError):

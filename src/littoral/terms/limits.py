@@ -117,6 +117,9 @@ UPSTREAM_TARGETS_MAX: Final = 256
 FABRIC_HOPS_MAX: Final = 3
 """PoPs that one request may come through; more of them find no better place, and hide loops."""
 
+FABRIC_SCOPES_KNOWN_MAX: Final = 1_024
+"""Callers behind another PoP that a connection from it remembers."""
+
 UPSTREAM_IDLE_MAX: Final = 256
 """Connections to one server that are kept open without a request."""
 

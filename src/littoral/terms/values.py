@@ -59,6 +59,8 @@ class Source(enum.Enum):
 
     COMPUTED = "computed"
     UPSTREAM = "upstream"
+    NEIGHBOUR = "neighbour"
+    """Another PoP, whose own receipt this PoP has checked and countersigns."""
     CACHE = "cache"
     """What was answered before, or is being answered to somebody else, under the same key."""
     ECHO = "echo"
@@ -198,6 +200,19 @@ class ModelEntry:
         """Whether other PoPs answer for it, and nobody else."""
         return bool(self.upstreams) and all(target.peer for target in self.upstreams)
 
+    @property
+    def source(self) -> Source:
+        """Where its answers come from."""
+        return Source.NEIGHBOUR if self.guest else _SOURCES[self.engine]
+
+
+_SOURCES = {
+    EngineKind.LLAMA: Source.COMPUTED,
+    EngineKind.ONNX: Source.COMPUTED,
+    EngineKind.UPSTREAM: Source.UPSTREAM,
+    EngineKind.ECHO: Source.ECHO,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
@@ -330,6 +345,13 @@ class Caller:
     """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
     hop: Hop | None = None
     """By which way its request came, if another PoP has passed it on."""
+    account: KeyId | None = None
+    """Whose limits it spends, where those are not its own alone."""
+
+    @property
+    def spends(self) -> KeyId:
+        """By whose name its limits are counted."""
+        return self.account or self.key_id
 
     @property
     def scope(self) -> str:

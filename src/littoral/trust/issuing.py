@@ -220,8 +220,14 @@ class Issuer:
 
     def _policy(self, caller: Caller) -> Digest:
         known = self._policies.get(caller.key_id)
-        if known is None or known[0] is not caller:
+        before = None if known is None else known[0]
+        if (
+            before is None
+            or before.models is not caller.models
+            or before.limits is not caller.limits
+        ):
             known = self._policies[caller.key_id] = caller, policy_digest(caller)
+        assert known is not None, "it is known now"
         return known[1]
 
 

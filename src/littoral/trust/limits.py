@@ -158,7 +158,7 @@ class Budgets:
         if not caller.limits.any:
             return UNMETERED
         words, second = self._words, now // SECOND
-        row = self._accounts.enter(caller.key_id, second, unix_s // DAY_S)
+        row = self._accounts.enter(caller.spends, second, unix_s // DAY_S)
         refusal = self._refusal(row, caller.limits, tokens, now, unix_s)
         if refusal is None:
             if caller.limits.requests_per_minute is not None:
@@ -171,7 +171,7 @@ class Budgets:
         self._next += 1
         self._open[self._next] = tokens
         by_minute = caller.limits.tokens_per_minute is not None
-        return Reservation(caller.key_id, self._next, tokens, by_minute)
+        return Reservation(caller.spends, self._next, tokens, by_minute)
 
     def settle(self, reservation: Reservation, tokens: int, now: Instant, unix_s: int) -> None:
         """The answer is over and used so many tokens; the rest of its room is free again."""
@@ -215,7 +215,7 @@ class Budgets:
         Changes nothing, so it may be called while others change: it may then be a request off.
         """
         limits, words, shown = caller.limits, self._words, dict[str, str]()
-        row = self._accounts.known(caller.key_id) if limits.any else None
+        row = self._accounts.known(caller.spends) if limits.any else None
         second, held = now // SECOND, 0 if row is None else words[row + HELD]
         if (allowed := limits.requests_per_minute) is not None:
             used, reset_s = self._minute(row, REQUESTS, second, now)

@@ -1,9 +1,10 @@
 """The routes of a PoP: who may ask what, and which function answers.
 
-`make_handler` gives the one handler that the listener calls. A request goes: route, key, then
-the route's function. Errors are raised; the listener answers them in the shape of the API that
-the path belongs to. `make_gate` asks the same two questions of a head alone, so that nobody
-without a key makes the server wait for, and hold, a large body.
+`App.handler` is what the listener calls. A request goes: route, key, then the route's function.
+Errors are raised; the listener answers them in the shape of the API that the path belongs to.
+`App.gate` asks the same two questions of a head alone, so that nobody without a key makes the
+server wait for, and hold, a large body. Where who asks is known by something else than a key, both
+are told by what.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +22,10 @@ from littoral.web.models import find_model, model_list, model_object
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
-__all__ = ["make_gate", "make_handler"]
+__all__ = ["App", "Who"]
+
+Who = Callable[[Mapping[str, str]], Caller]
+"""Who has sent these header fields; raises to refuse."""
 
 _ANYONE: Final = Caller(key_id=KeyId(""), name="anyone", models=())
 """Who asks what needs no key: a caller who may use nothing."""
@@ -32,27 +36,36 @@ _Dialect = Callable[[Request, Responder, Door, Caller], Awaitable[None]]
 _Table = dict[str, dict[str, Route]]
 
 
-def make_handler(door: Door, status: Status) -> Handler:
-    """What answers every request of a PoP."""
-    routes = _routes(door, status)
+class App:
+    """All that a PoP answers."""
 
-    async def handle(request: Request, responder: Responder) -> None:
-        route, rest = routes.find(request.method, request.path)
-        caller = _admitted(door, route.access, request.headers)
-        await route.serve(request, responder, caller, rest)
+    def __init__(self, door: Door, status: Status) -> None:
+        self._routes = _routes(door, status)
+        self._door = door
 
-    return handle
+    def handler(self, who: Who | None = None) -> Handler:
+        """What answers every request; `who` says who asks, unless it is told by a key."""
+        routes, known = self._routes, who or self._by_key
 
+        async def handle(request: Request, responder: Responder) -> None:
+            route, rest = routes.find(request.method, request.path)
+            caller = _admitted(known, route.access, request.headers)
+            await route.serve(request, responder, caller, rest)
 
-def make_gate(door: Door, status: Status) -> Gate:
-    """What refuses by the head alone whom the handler would refuse anyway."""
-    routes = _routes(door, status)
+        return handle
 
-    def check(method: str, path: str, headers: Mapping[str, str]) -> None:
-        route, _ = routes.find(method, path)
-        _admitted(door, route.access, headers)
+    def gate(self, who: Who | None = None) -> Gate:
+        """What refuses by the head alone whom the handler would refuse anyway."""
+        routes, known = self._routes, who or self._by_key
 
-    return check
+        def check(method: str, path: str, headers: Mapping[str, str]) -> None:
+            route, _ = routes.find(method, path)
+            _admitted(known, route.access, headers)
+
+        return check
+
+    def _by_key(self, headers: Mapping[str, str]) -> Caller:
+        return self._door.authenticate(key_of(headers))
 
 
 def _routes(door: Door, status: Status) -> Routes:
@@ -61,10 +74,10 @@ def _routes(door: Door, status: Status) -> Routes:
     return Routes(table)
 
 
-def _admitted(door: Door, access: Access, headers: Mapping[str, str]) -> Caller:
+def _admitted(who: Who, access: Access, headers: Mapping[str, str]) -> Caller:
     if access is Access.NO_KEY:
         return _ANYONE
-    caller = door.authenticate(key_of(headers))
+    caller = who(headers)
     if access is Access.OPERATOR_KEY and not caller.operator:
         raise NotAllowedError(
             "this key is not an operator's",

@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
     """The protocol object of one accepted connection."""
 
     __slots__ = (
+        "_answers",
         "_arrival",
         "_body_bytes",
         "_bounds",
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
+        self._answers = self._service.answers_on(transport)
         self._service.connections.add(self)
         self._service.all_gone.clear()
         self._wait(Phase.IDLE, self._bounds.idle_wait_s)
@@ -227,6 +229,8 @@ class Connection(asyncio.Protocol):
         arrival = self._arrival
         try:
             rest = arrival.feed(data)
+            if arrival.head is not None:
+                self._answers.admit()
             if rest is None:
                 self._await_more(arrival.head)
         except LittoralError as error:
@@ -247,7 +251,7 @@ class Connection(asyncio.Protocol):
             self._wait(Phase.HEAD, self._bounds.head_wait_s)
         if head is None or self._phase is Phase.BODY:
             return
-        self._service.answers.gate(head.method, head.path, head.headers)
+        self._answers.gate(head.method, head.path, head.headers)
         self._wait(Phase.BODY, self._bounds.body_wait_s)
         if head.expects_continue and not self._arrival.body_bytes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -264,19 +268,15 @@ class Connection(asyncio.Protocol):
         if rest:
             self._keep(rest)
         request_id = self._service.request_id()
-        hot = self._service.answers.hot
+        hot = self._answers.hot
         if hot is not None and head.method == "POST":
             reply = Reply(self, request_id, head)
             live = offered(hot.take, head, body, reply, self._service.on_defect)
             if live is not None:
                 self._follow(live, reply)
                 return
-        response = Response(
-            self,
-            request_id,
-            body_wanted=head.method != "HEAD",
-            chunks_understood=head.chunks_understood,
-        )
+        wanted, chunks = head.method != "HEAD", head.chunks_understood
+        response = Response(self, request_id, body_wanted=wanted, chunks_understood=chunks)
         request = Request(
             method=head.method,
             path=head.path,
@@ -318,7 +318,8 @@ class Connection(asyncio.Protocol):
     async def _handle(self, request: Request, response: Response) -> None:
         """The task of one request. A defect of the server itself ends this connection alone."""
         try:
-            complete = await handled(self._service, request, response, self._transport.is_closing)
+            closing, on_defect = self._transport.is_closing, self._service.on_defect
+            complete = await handled(self._answers, request, response, closing, on_defect)
             self._handler_left()
             self._answered(complete=complete)
         except asyncio.CancelledError:

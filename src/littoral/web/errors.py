@@ -34,6 +34,7 @@ from littoral.terms.errors import (
     PeerError,
     QueueFullError,
     RateLimitedError,
+    StrangerError,
     UnknownModelError,
 )
 from littoral.terms.limits import RETRY_AFTER_MAX_S
@@ -189,7 +190,7 @@ def _anthropic_type(error: LittoralError) -> str:
 
 def _caller_type(error: LittoralError) -> str:
     match error:
-        case KeyMissingError() | KeyRejectedError():
+        case KeyMissingError() | KeyRejectedError() | StrangerError():
             return "authentication_error"
         case NotAllowedError():
             return "permission_error"

@@ -7,7 +7,7 @@ from littoral.terms.errors import LittoralError
 from littoral.web.errors import defect, draining, error_answer, shape_of
 from littoral.web.http import Request
 from littoral.web.response import Response
-from littoral.web.service import Service
+from littoral.web.service import Answers
 
 __all__ = ["attended", "handled"]
 
@@ -47,22 +47,27 @@ async def attended(
 
 
 async def handled(
-    service: Service, request: Request, response: Response, closing: Callable[[], bool]
+    answers: Answers,
+    request: Request,
+    response: Response,
+    closing: Callable[[], bool],
+    on_defect: Callable[[BaseException], None],
 ) -> bool:
     """Answer the request; say whether the answer is complete.
 
     Args:
-        service: has the handler, and hears of defects.
+        answers: has the handler.
         request: what was asked.
         response: the way out.
         closing: whether the client has left.
+        on_defect: hears of what no handler should raise or leave undone.
     """
     await attended(
-        service.answers.handler(request, response),
+        answers.handler(request, response),
         ended=lambda: response.ended,
         left=closing,
         tell=lambda error: _tell(error, request, response, closing),
-        on_defect=service.on_defect,
+        on_defect=on_defect,
     )
     return response.ended
 

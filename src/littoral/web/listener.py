@@ -29,7 +29,7 @@ from littoral.terms.limits import ACCEPTS_WAITING_MAX, RESOLVE_WAIT_S
 from littoral.terms.ports import Clock
 from littoral.web.connection import Connection
 from littoral.web.http import HttpBounds
-from littoral.web.service import Answers, Served, Service
+from littoral.web.service import Answers, AnswersTo, Served, Service
 
 __all__ = ["Bind", "Server", "listening", "reserved"]
 
@@ -140,7 +140,7 @@ class Server:
 
 @asynccontextmanager
 async def listening(
-    answers: Answers,
+    answers: Answers | AnswersTo,
     bind: Bind | Path,
     bounds: HttpBounds,
     *,
@@ -151,7 +151,7 @@ async def listening(
     """Serve at `bind` while the context is open.
 
     Args:
-        answers: who answers what arrives.
+        answers: who answers what arrives; or, for each connection, says who does.
         bind: where to listen; a path is a socket file, made for this user alone.
         bounds: what is limited.
         clock: for the `date` and the id of each answer.

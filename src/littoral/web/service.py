@@ -8,16 +8,21 @@ from typing import Protocol
 
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
+from littoral.web.certificate import Certificate, certificate_of
 from littoral.web.hot import HotPath
 from littoral.web.http import Handler, HttpBounds
 
-__all__ = ["Answers", "Gate", "Served", "Service"]
+__all__ = ["Answers", "AnswersTo", "Gate", "Served", "Service"]
 
 Gate = Callable[[str, str, Mapping[str, str]], None]
 """Asked about method, path and headers before a body is waited for; raises to refuse."""
 
 
 def _open_gate(method: str, path: str, headers: Mapping[str, str]) -> None:
+    """Refuse nobody."""
+
+
+def _open_door() -> None:
     """Refuse nobody."""
 
 
@@ -31,6 +36,12 @@ class Answers:
     """May refuse a request by its head, before a body that is not there yet is waited for."""
     hot: HotPath | None = None
     """Asked first about each POST."""
+    admit: Callable[[], None] = _open_door
+    """Asked first about each request; what it raises is answered, and ends the connection."""
+
+
+AnswersTo = Callable[[Certificate | None], Answers]
+"""Who answers on one connection, by what its client has shown."""
 
 
 class Served(Protocol):
@@ -53,7 +64,7 @@ class Served(Protocol):
 class Service:
     """What all connections of one listener share."""
 
-    answers: Answers
+    answers: Answers | AnswersTo
     bounds: HttpBounds
     clock: Clock
     on_defect: Callable[[BaseException], None]
@@ -70,6 +81,11 @@ class Service:
     def __post_init__(self) -> None:
         self.all_gone.set()
         self.read_clock()
+
+    def answers_on(self, transport: asyncio.BaseTransport) -> Answers:
+        """Who answers what arrives on this connection."""
+        answers = self.answers
+        return answers if isinstance(answers, Answers) else answers(certificate_of(transport))
 
     def read_clock(self) -> None:
         """Write the date anew; called about once a second."""

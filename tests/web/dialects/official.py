@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from littoral.web.app import make_handler
+from littoral.web.app import App
 from tests.web.dialects.desk import DeskDoor, door_saying
 from tests.web.fake_door import FakeStatus
 from tests.web.raw import serving
@@ -12,7 +12,7 @@ from tests.web.raw import serving
 @asynccontextmanager
 async def front(door: DeskDoor) -> AsyncIterator[str]:
     """The address of a server in front of the door. No handler may break."""
-    async with serving(make_handler(door, FakeStatus())) as served:
+    async with serving(App(door, FakeStatus()).handler()) as served:
         yield f"http://{served.host}:{served.port}"
         assert not served.defects
 

@@ -112,7 +112,8 @@ class UpstreamEngine:
         raw = msgspec.json.encode({**body, "model": model})
         answer = _Answer()
         route = self._route()
-        fetch = self._upstreams.fetch(route, Errand(_APIS[call.kind], raw, model, stream), answer)
+        errand = Errand(_APIS[call.kind], raw, model, stream, passage=call.passage)
+        fetch = self._upstreams.fetch(route, errand, answer)
         answer.fetch = fetch
         try:
             fetch.start()

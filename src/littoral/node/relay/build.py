@@ -9,7 +9,7 @@ from pathlib import Path
 from littoral.adapters.answers import AnswerStore, CacheBounds, open_answers
 from littoral.adapters.reuse import QuestionBook
 from littoral.adapters.shared import Board
-from littoral.adapters.upstreams.upstreams import TargetRows, Upstreams
+from littoral.adapters.upstreams.upstreams import Neighbourhood, TargetRows, Upstreams
 from littoral.node.config import Config, secret_from_environment
 from littoral.node.embedding import Embedder
 from littoral.node.host import ModelHost
@@ -67,11 +67,21 @@ def hot_state(
 
 
 def upstreams_on(
-    state: HotState, *, spawn: Callable[..., asyncio.Task[None]], clock: Clock, observe: Observe
+    state: HotState,
+    *,
+    spawn: Callable[..., asyncio.Task[None]],
+    clock: Clock,
+    observe: Observe,
+    neighbourhood: Neighbourhood | None = None,
 ) -> Upstreams:
-    """The upstreams of a process that runs on a loop now."""
+    """The upstreams of a process that runs on a loop now; other PoPs are among them in a fabric."""
     return Upstreams(
-        state.targets, spawn=spawn, secret=secret_from_environment, clock=clock, observe=observe
+        state.targets,
+        spawn=spawn,
+        secret=secret_from_environment,
+        clock=clock,
+        observe=observe,
+        neighbourhood=neighbourhood,
     )
 
 

@@ -1,14 +1,15 @@
 """What feeds an answer to a client, and what those have in common that are fed."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
 from littoral.web.hot import Reply
 
-__all__ = ["Fed", "Feed", "Guest"]
+__all__ = ["Fed", "Feed", "Guest", "Legs"]
 
 
 class Feed(Protocol):
@@ -24,7 +25,7 @@ class Feed(Protocol):
         """Nobody waits any more."""
 
 
-class Fed:
+class Fed(ABC):
     """Who is sent an answer: what its client does, its feed learns (hot.Underway)."""
 
     __slots__ = ("feed",)
@@ -41,6 +42,37 @@ class Fed:
         """The client has caught up."""
         if self.feed is not None:
             self.feed.resume()
+
+    @abstractmethod
+    def failed(self, error: LittoralError) -> None:
+        """There is no answer, or not all of it."""
+
+
+class Legs:
+    """All who are being fed."""
+
+    def __init__(self) -> None:
+        self._all: set[Fed] = set()
+        self.none = asyncio.Event()
+        """Set while there are none."""
+        self.none.set()
+
+    def __iter__(self) -> Iterator[Fed]:
+        return iter(list(self._all))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, leg: Fed) -> None:
+        """One more."""
+        self._all.add(leg)
+        self.none.clear()
+
+    def left(self, leg: Fed) -> None:
+        """One less."""
+        self._all.discard(leg)
+        if not self._all:
+            self.none.set()
 
 
 class Guest(Fed, ABC):
@@ -70,10 +102,6 @@ class Guest(Fed, ABC):
         if feed is not None:
             feed.cancel()
         self._left(self)
-
-    @abstractmethod
-    def failed(self, error: LittoralError) -> None:
-        """There is no answer, or not all of it."""
 
     def _over(self) -> None:
         self.feed = None

@@ -119,7 +119,7 @@ class Leg(Fed):
     def begun(self, begun: Begun) -> None:
         """A stream begins."""
         desk, order = self._desk, self.order
-        self._begun = begun
+        self._begins(begun)
         self._first = now = desk.clock.now()
         self._first_unix_ns = desk.clock.unix_ns()
         if begun.entry.relay.receipts:
@@ -146,7 +146,7 @@ class Leg(Fed):
     def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
         """An answer in one piece; its receipt is known by its id, and not waited for."""
         self.feed = None
-        self._begun = begun
+        self._begins(begun)
         if begun.status != 200:
             self._end()
             self._desk.release(self.order)
@@ -174,6 +174,11 @@ class Leg(Fed):
                 return
             self._desk.refused(self.order, error)
         self._reply.fail(error)
+
+    def _begins(self, begun: Begun) -> None:
+        self._begun = begun
+        if self.source is Source.UPSTREAM:
+            self.source = begun.entry.source
 
     # --- the end ---
 

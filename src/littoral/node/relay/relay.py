@@ -16,8 +16,7 @@ task, and then begins in the same order.
 Whatever is refused here is refused with the same errors as anywhere else.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,7 @@ from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels, entry_for
 from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.errands import tokens_bound
-from littoral.node.relay.feed import Guest
+from littoral.node.relay.feed import Legs
 from littoral.node.relay.flight import Flight
 from littoral.node.relay.handled import Handled, Host, request_of
 from littoral.node.relay.keeping import BYPASS, Keeping, Question
@@ -42,6 +41,7 @@ from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import CacheMissed, FellBack
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import Caller, ModelEntry, Source, Usage
+from littoral.web.app import Who
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
 from littoral.web.head import Head
@@ -64,7 +64,7 @@ class Relay:
         desk: Desk,
         ways: Ways,
         keeping: Keeping | None,
-        handler: Handler | None,
+        handler: Callable[[Caller], Handler] | None,
         work: Work,
     ) -> None:
         """Answer nothing yet.
@@ -75,7 +75,7 @@ class Relay:
             desk: limits, receipts and facts.
             ways: to the answers of upstreams.
             keeping: the answer cache, unless it is off.
-            handler: what answers the rest; None where that is another process's to do.
+            handler: what answers the rest, for one caller; None where another process does.
             work: who owns tasks.
         """
         self._authenticate = authenticate
@@ -88,17 +88,18 @@ class Relay:
         self._work = work
         self._flights: dict[bytes, Flight] = {}
         """By question: what may be joined."""
-        self.legs: set[Leg | Guest] = set()
+        self.legs = Legs()
         """Those under way."""
-        self.idle = asyncio.Event()
-        """Set while there are none."""
-        self.idle.set()
         self.closing = False
         """Nothing new is taken any more."""
 
     def take(self, head: Head, body: bytes, reply: Reply) -> Underway | None:
-        """See hot.HotPath."""
-        asked = self._asked(head, body)
+        """See hot.HotPath. Who asks is told by a key."""
+        return self.take_from(self._by_key, head, body, reply)
+
+    def take_from(self, who: Who, head: Head, body: bytes, reply: Reply) -> Underway | None:
+        """As `take`, where `who` says who asks."""
+        asked = self._asked(who, head, body)
         if asked is None:
             return None
         order, entry = asked
@@ -160,19 +161,22 @@ class Relay:
     def end_all(self) -> None:
         """The PoP stops: whoever still waits is told so."""
         self.closing = True
-        for leg in list(self.legs):
+        for leg in self.legs:
             feed, leg.feed = leg.feed, None
             leg.failed(draining())
             if feed is not None:
                 feed.cancel()
 
-    def _asked(self, head: Head, body: bytes) -> tuple[Order, ModelEntry] | None:
+    def _by_key(self, headers: Mapping[str, str]) -> Caller:
+        return self._authenticate(key_of(headers))
+
+    def _asked(self, who: Who, head: Head, body: bytes) -> tuple[Order, ModelEntry] | None:
         """Who asks what, if it is anything that is answered here."""
         api = HOT_APIS.get(head.path)
         if api is None or self.closing:
             return None
         headers = head.headers
-        caller = self._authenticate(key_of(headers))
+        caller = who(headers)
         wish = wish_of(body)
         if wish is None:
             return None
@@ -217,7 +221,8 @@ class Relay:
         if other is not None:
             live = self._stood_in_for(leg, order, other, head, reply)
         elif isinstance(flight.spring, Handled):
-            live = Again(leg, OVER_LIMITS, partial(self._again, head, order.raw, reply, self.take))
+            anew = partial(self.take_from, lambda _: order.caller)
+            live = Again(leg, OVER_LIMITS, partial(self._again, head, order.raw, reply, anew))
         leg.feed = flight.join(leg)
         return live
 
@@ -323,7 +328,7 @@ class Relay:
         Raises:
             NotFoundError: it is no question of this worker's; the other is to ask by itself.
         """
-        asked, keeping = self._asked(head, body), self._keeping
+        asked, keeping = self._asked(self._by_key, head, body), self._keeping
         question: Question | None = None
         route: Route | None = None
         if asked is not None and keeping is not None:
@@ -335,8 +340,8 @@ class Relay:
         order, entry = asked
         stored = keeping.find(question, entry, order.caller)
         flight = self._flights.get(question.key)
-        lent = Lent(reply, self._left, created=stored is None and flight is None)
-        self._add(lent)
+        lent = Lent(reply, self.legs.left, created=stored is None and flight is None)
+        self.legs.add(lent)
         if stored is not None:
             lent.origin = stored.receipt_id
             keeping.deliver(stored, entry, lent)
@@ -355,7 +360,7 @@ class Relay:
 
     def _handle(
         self,
-        handler: Handler,
+        handler: Callable[[Caller], Handler],
         order: Order,
         entry: ModelEntry,
         head: Head,
@@ -373,26 +378,18 @@ class Relay:
             result = "partial" if question.found else "miss"
             self._desk.observe(CacheMissed(entry.name, result))
         handled = Handled(flight, entry)
-        host = Host(reply, self._left, handled, notes)
-        self._add(host)
+        host = Host(reply, self.legs.left, handled, notes)
+        self.legs.add(host)
         host.feed = flight.join(host)
         before = None if asked is None else StandIn(asked, order.raw)
         body = order.raw if before is None else rewritten(order.raw, {"model": entry.name})
-        handled.start_on(handler, self._work, request_of(head, body, reply.id, before))
+        request = request_of(head, body, reply.id, before)
+        handled.start_on(handler(order.caller), self._work, request)
         return host
 
     # --- legs ---
 
     def _leg(self, order: Order, reply: Reply, source: Source) -> Leg:
-        leg = Leg(self._desk, order, reply, source, self._left)
-        self._add(leg)
-        return leg
-
-    def _add(self, leg: Leg | Guest) -> None:
+        leg = Leg(self._desk, order, reply, source, self.legs.left)
         self.legs.add(leg)
-        self.idle.clear()
-
-    def _left(self, leg: Leg | Guest) -> None:
-        self.legs.discard(leg)
-        if not self.legs:
-            self.idle.set()
+        return leg

@@ -1,5 +1,6 @@
 """The ways to a model's answer: its upstreams, or another worker that asks them already."""
 
+from collections.abc import Sequence
 from itertools import takewhile
 from operator import is_
 
@@ -7,6 +8,7 @@ from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
 from littoral.adapters.upstreams.words import Errand, Listener
 from littoral.node.entries import KnownModels
+from littoral.node.onward import Onward
 from littoral.node.relay.completing import Completing
 from littoral.node.relay.desk import Order
 from littoral.node.relay.errands import errand_for
@@ -32,12 +34,14 @@ class Ways:
         upstreams: Upstreams,
         keeping: Keeping | None,
         peers: Peers | None,
+        onward: Onward,
     ) -> None:
         """Know the models, and who answers for them; see Relay."""
         self._host = host
         self._upstreams = upstreams
         self._keeping = keeping
         self._peers = peers
+        self._onward = onward
         self._routes: dict[tuple[ModelName, str], tuple[tuple[ModelEntry, ...], Route | None]] = {}
 
     def route(self, entry: ModelEntry, api: str) -> Route | None:
@@ -51,7 +55,8 @@ class Ways:
         if known is not None and _same(known[0], models):
             return known[1]
         route: Route | None = None
-        if entry.tools is ToolSupport.NATIVE and entry.defaults == ModelDefaults():
+        plain = entry.tools is ToolSupport.NATIVE and entry.defaults == ModelDefaults()
+        if plain or entry.guest:  # the PoP that has it does what is to be done
             route = self._upstreams.route(*models)
             route = route if route.speaks(api) else None
         self._routes[entry.name, api] = models, route
@@ -65,11 +70,11 @@ class Ways:
 
     def straight(self, order: Order, route: Route, head: Head, leg: Leg) -> Fetch:
         """An answer for this leg alone."""
-        return self._fetch(route, errand_for(order, route, head), head, leg, leg)
+        return self._fetch(route, self._errand(order, route, head), head, leg, leg)
 
     def lent(self, order: Order, route: Route, head: Head, flight: Flight) -> Fetch:
         """An answer for another worker's leg."""
-        return self._upstreams.fetch(route, errand_for(order, route, head), flight)
+        return self._upstreams.fetch(route, self._errand(order, route, head), flight)
 
     def joinable(
         self,
@@ -86,15 +91,23 @@ class Ways:
         recalled = keeping.recalled(question, order, route.entry)
         if recalled is not None:
             flight.kept, leg.cache = True, "partial"
-            errand = errand_for(order, route, head, recalled.missing)
+            errand = self._errand(order, route, head, recalled.missing)
             whole = Completing(flight, keeping, question, order, recalled)
             return self._fetch(route, errand, head, leg, whole)
-        errand = errand_for(order, route, head)
+        errand = self._errand(order, route, head)
         if peers is not None and question.lends:
             owner = peers.owner(question.key)
             if owner is not None:
                 return self._borrowed(owner, route, errand, head, leg, flight, question)
         return self._fetch(route, errand, head, leg, flight)
+
+    def _errand(
+        self, order: Order, route: Route, head: Head, texts: Sequence[object] = ()
+    ) -> Errand:
+        errand = errand_for(order, route, head, texts)
+        if route.passes_on or order.caller.hop is not None:
+            errand.passage = self._onward.passage(order.caller, order.nonce)
+        return errand
 
     def _fetch(
         self, route: Route, errand: Errand, head: Head, leg: Leg, listener: Listener

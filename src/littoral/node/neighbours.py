@@ -1,0 +1,257 @@
+"""What other PoPs ask of this one: who they are, and what they may.
+
+They ask at a listener of their own, with the paths and bodies of clients, and are told by their
+certificates. What is asked then runs as a client's request does.
+
+Rules
+- A request is the PoP's whose certificate the connection has; an API key means nothing here. No
+  field of a request can say otherwise: the connection's answers are made for its certificate.
+- Who has none, or one that has run out, gets nothing but the paths for who wants to join.
+- Nothing is allowed that `policy` does not allow, which is asked anew for each request.
+- Whose request it is, the PoP that passes it on says in `littoral-scope`. Each scope of each PoP is
+  a tenant of its own, with a key id of its own; all scopes of a PoP spend the same limits.
+- A request that has been here, or at more PoPs than limits.FABRIC_HOPS_MAX, is refused; so is one
+  whose time is over. What is left of its time bounds all that is done for it.
+"""
+
+import hashlib
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from littoral.adapters.upstreams.target import DEADLINE, SCOPE, VIA
+from littoral.adapters.upstreams.upstreams import Neighbourhood
+from littoral.node.relay.relay import Relay
+from littoral.node.surface import log_defect
+from littoral.terms.errors import (
+    BadRequestError,
+    DeadlineOverError,
+    IdentityError,
+    LoopDetectedError,
+    NotAllowedError,
+    StrangerError,
+)
+from littoral.terms.ids import KeyId, ModelName, PopId
+from littoral.terms.limits import FABRIC_HOPS_MAX, FABRIC_SCOPES_KNOWN_MAX
+from littoral.terms.ports import Clock
+from littoral.terms.values import SECOND, Caller, Hop, Instant, KeyLimits
+from littoral.trust.members import Member
+from littoral.web.app import App, Who
+from littoral.web.certificate import Certificate
+from littoral.web.head import Head
+from littoral.web.hot import Reply, Underway
+from littoral.web.http import Handler, HttpBounds, Request, Responder
+from littoral.web.listener import Bind, Server, listening
+from littoral.web.service import Answers
+
+__all__ = ["JOINING", "Admission", "Fabric", "Neighbours", "Policy"]
+
+JOINING: Final = "/fabric/join"
+"""Every path that begins so is for who is no member yet, too."""
+
+_POPS: Final = re.compile(r"pop-[0-9a-f]{16}(, ?pop-[0-9a-f]{16})*")
+_SCOPE: Final = re.compile(r"[0-9a-f]{32}")
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,12}")
+_KEY_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What another PoP may ask."""
+
+    limits: KeyLimits = field(default_factory=KeyLimits)
+    models: tuple[ModelName, ...] | None = None
+    """None is all."""
+
+
+Policy = Callable[[Member], Admission | None]
+"""What a member may; None is nothing. The same admission is the same object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """How a PoP is one of several."""
+
+    bind: Bind
+    """Where the others ask it."""
+    tls: ssl.SSLContext
+    """Its certificate, and whose certificates it believes; clients may have none."""
+    neighbourhood: Neighbourhood
+    """How it asks the others."""
+    policy: Policy
+    newcomers: Handler
+    """Answers below `JOINING`."""
+
+
+class Neighbours:
+    """Answers other PoPs."""
+
+    def __init__(self, pop: PopId, fabric: Fabric, *, app: App, relay: Relay, clock: Clock) -> None:
+        """Answer nobody yet.
+
+        Args:
+            pop: this PoP.
+            fabric: what it is told of the others.
+            app: answers requests.
+            relay: answers hot ones.
+            clock: for certificates and deadlines.
+        """
+        self._pop = pop
+        self._fabric = fabric
+        self._app = app
+        self._relay = relay
+        self._clock = clock
+
+    def listening(self, bounds: HttpBounds) -> AbstractAsyncContextManager[Server]:
+        """Answer them while the context is open. Raises as `web.listener.listening` does."""
+        return listening(
+            self.answers,
+            self._fabric.bind,
+            bounds,
+            clock=self._clock,
+            on_defect=log_defect,
+            tls=self._fabric.tls,
+        )
+
+    def answers(self, certificate: Certificate | None) -> Answers:
+        """Who answers on a connection whose client has shown this."""
+        member = None if certificate is None else _member_of(certificate)
+        if certificate is None or member is None:
+            return Answers(self._joining(_refuse), gate=_stranger)
+        who = _Asking(self._pop, member, self._fabric.policy, self._clock).caller
+        joining, gate = self._joining(self._app.handler(who)), self._app.gate(who)
+
+        def check(method: str, path: str, headers: Mapping[str, str]) -> None:
+            if not path.startswith(JOINING):
+                gate(method, path, headers)
+
+        def admit() -> None:
+            if self._clock.unix_ns() >= certificate.expires_unix_s * SECOND:
+                raise StrangerError("the certificate has run out", advice="renew it")
+
+        return Answers(joining, check, _Hot(self._relay, who), admit)
+
+    def _joining(self, otherwise: Handler) -> Handler:
+        async def handle(request: Request, responder: Responder) -> None:
+            asked = self._fabric.newcomers if request.path.startswith(JOINING) else otherwise
+            await asked(request, responder)
+
+        return handle
+
+
+class _Hot:
+    """The hot path of one connection."""
+
+    def __init__(self, relay: Relay, who: Who) -> None:
+        self._relay = relay
+        self._who = who
+
+    def take(self, head: Head, body: bytes, reply: Reply) -> Underway | None:
+        """See hot.HotPath."""
+        return self._relay.take_from(self._who, head, body, reply)
+
+
+class _Asking:
+    """A member that asks on one connection."""
+
+    def __init__(self, pop: PopId, member: Member, policy: Policy, clock: Clock) -> None:
+        self._pop = pop
+        self._member = member
+        self._policy = policy
+        self._clock = clock
+        self._admission: Admission | None = None
+        self._callers: dict[str, Caller] = {}
+        """By scope, as the admission is now."""
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Whose request these header fields are of.
+
+        Raises:
+            NotAllowedError: the member may ask nothing.
+            BadRequestError: a field is malformed, or says another PoP than the one that asks.
+            LoopDetectedError: the request was here, or at too many PoPs.
+            DeadlineOverError: its time is over.
+        """
+        admission = self._policy(self._member)
+        if admission is None:
+            raise NotAllowedError(
+                f"{self._member.pop} of {self._member.owner} may ask nothing here",
+                advice="ask the owner of this PoP to admit it",
+            )
+        if admission is not self._admission or len(self._callers) >= FABRIC_SCOPES_KNOWN_MAX:
+            self._admission, self._callers = admission, {}
+        scope = headers.get(SCOPE, "")
+        known = self._callers.get(scope)
+        if known is None:
+            known = self._callers[scope] = self._admitted(admission, scope)
+        return replace(known, hop=Hop(self._via(headers), self._until(headers)))
+
+    def _admitted(self, admission: Admission, scope: str) -> Caller:
+        if scope and not _SCOPE.fullmatch(scope):
+            raise _malformed(SCOPE)
+        pop = self._member.pop
+        tenant = f"{pop}/{scope}"
+        return Caller(
+            key_id=_key_id(tenant),
+            name=pop,
+            models=admission.models,
+            limits=admission.limits,
+            tenant=tenant,
+            account=_key_id(pop),
+        )
+
+    def _via(self, headers: Mapping[str, str]) -> tuple[PopId, ...]:
+        said = headers.get(VIA)
+        if said is None:
+            return (self._member.pop,)
+        if not _POPS.fullmatch(said):
+            raise _malformed(VIA)
+        via = tuple(PopId(each.strip()) for each in said.split(","))
+        if via[-1] != self._member.pop:
+            raise BadRequestError(f"{VIA} does not end with the PoP that asks", param=VIA)
+        if self._pop in via:
+            raise LoopDetectedError("this request has been here already")
+        if len(via) > FABRIC_HOPS_MAX:
+            raise LoopDetectedError(f"this request has come through {len(via)} PoPs")
+        return via
+
+    def _until(self, headers: Mapping[str, str]) -> Instant | None:
+        said = headers.get(DEADLINE)
+        if said is None:
+            return None
+        if not _MILLISECONDS.fullmatch(said):
+            raise _malformed(DEADLINE)
+        left = int(said) * (SECOND // 1000)
+        if not left:
+            raise DeadlineOverError("this request came when its time was over")
+        return Instant(self._clock.now() + left)
+
+
+def _member_of(certificate: Certificate) -> Member | None:
+    """Who a certificate names; None unless it names one PoP and nothing else."""
+    if len(certificate.names) != 1:
+        return None
+    try:
+        return Member.of_name(certificate.names[0])
+    except IdentityError:
+        return None
+
+
+def _key_id(name: str) -> KeyId:
+    return KeyId(f"p{hashlib.sha256(name.encode()).hexdigest()[:_KEY_DIGITS]}")
+
+
+def _malformed(field: str) -> BadRequestError:
+    return BadRequestError(f"{field} is malformed", param=field)
+
+
+async def _refuse(request: Request, _: Responder) -> None:
+    _stranger(request.method, request.path, request.headers)
+
+
+def _stranger(_method: str, path: str, _headers: Mapping[str, str]) -> None:
+    if not path.startswith(JOINING):
+        raise StrangerError("only members of the fabric are answered here")

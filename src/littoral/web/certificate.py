@@ -1,0 +1,26 @@
+"""Who is at the other end of a connection, as its certificate says, once TLS has checked it."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+__all__ = ["Certificate", "certificate_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a client has shown."""
+
+    names: tuple[str, ...]
+    """The URIs in it."""
+    expires_unix_s: int
+    """From then on it says nothing."""
+
+
+def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:
+    """The client's certificate; None if it has shown none, or does not speak TLS."""
+    shown = transport.get_extra_info("peercert")
+    if not shown:
+        return None
+    names = tuple(name for kind, name in shown.get("subjectAltName", ()) if kind == "URI")
+    return Certificate(names, int(ssl.cert_time_to_seconds(shown["notAfter"])))
