@@ -5,14 +5,11 @@ Rules
   never overwritten. A file that others can read is refused: its key is no longer a secret.
 - `HOME/identity.pub` is the public key, one line of base64: what `verify --trust` takes.
 
-This is the only module that touches cryptography. The private key never leaves `Identity`.
+The private key never leaves `Identity`. Certificates are another matter: `adapters/owner/`.
 """
 
 import base64
 import binascii
-import os
-import stat
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -26,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from littoral.adapters.files import SMALL_FILE_BYTES_MAX, read_secret, write_once
 from littoral.terms.errors import HomeUnwritableError, IdentityError
 from littoral.terms.ids import PopId
 from littoral.terms.ports import Clock
@@ -42,8 +40,6 @@ __all__ = [
 
 KEY_FILE: Final = "identity.key"
 PUBLIC_KEY_FILE: Final = "identity.pub"
-
-_FILE_BYTES_MAX: Final = 64 * 1024
 
 
 class Identity:
@@ -95,7 +91,7 @@ def open_identity(home: Path, clock: Clock) -> Identity:
         if not path.exists():
             made = Ed25519PrivateKey.from_private_bytes(clock.random_bytes(32))
             pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            _write_once(path, pem, mode=0o600)
+            write_once(path, pem, mode=0o600)
         identity = Identity(_read_private_key(path))
         _export(home / PUBLIC_KEY_FILE, identity.public_key)
     except OSError as error:
@@ -113,7 +109,7 @@ def read_public_keys(path: Path) -> Sequence[bytes]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_FILE_BYTES_MAX)
+            text = file.read(SMALL_FILE_BYTES_MAX)
     except OSError as error:
         raise IdentityError(
             f"the public key file {path} can't be read ({error.strerror})",
@@ -137,15 +133,7 @@ def _public_key(line: bytes, path: Path) -> bytes:
 
 
 def _read_private_key(path: Path) -> Ed25519PrivateKey:
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise IdentityError(
-                f"{path} can be read by others (mode {mode:04o}), so its key is not a secret",
-                advice=f"if nobody else has had it: chmod 600 {path}; "
-                "else remove it, and a new identity is made",
-            )
-        pem = file.read(_FILE_BYTES_MAX)
+    pem = read_secret(path, otherwise="remove it, and a new identity is made")
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
@@ -164,26 +152,4 @@ def _export(path: Path, public_key: bytes) -> None:
     if path.exists() and path.read_bytes() == line:
         return
     path.unlink(missing_ok=True)
-    _write_once(path, line, mode=0o644)
-
-
-def _write_once(path: Path, data: bytes, *, mode: int) -> None:
-    """Make a file whole or not at all; leave one that is there by then."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        Path(temporary).unlink()
+    write_once(path, line, mode=0o644)
