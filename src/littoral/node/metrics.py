@@ -40,6 +40,7 @@ __all__ = [
     "LOAD",
     "LOADED",
     "LOST",
+    "MEMBERSHIP",
     "PER_TOKEN",
     "QUEUE",
     "RECEIPTS_HALTED",
@@ -183,6 +184,11 @@ REUSE_CHECKS: Final = _counter(
     "Stored answers compared with the model's; `certified` are those that may be served.",
     *("model", "right", "certified", "shadow"),
 )
+MEMBERSHIP: Final = _counter(
+    "littoral_membership",
+    "PoPs and their certificates: joined, renewed, returned (the last had run out), or refused.",
+    *("outcome", "reason"),
+)
 WORKER_DEATHS: Final = _counter(
     "littoral_worker_deaths", "Engine processes that ended by themselves.", "model"
 )
@@ -240,7 +246,7 @@ METERED: Final = (
         CACHE_CHANGES,
     ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
-    *(REUSE, REUSE_CHECKS),
+    *(REUSE, REUSE_CHECKS, MEMBERSHIP),
 )
 """Every metric, in the order of the text."""
 

@@ -23,6 +23,9 @@ from littoral.terms.facts import (
     Fact,
     FellBack,
     FirstToken,
+    JoinRefused,
+    MemberJoined,
+    MemberRenewed,
     ModelLoading,
     ModelReady,
     ModelUnloaded,
@@ -33,6 +36,7 @@ from littoral.terms.facts import (
     RequestRefused,
     ReuseChecked,
     ReuseJudged,
+    StandingChanged,
     ThreadsStepped,
     UpstreamTried,
     WorkerDied,
@@ -130,6 +134,8 @@ class Telemetry:
                 log.warning(
                     "receipts can %s (%s)", "be kept again" if over else "not be kept", reason
                 )
+            case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
+                self._belonged(fact)
             case _:
                 self._lived(fact)
 
@@ -141,6 +147,23 @@ class Telemetry:
             case ReuseChecked(model, right, certified, shadow):
                 flags = map(_flag, (right, certified, shadow))
                 self._count(metrics.REUSE_CHECKS, model, *flags)
+
+    def _belonged(self, fact: MemberJoined | JoinRefused | MemberRenewed | StandingChanged) -> None:
+        """Who came into the fabric, stayed, or may not."""
+        match fact:
+            case MemberJoined(pop, zone, site, issuer):
+                self._count(metrics.MEMBERSHIP, "joined", "")
+                may = ", and may issue" if issuer else ""
+                log.info("%s joined in zone %s, site %s%s", pop, zone, site, may)
+            case JoinRefused(asked, reason):
+                self._count(metrics.MEMBERSHIP, "refused", reason)
+                log.warning("a PoP was refused a certificate (%s: %s)", asked, reason)
+            case MemberRenewed(pop, returned):
+                self._count(metrics.MEMBERSHIP, "returned" if returned else "renewed", "")
+                if returned:
+                    log.info("%s is back: its certificate had run out", pop)
+            case StandingChanged(pop, standing):
+                log.warning("%s is %s from now on", pop, standing)
 
     def _lived(
         self, fact: ModelLoading | ModelReady | ModelUnloaded | WorkerDied | ThreadsStepped

@@ -42,6 +42,8 @@ __all__ = [
     "RateLimitedError",
     "BudgetExhaustedError",
     "ReceiptRejectedError",
+    "TicketRejectedError",
+    "JoinRejectedError",
     "UpstreamFailedError",
     "UpstreamTimeoutError",
     "OriginError",
@@ -54,6 +56,7 @@ __all__ = [
     "MemoryShortError",
     "DiskShortError",
     "IdentityError",
+    "OwnerKeyAwayError",
     "StoreError",
     "MissingExtraError",
     "ModelDamagedError",
@@ -303,6 +306,22 @@ class ReceiptRejectedError(CallerError):
     default_advice = "do not trust this answer; ask its PoP for the receipt again"
 
 
+class TicketRejectedError(CallerError):
+    """A ticket is mistyped, unknown, expired or used up; `details["reason"]` says which."""
+
+    code = "ticket_rejected"
+    status = 403
+    default_advice = "ask whoever invited you for a new ticket"
+
+
+class JoinRejectedError(CallerError):
+    """A PoP has not proven what it must to join or come back; `details["reason"]` says what."""
+
+    code = "join_rejected"
+    status = 403
+    default_advice = "join again; if it stays so, ask for a new ticket"
+
+
 class UpstreamFailedError(PeerError):
     """An upstream refused the connection, broke off, or answered with an error of its own."""
 
@@ -397,10 +416,17 @@ class ModelDamagedError(OperatorError):
 
 
 class IdentityError(OperatorError):
-    """The PoP's own key is missing, damaged, or can be read by others."""
+    """A key or certificate is missing, damaged, expired, not to be trusted, or not a secret."""
 
     code = "bad_identity"
     default_advice = "restore HOME/identity.key from a backup, readable by its owner only"
+
+
+class OwnerKeyAwayError(OperatorError):
+    """This takes a key of the owner that is not on this machine, or no longer certified."""
+
+    code = "owner_key_away"
+    default_advice = "do this on a PoP that has the owner's key, or bring root.key back"
 
 
 class StoreError(OperatorError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from littoral.terms.ids import KeyId, ModelName, ReceiptId
+from littoral.terms.ids import KeyId, ModelName, PopId, ReceiptId, SiteName, ZoneName
 from littoral.terms.values import Finish, Kind, Source, Usage
 
 __all__ = [
@@ -30,6 +30,10 @@ __all__ = [
     "ModelUnloaded",
     "WorkerDied",
     "ThreadsStepped",
+    "MemberJoined",
+    "JoinRefused",
+    "MemberRenewed",
+    "StandingChanged",
     "Fact",
 ]
 
@@ -208,6 +212,42 @@ class ThreadsStepped:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """A PoP was admitted to the fabric and has a certificate."""
+
+    pop: PopId
+    zone: ZoneName
+    site: SiteName
+    issuer: bool
+    """It may issue certificates too."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRefused:
+    """A PoP was refused a certificate, for one `reason` (`unknown`, `used_up`, `signature`, …)."""
+
+    asked: str
+    """`join`, `renew` or `come_back`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRenewed:
+    """A PoP has a new certificate; `returned`: its last one had run out."""
+
+    pop: PopId
+    returned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandingChanged:
+    """A PoP is now `admitted`, `drained`, `removed` or `revoked`, by an operator's word."""
+
+    pop: PopId
+    standing: str
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -227,4 +267,8 @@ Fact = (
     | ModelUnloaded
     | WorkerDied
     | ThreadsStepped
+    | MemberJoined
+    | JoinRefused
+    | MemberRenewed
+    | StandingChanged
 )

@@ -16,6 +16,7 @@ __all__ = [
     "PopId",
     "ReceiptId",
     "SiteName",
+    "TicketId",
     "ZoneName",
     "digest_of_hex",
     "model_name",
@@ -44,6 +45,9 @@ ReceiptId = NewType("ReceiptId", str)
 
 SiteName = NewType("SiteName", str)
 """PoPs with fast links between them: one room, one data centre. See `place_name`."""
+
+TicketId = NewType("TicketId", str)
+"""The public half of a ticket, safe to show and log: `t` and 16 hexadecimal digits."""
 
 ZoneName = NewType("ZoneName", str)
 """Where requests may be confined to: a country, a jurisdiction. It has sites. See `place_name`."""

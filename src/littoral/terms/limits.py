@@ -387,3 +387,49 @@ ROUTE_VIEWS_MAX: Final = 64
 
 ROUTE_ORDERS_MAX: Final = 64
 """Sizes of requests for which many candidates are put in order beforehand."""
+
+MEMBERS_MAX: Final = 1_024
+"""PoPs that one PoP knows to be admitted, removed or revoked, 3 KB each."""
+
+OWNERS_MAX: Final = 64
+"""Foreign owners; each is a root certificate that connections between PoPs are checked by."""
+
+ISSUERS_MAX: Final = 3
+"""PoPs of one owner that may issue certificates: one may be lost and one be away, and no more keys
+lie about than that."""
+
+TICKETS_MAX: Final = 1_000
+"""Tickets that are good at a time; those that have run out make room."""
+
+TICKET_ADDRESSES_MAX: Final = 4
+"""Addresses in one ticket: a machine has a few, and its text is copied by hand at times."""
+
+TICKET_CHARS_MAX: Final = 1_024
+"""The text of a ticket; one with four long names has some 700."""
+
+JOIN_NONCE_S: Final = 60
+"""How old the nonce of a PoP that joins may be: its request follows within milliseconds."""
+
+LEAF_S: Final = 3_600
+"""How long the certificate of a PoP is good: who is revoked is out by then, whatever happens."""
+
+ISSUER_DAYS: Final = 30
+"""How long an issuer's certificate is good: the owner's root key may be away for so long."""
+
+ROOT_DAYS: Final = 3_650
+"""How long an owner's root is good. A new one is a new owner, so it outlives the machines."""
+
+CLOCK_SKEW_S: Final = 300
+"""How far two PoPs' clocks may differ: certificates are good so long before they are made."""
+
+CERTIFICATE_BYTES_MAX: Final = 4_096
+"""One certificate or request for one, in DER; ours have some 600 bytes."""
+
+CHAIN_CERTIFICATES_MAX: Final = 4
+"""Certificates that a PoP shows: its own, the issuer's and the root, and one to spare."""
+
+NOTE_CHARS_MAX: Final = 200
+"""What an operator notes about a PoP or an owner."""
+
+POLICY_NAMES_MAX: Final = 256
+"""Models, or zones, that one owner's policy names."""

@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from littoral.terms.errors import ReceiptRejectedError
+from littoral.terms.errors import LittoralError, ReceiptRejectedError
 from littoral.terms.ids import Digest
 
 __all__ = ["ENCODER", "UNREADABLE", "Sha256", "bytes_of_base64", "decode_exactly"]
@@ -28,20 +28,23 @@ Sha256 = Annotated[Digest, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 T = TypeVar("T")
 
 
-def decode_exactly(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:
+def decode_exactly(
+    decoder: msgspec.json.Decoder[T],
+    data: bytes,
+    what: str,
+    error: type[LittoralError] = ReceiptRejectedError,
+) -> T:
     """The value that these bytes are the one way to write.
 
     Raises:
-        ReceiptRejectedError: they are not, with `what` as the sentence's subject.
+        ReceiptRejectedError: they are not, with `what` as the sentence's subject; or `error`.
     """
     try:
         value = decoder.decode(data)
     except UNREADABLE:
-        raise ReceiptRejectedError(f"{what} is damaged, or of another version") from None
+        raise error(f"{what} is damaged, or of another version") from None
     if ENCODER.encode(value) != data:
-        raise ReceiptRejectedError(
-            f"{what} was changed or written anew", advice="keep its bytes as they came"
-        )
+        raise error(f"{what} was changed or written anew", advice="keep its bytes as they came")
     return value
 
 

@@ -17,7 +17,7 @@ from typing import Final, Self
 from littoral.terms.errors import IdentityError
 from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
 
-__all__ = ["Member", "owner_id"]
+__all__ = ["Member", "owner_id", "owner_of_fingerprint"]
 
 _NAME: Final = re.compile(
     r"spiffe://(own-[0-9a-f]{16})/zone/([a-z0-9][a-z0-9-]{0,31})/site/([a-z0-9][a-z0-9-]{0,31})"
@@ -27,7 +27,12 @@ _NAME: Final = re.compile(
 
 def owner_id(root_spki: bytes) -> OwnerId:
     """The name of the owner whose root public key this is (SubjectPublicKeyInfo in DER)."""
-    return OwnerId(f"own-{hashlib.sha256(root_spki).hexdigest()[:16]}")
+    return owner_of_fingerprint(hashlib.sha256(root_spki).digest())
+
+
+def owner_of_fingerprint(fingerprint: bytes) -> OwnerId:
+    """The same, of the SHA-256 of that key, 32 bytes."""
+    return OwnerId(f"own-{fingerprint.hex()[:16]}")
 
 
 @dataclass(frozen=True, slots=True)
