@@ -131,6 +131,9 @@ def test_receipts_signed_together_by_an_older_version_stay_proven(tmp_path: Path
             ALTER TABLE receipts DROP COLUMN envelope;
             ALTER TABLE receipts DROP COLUMN digests;
             ALTER TABLE receipts DROP COLUMN public_key;
+            DROP TABLE admissions;
+            DROP TABLE owners;
+            DROP TABLE tickets;
             PRAGMA user_version = 3;
             """
         )

@@ -3,7 +3,9 @@
     HOME/identity.key   the PoP's Ed25519 key, mode 0600
     HOME/identity.pub   its public half, to give to whoever verifies receipts
     HOME/littoral.toml  settings that the operator wrote, if any
-    HOME/littoral.db    keys (hashed), usage, receipts
+    HOME/littoral.db    keys (hashed), usage, receipts, members of the fabric
+    HOME/owner/         the owner's keys that are here, if this PoP issues certificates
+    HOME/fabric/        the TLS key and certificate by which other PoPs know this one
     HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model
     HOME/logs/          one bounded log for each engine

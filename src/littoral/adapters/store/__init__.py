@@ -1,7 +1,7 @@
-"""What a PoP keeps in `HOME/littoral.db`: API keys, their usage by day, and receipts.
+"""What a PoP keeps in `HOME/littoral.db`: API keys, their usage by day, receipts, and members.
 
 One SQLite file, mode 0600, that the running PoP and the command line open side by side: a key made
-or revoked by one is seen by the other at its next request. `keys` and `receipts` are the two
+or revoked by one is seen by the other at its next request. `keys`, `receipts` and `members` are the
 books in it; `database` is the file itself. `HOME/keys.epoch` beside it says when keys change.
 
 Nothing here decides: who may do what, and what a receipt says, is in the trust room.
@@ -13,24 +13,34 @@ from typing import Final, Self
 from littoral.adapters.shared import Board
 from littoral.adapters.store.database import Database
 from littoral.adapters.store.keys import EPOCH_WORDS, KeyBook
+from littoral.adapters.store.members import MemberBook
 from littoral.adapters.store.receipts import ReceiptBook, StoredReceipt
 from littoral.terms.errors import ConfigError
 from littoral.terms.limits import RECEIPTS_MAX
 
-__all__ = ["STORE_FILE", "KeyBook", "ReceiptBook", "Store", "StoredReceipt", "open_store"]
+__all__ = [
+    "STORE_FILE",
+    "KeyBook",
+    "MemberBook",
+    "ReceiptBook",
+    "Store",
+    "StoredReceipt",
+    "open_store",
+]
 
 STORE_FILE: Final = "littoral.db"
 _EPOCH_FILE: Final = "keys.epoch"
 
 
 class Store:
-    """Both books of one home. Used from one thread; closed by whoever opened it."""
+    """The books of one home. Used from one thread; closed by whoever opened it."""
 
     def __init__(self, database: Database, epoch: Board, *, receipts_max: int) -> None:
         self._database = database
         self._epoch = epoch
         self.keys = KeyBook(database, epoch)
         self.receipts = ReceiptBook(database, receipts_max=receipts_max)
+        self.members = MemberBook(database)
 
     def close(self) -> None:
         """Write everything into the one file and let go of it."""

@@ -95,6 +95,25 @@ MIGRATIONS: Final = (
         FROM batches WHERE seq = first_seq + length(batches.digests) / 32 - 1;
     DROP TABLE batches;
     """,
+    """
+    CREATE TABLE admissions (
+        pop TEXT PRIMARY KEY,
+        signed BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE owners (
+        owner TEXT PRIMARY KEY,
+        signed BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tickets (
+        ticket_id TEXT PRIMARY KEY,
+        proof_key BLOB NOT NULL,
+        zone TEXT NOT NULL,
+        site TEXT NOT NULL,
+        uses_left INTEGER NOT NULL,
+        expires_unix_s INTEGER NOT NULL,
+        issuer INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 
