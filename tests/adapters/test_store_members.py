@@ -73,7 +73,7 @@ def test_admissions_are_merged_as_they_come(book: MemberBook) -> None:
     assert not book.keep(admitted(1, 3))
     assert book.admission(member(1).pop) == admitted(1, 1, Membership.REVOKED)
     assert len(book.admissions()) == 2
-    assert book.roll().check(member(2)).good
+    assert book.roll().admissions[member(2).pop].good
 
 
 def test_policies_are_merged_as_they_come(book: MemberBook) -> None:
@@ -90,7 +90,7 @@ def test_policies_are_merged_as_they_come(book: MemberBook) -> None:
 
 def test_another_process_is_heard_at_once(tmp_path: Path, book: MemberBook) -> None:
     book.keep(admitted(1))
-    assert book.roll().check(member(1)).good
+    assert book.roll().admissions[member(1).pop].good
     with open_store(tmp_path) as other:
         other.members.keep(admitted(1, 1, Membership.REVOKED))
     assert book.roll().admissions[member(1).pop].status is Membership.REVOKED
@@ -135,7 +135,7 @@ def test_a_use_is_taken_for_what_is_kept(book: MemberBook) -> None:
 
     def again(ticket: TicketRecord, before: Signed | None, roll: Roll) -> None:
         assert (ticket.uses_left, before) == (1, admitted(1))
-        assert roll.check(member(1)).good
+        assert roll.admissions[member(1).pop].good
 
     assert book.admit(TICKET.ticket_id, member(1).pop, NOW, again) == (admitted(1), False)
     assert book.ticket(TICKET.ticket_id) == replace(TICKET, uses_left=1)

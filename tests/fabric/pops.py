@@ -17,6 +17,7 @@ from littoral.adapters.upstreams.words import Rank
 from littoral.node.config import load_config
 from littoral.node.neighbours import Admission, Fabric
 from littoral.node.pop import Pop, running_pop
+from littoral.terms.errors import IdentityError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     EngineKind,
@@ -28,6 +29,7 @@ from littoral.terms.values import (
 )
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, make_key
 from littoral.trust.members import Member
+from littoral.web.certificate import Certificate
 from littoral.web.http import Request, Responder
 from littoral.web.listener import Bind
 from tests.certificates import Authority, member
@@ -142,6 +144,16 @@ class Side:
                 await asyncio.sleep(0.001)
 
 
+def by_name(certificate: Certificate) -> Member | None:
+    """Whom a certificate names, where there is one authority and it names its own."""
+    if len(certificate.names) != 1:
+        return None
+    try:
+        return Member.of_name(certificate.names[0])
+    except IdentityError:
+        return None
+
+
 def guest(*targets: UpstreamTarget, **policy: float) -> ModelEntry:
     """`FAR`, as another PoP has it."""
     return ModelEntry(
@@ -188,7 +200,8 @@ async def side(
     fabric = Fabric(
         bind=Bind(),
         tls=authority.server(shows or named.name),
-        neighbourhood=Neighbourhood(lambda: client, rank),
+        neighbourhood=Neighbourhood(lambda _: client, rank),
+        knows=by_name,
         policy=lambda other: admitted.get(other, OWN),
         newcomers=newcomers,
     )

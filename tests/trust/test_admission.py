@@ -24,6 +24,7 @@ from littoral.trust.members import Member
 from littoral.trust.names import pop_id
 
 OWNER = OwnerId("own-0123456789abcdef")
+ISSUER = PopId("pop-0000000000000000")
 KEY = bytes(range(32))
 MEMBER = Member(OWNER, ZoneName("eu"), SiteName("attic"), pop_id(KEY))
 
@@ -144,24 +145,23 @@ def test_something_else_is_no_word_of_an_issuer() -> None:
 
 @pytest.mark.parametrize("status", [Membership.ADMITTED, Membership.DRAINED])
 def test_the_roll_knows_a_member(status: Membership) -> None:
-    assert Roll().with_(admission(status)).check(MEMBER).status is status
+    assert Roll().with_(admission(status)).check(MEMBER, ISSUER) == admission(status)
 
 
 @pytest.mark.parametrize("status", [Membership.REMOVED, Membership.REVOKED])
 def test_the_roll_says_what_became_of_who_is_no_member(status: Membership) -> None:
     with pytest.raises(IdentityError, match=f"was {status.value}"):
-        Roll([admission(status)]).check(MEMBER)
+        Roll([admission(status)]).check(MEMBER, ISSUER)
 
 
-def test_the_roll_knows_no_strangers() -> None:
-    with pytest.raises(IdentityError, match="not known to be admitted"):
-        Roll().check(MEMBER)
+def test_of_whom_the_roll_knows_nothing_it_says_nothing() -> None:
+    assert Roll().check(MEMBER, ISSUER) is None
 
 
 def test_a_certificate_for_another_place_than_admitted_to_is_refused() -> None:
     moved = Member(OWNER, ZoneName("us"), MEMBER.site, MEMBER.pop)
     with pytest.raises(IdentityError, match="its owner knows it as"):
-        Roll([admission()]).check(moved)
+        Roll([admission()]).check(moved, ISSUER)
 
 
 def test_a_certificate_that_a_revoked_pop_issued_is_refused() -> None:
@@ -171,4 +171,6 @@ def test_a_certificate_that_a_revoked_pop_issued_is_refused() -> None:
     roll = Roll([admission(), revoked])
     with pytest.raises(IdentityError, match=r"issued by pop-[0-9a-f]+, which was"):
         roll.check(MEMBER, thief.pop)
-    assert roll.check(MEMBER, PopId("pop-0000000000000000")).good
+    assert roll.check(MEMBER, ISSUER) == admission()
+    with pytest.raises(IdentityError, match="which was revoked"):
+        Roll([revoked]).check(MEMBER, thief.pop)

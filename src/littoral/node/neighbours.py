@@ -29,7 +29,6 @@ from littoral.node.surface import log_defect
 from littoral.terms.errors import (
     BadRequestError,
     DeadlineOverError,
-    IdentityError,
     LoopDetectedError,
     NotAllowedError,
     StrangerError,
@@ -47,7 +46,7 @@ from littoral.web.http import Handler, HttpBounds, Request, Responder
 from littoral.web.listener import Bind, Server, listening
 from littoral.web.service import Answers
 
-__all__ = ["JOINING", "Admission", "Fabric", "Neighbours", "Policy"]
+__all__ = ["JOINING", "Admission", "Fabric", "Knows", "Neighbours", "Policy"]
 
 JOINING: Final = "/fabric/join"
 """Every path that begins so is for who is no member yet, too."""
@@ -67,6 +66,10 @@ class Admission:
     """None is all."""
 
 
+Knows = Callable[[Certificate], Member | None]
+"""Whose certificate this is; None is nobody's who is a member. Looks at the owner's signature, and
+not at the name alone, which every owner that is trusted could write."""
+
 Policy = Callable[[Member], Admission | None]
 """What a member may; None is nothing. The same admission is the same object."""
 
@@ -81,6 +84,8 @@ class Fabric:
     """Its certificate, and whose certificates it believes; clients may have none."""
     neighbourhood: Neighbourhood
     """How it asks the others."""
+    knows: Knows
+    """Who asks; once a connection."""
     policy: Policy
     newcomers: Handler
     """Answers below `JOINING`."""
@@ -118,7 +123,7 @@ class Neighbours:
 
     def answers(self, certificate: Certificate | None) -> Answers:
         """Who answers on a connection whose client has shown this."""
-        member = None if certificate is None else _member_of(certificate)
+        member = None if certificate is None else self._fabric.knows(certificate)
         if certificate is None or member is None:
             return Answers(self._joining(_refuse), gate=_stranger)
         who = _Asking(self._pop, member, self._fabric.policy, self._clock).caller
@@ -228,16 +233,6 @@ class _Asking:
         if not left:
             raise DeadlineOverError("this request came when its time was over")
         return Instant(self._clock.now() + left)
-
-
-def _member_of(certificate: Certificate) -> Member | None:
-    """Who a certificate names; None unless it names one PoP and nothing else."""
-    if len(certificate.names) != 1:
-        return None
-    try:
-        return Member.of_name(certificate.names[0])
-    except IdentityError:
-        return None
 
 
 def _key_id(name: str) -> KeyId:

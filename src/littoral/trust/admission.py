@@ -223,20 +223,29 @@ class Roll:
         """The roll once this has been heard."""
         return Roll((*self.admissions.values(), admission))
 
-    def check(self, member: Member, issuer: PopId | None = None) -> Admission:
-        """The admission of a PoP whose certificate was checked.
+    def check(self, member: Member, issuer: PopId) -> Admission | None:
+        """The admission of a PoP whose certificate was checked, or None if there was no word of it.
+
+        Then its certificate speaks for it, as an issuer admits a PoP before it signs: that word is
+        on its way.
 
         Args:
             member: the PoP, as its certificate names it.
-            issuer: which PoP issued that certificate, if the admission of that counts too.
+            issuer: which PoP issued that certificate.
 
         Raises:
-            IdentityError: it is not, or no longer, a member; or whoever issued the certificate was
-                revoked, so that it may be anybody's.
+            IdentityError: it is no longer a member, or not there; or whoever issued the certificate
+                was revoked, so that it may be anybody's.
         """
+        by = self.admissions.get(issuer)
+        if by is not None and by.status is Membership.REVOKED:
+            raise IdentityError(
+                f"the certificate of {member.pop} was issued by {issuer}, which was revoked",
+                advice="have it ask another issuer for a new certificate",
+            )
         admission = self.admissions.get(member.pop)
         if admission is None:
-            raise IdentityError(f"{member.pop} is not known to be admitted", advice=_JOIN)
+            return None
         if not admission.good:
             raise IdentityError(f"{member.pop} was {admission.status.value}", advice=_JOIN)
         if admission.member != member:
@@ -244,16 +253,10 @@ class Roll:
                 f"the certificate names {member.name}, and its owner knows it as {admission.name}",
                 advice="have it ask for a new certificate",
             )
-        by = self.admissions.get(issuer) if issuer is not None else None
-        if by is not None and by.status is Membership.REVOKED:
-            raise IdentityError(
-                f"the certificate of {member.pop} was issued by {issuer}, which was revoked",
-                advice="have it ask another issuer for a new certificate",
-            )
         return admission
 
 
-_JOIN: Final = "a PoP is admitted by a ticket; `littoral fabric` shows who is"
+_JOIN: Final = "invite it with a new ticket, if it should be one"
 
 
 def _content(signed: Signed) -> Admission | OwnerPolicy:

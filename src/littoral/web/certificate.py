@@ -1,4 +1,8 @@
-"""Who is at the other end of a connection, as its certificate says, once TLS has checked it."""
+"""What is at the other end of a connection, as its certificate says, once TLS has checked it.
+
+TLS has seen that an authority that is trusted vouches for the certificate, and not which: whoever
+believes more than one must look at `connection`.
+"""
 
 import asyncio
 import ssl
@@ -15,6 +19,8 @@ class Certificate:
     """The URIs in it."""
     expires_unix_s: int
     """From then on it says nothing."""
+    connection: ssl.SSLObject
+    """Has the whole chain that was shown."""
 
 
 def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:
@@ -23,4 +29,5 @@ def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:
     if not shown:
         return None
     names = tuple(name for kind, name in shown.get("subjectAltName", ()) if kind == "URI")
-    return Certificate(names, int(ssl.cert_time_to_seconds(shown["notAfter"])))
+    expires_unix_s = int(ssl.cert_time_to_seconds(shown["notAfter"]))
+    return Certificate(names, expires_unix_s, transport.get_extra_info("ssl_object"))

@@ -17,6 +17,7 @@ from littoral.adapters.owner.tls import (
     peer,
     renew,
     server_context,
+    trust,
 )
 from littoral.terms.errors import IdentityError
 from littoral.terms.limits import LEAF_S
@@ -104,7 +105,7 @@ def two(tmp_path: Path, owner: Owner, clock: RealTime) -> FabricFiles:
 def test_both_ends_know_each_other_by_name(
     owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    ends = connected(client_context(two), server_context(one))
+    ends = connected(client_context(two, owner.owner_id), server_context(one))
     checker = Checker(Bundle.read(one.bundle))
     at_server = peer(ends.server, checker, clock.unix_s)
     at_client = peer(ends.client, checker, clock.unix_s)
@@ -121,7 +122,7 @@ def test_both_ends_know_each_other_by_name(
 def test_a_renewed_certificate_is_shown_from_the_next_handshake_on_and_the_last_connection_lives(
     owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    client, server = client_context(two), server_context(one)
+    client, server = client_context(two, owner.owner_id), server_context(one)
     before = connected(client, server)
     for number, files, context in ((1, one, server), (2, two, client)):
         shown = files.shown()
@@ -136,9 +137,9 @@ def test_a_renewed_certificate_is_shown_from_the_next_handshake_on_and_the_last_
 
 
 def test_a_connection_without_a_certificate_is_nobodys(
-    one: FabricFiles, two: FabricFiles, clock: RealTime
+    owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    ends = connected(client_context(two, shows_itself=False), server_context(one))
+    ends = connected(client_context(two, owner.owner_id, shows_itself=False), server_context(one))
     assert peer(ends.server, Checker(Bundle.read(one.bundle)), clock.unix_s) is None
     assert ends.client.getpeercert(True) == one.shown()[0]
 
@@ -149,8 +150,8 @@ def test_an_expired_certificate_is_refused_at_the_handshake(
     clock.unix_s -= LEAF_S + 1000
     late = pop_at(tmp_path / "late", owner, clock, 3)
     with pytest.raises(ssl.SSLError, match="certificate"):
-        connected(client_context(late), server_context(one))
-    ends = connected(client_context(late, shows_itself=False), server_context(one))
+        connected(client_context(late, owner.owner_id), server_context(one))
+    ends = connected(client_context(late, owner.owner_id, shows_itself=False), server_context(one))
     assert ends.say(b"I am back") == b"I am back"
 
 
@@ -160,13 +161,12 @@ def test_another_owners_pop_is_refused_until_bundles_are_exchanged(
     other = owner_at(tmp_path / "other", clock, 4)
     theirs = pop_at(tmp_path / "other", other, clock, 4)
     server = server_context(one)
-    with pytest.raises(ssl.SSLError, match="certificate"):
-        connected(client_context(theirs), server)
     both = Bundle([owner.root, other.root])
-    for files in (one, theirs):
-        both.write(files.bundle)
-    renew(server, one)
-    ends = connected(client_context(theirs), server)
+    both.write(theirs.bundle)
+    with pytest.raises(ssl.SSLError, match="certificate"):
+        connected(client_context(theirs, owner.owner_id), server)
+    trust(server, both)
+    ends = connected(client_context(theirs, owner.owner_id), server)
     known = peer(ends.server, Checker(both), clock.unix_s)
     assert known is not None
     assert known.member.owner == other.owner_id
@@ -209,14 +209,14 @@ def test_older_tls_is_not_spoken(one: FabricFiles) -> None:
 
 
 @pytest.mark.parametrize("name", ["bundle", "chain", "key"])
-def test_files_that_can_not_be_used_are_named(one: FabricFiles, name: str) -> None:
+def test_files_that_can_not_be_used_are_named(owner: Owner, one: FabricFiles, name: str) -> None:
     path: Path = getattr(one, name)
     path.write_bytes(b"nonsense")
-    with pytest.raises(IdentityError, match="can't be used"):
+    with pytest.raises(IdentityError, match=r"can't be used|not a bundle"):
         server_context(one)
     path.unlink()
-    with pytest.raises(IdentityError, match="can't be used"):
-        client_context(one)
+    with pytest.raises(IdentityError, match=f"{path.name}.* can't be"):
+        client_context(one, owner.owner_id)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_transports_peer_is_known(
         async with server:
             port = server.sockets[0].getsockname()[1]
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=client_context(two), server_hostname=""
+                "127.0.0.1", port, ssl=client_context(two, owner.owner_id), server_hostname=""
             )
             see(writer)
             await reader.read()

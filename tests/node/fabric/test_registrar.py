@@ -100,6 +100,11 @@ class Fabric:
         shown = FabricFiles(self.place(number)).shown()
         return Checker(Bundle([self.owner.root])).checked(shown, self.clock.unix_s)
 
+    def known(self, number: int) -> Admission | None:
+        """What the book says of who shows this PoP's certificate."""
+        peer = self.peer(number)
+        return self.store.members.roll().check(peer.member, peer.issuer)
+
     def come_back(self, number: int, registrar: Registrar | None = None) -> JoinAnswer:
         registrar = registrar or self.registrar
         who, nonce = identity(number), registrar.nonce()
@@ -133,7 +138,7 @@ def test_a_pop_with_a_ticket_becomes_a_member(fabric: Fabric) -> None:
     assert (admission.member.zone, admission.member.site) == ("eu", "attic")
     assert (answer.seeds, answer.unix_s) == (SEEDS, fabric.clock.unix_s)
     assert Bundle(answer.bundle).owners == (fabric.owner.owner_id,)
-    assert fabric.store.members.roll().check(fabric.peer(2).member, fabric.peer(2).issuer).good
+    assert fabric.known(2) == admission
     assert fabric.facts == [
         MemberJoined(pop(2), admission.member.zone, admission.member.site, True)
     ]
@@ -324,11 +329,10 @@ def test_what_a_revoked_pop_has_issued_is_not_renewed_but_its_holder_comes_back(
     fabric.registrar.set_status(pop(2), Membership.REVOKED)
     peer = fabric.peer(3)
     with pytest.raises(IdentityError, match="which was revoked"):
-        fabric.store.members.roll().check(peer.member, peer.issuer)
+        fabric.known(3)
     assert refused(lambda: fabric.registrar.renew(peer, fabric.keys(3).csr)) == "issuer"
     fabric.accepted(fabric.come_back(3), 3)
-    peer = fabric.peer(3)
-    assert fabric.store.members.roll().check(peer.member, peer.issuer).good
+    assert fabric.known(3) is not None
 
 
 def test_strangers_and_other_owners_pops_get_no_certificate(fabric: Fabric) -> None:

@@ -50,7 +50,11 @@ class Bundle:
     @property
     def roots(self) -> tuple[bytes, ...]:
         """The roots in DER, in the order of `owners`."""
-        return tuple(self._roots[owner].public_bytes(Encoding.DER) for owner in self.owners)
+        return tuple(map(self.root, self.owners))
+
+    def root(self, owner: OwnerId) -> bytes:
+        """The root of an owner that it has, DER."""
+        return self._roots[owner].public_bytes(Encoding.DER)
 
     @property
     def fingerprints(self) -> tuple[bytes, ...]:
@@ -73,8 +77,7 @@ class Bundle:
 
     def without(self, owner: OwnerId) -> "Bundle":
         """The bundle without an owner."""
-        kept = (root for name, root in self._roots.items() if name != owner)
-        return Bundle(root.public_bytes(Encoding.DER) for root in kept)
+        return Bundle(self.root(each) for each in self.owners if each != owner)
 
     def pem(self) -> bytes:
         """The file that `read` reads, and that TLS libraries take."""

@@ -2,8 +2,8 @@
 
 Rules
 - A peer is known by its name (`peer`), never by its address: no host names are checked.
-- What OpenSSL has verified is that some trusted owner's root is at the end of the chain. `peer` has
-  the Checker see whose, and must be asked of every connection before anything is believed of it.
+- What OpenSSL has seen at a server is that some trusted owner's root is at the end of the chain.
+  `peer` has the Checker see whose, and must be asked before anything is believed of a client.
 - A server takes a connection without a certificate too, so that a newcomer can reach what is open
   to newcomers; `peer` is None then, and nothing else may be.
 - A session is never resumed: certificates are looked at anew in each handshake.
@@ -12,19 +12,27 @@ A context takes renewed files while it is in use (`renew`); open connections go 
 """
 
 import _ssl
-import hashlib
 import ssl
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from littoral.adapters.owner.bundle import Bundle, root_spki
+from littoral.adapters.owner.bundle import Bundle
 from littoral.adapters.owner.checking import Checked, Checker
 from littoral.adapters.owner.places import FabricFiles
 from littoral.terms.errors import IdentityError
+from littoral.terms.ids import OwnerId
 from littoral.terms.limits import CHAIN_CERTIFICATES_MAX
 
-__all__ = ["client_context", "inviter", "newcomer_context", "peer", "renew", "server_context"]
+__all__ = [
+    "client_context",
+    "inviter",
+    "newcomer_context",
+    "peer",
+    "renew",
+    "server_context",
+    "trust",
+]
 
 _ALPN: Final = ["http/1.1"]
 
@@ -41,27 +49,36 @@ def server_context(files: FabricFiles) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.num_tickets = 0
+    trust(context, Bundle.read(files.bundle))
     renew(context, files)
     return context
 
 
-def client_context(files: FabricFiles, *, shows_itself: bool = True) -> ssl.SSLContext:
-    """For dialling other PoPs.
+def client_context(
+    files: FabricFiles, owner: OwnerId, *, shows_itself: bool = True
+) -> ssl.SSLContext:
+    """For dialling the PoPs of one owner, of whom the name in a certificate is enough then.
 
     Args:
         files: this PoP's.
+        owner: whose PoPs; no other owner's root is trusted.
         shows_itself: with its certificate; without, when that has run out, to come back.
 
     Raises:
-        IdentityError: the files can't be used.
+        IdentityError: the files can't be used, or the owner is not in the bundle.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
+    bundle = Bundle.read(files.bundle)
+    if owner not in bundle.owners:
+        raise IdentityError(
+            f"{owner} is an owner that is not known here",
+            advice="exchange bundles with that owner first",
+        )
+    context.load_verify_locations(cadata=bundle.root(owner))
     if shows_itself:
         renew(context, files)
-    else:
-        _trust(context, files)
     return context
 
 
@@ -77,15 +94,11 @@ def newcomer_context() -> ssl.SSLContext:
 
 
 def renew(context: ssl.SSLContext, files: FabricFiles) -> None:
-    """Take the files as they are now: the next handshake shows the new certificate.
-
-    Owners that were added are trusted from now on. One that was taken away is refused by a Checker
-    of the new bundle, at once, though not by this context.
+    """Show the certificate that is in the files now, from the next handshake on.
 
     Raises:
         IdentityError: the files can't be used; the context is as it was.
     """
-    _trust(context, files)
     try:
         # An encrypted key would ask on the terminal; the empty password makes it fail instead.
         context.load_cert_chain(files.chain, files.key, password="")
@@ -95,6 +108,16 @@ def renew(context: ssl.SSLContext, files: FabricFiles) -> None:
             f"{files.chain} with {files.key} can't be used ({reason})",
             advice="remove the certificate, and the PoP asks for a new one",
         ) from None
+
+
+def trust(context: ssl.SSLContext, bundle: Bundle) -> None:
+    """Have a server's context take these owners' PoPs too, from the next handshake on.
+
+    One who was trusted before and is not in the bundle is still let in, to be refused by `peer`
+    with a Checker of the new bundle.
+    """
+    for root in bundle.roots:
+        context.load_verify_locations(cadata=root)
 
 
 def peer(connection: Connection, checker: Checker, unix_s: int) -> Checked | None:
@@ -130,10 +153,9 @@ def inviter(connection: Connection, fingerprint: bytes, unix_s: int) -> tuple[Ch
 
 def _is_root(der: bytes, fingerprint: bytes) -> bool:
     try:
-        (root,) = Bundle([der]).certificates.values()
+        return Bundle([der]).fingerprints == (fingerprint,)
     except IdentityError:
         return False
-    return hashlib.sha256(root_spki(root)).digest() == fingerprint
 
 
 def _chain(connection: Connection) -> Sequence[bytes]:
@@ -155,14 +177,3 @@ def _context(protocol: int) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(_ALPN)
     return context
-
-
-def _trust(context: ssl.SSLContext, files: FabricFiles) -> None:
-    try:
-        context.load_verify_locations(files.bundle)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "it is not PEM"
-        raise IdentityError(
-            f"the bundle of trusted owners {files.bundle} can't be used ({reason})",
-            advice="join the fabric again, or bring the file back",
-        ) from None

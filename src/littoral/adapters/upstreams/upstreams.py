@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from operator import is_
 from typing import Final
@@ -24,10 +25,11 @@ from littoral.routing.board import TargetBoard, Words
 from littoral.routing.choose import Candidates, explain
 from littoral.routing.words import Stage, stage_of
 from littoral.terms.errors import ConfigError
-from littoral.terms.ids import PopId
+from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import FABRIC_HOPS_MAX, UPSTREAM_TARGETS_MAX
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import EngineKind, ModelEntry, RelayPolicy, UpstreamTarget
+from littoral.trust.members import Member
 
 __all__ = ["Neighbourhood", "Route", "TargetRows", "Upstreams"]
 
@@ -67,8 +69,9 @@ class TargetRows:
 class Neighbourhood:
     """How other PoPs are asked."""
 
-    tls: Callable[[], ssl.SSLContext]
-    """Whom to believe, and which certificate to show them; asked for each connection."""
+    tls: Callable[[OwnerId], ssl.SSLContext]
+    """How to ask PoPs of this owner, believing nobody but that owner, and which certificate to show
+    them; asked for each connection."""
     rank: Rank | None = None
     """Which of them is best for a request; without it, what the board knows decides."""
 
@@ -242,7 +245,8 @@ class Upstreams:
         if line is None:
             if not origin.tls:
                 raise ConfigError("another PoP is asked over TLS", advice="give an https URL")
-            peering = Peering(settings.peer, self._neighbourhood.tls)
+            owner = Member.of_name(settings.peer).owner
+            peering = Peering(settings.peer, partial(self._neighbourhood.tls, owner))
             line = Line(origin, self._watch, self._spawn, peering=peering)
             self._lines[settings.peer, origin.name] = line
         return line

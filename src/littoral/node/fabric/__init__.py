@@ -1,4 +1,5 @@
-"""This PoP in the fabric of its owner: who is let in (`registrar`), how it gets in (`newcomer`).
+"""This PoP in the fabric of its owner: who is let in, how it gets in, and whom it believes.
 
-Both are plain calls. How they travel, and when a certificate is renewed, is decided elsewhere.
+`registrar` is the issuing side, `newcomer` the one that asks, `peers` whatever comes after. All are
+plain calls: how they travel, and when a certificate is renewed, is decided elsewhere.
 """

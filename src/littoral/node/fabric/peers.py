@@ -1,0 +1,82 @@
+"""Whom this PoP takes for a member, and how it shows itself, as certificates come and go.
+
+Rules
+- A certificate is believed if an issuer of the owner in its name has signed it, and nothing is
+  known against the PoP or that issuer. A word that has not come yet costs nothing but an hour: the
+  certificate of whoever was revoked is not renewed.
+- PoPs of one owner are asked in a context that trusts nobody else.
+- Open connections go on with the certificates that they began with.
+"""
+
+import ssl
+from typing import Final
+
+from littoral.adapters.owner import Bundle, Checker, FabricFiles
+from littoral.adapters.owner.tls import client_context, peer, renew, server_context, trust
+from littoral.adapters.store import MemberBook
+from littoral.terms.errors import IdentityError
+from littoral.terms.ids import OwnerId
+from littoral.terms.ports import Clock
+from littoral.terms.values import SECOND
+from littoral.trust.members import Member
+from littoral.web.certificate import Certificate
+
+__all__ = ["Peers"]
+
+
+class Peers:
+    """The other PoPs, as TLS and the book of members know them."""
+
+    def __init__(self, files: FabricFiles, book: MemberBook, clock: Clock) -> None:
+        """Begin with the files as they are.
+
+        Args:
+            files: of this home, that has joined.
+            book: of this home.
+            clock: for certificates.
+
+        Raises:
+            IdentityError: the files can't be used.
+        """
+        self._files = files
+        self._book = book
+        self._clock = clock
+        self._clients: dict[OwnerId, ssl.SSLContext] = {}
+        self._checker = Checker(Bundle.read(files.bundle))
+        self.server: Final = server_context(files)
+        """For the fabric listener; the same object as long as this one."""
+
+    def knows(self, certificate: Certificate) -> Member | None:
+        """Who shows this certificate; None if it is no member's."""
+        unix_s = self._clock.unix_ns() // SECOND
+        try:
+            checked = peer(certificate.connection, self._checker, unix_s)
+            if checked is None:
+                return None
+            self._book.roll().check(checked.member, checked.issuer)
+        except IdentityError:
+            return None
+        return checked.member
+
+    def client(self, owner: OwnerId) -> ssl.SSLContext:
+        """For dialling PoPs of this owner.
+
+        Raises:
+            IdentityError: the owner is not known here, or the files can't be used.
+        """
+        context = self._clients.get(owner)
+        if context is None:
+            context = self._clients[owner] = client_context(self._files, owner)
+        return context
+
+    def renewed(self) -> None:
+        """Take the files as they are now, for every connection from now on.
+
+        Raises:
+            IdentityError: they can't be used; all is as it was.
+        """
+        bundle = Bundle.read(self._files.bundle)
+        renew(self.server, self._files)
+        trust(self.server, bundle)
+        self._checker = Checker(bundle)
+        self._clients.clear()
