@@ -1,9 +1,12 @@
-"""What it costs to choose among PoPs by predicted time: 10 and 1,000 of them.
+"""What it costs to choose among PoPs by predicted time, and what it gains.
 
 Fleets are drawn with a seed: links of 0.5 to 150 ms, rates within a factor of ten, queues, full
 sketches, a beginning that all of them keep, and conversations that one of them keeps. In the even
 fleet all PoPs are alike, so that no bound excludes any. Each round chooses for many requests of
 different lengths, some of them the next turns of conversations; its value is the mean of the round.
+
+What it gains is told by a public trace with the beginnings that its prompts share, replayed on
+eight engines on paper (stand/fleet.py), beside other ways to choose that see the same records.
 """
 
 import random
@@ -11,7 +14,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from bench.stand.report import Promise, at_most, note, print_report
+from bench.stand.fleet import POLICIES, arrivals, replay
+from bench.stand.report import Promise, at_most, note, print_report, print_table
+from bench.stand.running import ROOT
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet, Known, ModelState, PopState
 from littoral.routing.predict import Wanted, choose
@@ -30,6 +35,10 @@ COMMON: Final = b"You are a helpful assistant. " * 40
 """What all conversations begin with: 1,160 bytes."""
 TALKS: Final = 60
 """Conversations that each PoP keeps."""
+TRACE: Final = ROOT.parent / "shared/data/traces/mooncake_conversation.jsonl"
+SPEEDS: Final = (0.7, 1.0, 1.3)
+"""Of the trace: at 1.3 the engines would read 70 % of the time if they kept nothing."""
+CHOSEN, RIVAL = "predicted time", "least loaded"
 
 
 def name(number: int) -> PopId:
@@ -113,8 +122,30 @@ def updated(pops: int) -> list[float]:
     return rounds
 
 
-def promises() -> Sequence[Promise]:
-    """What was promised of a choice."""
+Gains = dict[float, dict[str, tuple[float, float]]]
+"""By speed and policy, seconds to the first token: half and 99 of 100 requests have less."""
+
+
+def gains() -> Gains:
+    """All policies at all speeds; nothing if the trace is not here."""
+    found: Gains = {}
+    for speed in SPEEDS if TRACE.exists() else ():
+        trace = arrivals(TRACE, speed)
+        found[speed] = {}
+        for policy, chooses in POLICIES.items():
+            times = sorted(replay(trace, chooses))
+            found[speed][policy] = times[len(times) // 2], times[len(times) * 99 // 100]
+    rows = [
+        (f"{policy}, speed {speed}", *times)
+        for speed, policies in found.items()
+        for policy, times in policies.items()
+    ]
+    print_table(("seconds to the first token", "p50", "p99"), rows)
+    return found
+
+
+def costs() -> Sequence[Promise]:
+    """What was promised of the time that a choice takes."""
     return (
         at_most("choice among 10 PoPs", measured(10), 15, "µs"),
         at_most("choice among 1,000 PoPs", measured(1_000), 300, "µs"),
@@ -124,9 +155,29 @@ def promises() -> Sequence[Promise]:
     )
 
 
+def promised(found: Gains) -> Sequence[Promise]:
+    """What was promised of the choice itself."""
+    why = "" if found else f"{TRACE.name} is not here (../shared/data/traces)"
+    half, most = (
+        [policies[CHOSEN][each] / policies[RIVAL][each] for policies in found.values()]
+        for each in (0, 1)
+    )
+    return (
+        at_most("p50 to first token, of least loaded's", half, 0.75, "x", why),
+        at_most("p99 to first token, of least loaded's", most, 0.85, "x", why),
+    )
+
+
 def main() -> None:
     """Measure, and report."""
-    print_report("routing", promises(), {}, ROUNDS)
+    cost = costs()
+    found = gains()
+    peers: dict[str, object] = {
+        f"{policy}, speed {speed}": {"p50_s": round(times[0], 3), "p99_s": round(times[1], 3)}
+        for speed, policies in found.items()
+        for policy, times in policies.items()
+    }
+    print_report("routing", (*cost, *promised(found)), peers, ROUNDS)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_the_numbers_by_hand(said: ModelState, seconds: float) -> None:
         (Wanted(NEEDS, 0), IDLE - 1.0),
         (Wanted(NEEDS, 1_000, answer_tokens=10), IDLE - 2.0 + 0.2),
         (Wanted(NEEDS, 1_000, answer_tokens=9_999), IDLE),
-        (Wanted(replace(NEEDS, stream=True), 1_000), IDLE - 2.0 + 0.3 * 2.0),
+        (Wanted(replace(NEEDS, stream=True), 1_000), IDLE - 2.0 + 0.1 * 2.0),
     ],
 )
 def test_what_a_request_asks_for_counts(wanted: Wanted, seconds: float) -> None:
@@ -271,5 +271,5 @@ def test_a_table_follows_the_fleet() -> None:
 
 def test_a_candidate_is_made_of_what_its_pop_said() -> None:
     known = pop(1)
-    made = candidate_of(known, model(), 0.01, priors_of([model()]), here=False)
+    made = candidate_of(known, model(), 0.01, priors_of([model()]), here=False, kept=frozenset())
     assert (made.pop, made.queue_s(), made.link_s) == (name(1), 0.0, 0.01)

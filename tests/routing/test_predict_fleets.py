@@ -20,7 +20,7 @@ from littoral.routing.predict import (
     predicted,
     why_out,
 )
-from littoral.routing.prefix import Sketch, prefixes_of
+from littoral.routing.prefix import Sketch, prefixes_of, tokens_at
 from littoral.routing.sends import Sends
 from littoral.routing.table import EXACT, FRESH, Table
 from littoral.terms.ids import PopId, ZoneName
@@ -181,6 +181,23 @@ def test_to_keep_more_never_makes_a_candidate_worse(said: ModelState, size: int)
     kept = [_changed(said, prefixes=sketch(prompt[:length])) for length in (size // 2, size)]
     less, more = (weights(table(pop(1, each)), asked(prompt))[name(1)] for each in kept)
     assert more <= less
+
+
+def test_each_pop_is_known_for_the_longest_beginning_that_it_keeps() -> None:
+    prompt, sizes = talk(1, 6_000), (6_000, 4_000, 2_000, 1_000)
+    made = table(
+        *[
+            pop(number, model(prefixes=sketch(prompt[:size])))
+            for number, size in enumerate(sizes, 1)
+        ]
+    )
+    wanted = asked(prompt)
+    assert choose(made, wanted, NONE, NOW, 1) == [name(number) for number in range(1, 5)]
+    assert [each.kept_tokens for each in predicted(made, wanted, NONE, NOW)] == [
+        tokens_at(len(prefixes_of("a", MODEL, prompt[:size])) - 1) for size in sizes
+    ]
+    covered, _ = made.holders.of(wanted.prefixes)
+    assert covered == made.holders.each(wanted.prefixes, list(made.candidates))
 
 
 # --- many PoPs ----------------------------------------------------------------------------------

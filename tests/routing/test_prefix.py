@@ -102,17 +102,25 @@ def test_the_next_turn_of_a_conversation_is_covered_to_the_last_cut_of_the_turn_
 def test_a_shared_beginning_is_told_once_it_has_been_seen_twice() -> None:
     sketch = Sketch(ROOMY)
     common = text("system", 2048)
-    sketch.read(of(common + text("a", 512)))
-    assert kept(sketch, common + text("c", 512)) == 0
+    sketch.read(of(common + text("a", 1792)))
+    assert kept(sketch, common + text("c", 512)) == 1792 // 4  # 8 cuts before its end
     sketch.read(of(common + text("b", 512)))
     assert kept(sketch, common + text("c", 512)) == 2048 // 4
 
 
-def test_one_conversation_takes_one_place_however_long_it_becomes() -> None:
+def test_a_prompt_that_is_not_said_again_to_its_end_is_told_to_a_cut_before() -> None:
     sketch = Sketch(ROOMY)
-    for size in range(256, 40_000, 512):
-        sketch.read(of(text("a", size)))
-    assert len(sketch.told()) == 4
+    sketch.read(of(text("a", 3_800) + b"It is noon. " * 22))
+    assert kept(sketch, text("a", 3_800) + b"It is late. " * 22) == 3_584 // 4
+
+
+def test_a_conversation_in_many_turns_takes_one_place_where_room_is_scarce() -> None:
+    sketch = Sketch(ROOMY)
+    talks = [str(number) for number in range(limits.PREFIX_SKETCH_BYTES_MAX // 4)]
+    for size in (800, 1_600, 2_400):
+        for talk in talks:
+            sketch.read(of(text(talk, size)))
+    assert all(kept(sketch, text(talk, 2_400)) == 2_304 // 4 for talk in talks)
 
 
 def test_what_was_read_longest_ago_is_forgotten_first_and_its_beginning_last() -> None:

@@ -23,7 +23,6 @@ from statistics import median
 from typing import Final
 
 from littoral.routing.fleet import Fleet, Known, ModelState, Tier, Warmth
-from littoral.routing.prefix import decoded
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId, ZoneName
 from littoral.terms.values import Instant, Kind
 from littoral.trust.members import Member
@@ -176,7 +175,13 @@ def priors_of(models: Iterable[ModelState]) -> Priors:
 
 
 def candidate_of(
-    known: Known, model: ModelState, rtt_s: float | None, priors: Priors, *, here: bool
+    known: Known,
+    model: ModelState,
+    rtt_s: float | None,
+    priors: Priors,
+    *,
+    here: bool,
+    kept: frozenset[int],
 ) -> Candidate:
     """A PoP as a candidate for one of its models.
 
@@ -186,6 +191,7 @@ def candidate_of(
         rtt_s: `rtt_of` it.
         priors: where it has not measured.
         here: it is this PoP.
+        kept: the hashes that `model.prefixes` has (`prefix.decoded`).
     """
     prefill, decode = _rate(model.prefill_tps), _rate(model.decode_tps)
     slots = max(1, min(model.slots, _REQUESTS_MAX)) if prefill and decode else 1
@@ -207,7 +213,7 @@ def candidate_of(
         queued_tokens=_count(model.queued_tokens, _TOKENS_MAX),
         price_in=_count(model.price_in, _PRICE_MAX) * _EACH,
         price_out=_count(model.price_out, _PRICE_MAX) * _EACH,
-        kept=decoded(model.prefixes),
+        kept=kept,
     )
 
 

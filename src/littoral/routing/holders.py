@@ -37,22 +37,24 @@ class Holders:
                 self._by_hash.setdefault(prefix, set()).add(pop)
         self._kept = dict(kept)
 
-    def of(self, prefixes: Sequence[int], most: int) -> tuple[dict[PopId, int], int]:
+    def of(self, prefixes: Sequence[int], most: int | None = None) -> tuple[dict[PopId, int], int]:
         """The tokens that PoPs keep of a prompt, for those that keep most of it.
 
         Args:
             prefixes: of the prompt, the shortest first.
-            most: PoPs to find, about.
+            most: places of PoPs to look at; None is all.
 
         Returns:
-            The tokens by PoP, and how many of the prefixes nobody else keeps more than: 0 if these
-            are all the PoPs that keep something.
+            The tokens by PoP, and how many of the prefixes others may keep at most: 0 if these are
+            all the PoPs that keep something.
         """
         found: dict[PopId, int] = {}
+        looked = 0
         for place in range(len(prefixes) - 1, -1, -1):
             holders = self._by_hash.get(prefixes[place])
             if holders:
-                if len(found) + len(holders) > most:
+                looked += len(holders)
+                if most is not None and looked > most:
                     return found, place + 1
                 for pop in holders:
                     if pop not in found:

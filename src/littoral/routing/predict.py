@@ -50,7 +50,7 @@ STALE_S_MAX: Final = 5.0
 
 BEST: Final = 4
 """Of many candidates, at least so many of the best are said, in order."""
-WEIGHED_MAX: Final = 160
+WEIGHED_MAX: Final = 112
 _CHUNK: Final = 16
 COVERED_MAX: Final = 48
 
@@ -92,7 +92,7 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
     if len(rows) <= EXACT:
         if wanted.via or wanted.context_tokens > view.context_least:
             rows = [row for row in rows if not _barred(row[5], wanted)]
-        covered, _ = table.holders.of(wanted.prefixes, len(table.candidates))
+        covered, _ = table.holders.of(wanted.prefixes)
         weighed = _weigh(rows, wanted.prompt_tokens, answer, covered, sends.own, now)
         weighed.sort()
     else:

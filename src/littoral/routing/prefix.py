@@ -8,8 +8,9 @@ before it.
 
 Rules
 - The hash begins with the scope and the model: no beginning of one scope is one of another's (I10).
-- A sketch holds where prompts ended and where they parted, and no cut in between: a prompt that
-  goes on passes through both. So 256 hashes tell of some 200 conversations, not of 16.
+- A sketch tells first where prompts ended and where they parted: a prompt that goes on passes
+  through both. So 256 hashes tell of some 200 conversations, not of 16. What room is left tells
+  cuts 1, 2, 4, … before the ends, for prompts whose last words are not said again.
 - A hash has 32 bits. That a prompt of 64 cuts is taken for known by chance, in a sketch of 256
   hashes, happens once in 260,000 times, and costs time only.
 - Whoever knows a scope's name can ask a sketch whether a text that he has was asked: give a scope a
@@ -22,7 +23,6 @@ It does not know what the engine really keeps: the budget in tokens is an estima
 import struct
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -126,15 +126,17 @@ def decoded(sketch: bytes) -> frozenset[int]:
 class _Node:
     """One cut of some prompt that was read lately."""
 
-    __slots__ = ("goes_on", "parent", "tokens", "told")
+    __slots__ = ("goes_on", "parent", "spare", "tokens", "told")
 
-    def __init__(self, tokens: int, parent: int | None) -> None:
+    def __init__(self, tokens: int, parent: int | None, cuts_after: int) -> None:
         self.tokens = tokens
         """Between the cut before and this one."""
         self.parent = parent
         self.told = False
         """A prompt ended here, or prompts parted here."""
-        self.goes_on = False
+        self.spare = cuts_after.bit_count() == 1
+        """It is told where there is room."""
+        self.goes_on = cuts_after > 0
         """A prompt was read that goes on after it."""
 
 
@@ -165,8 +167,8 @@ class Sketch:
             parted.told, parted.goes_on = parted.goes_on, True
         for place in range(known, len(prefixes)):
             before = _TOKENS[place - 1] if place else 0
-            node = _Node(_TOKENS[place] - before, prefixes[place - 1] if place else None)
-            node.goes_on = place + 1 < len(prefixes)
+            parent = prefixes[place - 1] if place else None
+            node = _Node(_TOKENS[place] - before, parent, len(prefixes) - 1 - place)
             self._put(prefixes[place], node)
         if prefixes:
             nodes[prefixes[-1]].told = True
@@ -182,8 +184,16 @@ class Sketch:
 
     def told(self) -> bytes:
         """The sketch for `ModelState.prefixes`: the beginnings used last, within the bound."""
-        latest = (prefix for prefix, node in reversed(self._nodes.items()) if node.told)
-        chosen = list(islice(latest, _SKETCH_HASHES))
+        chosen: list[int] = []
+        spare: list[int] = []
+        for prefix, node in reversed(self._nodes.items()):
+            if node.told:
+                chosen.append(prefix)
+                if len(chosen) == _SKETCH_HASHES:
+                    break
+            elif node.spare:
+                spare.append(prefix)
+        chosen += spare[: _SKETCH_HASHES - len(chosen)]
         return struct.pack(f"<{len(chosen)}I", *chosen)
 
     def check(self) -> None:
