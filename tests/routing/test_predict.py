@@ -221,7 +221,7 @@ def test_it_fails_closed() -> None:
 
 
 def test_after_enough_hops_a_request_is_answered_here_or_not_at_all() -> None:
-    via = tuple(name(number) for number in range(10, 10 + limits.ROUTE_HOPS_MAX))
+    via = tuple(name(number) for number in range(10, 10 + limits.FABRIC_HOPS_MAX))
     wanted = Wanted(NEEDS, 10, via=via)
     assert choose(table(pop(0, model(in_flight=90)), pop(1)), wanted, NONE, NOW, 1) == [name(0)]
     assert choose(table(pop(1)), wanted, NONE, NOW, 1) == []

@@ -205,7 +205,7 @@ def _barred(candidate: Candidate, wanted: Wanted) -> Out | None:
     """Why it may not have this request, though it has what it needs."""
     if candidate.pop in wanted.via:
         return Out.LOOP
-    if len(wanted.via) >= limits.ROUTE_HOPS_MAX and not candidate.here:
+    if len(wanted.via) >= limits.FABRIC_HOPS_MAX and not candidate.here:
         return Out.HOPS
     return Out.CONTEXT if wanted.context_tokens > candidate.model.context_tokens > 0 else None
 

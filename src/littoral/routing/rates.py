@@ -79,7 +79,7 @@ class Rates:
         self._loads.append(seconds)
 
     def measured(self, now: Instant) -> Measured:
-        """What is known now. Some 60 µs: for a record, not for each request."""
+        """What is known now; 0.1 ms, for a record and not for each request."""
         lengths = _weighted(self._lengths, now)
         weights = sum(weight for _, weight in lengths)
         return Measured(

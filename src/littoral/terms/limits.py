@@ -379,9 +379,6 @@ PREFIX_SKETCH_BYTES_MAX: Final = 1_024
 PREFIX_BYTES_MAX: Final = 1024 * 1024
 """Beginning of a prompt that is compared with what engines keep, some 250,000 tokens: 1 ms."""
 
-ROUTE_HOPS_MAX: Final = 3
-"""PoPs that a request may have come through: then it is answered where it is, or not at all."""
-
 ROUTE_VIEWS_MAX: Final = 64
 """Different needs of requests for one model, for which its candidates are sorted out beforehand."""
 
