@@ -5,10 +5,14 @@ few seconds besides. Records are values on the wire (msgspec), signed by who mad
 (trust/records.py); this module takes those whose signature and member name were checked.
 
 Rules
+- What others send is in bounds once it is `decoded`: no infinite rate, no million models. Fields
+  that a later version adds are passed over.
 - A record is replaced only by a later one of the same PoP: a higher boot, or the same boot and a
   higher sequence number. Two different records of one boot and number (a PoP that lies, or a copied
   home) are ordered by their bytes, so that everybody keeps the same one. Merging is therefore
   commutative, associative and idempotent (invariant I7).
+- A PoP never begins a boot with a lower number than it had before, whatever its clock says: others
+  would not listen. So it keeps the last one, and takes the next if its clock was set back.
 - Times in records are their maker's own and are never compared with another machine's clock: age is
   counted from when a record was first heard here.
 - A view says what was heard; whether a PoP is there is liveliness, which is only a hint.
@@ -19,14 +23,40 @@ It does not choose among PoPs (predict.py) and does not know how records travel.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+from littoral.terms.errors import RecordRejectedError
 from littoral.terms.ids import Digest, ModelName, PopId
+from littoral.terms.limits import RECORD_BYTES_MAX, STATE_ITEMS_MAX, STATE_NUMBER_MAX
 from littoral.terms.values import Instant, Kind
 from littoral.trust.members import Member
 
-__all__ = ["Fleet", "Known", "LinkState", "ModelState", "PopState", "Tier", "Warmth", "later"]
+__all__ = [
+    "Fleet",
+    "Known",
+    "LinkState",
+    "ModelState",
+    "PopState",
+    "Tier",
+    "Warmth",
+    "decoded",
+    "encoded",
+    "later",
+]
+
+_Count = Annotated[int, Meta(ge=0, le=int(STATE_NUMBER_MAX))]
+_Rate = Annotated[float, Meta(ge=0, le=STATE_NUMBER_MAX)]
+"""Not a number is out of these bounds too."""
+_Number = Annotated[int, Meta(ge=0, le=2**62)]
+_Pop = Annotated[PopId, Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
+_Model = Annotated[ModelName, Meta(pattern=r"\A[a-z0-9][a-z0-9._/:-]{0,95}\Z")]
+_Sha256 = Annotated[Digest, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
+_Url = Annotated[str, Meta(pattern=r"\A(https://[\x21-\x7e]{1,300})?\Z")]
+_Word = Annotated[str, Meta(pattern=r"\A[\x21-\x7e]{0,64}\Z")]
+_Items = Meta(max_length=STATE_ITEMS_MAX)
 
 
 class Warmth(enum.Enum):
@@ -50,68 +80,72 @@ class Tier(enum.IntEnum):
 class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One model of a PoP. Rates are measured there, on real requests; 0 is not measured yet."""
 
-    name: ModelName
-    kinds: tuple[Kind, ...]
-    context_tokens: int = 0
-    digest: Digest | None = None
+    name: _Model
+    kinds: Annotated[tuple[Kind, ...], Meta(max_length=8)]
+    context_tokens: _Count = 0
+    digest: _Sha256 | None = None
     """Of the weights; None where they are an upstream's."""
     warmth: Warmth = Warmth.WARM
-    slots: int = 1
+    slots: _Count = 1
     """Requests it works on at a time."""
-    in_flight: int = 0
-    waiting: int = 0
-    queued_tokens: int = 0
+    in_flight: _Count = 0
+    waiting: _Count = 0
+    queued_tokens: _Count = 0
     """Prompt tokens that are to be read before a request that comes now is begun."""
-    prefill_tps: float = 0.0
+    prefill_tps: _Rate = 0.0
     """Prompt tokens a second, of one request that runs alone."""
-    decode_tps: float = 0.0
+    decode_tps: _Rate = 0.0
     """Tokens a second of one answer, with as many at work as lately."""
-    answer_tokens: float = 0.0
+    answer_tokens: _Rate = 0.0
     """Mean length of its answers lately."""
-    load_s: float = 0.0
+    load_s: _Rate = 0.0
     """How long the last load took, or an estimate from its size."""
-    prefixes: bytes = b""
+    prefixes: Annotated[bytes, Meta(max_length=RECORD_BYTES_MAX)] = b""
     """Sketch of the prompt prefixes that its engine keeps (prefix.py)."""
-    price_in: int = 0
+    price_in: _Count = 0
     """Millionths of the network's unit for a million prompt tokens."""
-    price_out: int = 0
-    apis: tuple[str, ...] = ("chat.completions", "completions", "embeddings")
+    price_out: _Count = 0
+    apis: Annotated[tuple[_Word, ...], Meta(max_length=16)] = (
+        "chat.completions",
+        "completions",
+        "embeddings",
+    )
     """What it speaks without translation, as in `Ask.api`."""
 
 
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
     """A link to another PoP, as measured by who says it."""
 
-    pop: PopId
-    rtt_ms: float
+    pop: _Pop
+    rtt_ms: _Rate
     """Smoothed time of a round trip of a small request on a warm connection."""
-    bytes_per_s: float = 0.0
+    bytes_per_s: _Rate = 0.0
     """Best rate seen lately; 0 is not measured yet."""
 
 
 class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that one PoP says of itself, once."""
 
-    pop: PopId
-    boot: int
+    pop: _Pop
+    boot: _Number
     """When it started, Unix milliseconds by its own clock; only ever compared with its own."""
-    seq: int
+    seq: _Number
     """Number of the record in this boot, from 1."""
-    url: str = ""
+    url: _Url = ""
     """`https://host:port` of its fabric listener; empty when it can't be dialled."""
-    relays: tuple[PopId, ...] = ()
+    relays: Annotated[tuple[_Pop, ...], Meta(max_length=8)] = ()
     """PoPs that hold a connection from it and pass requests on, when it can't be dialled."""
-    models: tuple[ModelState, ...] = ()
-    links: tuple[LinkState, ...] = ()
+    models: Annotated[tuple[ModelState, ...], _Items] = ()
+    links: Annotated[tuple[LinkState, ...], _Items] = ()
     tier: Tier = Tier.SIGNED
     draining: bool = False
     """Takes no new requests."""
-    memory_free: int = 0
+    memory_free: _Count = 0
     """Bytes; so `disk_free`."""
-    disk_free: int = 0
-    artifacts: tuple[Digest, ...] = ()
+    disk_free: _Count = 0
+    artifacts: Annotated[tuple[_Sha256, ...], _Items] = ()
     """What it holds and delivers, the most used first; bounded."""
-    version: str = ""
+    version: _Word = ""
     """Of Littoral."""
 
 
@@ -123,11 +157,28 @@ def later(one: PopState, other: PopState) -> PopState:
     mine, theirs = (one.boot, one.seq), (other.boot, other.seq)
     if mine != theirs:
         return one if mine > theirs else other
-    return max(one, other, key=_order)
+    return max(one, other, key=encoded)
 
 
-def _order(state: PopState) -> bytes:
-    return msgspec.json.encode(state, order="deterministic")
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_STATE: Final = msgspec.msgpack.Decoder(PopState)
+
+
+def encoded(state: PopState) -> bytes:
+    """The payload of this state's record."""
+    return _ENCODER.encode(state)
+
+
+def decoded(payload: bytes) -> PopState:
+    """The state that another PoP sent, in bounds.
+
+    Raises:
+        RecordRejectedError: it is not a state, or something in it is out of bounds.
+    """
+    try:
+        return _STATE.decode(payload)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise RecordRejectedError(f"a state can't be used ({str(error)[:200]})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +200,15 @@ class Fleet:
     pops: Mapping[PopId, Known]
 
     def heard(self, known: Known) -> "Fleet":
-        """The fleet once this record has been heard; the same one if it changes nothing."""
+        """The fleet once this record has been heard; the same one if it changes nothing.
+
+        The later state counts. Of member and liveliness there is no order: the word here counts.
+        """
         before = self.pops.get(known.state.pop)
         if before is not None and later(before.state, known.state) == before.state:
-            if before.alive == known.alive:
+            known = Known(known.member, before.state, before.heard_at, known.alive)
+            if known == before:
                 return self
-            known = Known(before.member, before.state, before.heard_at, known.alive)
         return Fleet({**self.pops, known.state.pop: known})
 
     def left(self, pop: PopId) -> "Fleet":
@@ -166,5 +220,7 @@ class Fleet:
         return Fleet({**self.pops, pop: gone})
 
     def without(self, pop: PopId) -> "Fleet":
-        """The fleet without a PoP that is no member any more."""
+        """The fleet without a PoP that is no member any more; the same one if it was not there."""
+        if pop not in self.pops:
+            return self
         return Fleet({name: known for name, known in self.pops.items() if name != pop})

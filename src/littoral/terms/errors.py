@@ -48,6 +48,7 @@ __all__ = [
     "UpstreamTimeoutError",
     "OriginError",
     "DigestMismatchError",
+    "RecordRejectedError",
     "ConfigError",
     "HomeUnwritableError",
     "HomeHeldError",
@@ -349,6 +350,13 @@ class DigestMismatchError(PeerError):
 
     code = "digest_mismatch"
     default_advice = "try again; if it stays, the source has changed and must not be trusted"
+
+
+class RecordRejectedError(PeerError):
+    """What a PoP is said to say is malformed, too large, or not signed by it. It was dropped."""
+
+    code = "record_rejected"
+    default_advice = "look at the PoP that it came from: it is of another version, or lies"
 
 
 class ConfigError(OperatorError):

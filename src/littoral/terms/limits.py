@@ -430,3 +430,51 @@ NOTE_CHARS_MAX: Final = 200
 
 POLICY_NAMES_MAX: Final = 256
 """Models, or zones, that one owner's policy names."""
+
+RECORD_BYTES_MAX: Final = 64 * 1024
+"""One signed record of a PoP: a state of 100 models with their sketches has about 40 KB."""
+
+STATE_ITEMS_MAX: Final = 256
+"""Models, links or artifacts in one PoP's state; sorted by use, the rest matters to nobody."""
+
+STATE_NUMBER_MAX: Final = 1e15
+"""Any rate, time or count that a PoP says of itself; more is a mistake or a lie."""
+
+CARD_CERTIFICATES_MAX: Final = 4
+"""Certificates in the card of a PoP: its own, its issuer's, and room for a change of roots."""
+
+CARD_CERTIFICATE_BYTES_MAX: Final = 4 * 1024
+"""One of them in DER; those of elliptic curves have some 600 bytes."""
+
+FLEET_POPS_MAX: Final = 256
+"""PoPs in one view: links grow as their square, and beyond some 50 there are routers."""
+
+FLEET_STRANGERS_MAX: Final = 64
+"""PoPs whose card has not come, has expired or is not admitted, of which something is kept."""
+
+FLEET_SILENT_S: Final = 20.0
+"""A PoP that has said nothing for so long is taken for gone, whatever liveliness says."""
+
+FLEET_CHECK_S: Final = 5.0
+"""How often certificates are looked at again: 0.2 ms for each PoP."""
+
+REJECTIONS_KNOWN_MAX: Final = 256
+"""Pairs of key and reason whose rejected records are counted before they are told of again."""
+
+STATE_SAY_S: Final = 5.0
+"""How often a PoP says its state though nothing has changed: a fourth of FLEET_SILENT_S."""
+
+FABRIC_LEASE_S: Final = 2.0
+"""A link that is silent for so long is down; keep-alives are sent each quarter of it."""
+
+FABRIC_INBOX_MAX: Final = 4_096
+"""Keys whose latest news wait for the loop; of more the oldest is dropped, to be said again."""
+
+FABRIC_SAID_MAX: Final = 2_048
+"""Keys that one PoP says something on: its own two, and those of whom it admitted."""
+
+FABRIC_OPEN_WAIT_S: Final = 10.0
+"""How long opening, reopening or closing the fabric may take."""
+
+FABRIC_BRIDGE_WAIT_S: Final = 2.0
+"""How long a fabric that is opened anew waits for the links that the old one had."""

@@ -15,6 +15,7 @@ from littoral.terms.values import (
     EngineCall,
     EngineState,
     Finish,
+    Heard,
     Instant,
     ModelStatus,
     Usage,
@@ -25,7 +26,9 @@ __all__ = [
     "Clock",
     "Door",
     "Engine",
+    "Hear",
     "Machine",
+    "Names",
     "Observe",
     "Signer",
     "Status",
@@ -37,6 +40,9 @@ Observe = Callable[[Fact], None]
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """Ed25519: (32-byte public key, message, 64-byte signature) -> whether it holds. Never raises."""
+
+Hear = Callable[[Sequence[Heard]], None]
+"""Takes what the fabric brought, on the loop, and returns at once. Never raises."""
 
 
 class Clock(Protocol):
@@ -148,6 +154,41 @@ class Status(Protocol):
 
     def metrics(self) -> bytes:
         """Prometheus text exposition."""
+
+
+class Names(Protocol):
+    """The fabric as this PoP is in it: it says records to all, and hears those of all others.
+
+    Whoever comes late hears the latest record of each topic of those who are there. Records may
+    come twice, and out of order; of one topic some may be left out, but never the latest for good.
+    What this PoP says itself it does not hear.
+    """
+
+    async def open(self, hear: Hear) -> None:
+        """Be in the fabric from now on, and hear. Comes back before anybody need be there.
+
+        Raises:
+            PortInUseError, IdentityError, ConfigError: it can't listen, or lacks its certificate.
+        """
+
+    def say(self, topic: str, record: bytes) -> None:
+        """Say this to all, now and to whoever comes later; it replaces what was said on the topic.
+
+        Returns at once, and may be called before `open`. The topic names this PoP as the maker.
+        """
+
+    async def reopen(self) -> None:
+        """Go on with the certificates that the files hold now, without seeming to leave.
+
+        Raises:
+            As `open`; then the PoP is not in the fabric, and `reopen` may be tried again.
+        """
+
+    async def close(self) -> None:
+        """Leave, so that all others hear it at once. Nothing is heard any more."""
+
+    def linked(self) -> int:
+        """How many others there is a link to now."""
 
 
 E_contra = TypeVar("E_contra", contravariant=True)
