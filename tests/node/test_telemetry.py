@@ -17,8 +17,13 @@ from littoral.terms.facts import (
     FirstToken,
     ModelReady,
     ModelUnloaded,
+    PopBack,
+    PopChanged,
+    PopGone,
+    PopSeen,
     ReceiptLost,
     ReceiptsHalted,
+    RecordRejected,
     RequestEnded,
     RequestRefused,
     ReuseChecked,
@@ -26,7 +31,7 @@ from littoral.terms.facts import (
     UpstreamTried,
     WorkerDied,
 )
-from littoral.terms.ids import KeyId, ModelName, ReceiptId
+from littoral.terms.ids import KeyId, ModelName, OwnerId, PopId, ReceiptId, SiteName, ZoneName
 from littoral.terms.limits import READY_SHOWN_S
 from littoral.terms.values import SECOND, Finish, Instant, Kind, Source, Usage
 
@@ -258,3 +263,19 @@ def test_reuse_by_meaning_is_counted_with_what_could_be_served_apart() -> None:
     assert 'littoral_reuse_total{model="m",outcome="explored",shadow="true"} 1.0' in text
     labels = 'certified="true",model="m",right="false",shadow="true"'
     assert f"littoral_reuse_checks_total{{{labels}}} 1.0" in text
+
+
+def test_what_is_seen_of_other_pops_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry, pop = fresh(), PopId("pop-0123456789abcdef")
+    site = SiteName("attic")
+    telemetry.observe(PopSeen(pop, OwnerId("own-1"), ZoneName("eu"), site))
+    telemetry.observe(PopChanged(pop, site, (M,)))
+    telemetry.observe(PopGone(pop, "left"))
+    telemetry.observe(PopBack(pop))
+    telemetry.observe(RecordRejected("state/\n", "signature", 3))
+    for change in ("seen", "changed", "gone", "back"):
+        assert sample(telemetry, "littoral_fabric_pop_changes_total", change=change) == 1
+    name = "littoral_fabric_records_rejected_total"
+    assert sample(telemetry, name, reason="signature") == 3
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert not any("\n" in record.getMessage() for record in caplog.records)

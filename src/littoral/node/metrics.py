@@ -35,6 +35,8 @@ __all__ = [
     "CACHE_ANSWERS",
     "CACHE_CHANGED_BYTES",
     "CACHE_CHANGES",
+    "FABRIC_POPS",
+    "FABRIC_REJECTED",
     "FALLBACKS",
     "FIRST_TOKEN",
     "LOAD",
@@ -232,6 +234,16 @@ FALLBACKS: Final = _counter(
     "Requests that another model answered than the one asked for.",
     *("asked", "model"),
 )
+FABRIC_POPS: Final = _counter(
+    "littoral_fabric_pop_changes",
+    "What this PoP saw of others: seen, changed, gone or back.",
+    "change",
+)
+FABRIC_REJECTED: Final = _counter(
+    "littoral_fabric_records_rejected",
+    "Records of other PoPs that were dropped, by why.",
+    "reason",
+)
 
 METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
@@ -246,7 +258,7 @@ METERED: Final = (
         CACHE_CHANGES,
     ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
-    *(REUSE, REUSE_CHECKS, MEMBERSHIP),
+    *(REUSE, REUSE_CHECKS, MEMBERSHIP, FABRIC_POPS, FABRIC_REJECTED),
 )
 """Every metric, in the order of the text."""
 

@@ -29,8 +29,13 @@ from littoral.terms.facts import (
     ModelLoading,
     ModelReady,
     ModelUnloaded,
+    PopBack,
+    PopChanged,
+    PopGone,
+    PopSeen,
     ReceiptLost,
     ReceiptsHalted,
+    RecordRejected,
     RequestEnded,
     RequestQueued,
     RequestRefused,
@@ -136,6 +141,8 @@ class Telemetry:
                 )
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
+            case PopSeen() | PopChanged() | PopGone() | PopBack() | RecordRejected():
+                self._met(fact)
             case _:
                 self._lived(fact)
 
@@ -164,6 +171,25 @@ class Telemetry:
                     log.info("%s is back: its certificate had run out", pop)
             case StandingChanged(pop, standing):
                 log.warning("%s is %s from now on", pop, standing)
+
+    def _met(self, fact: PopSeen | PopChanged | PopGone | PopBack | RecordRejected) -> None:
+        """What is seen of other PoPs."""
+        match fact:
+            case PopSeen(pop, owner, zone, site):
+                self._count(metrics.FABRIC_POPS, "seen")
+                log.info("%s: is in the fabric, at %s/%s of %s", pop, zone, site, owner)
+            case PopChanged(pop, site, models):
+                self._count(metrics.FABRIC_POPS, "changed")
+                log.info("%s: at %s, with %s", pop, site, ", ".join(models) or "no model")
+            case PopGone(pop, reason):
+                self._count(metrics.FABRIC_POPS, "gone")
+                log.warning("%s: is gone (%s)", pop, reason)
+            case PopBack(pop):
+                self._count(metrics.FABRIC_POPS, "back")
+                log.info("%s: is back", pop)
+            case RecordRejected(topic, reason, records):
+                self._count(metrics.FABRIC_REJECTED, reason, amount=records)
+                log.warning("%d records on %r rejected (%s)", records, topic, reason)
 
     def _lived(
         self, fact: ModelLoading | ModelReady | ModelUnloaded | WorkerDied | ThreadsStepped

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from littoral.terms.ids import KeyId, ModelName, PopId, ReceiptId, SiteName, ZoneName
+from littoral.terms.ids import KeyId, ModelName, OwnerId, PopId, ReceiptId, SiteName, ZoneName
 from littoral.terms.values import Finish, Kind, Source, Usage
 
 __all__ = [
@@ -34,6 +34,11 @@ __all__ = [
     "JoinRefused",
     "MemberRenewed",
     "StandingChanged",
+    "PopSeen",
+    "PopChanged",
+    "PopGone",
+    "PopBack",
+    "RecordRejected",
     "Fact",
 ]
 
@@ -248,6 +253,53 @@ class StandingChanged:
     standing: str
 
 
+@dataclass(frozen=True, slots=True)
+class PopSeen:
+    """A PoP is in the view of the fabric that was not: its state and a good card are there."""
+
+    pop: PopId
+    owner: OwnerId
+    zone: ZoneName
+    site: SiteName
+
+
+@dataclass(frozen=True, slots=True)
+class PopChanged:
+    """A PoP has moved to another site, or has other models than before."""
+
+    pop: PopId
+    site: SiteName
+    models: tuple[ModelName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PopGone:
+    """A PoP can't be reached any more, or is not to be used any more."""
+
+    pop: PopId
+    reason: str
+    """`left`, `silent`, `certificate` (expired) or `not_admitted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopBack:
+    """A PoP that could not be reached can be."""
+
+    pop: PopId
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRejected:
+    """Records were dropped: they are not what their maker may say there."""
+
+    topic: str
+    """The key that they came under, at most 120 characters."""
+    reason: str
+    """`malformed`, `signature`, `misplaced`, `certificate` or `not_admitted`."""
+    records: int
+    """How many since the last such fact."""
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -271,4 +323,9 @@ Fact = (
     | JoinRefused
     | MemberRenewed
     | StandingChanged
+    | PopSeen
+    | PopChanged
+    | PopGone
+    | PopBack
+    | RecordRejected
 )

@@ -1,5 +1,1 @@
-"""This PoP in the fabric of its owner: who is let in, how it gets in, and whom it believes.
-
-`registrar` is the issuing side, `newcomer` the one that asks, `peers` whatever comes after. All are
-plain calls: how they travel, and when a certificate is renewed, is decided elsewhere.
-"""
+"""This PoP in the fabric: who is let in, who the others are, what it says, whom it asks."""
