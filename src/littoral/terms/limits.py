@@ -467,8 +467,8 @@ STATE_SAY_S: Final = 5.0
 FABRIC_LEASE_S: Final = 2.0
 """A link that is silent for so long is down; keep-alives are sent each quarter of it."""
 
-FABRIC_INBOX_MAX: Final = 4_096
-"""Keys whose latest news wait for the loop; of more the oldest is dropped, to be said again."""
+FABRIC_INBOX_BYTES_MAX: Final = 16 * 1024 * 1024
+"""News that wait for the loop, the latest of each key; of more the oldest is dropped."""
 
 FABRIC_SAID_MAX: Final = 2_048
 """Keys that one PoP says something on: its own two, and those of whom it admitted."""
@@ -478,3 +478,12 @@ FABRIC_OPEN_WAIT_S: Final = 10.0
 
 FABRIC_BRIDGE_WAIT_S: Final = 2.0
 """How long a fabric that is opened anew waits for the links that the old one had."""
+
+FABRIC_TOKENS_MAX: Final = 8
+"""Sessions of one PoP that are seen, times ours: two of each while both are opened anew."""
+
+FABRIC_ASK_WAIT_S: Final = 2.0
+"""How long a PoP that is there may take to answer what it says; then it is asked again."""
+
+FABRIC_ASK_PAUSE_S: Final = 0.5
+"""Until it is asked again."""

@@ -174,14 +174,15 @@ class Names(Protocol):
     def say(self, topic: str, record: bytes) -> None:
         """Say this to all, now and to whoever comes later; it replaces what was said on the topic.
 
-        Returns at once, and may be called before `open`. The topic names this PoP as the maker.
+        Returns at once, and may be called before `open`. The topic names this PoP as the maker:
+        others are told late of no other.
         """
 
     async def reopen(self) -> None:
         """Go on with the certificates that the files hold now, without seeming to leave.
 
         Raises:
-            As `open`; then the PoP is not in the fabric, and `reopen` may be tried again.
+            As `open`; then it goes on as far as it can, and `reopen` may be tried again.
         """
 
     async def close(self) -> None:

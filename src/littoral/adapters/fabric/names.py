@@ -1,0 +1,200 @@
+"""The `Names` port on Zenoh: membership and state of the fabric.
+
+Rules
+- Zenoh's calls may block, so all of them are made on one thread, in the order they were asked for.
+- Of what is said on a topic only the latest is kept, here and on the way. Whoever is seen anew is
+  asked for it all.
+- Zenoh reads the certificate that it listens with once, at `open`. So a renewed one takes a new
+  session on the same port, which two can't have at a time. A third one, which only dials, stands in
+  meanwhile: it links to all, then the old one goes, the new one comes, and the third one goes. To
+  all others the PoP is there throughout, as its token is held by at least one of them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from littoral.adapters.fabric.inbox import Inbox
+from littoral.adapters.fabric.place import FabricPlace
+from littoral.adapters.fabric.presence import Presence
+from littoral.terms.errors import InternalError
+from littoral.terms.ids import PopId
+from littoral.terms.limits import (
+    FABRIC_ASK_PAUSE_S,
+    FABRIC_BRIDGE_WAIT_S,
+    FABRIC_OPEN_WAIT_S,
+    FABRIC_SAID_MAX,
+)
+from littoral.terms.ports import Hear
+
+if TYPE_CHECKING:
+    from littoral.adapters.fabric.session import FabricSession
+
+__all__ = ["ZenohNames"]
+
+log = logging.getLogger("littoral")
+
+T = TypeVar("T")
+
+
+class ZenohNames:
+    """One PoP in the fabric."""
+
+    def __init__(self, pop: PopId, place: FabricPlace) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            pop: who this is; what others say under its name is not heard.
+            place: where it listens, and with what.
+        """
+        self._pop = pop
+        self._place = place
+        self._lock = threading.Lock()
+        self._said: dict[str, bytes] = {}
+        self._unsent: dict[str, bytes] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inbox: Inbox | None = None
+        self._presence: Presence | None = None
+        self._session: FabricSession | None = None
+
+    async def open(self, hear: Hear) -> None:
+        """As in the port."""
+        assert self._thread is None, "opened once"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fabric")
+        self._loop = asyncio.get_running_loop()
+        self._inbox = Inbox(self._loop, hear)
+        self._presence = Presence(self._inbox)
+        try:
+            await self._on_thread(self._open)
+        except BaseException:
+            await self.close()
+            raise
+
+    def say(self, topic: str, record: bytes) -> None:
+        """As in the port.
+
+        Raises:
+            ValueError: more topics than limits.FABRIC_SAID_MAX.
+        """
+        with self._lock:
+            if topic not in self._said and len(self._said) >= FABRIC_SAID_MAX:
+                raise ValueError("a PoP says nothing on so many topics")
+            self._said[topic] = record
+            idle = not self._unsent
+            self._unsent[topic] = record
+        if idle and self._thread is not None:
+            self._thread.submit(self._send)
+
+    async def reopen(self) -> None:
+        """As in the port."""
+        await self._on_thread(self._reopen)
+
+    async def close(self) -> None:
+        """As in the port."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._inbox is not None:
+            self._inbox.close()
+        try:
+            await _within(asyncio.wrap_future(thread.submit(self._close)))
+        finally:
+            thread.shutdown(wait=False)
+
+    def linked(self) -> int:
+        """As in the port."""
+        session = self._session
+        return session.links() if session is not None else 0
+
+    async def _on_thread(self, act: Callable[[], T]) -> T:
+        assert self._thread is not None, "open"
+        return await _within(asyncio.wrap_future(self._thread.submit(act)))
+
+    # What follows runs on the thread.
+
+    def _open(self) -> None:
+        self._session = self._opened()
+
+    def _opened(self, connect: tuple[str, ...] = (), *, listens: bool = True) -> "FabricSession":
+        from littoral.adapters.fabric.session import FabricSession  # noqa: PLC0415 - 30 MB
+
+        assert self._inbox is not None
+        assert self._presence is not None
+        session = FabricSession(
+            *(self._pop, self._place, self._inbox, self._presence), connect=connect, listens=listens
+        )
+        try:
+            session.declare(self._all_said, lambda pop, name: self._met(session, pop, name))
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _all_said(self) -> dict[str, bytes]:
+        with self._lock:
+            return dict(self._said)
+
+    def _met(self, session: "FabricSession", pop: PopId, name: str) -> None:
+        """Have this session of a PoP asked, on any thread; and again, until it answers."""
+
+        def again() -> None:
+            loop = self._loop
+            assert loop is not None
+            with contextlib.suppress(RuntimeError):  # the loop is gone
+                loop.call_soon_threadsafe(
+                    loop.call_later, FABRIC_ASK_PAUSE_S, self._met, session, pop, name
+                )
+
+        thread = self._thread
+        if thread is not None:
+            with contextlib.suppress(RuntimeError):  # it is being closed
+                thread.submit(session.ask, pop, name, again)
+
+    def _reopen(self) -> None:
+        old = self._session
+        if old is None:
+            self._open()
+            return
+        bridge = self._opened((self._place.itself, *old.dialled()), listens=False)
+        bridge.stand_in_for(old, FABRIC_BRIDGE_WAIT_S)
+        self._session = bridge
+        old.close()
+        new = self._opened(bridge.dialled())
+        new.stand_in_for(bridge, FABRIC_BRIDGE_WAIT_S)
+        self._session = new
+        bridge.close()
+
+    def _send(self) -> None:
+        with self._lock:
+            unsent, self._unsent = self._unsent, {}
+        session = self._session
+        if session is None:
+            return  # what was said is said when one is opened
+        for topic, record in unsent.items():
+            try:
+                session.say(topic, record)
+            except OSError as error:
+                log.warning("the fabric did not take what was said on %s (%s)", topic, error)
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+
+async def _within(done: "asyncio.Future[T]") -> T:
+    """The result, in time.
+
+    Raises:
+        InternalError: it takes too long.
+    """
+    try:
+        async with asyncio.timeout(FABRIC_OPEN_WAIT_S):
+            return await done
+    except TimeoutError:
+        raise InternalError("the fabric did not open or close in time") from None

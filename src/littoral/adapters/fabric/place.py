@@ -1,0 +1,136 @@
+"""Where a PoP stands in the fabric, and Zenoh's configuration for it.
+
+Rules
+- Nobody is found by shouting: no multicast; seeds are named, and whoever is linked tells of others.
+- Links are mutual TLS against the roots of known owners, and end when either certificate does. The
+  name in a certificate is not compared with the address: PoPs are dialled by addresses that change,
+  and who they are is in the records that they sign.
+- Everything is denied that is not under our own key.
+- What a link brings is bounded before it is read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from littoral.terms.limits import FABRIC_LEASE_S, RECORD_BYTES_MAX
+
+__all__ = ["ROOT", "FabricPlace", "configuration"]
+
+ROOT: Final = "littoral"
+"""What every key begins with."""
+
+_MESSAGES: Final = (
+    "put",
+    "declare_subscriber",
+    "query",
+    "declare_queryable",
+    "reply",
+    "liveliness_token",
+    "declare_liveliness_subscriber",
+    "liveliness_query",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FabricPlace:
+    """Where to listen, whom to dial first, and the files that say who this is."""
+
+    host: str
+    port: int
+    chain: Path
+    """PEM: the PoP's own certificate, then its issuer's. Read at `open` and `reopen`."""
+    key: Path
+    """PEM: its private key."""
+    roots: Path
+    """PEM: the root certificates of all known owners."""
+    seeds: tuple[str, ...] = ()
+    """`HOST:PORT` of PoPs that are likely to be there."""
+    lease_s: float = FABRIC_LEASE_S
+
+    @property
+    def listens(self) -> str:
+        """The endpoint that it listens on."""
+        return f"tls/{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def itself(self) -> str:
+        """The endpoint by which this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"tls/{_bracketed(host)}:{self.port}"
+
+
+def configuration(
+    place: FabricPlace, *, connect: tuple[str, ...], listens: bool
+) -> dict[str, object]:
+    """Zenoh's configuration, JSON-shaped.
+
+    Args:
+        place: where the PoP stands.
+        connect: endpoints to dial until each has answered, beside the seeds.
+        listens: whether others may dial it; else it dials all whom it hears of.
+    """
+    chain, key = str(place.chain), str(place.key)
+    seeds = tuple(f"tls/{seed}" for seed in place.seeds)
+    return {
+        "mode": "peer",
+        "scouting": {
+            "multicast": {"enabled": False},
+            "gossip": {
+                "enabled": True,
+                "autoconnect": {"router": ["router"], "peer": ["router", "peer"]},
+                "autoconnect_strategy": {
+                    "peer": {
+                        "to_router": "always",
+                        "to_peer": "greater-zid" if listens else "always",
+                    }
+                },
+            },
+        },
+        "listen": {"endpoints": [place.listens] if listens else [], "exit_on_failure": True},
+        "connect": {
+            "endpoints": list(dict.fromkeys((*seeds, *connect))),
+            "timeout_ms": 0,
+            "exit_on_failure": False,
+            "retry": {"period_init_ms": 250, "period_max_ms": 4000, "period_increase_factor": 2},
+        },
+        "timestamping": {"enabled": True},
+        "adminspace": {"enabled": False},
+        "transport": {
+            "shared_memory": {"enabled": False},
+            "link": {
+                "protocols": ["tls"],
+                "tx": {"lease": int(place.lease_s * 1000)},
+                "rx": {"max_message_size": 2 * RECORD_BYTES_MAX},
+                "tls": {
+                    "root_ca_certificate": str(place.roots),
+                    "enable_mtls": True,
+                    "verify_name_on_connect": False,
+                    "close_link_on_expiration": True,
+                    "listen_certificate": chain,
+                    "listen_private_key": key,
+                    "connect_certificate": chain,
+                    "connect_private_key": key,
+                },
+            },
+        },
+        "access_control": {
+            "enabled": True,
+            "default_permission": "deny",
+            "rules": [
+                {
+                    "id": "ours",
+                    "permission": "allow",
+                    "flows": ["ingress", "egress"],
+                    "messages": list(_MESSAGES),
+                    "key_exprs": [f"{ROOT}/**"],
+                }
+            ],
+            "subjects": [{"id": "members", "link_protocols": ["tls"]}],
+            "policies": [{"subjects": ["members"], "rules": ["ours"]}],
+        },
+    }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

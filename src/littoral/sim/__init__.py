@@ -1,0 +1,1 @@
+"""A world that is described, not built: virtual clock, seeded chance, modelled links."""
