@@ -8,6 +8,7 @@ which connection: what a connection carried after a bad answer shows that it was
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -173,10 +174,10 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream(play: Play = well) -> AsyncIterator[Upstream]:
+async def upstream(play: Play = well, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     """Run one on a free port of the loopback."""
     running = Upstream(play)
-    server = await asyncio.start_server(running.connected, "127.0.0.1", 0, limit=2**26)
+    server = await asyncio.start_server(running.connected, "127.0.0.1", 0, limit=2**26, ssl=tls)
     running.port = server.sockets[0].getsockname()[1]
     try:
         yield running

@@ -61,6 +61,7 @@ from littoral.terms.values import (
     SECOND,
     Ask,
     Caller,
+    Countersigned,
     EngineCall,
     EngineKind,
     Finish,
@@ -119,6 +120,7 @@ class Run:
         self._error: LittoralError | None = None
         self._chunks: AsyncGenerator[bytes] | None = None
         self._receipt: asyncio.Future[bytes | LittoralError] | None = None
+        self._parent: Countersigned | None = None
         self._recalled: Recalled | None = None
         """What of a batch of texts need not be computed."""
         self._spared = 0
@@ -323,8 +325,16 @@ class Run:
         assert self._lease is not None
         self._dispatched = self._parts.clock.now()
         passage = self._parts.onward.passage(self._caller, self._ask.nonce)
-        call = replace(plan.call, tenant=self._caller.key_id, passage=passage)
+        call = replace(
+            plan.call,
+            tenant=self._caller.key_id,
+            passage=passage,
+            countersign=self._countersign,
+        )
         self._chunks = self._pass_on(self._lease.engine, call)
+
+    def _countersign(self, receipt: Countersigned) -> None:
+        self._parent = receipt
 
     def _begun(self) -> None:
         self._first = self._parts.clock.now(), self._parts.clock.unix_ns()
@@ -360,6 +370,7 @@ class Run:
             finish=finish,
             source=source,
             asked=self._ask.asked,
+            parent=self._parent,
         )
         self._parts.scribe.keep(draft, self._sealed)
         dispatched = self._dispatched or self._arrived

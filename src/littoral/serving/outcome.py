@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from littoral.terms.values import Finish, Usage
+from littoral.terms.values import Countersigned, Finish, Usage
 
 __all__ = ["Outcome", "outcome_of_body", "outcome_of_stream", "stream_is_whole"]
 
@@ -39,6 +39,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """None when the answer does not say."""
     spared: int = 0
     """Tokens of the usage that were not computed for it, and are not charged."""
+    parent: Countersigned | None = None
+    """The receipt of the PoP that has answered, where that is another."""
 
 
 class _Details(msgspec.Struct):

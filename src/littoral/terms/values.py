@@ -1,7 +1,7 @@
 """The values that rooms hand each other: models, calls, callers, usage. All are frozen."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -9,7 +9,7 @@ import msgspec
 
 from littoral.terms import limits
 from littoral.terms.errors import LittoralError
-from littoral.terms.ids import Digest, KeyId, ModelName, PopId
+from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
 
 __all__ = [
     "Instant",
@@ -34,6 +34,7 @@ __all__ = [
     "KeyLimits",
     "Hop",
     "Passage",
+    "Countersigned",
     "Caller",
     "Ask",
     "Said",
@@ -296,6 +297,19 @@ class Passage:
     """When whoever waits for its answer gives it up, if that is known."""
 
 
+# A Struct, as it goes from worker to worker.
+class Countersigned(msgspec.Struct, frozen=True):
+    """The receipt of another PoP, whose answer was passed on; checked."""
+
+    pop: PopId
+    rid: ReceiptId
+    digest: Digest
+    """Of its payload."""
+    usage: Usage
+    """What it says of tokens."""
+    document: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class EngineCall:
     """One piece of work for an engine.
@@ -312,6 +326,8 @@ class EngineCall:
     """Whose request it is: what one tenant's prompts left in a cache serves no other."""
     passage: Passage | None = None
     """What goes with it to another PoP; without it, no other PoP is asked."""
+    countersign: Callable[["Countersigned"], None] | None = None
+    """Hears of the receipt of another PoP that has done the work, before the end of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId, digest_of_he
 from littoral.terms.ports import Signer
 from littoral.terms.values import (
     Caller,
+    Countersigned,
     EngineInfo,
     Finish,
     KeyLimits,
@@ -23,6 +24,7 @@ from littoral.terms.values import (
     Source,
     Usage,
 )
+from littoral.trust.countersigning import parent_of
 from littoral.trust.decoding import ENCODER
 from littoral.trust.digests import Digests
 from littoral.trust.dsse import Envelope, sealed
@@ -41,6 +43,7 @@ from littoral.trust.receipts import (
     ReceiptDocument,
     Response,
     Sampling,
+    decode_document,
     leaf_of,
 )
 
@@ -81,6 +84,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """The receipt of the answer that is given again."""
     asked: ModelName | None = None
     """The model that was asked for, where another has answered."""
+    parent: Countersigned | None = None
+    """The receipt of the PoP that has answered, where that is another."""
 
 
 class SealedBatch:
@@ -110,16 +115,19 @@ class SealedBatch:
         """How many receipts there are."""
         return len(self.digests) // HASH_BYTES
 
-    def document(self, index: int, payload: bytes, salt: bytes) -> bytes:
+    def document(
+        self, index: int, payload: bytes, salt: bytes, parent: Countersigned | None = None
+    ) -> bytes:
         """The document of one of them: one line of JSON, with envelope and opening."""
         opening = Opening(salt.hex(), self._opening_key)
+        beside = None if parent is None else decode_document(parent.document)
         if self.size == 1:
-            return ReceiptDocument(self.envelope, opening).encode()
+            return ReceiptDocument(self.envelope, opening, parent=beside).encode()
         if self._tree is None:
             self._tree = _tree_over(self.digests)
         path = base64.b64encode(self._tree.path(index)).decode()
         batched = Batched(base64.b64encode(payload).decode(), index, path)
-        return ReceiptDocument(self.envelope, opening, batched).encode()
+        return ReceiptDocument(self.envelope, opening, batched, beside).encode()
 
 
 # A Struct, as every answer makes one.
@@ -134,11 +142,13 @@ class SealedReceipt(msgspec.Struct, frozen=True):
     batch: SealedBatch
     index: int
     """Its place in the batch."""
+    parent: Countersigned | None = None
+    """What it countersigns."""
 
     @property
     def document(self) -> bytes:
         """One line of JSON, with envelope and opening."""
-        return self.batch.document(self.index, self.payload, self.salt)
+        return self.batch.document(self.index, self.payload, self.salt, self.parent)
 
 
 class Issuer:
@@ -171,7 +181,7 @@ class Issuer:
             made.append((receipt, prev, payload))
         batch = _signed([(digest, payload) for _, digest, payload in made], self._signer)
         return [
-            SealedReceipt(receipt, digest, payload, draft.salt, batch, index)
+            SealedReceipt(receipt, digest, payload, draft.salt, batch, index, draft.parent)
             for index, ((receipt, digest, payload), draft) in enumerate(
                 zip(made, drafts, strict=True)
             )
@@ -209,6 +219,7 @@ class Issuer:
             policy=self._policy(draft.caller),
             origin=draft.origin,
             asked=draft.asked,
+            parent=parent_of(draft.parent),
         )
 
     def _model(self, entry: ModelEntry) -> Model:

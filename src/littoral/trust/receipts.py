@@ -14,6 +14,7 @@ Rules
 It is the form alone: issuing makes receipts, and verification says whether one proves an answer.
 """
 
+import base64
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -35,7 +36,9 @@ __all__ = [
     "SALT_BYTES",
     "FRAME_START",
     "FRAME_END",
+    "RECEIPT_FIELD",
     "Receipt",
+    "Parent",
     "Model",
     "Engine",
     "Sampling",
@@ -47,6 +50,7 @@ __all__ = [
     "decode_document",
     "decode_payload",
     "frame",
+    "in_field",
     "leaf_of",
     "stated",
 ]
@@ -60,6 +64,9 @@ SALT_BYTES: Final = 16
 FRAME_START: Final = b": littoral-receipt "
 FRAME_END: Final = b"\n\n"
 """A receipt as the last event of a stream is a comment, which every client must ignore."""
+
+RECEIPT_FIELD: Final = "littoral-receipt-document"
+"""The header field that has the receipt of an answer in one piece. Only PoPs are sent it."""
 
 DIGITS_MAX: Final = 40
 
@@ -108,6 +115,15 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Count
 
 
+class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The receipt of another PoP, whose answer was passed on."""
+
+    pop: PopName
+    rid: ReceiptName
+    digest: Sha256
+    """Of its payload."""
+
+
 class Receipt(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
@@ -142,6 +158,7 @@ class Receipt(
     policy: Sha256
     origin: ReceiptName | None = None
     asked: Annotated[ModelName, msgspec.Meta(max_length=96)] | None = None
+    parent: Parent | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,6 +192,8 @@ class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     opening: Opening
     batched: Batched | None = None
     """Set when the envelope holds a `Batch`; else it holds the receipt itself."""
+    parent: "ReceiptDocument | None" = None
+    """The receipt that this one names as its `parent`."""
 
     def encode(self) -> bytes:
         """One line of JSON, the only way to write this document."""
@@ -266,3 +285,8 @@ def stated(data: bytes) -> Receipt:
 def frame(document: bytes) -> bytes:
     """The document as the last event of a stream of server-sent events."""
     return FRAME_START + document + FRAME_END
+
+
+def in_field(document: bytes) -> str:
+    """The document as the value of a header field."""
+    return base64.b64encode(document).decode()

@@ -12,8 +12,10 @@ at all: when one of them fails, nothing else in the receipt counts and nothing e
 6. Text: what a person reads in the response is what was signed.
 7. Headers: what the response's head says of receipt, PoP, salt and source agrees.
 8. Chain: the receipt before it, when at hand, is the one that it names.
-9. Statements: model, engine, sampling, usage, times, source, policy: the signer's word.
-10. Absent: what nobody has checked (whether that model computed it; a public log).
+9. Neighbour: the receipt that it countersigns, of the PoP that has answered, is what lies beside
+   it. Proven when that PoP's key is trusted, too.
+10. Statements: model, engine, sampling, usage, times, source, policy: the signer's word.
+11. Absent: what nobody has checked (whether that model computed it; a public log).
 
 An answer is accepted when nothing is rejected and the signer is trusted. A receipt that is
 internally right but signed by a stranger proves only that somebody signed it.
@@ -29,6 +31,7 @@ from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest
 from littoral.terms.ports import Verify
 from littoral.terms.values import SECOND, Source
+from littoral.trust.countersigning import proven_parent
 from littoral.trust.digests import AnswerDigests, salted
 from littoral.trust.names import digest_of, pop_id
 from littoral.trust.receipts import Receipt, ReceiptDocument, decode_document, decode_payload
@@ -115,8 +118,9 @@ def verify_answer(
         *_response_and_text(receipt, document.salt, answer.response),  # 5, 6
         _headers(receipt, document, answer),  # 7
         _chain(receipt, previous),  # 8
-        *_statements(receipt),  # 9
-        *_absences(receipt),  # 10
+        *_neighbour(receipt, document, trusted, verify),  # 9
+        *_statements(receipt),  # 10
+        *_absences(receipt),  # 11
     )
     return Verdict(claims, receipt)
 
@@ -198,6 +202,31 @@ def _chain(receipt: Receipt, previous: Digest | None) -> Claim:
     return Claim("chain", Standing.PROVEN, f"{place}, and follows the one before it")
 
 
+def _neighbour(
+    receipt: Receipt, document: ReceiptDocument, trusted: Collection[bytes], verify: Verify
+) -> tuple[Claim, ...]:
+    """What there is of another PoP's answer; nothing where nobody speaks of one."""
+    parent = receipt.parent
+    if parent is None:
+        if document.parent is not None:
+            text = "a receipt lies beside it that it does not countersign"
+            return (Claim("neighbour", Standing.REJECTED, text),)
+        if receipt.source is not Source.NEIGHBOUR:
+            return ()
+        text = "the answer did not come to its end, so that no receipt is countersigned"
+        return (Claim("neighbour", Standing.ABSENT, text),)
+    text = f"neighbour {parent.pop}, whose receipt {parent.rid} is countersigned"
+    if document.parent is None:
+        return (Claim("neighbour", Standing.CLAIMED, f"{text}, and not at hand"),)
+    try:
+        public_key = proven_parent(parent, document.parent, verify)
+    except ReceiptRejectedError as error:
+        return (Claim("neighbour", Standing.REJECTED, error.message),)
+    if public_key in trusted:
+        return (Claim("neighbour", Standing.PROVEN, text),)
+    return (Claim("neighbour", Standing.CLAIMED, f"{text}; its key is not among those trusted"),)
+
+
 def _statements(receipt: Receipt) -> tuple[Claim, ...]:
     model, engine = receipt.model, receipt.engine
     threads = f", threads: {engine.threads}" if engine.threads else ""
@@ -234,6 +263,7 @@ def _absences(receipt: Receipt) -> tuple[Claim, ...]:
 _SOURCES: Final = {
     Source.COMPUTED: "computed by an engine of this PoP",
     Source.UPSTREAM: "passed on from another server, which this PoP can't vouch for",
+    Source.NEIGHBOUR: "passed on from another PoP",
     Source.CACHE: "an answer given before, or to several at once",
     Source.ECHO: "the echo engine: no model answered",
 }

@@ -30,6 +30,7 @@ from littoral.terms.errors import (
 )
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import (
+    Countersigned,
     Down,
     EngineCall,
     EngineInfo,
@@ -110,7 +111,7 @@ class UpstreamEngine:
             body["stream_options"] = {"include_usage": True}
         model = str(body.get("model", self._entry.name))
         raw = msgspec.json.encode({**body, "model": model})
-        answer = _Answer()
+        answer = _Answer(call.countersign)
         route = self._route()
         errand = Errand(_APIS[call.kind], raw, model, stream, passage=call.passage)
         fetch = self._upstreams.fetch(route, errand, answer)
@@ -158,10 +159,11 @@ class UpstreamEngine:
 class _Answer(Unread):
     """One answer, kept until it is taken: a Listener, to be iterated."""
 
-    __slots__ = ("fetch",)
+    __slots__ = ("_countersign", "fetch")
 
-    def __init__(self) -> None:
+    def __init__(self, countersign: Callable[[Countersigned], None] | None) -> None:
         super().__init__()
+        self._countersign = countersign
         self.fetch: Fetch | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -176,13 +178,15 @@ class _Answer(Unread):
     def begun(self, begun: Begun) -> None:
         """The bytes follow."""
 
-    def ended(self, _: Outcome) -> None:
+    def ended(self, outcome: Outcome) -> None:
+        if outcome.parent is not None and self._countersign is not None:
+            self._countersign(outcome.parent)
         self.end()
 
-    def whole(self, begun: Begun, body: bytes, _: Outcome) -> None:
+    def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
         if begun.status == 200:
             self._pieces.append(body)
-            self.end()
+            self.ended(outcome)
         else:
             refused = BadRequestError("the upstream refused the request")
             self.lost(begun.refusal or refused)

@@ -5,7 +5,8 @@ Rules
   committed, in one transaction: whenever the process dies, the chain is unbroken (invariant I3).
 - Of receipts that were signed together, what is common to them is kept once, with the last, which
   is dropped last; a table of its own would have each batch write one more page. Documents are put
-  together when they are asked for. One that was signed alone is kept as its document.
+  together when they are asked for. One that was signed alone, or that has another PoP's receipt
+  beside it, is kept as its document.
 - The day's usage of a key is counted in the same transaction, so it is the sum of its receipts.
 - The newest `receipts_max` receipts are kept, and usage of the last limits.USAGE_DAYS_MAX days.
 """
@@ -147,7 +148,8 @@ class ReceiptBook:
         for one in sealed:
             receipt = one.receipt
             rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out), one.digest)
-            rows += (one.payload, one.salt) if together else (one.document, None)
+            alone = not together or one.parent is not None
+            rows += (one.document, None) if alone else (one.payload, one.salt)
         places = [_PLAIN] * len(sealed)
         if together:
             places[-1] = _LAST

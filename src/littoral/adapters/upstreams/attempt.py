@@ -6,11 +6,15 @@ Rules
 - Answers in one piece pass when all of them is there, so that an upstream that dies in the middle
   of one can still be replaced by another.
 - An error that an upstream puts into its stream is an error, not an answer.
+- Another PoP's answer comes with its receipt (witness.py), or is a failure: one in one piece before
+  anything of it has passed, a stream at its end.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
+
+import msgspec
 
 from littoral.adapters.http.events import (
     DONE,
@@ -29,6 +33,7 @@ from littoral.adapters.http.words import (
 )
 from littoral.adapters.upstreams.failures import cause_of_http, error_of_http, said_in
 from littoral.adapters.upstreams.target import Target
+from littoral.adapters.upstreams.witness import Witness
 from littoral.adapters.upstreams.words import Begun, Errand
 from littoral.routing.failures import Cause, Failure
 from littoral.serving.outcome import (
@@ -37,7 +42,7 @@ from littoral.serving.outcome import (
     outcome_of_stream,
     stream_is_whole,
 )
-from littoral.terms.errors import LittoralError, UpstreamFailedError
+from littoral.terms.errors import LittoralError, ReceiptRejectedError, UpstreamFailedError
 from littoral.terms.limits import ANSWER_BYTES_MAX, GATHERED_BYTES_MAX
 from littoral.terms.values import Finish
 
@@ -96,6 +101,7 @@ class Attempt:
         "_pieces",
         "_tail",
         "_type",
+        "_witness",
         "asking",
         "number",
         "target",
@@ -117,6 +123,8 @@ class Attempt:
         """The last events of a stream."""
         self._pieces: list[bytes] = []
         self._gathered = 0
+        self._witness: Witness | None = None
+        """Of another PoP's answer."""
 
     def cancel(self) -> None:
         """Close it; nothing more is wanted of it."""
@@ -135,6 +143,25 @@ class Attempt:
     def head(self, head: AnswerHead) -> None:
         """Know what kind of answer it is going to be."""
         self._head = head
+        encoding = self._read(head)
+        if head.status != 200:
+            return
+        if self.target.witnessed:
+            try:
+                self._witness = self._witness_of(head)
+            except MalformedError as error:
+                self._give_up(error)
+                return
+        if encoding and encoding != "identity":
+            self._give_up(MalformedError("an encoding that was not asked for"))
+        elif "text/event-stream" in self._type:
+            self._cutter = EventCutter()
+            self._tail = deque(maxlen=_TAIL_PIECES)
+        elif self._fetch.errand.stream:
+            self._give_up(MalformedError("it answered without streaming"))
+
+    def _read(self, head: AnswerHead) -> str:
+        """Keep what goes on of the head; the encoding of what follows."""
         encoding = ""
         for name, value in head.fields:
             match name:
@@ -148,15 +175,14 @@ class Attempt:
                     self._cache_control = value.decode("latin-1").strip()
                 case _:
                     pass
-        if head.status != 200:
-            return
-        if encoding and encoding != "identity":
-            self._give_up(MalformedError("an encoding that was not asked for"))
-        elif "text/event-stream" in self._type:
-            self._cutter = EventCutter()
-            self._tail = deque(maxlen=_TAIL_PIECES)
-        elif self._fetch.errand.stream:
-            self._give_up(MalformedError("it answered without streaming"))
+        return encoding
+
+    def _witness_of(self, head: AnswerHead) -> Witness:
+        target, errand = self.target, self._fetch.errand
+        assert target.pop is not None, "another PoP has answered"
+        assert errand.passage is not None, "it was sent one"
+        request, nonce = target.body_of(errand), errand.passage.nonce
+        return Witness(head, pop=target.pop, request=request, nonce=nonce)
 
     def data(self, data: bytes) -> None:
         """Pass events on; gather anything else."""
@@ -187,8 +213,25 @@ class Attempt:
         if outcome is None:
             what = "the upstream answered 200 with something else than an answer"
             self._fetch.lost(self, Failure(Cause.MALFORMED), UpstreamFailedError(what))
-        else:
-            self._fetch.whole(self, self.begun(head), body, outcome)
+            return
+        if self._witness is not None:
+            self._witness.heard(body)
+        countersigned = self._countersigned(outcome)
+        if countersigned is not None:
+            self._fetch.whole(self, self.begun(head), body, countersigned)
+
+    def _countersigned(self, outcome: Outcome) -> Outcome | None:
+        """With the receipt of another PoP whose answer it is; None if that is false, and lost."""
+        if self._witness is None:
+            return outcome
+        try:
+            parent = self._witness.countersigned()
+        except ReceiptRejectedError as error:
+            told = UpstreamFailedError(f"{self.target.pop} has answered, but {error.message}")
+            self._fetch.lost(self, Failure(Cause.MALFORMED), told)
+            return None
+        usage = outcome.usage or parent.usage
+        return msgspec.structs.replace(outcome, usage=usage, parent=parent)
 
     def lost(self, error: HttpError) -> None:
         """Part of it is missing, or all."""
@@ -204,6 +247,10 @@ class Attempt:
             told = UpstreamFailedError(f"the upstream failed in the middle: {said}")
             self._fetch.lost(self, Failure(Cause.SERVER_ERROR), told)
             return
+        if self._witness is not None:
+            events = self._witness.events(events)
+            if not events:
+                return
         if not self._first:
             self._first = events[: events.find(b"\n\n") + 2]
             assert self._head is not None, "the head comes first"
@@ -214,7 +261,7 @@ class Attempt:
             self._tail.append(events[events.find(b"\n\n", len(events) - _TAIL_BYTES) + 2 :])
         else:
             self._tail.append(events)
-        if self._fetch.errand.usage:
+        if self.target.adds_usage(self._fetch.errand):
             events = _without_usage(events)
         if events:
             self._fetch.passed(events)
@@ -235,7 +282,9 @@ class Attempt:
                 self._fetch.lost(self, Failure(Cause.BROKEN), error)
                 return
             self._fetch.passed(DONE)
-        self._fetch.ended(self, outcome)
+        countersigned = self._countersigned(outcome)
+        if countersigned is not None:
+            self._fetch.ended(self, countersigned)
 
     # --- whole answers ---
 

@@ -69,6 +69,8 @@ class Target:
         self.name = self._origin.name
         self.pop: PopId | None = Member.of_name(settings.peer).pop if settings.peer else None
         """The PoP that it is, if it is one."""
+        self.witnessed = self.pop is not None and entry.relay.receipts
+        """Its answers come with receipts of its own."""
         self.line = line or Line(self._origin, watch, spawn)
         self.gathering = gathering
         self.info = EngineInfo(
@@ -108,6 +110,14 @@ class Target:
             for api, path in PATHS.items()
         }
 
+    def adds_usage(self, errand: Errand) -> bool:
+        """Whether a stream's usage is asked for here; where a receipt comes, that has it."""
+        return errand.usage and not self.witnessed
+
+    def body_of(self, errand: Errand) -> bytes:
+        """What is sent."""
+        return errand.body_for(self.settings.model, usage=self.adds_usage(errand))
+
     def ask(self, errand: Errand, hears: Hears, left_s: float) -> Call:
         """Send the request; `hears` is told of the answer, never before this returns.
 
@@ -116,7 +126,7 @@ class Target:
             hears: is told of the answer.
             left_s: how long the answer may take.
         """
-        body = errand.body_for(self.settings.model)
+        body = self.body_of(errand)
         start = self._heads[errand.api]
         if errand.fields:
             start += errand.fields.encode("latin-1")

@@ -59,17 +59,21 @@ class Errand(msgspec.Struct):
     passage: Passage | None = None
     """What goes along to another PoP; without it none is asked."""
 
-    def body_for(self, model: str) -> bytes:
+    def body_for(self, model: str, *, usage: bool) -> bytes:
         """The body, with the name that an upstream has for the model.
 
         Whatever is not changed keeps its bytes.
+
+        Args:
+            model: that name.
+            usage: a stream is to end with its usage, though the client did not ask for it.
         """
-        if self.untouched and not self.usage and model == self.model:
+        if self.untouched and not usage and model == self.model:
             return self.body
         changed: dict[str, object] = {"model": model}
         if self.api == "embeddings":
             changed["stream"] = None  # there are none: what one would get is not said anywhere
-        if self.usage:
+        if usage:
             changed["stream_options"] = _STREAM_USAGE
         return rewritten(self.body, changed)
 

@@ -62,7 +62,8 @@ class Completing:
             self._flight.failed(UpstreamFailedError(text))
             return
         usage = Usage(used.prompt_tokens + recalled.tokens, 0, recalled.tokens)
-        self._flight.whole(begun, all_of_it, Outcome(outcome.finish, usage, recalled.tokens))
+        whole = Outcome(outcome.finish, usage, recalled.tokens, outcome.parent)
+        self._flight.whole(begun, all_of_it, whole)
 
     def failed(self, error: LittoralError) -> None:
         """There is no rest, so there is no whole."""

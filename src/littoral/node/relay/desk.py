@@ -5,6 +5,7 @@ from typing import Final, Protocol
 from littoral.adapters.upstreams.words import Begun
 from littoral.node.keyring import Keyring
 from littoral.node.scribe import Scribe, Told
+from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
@@ -169,7 +170,7 @@ class Desk:
         return kind(salt=order.salt, api=api, request=order.raw)
 
     def draft(
-        self, leg: Sealing, begun: Begun, usage: Usage, finish: Finish, digests: Digests
+        self, leg: Sealing, begun: Begun, outcome: Outcome, usage: Usage, digests: Digests
     ) -> Draft:
         """What the receipt of an answer says."""
         order, wish = leg.order, leg.order.wish
@@ -187,10 +188,11 @@ class Desk:
             sampling=sampling(wish.temperature, wish.top_p, wish.tokens_max, wish.seed),
             digests=digests,
             usage=usage,
-            finish=finish,
+            finish=outcome.finish,
             source=leg.source,
             origin=leg.origin,
             asked=leg.asked,
+            parent=outcome.parent if leg.source is Source.NEIGHBOUR else None,
         )
 
     def keep(self, draft: Draft, told: Told | None) -> None:

@@ -9,12 +9,14 @@ Rules
   receipt and one fact, however it ends (invariant I3); a model without receipts has the fact alone.
 - The client gets the feed's bytes as they are, its own headers before and its own receipt after.
 - An answer in one piece leaves with its head at its end, in one write; a longer one as it comes.
-- A stream's last bytes wait for its receipt to be kept; an answer in one piece does not.
+- A stream's last bytes wait for its receipt to be kept; an answer in one piece does not, unless it
+  goes to another PoP, which is sent its receipt in the head.
 
 It does not choose what feeds it (relay.py), and knows no sockets.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from littoral.adapters.upstreams.words import Begun
@@ -27,8 +29,9 @@ from littoral.terms.facts import FirstToken
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import SECOND, Finish, Instant, Source, Usage
 from littoral.trust.digests import AnswerDigests, WholeDigests
-from littoral.trust.receipts import frame
+from littoral.trust.receipts import RECEIPT_FIELD, frame, in_field
 from littoral.web.hot import Reply
+from littoral.web.response import written
 
 __all__ = ["Leg"]
 
@@ -107,10 +110,11 @@ class Leg(Fed):
 
     def gone(self) -> None:
         """The client has left: nothing can be sent any more."""
+        self._reply.over = True
         if self._over:
             return
         feed, self.feed = self.feed, None
-        self._close(Usage(0, self._pieces), Finish.CLIENT_GONE, None)
+        self._close(Outcome(Finish.CLIENT_GONE, None), None)
         if feed is not None:
             feed.cancel()
 
@@ -138,10 +142,10 @@ class Leg(Fed):
         """The stream is whole; or its last event, a handler's, says that it is not."""
         self.feed = None
         if outcome.finish is Finish.FAILED:
-            self._close(Usage(0, self._pieces), Finish.FAILED, None)
+            self._close(Outcome(Finish.FAILED, None), None)
             self._reply.close()
             return
-        self._close(outcome.usage or Usage(0, self._pieces), outcome.finish, self._kept)
+        self._close(outcome, self._kept)
 
     def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
         """An answer in one piece; its receipt is known by its id, and not waited for."""
@@ -157,7 +161,10 @@ class Leg(Fed):
             self._digests = self._desk.digests(self, whole=True)
             self._digests.sent(body)
         fields = self._fields(begun)
-        self._close(outcome.usage or Usage(), outcome.finish, None, outcome.spared)
+        if self.order.caller.hop is not None and self._digests is not None:
+            self._close(outcome, partial(self._kept_whole, fields, body))
+            return
+        self._close(outcome, None)
         self._reply.give(200, fields, body)
 
     def failed(self, error: LittoralError) -> None:
@@ -166,7 +173,7 @@ class Leg(Fed):
             return
         self.feed = None
         if self._begun is not None:
-            self._close(Usage(0, self._pieces), Finish.FAILED, None)
+            self._close(Outcome(Finish.FAILED, None), None)
         else:
             self._end()
             self._desk.release(self.order)
@@ -182,17 +189,18 @@ class Leg(Fed):
 
     # --- the end ---
 
-    def _close(self, usage: Usage, finish: Finish, told: Told | None, spared: int = 0) -> None:
+    def _close(self, outcome: Outcome, told: Told | None) -> None:
         """Settle, and have the receipt made; a stream ends once it is kept."""
         begun, desk = self._begun, self._desk
+        usage = outcome.usage or Usage(0, self._pieces)
         self._end()
         if begun is None:
             desk.release(self.order)
             return
-        desk.settle(self.order, usage.total_tokens - spared if self.charged else 0)
-        desk.ended(self, begun, usage, finish)
+        desk.settle(self.order, usage.total_tokens - outcome.spared if self.charged else 0)
+        desk.ended(self, begun, usage, outcome.finish)
         if self._digests is not None:
-            desk.keep(desk.draft(self, begun, usage, finish, self._digests.finish()), told)
+            desk.keep(desk.draft(self, begun, outcome, usage, self._digests.finish()), told)
         elif told is not None:
             self._reply.close()
 
@@ -208,6 +216,15 @@ class Leg(Fed):
             self._reply.fail(sealed)
         else:
             self._reply.close(frame(sealed))
+
+    def _kept_whole(self, fields: str, body: bytes, sealed: bytes | LittoralError) -> None:
+        """The receipt of an answer in one piece is kept, or can't be: another PoP waits for it."""
+        if self._reply.over:
+            return
+        if isinstance(sealed, LittoralError):
+            self._reply.fail(sealed)
+        else:
+            self._reply.give(200, fields + written({RECEIPT_FIELD: in_field(sealed)}), body)
 
     def _fields(self, begun: Begun) -> str:
         """The header fields of the answer."""

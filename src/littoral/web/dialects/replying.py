@@ -4,6 +4,8 @@ Rules
 - No status line leaves before the engine's first bytes, so an error before them is a plain error.
 - Every byte of the body is `sent` before it is written; the receipt is the last frame of a stream,
   in a comment, which every reader of server-sent events skips.
+- Another PoP that passed the request on gets the receipt of a whole body in the head, where it can
+  check it before it gives its client a byte.
 - After the first byte an error ends the stream as an event of the API's own; then there is no
   receipt.
 """
@@ -14,7 +16,7 @@ from typing import Final, Protocol
 from littoral.terms.errors import LittoralError
 from littoral.terms.ports import Answer, Door
 from littoral.terms.values import Ask, Caller, Finish, Usage
-from littoral.trust.receipts import frame
+from littoral.trust.receipts import RECEIPT_FIELD, frame, in_field
 from littoral.web.dialects.passages import Passage
 from littoral.web.http import Responder
 
@@ -104,10 +106,8 @@ async def reply_whole(
         body = b"".join([data async for data in answer.chunks])
         if change is not None:
             body = change(body, answer)
-        answer.sent(body)
-        responder.outcome(*answer.outcome())
-        await answer.seal()
-    await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)
+        headers = await _sealed(responder, answer, caller, body)
+    await responder.send(200, headers, body)
 
 
 async def reply_folded(
@@ -128,7 +128,16 @@ async def reply_folded(
             translation.feed(data)
         translation.end()
         body = translation.body()
-        answer.sent(body)
-        responder.outcome(*answer.outcome())
-        await answer.seal()
-    await responder.send(200, {**_BODY_HEADERS, **answer.headers}, body)
+        headers = await _sealed(responder, answer, caller, body)
+    await responder.send(200, headers, body)
+
+
+async def _sealed(
+    responder: Responder, answer: Answer, caller: Caller, body: bytes
+) -> dict[str, str]:
+    """The head of a whole body, whose receipt is kept."""
+    answer.sent(body)
+    responder.outcome(*answer.outcome())
+    receipt = await answer.seal()
+    beside = {} if caller.hop is None else {RECEIPT_FIELD: in_field(receipt)}
+    return {**_BODY_HEADERS, **answer.headers, **beside}
