@@ -51,6 +51,8 @@ class Side:
     member: Member
     admitted: dict[Member, Admission | None] = field(default_factory=dict)
     """Members that are treated otherwise than those of the owner."""
+    shown: list[ssl.SSLContext] = field(default_factory=list)
+    """How it speaks to others: the last of them counts."""
 
     @property
     def fabric_port(self) -> int:
@@ -191,7 +193,7 @@ async def side(
     folder.mkdir()
     named = member(open_identity(folder, SystemClock()).pop_id)
     config = load_config({"home": str(folder), "port": 0, "drain_s": 0.2, **(settings or {})}, {})
-    client = authority.client(shows or named.name)
+    shown = [authority.client(shows or named.name)]
     admitted: dict[Member, Admission | None] = {}
 
     async def newcomers(request: Request, responder: Responder) -> None:
@@ -200,10 +202,10 @@ async def side(
     fabric = Fabric(
         bind=Bind(),
         tls=authority.server(shows or named.name),
-        neighbourhood=Neighbourhood(lambda _: client, rank),
+        neighbourhood=Neighbourhood(lambda _: shown[-1], rank),
         knows=by_name,
         policy=lambda other: admitted.get(other, OWN),
         newcomers=newcomers,
     )
     async with running_pop(config, fabric) as pop:
-        yield Side(pop, authority, named, admitted)
+        yield Side(pop, authority, named, admitted, shown)

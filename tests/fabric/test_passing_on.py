@@ -250,6 +250,29 @@ async def test_a_connection_is_opened_before_it_is_needed(
         assert serving.pop.neighbours.connections == 1
 
 
+async def test_one_that_does_not_admit_the_gateway_is_said_to(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with two(tmp_path, authority) as (gateway, serving):
+        serving.add(FAR_ECHO)
+        serving.admitted[gateway.member] = None
+        error = check_error(CHAT, await gateway.ask(CHAT, body_of("chat", FAR)))
+        assert error["code"] == "upstream_failed"
+        assert f"{serving.pop.pop_id} does not admit" in error["message"]
+
+
+async def test_a_renewed_certificate_is_shown_from_then_on(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with two(tmp_path, authority) as (gateway, serving):
+        serving.add(FAR_ECHO)
+        for renewed in (False, False, True):
+            if renewed:
+                gateway.shown.append(authority.client(gateway.member.name))
+            assert (await gateway.ask(CHAT, body_of("chat", FAR))).status == 200
+        assert gateway.pop.upstreams.connections_made() == 2
+
+
 async def test_a_stream_that_breaks_off_is_no_answer(tmp_path: Path, authority: Authority) -> None:
     async def play(asked: Asked, writer: asyncio.StreamWriter) -> bool:
         writer.write(head("content-type: text/event-stream", "transfer-encoding: chunked"))

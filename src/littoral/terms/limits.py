@@ -111,8 +111,9 @@ BETWEEN_BYTES_WAIT_S: Final = 120.0
 UPSTREAM_CONNECTIONS_MAX: Final = 2_048
 """Connections to one upstream; more requests wait for one, no longer than to connect."""
 
-UPSTREAM_TARGETS_MAX: Final = 256
-"""Upstreams of all models together: each has a row of counts that all processes share."""
+UPSTREAM_TARGETS_MAX: Final = 4_096
+"""Upstreams of all models together, other PoPs among them, since the PoP started: each has a row of
+counts that all processes share, some 100 bytes."""
 
 FABRIC_HOPS_MAX: Final = 3
 """PoPs that one request may come through; more of them find no better place, and hide loops."""

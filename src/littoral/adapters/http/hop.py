@@ -196,12 +196,11 @@ class Hop(asyncio.Protocol):
         self._watch.begin(self, deadlines)
         self._transport.writelines((head, body) if body else (head,))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The URIs in the certificate that the server has shown, once it was checked."""
+    def about(self, what: str) -> object:
+        """What its transport says of it, as `asyncio.BaseTransport.get_extra_info`."""
         assert self._transport is not None
-        shown = self._transport.get_extra_info("peercert") or {}
-        return tuple(name for kind, name in shown.get("subjectAltName", ()) if kind == "URI")
+        said: object = self._transport.get_extra_info(what)
+        return said
 
     @property
     def reusable(self) -> bool:

@@ -91,12 +91,16 @@ class Dialler:
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or type(error).__name__
             raise ConnectFailedError(f"no connection: {reason}") from error
-        if self._peering is not None and (names := hop.names) != (self._peering.name,):
+        if self._peering is not None and (names := _names_of(hop)) != (self._peering.name,):
             hop.abort()
             shown = ", ".join(names)[:_NAMES_SHOWN_CHARS] or "no name"
             raise ConnectFailedError(f"the server shows {shown}, and not {self._peering.name}")
         self.connections_made += 1
         return hop
+
+    def trusts(self, hop: Hop) -> bool:
+        """Whether a kept connection was made as it would be now: certificates are renewed."""
+        return self._peering is None or hop.about("sslcontext") is self._peering.tls()
 
     def _tls_context(self) -> ssl.SSLContext | None:
         if self._peering is not None:
@@ -107,6 +111,13 @@ class Dialler:
                 self._tls.check_hostname = False
                 self._tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return self._tls
+
+
+def _names_of(hop: Hop) -> tuple[str, ...]:
+    """The URIs in the certificate that the server has shown, which was checked."""
+    shown = hop.about("peercert")
+    names = shown.get("subjectAltName", ()) if isinstance(shown, dict) else ()
+    return tuple(name for kind, name in names if kind == "URI")
 
 
 class Idle:
@@ -225,7 +236,7 @@ class Line:
             head, body = head + body, b""
         if self._busy < self._connections_max:
             self._busy += 1
-            hop = self._idle.take()
+            hop = self._kept()
             if hop is not None:
                 self._sent[hop] = head, body, deadlines
                 hop.send(head, body, hears, deadlines)
@@ -290,8 +301,16 @@ class Line:
                 self._busy += 1
                 self._begin(call)
 
-    def _begin(self, call: Waiting) -> None:
+    def _kept(self) -> Hop | None:
+        """A connection that is open already."""
         hop = self._idle.take()
+        while hop is not None and not self._dialler.trusts(hop):
+            hop.abort()
+            hop = self._idle.take()
+        return hop
+
+    def _begin(self, call: Waiting) -> None:
+        hop = self._kept()
         if hop is None:
             self._spawn(self._dial(call))
         else:

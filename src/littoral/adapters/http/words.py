@@ -128,8 +128,8 @@ class Peering:
     name: str
     """The URI that it must show, and no other beside it."""
     tls: Callable[[], ssl.SSLContext]
-    """Whom to believe, and what to show; asked anew for each connection, as certificates are
-    renewed. It checks certificates, and leaves names to whoever dials."""
+    """Whom to believe, and what to show. It checks certificates, and leaves names to whoever dials.
+    Where it is another one, as certificates are renewed, connections are made anew."""
 
 
 def _not_an_address() -> ConfigError:

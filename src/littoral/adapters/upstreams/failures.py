@@ -24,6 +24,7 @@ from littoral.terms.errors import (
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
+from littoral.terms.ids import PopId
 
 __all__ = [
     "cause_of_http",
@@ -76,9 +77,16 @@ def error_of_http(error: HttpError) -> LittoralError:
             return UpstreamFailedError(f"the upstream failed: {error}")
 
 
-def error_of_status(head: AnswerHead, answer: bytes, key: str) -> LittoralError:
-    """Ours for an answer that is not 200."""
+def error_of_status(
+    head: AnswerHead, answer: bytes, key: str, pop: PopId | None = None
+) -> LittoralError:
+    """Ours for an answer that is not 200; `pop` is who has answered, if that is another PoP."""
     match head.status:
+        case 401 | 403 if pop is not None:
+            return UpstreamFailedError(
+                f"{pop} does not admit this: {said_in(answer, key)}",
+                advice="the owner of that PoP can mend it",
+            )
         case 400 | 413 | 422:
             said = said_in(answer, key)
             return BadRequestError(f"the upstream does not take this request: {said}")

@@ -149,7 +149,7 @@ class Fetch:
         failure = failure_of_status(head.status, seconds_in(head))
         if failure.cause is Cause.CALLER:
             self._refusal = one, head, body
-        self.lost(one, failure, error_of_status(head, body, one.target.key))
+        self.lost(one, failure, error_of_status(head, body, one.target.key, one.target.pop))
 
     def lost(self, one: Attempt, failure: Failure, error: LittoralError) -> None:
         """An attempt has failed."""

@@ -66,16 +66,16 @@ class Target:
         self.settings = settings
         self._origin, self._path = Origin.of_url(settings.base_url)
         self._secret = secret
-        self.name = self._origin.name
         self.pop: PopId | None = Member.of_name(settings.peer).pop if settings.peer else None
         """The PoP that it is, if it is one."""
+        self.name = self.pop or self._origin.name
         self.witnessed = self.pop is not None and entry.relay.receipts
         """Its answers come with receipts of its own."""
         self.line = line or Line(self._origin, watch, spawn)
         self.gathering = gathering
         self.info = EngineInfo(
             engine=EngineKind.UPSTREAM,
-            build=f"upstream {settings.model}",
+            build=f"{'upstream' if self.pop is None else 'neighbour'} {settings.model}",
             device=self.name,
             slots=UPSTREAM_CONNECTIONS_MAX,
             context_tokens=entry.context_tokens,

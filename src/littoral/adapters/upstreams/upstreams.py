@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from operator import is_
@@ -45,6 +45,8 @@ class TargetRows:
     targets: TargetBoard
     lock: AbstractContextManager[object]
     """Held while a row is given away."""
+    known: dict[str, int] = field(default_factory=dict)
+    """Rows that this process has asked for: a row stays its target's."""
 
     def row_of(self, name: str) -> int:
         """The row of a target of this name.
@@ -52,12 +54,16 @@ class TargetRows:
         Raises:
             ConfigError: there are too many.
         """
+        known = self.known.get(name)
+        if known is not None:
+            return known
         digest = blake2b(name.encode(), digest_size=8).digest()
         number = (int.from_bytes(digest, "little") >> (64 - _NAME_BITS)) | 1
         with self.lock:
             for row in range(UPSTREAM_TARGETS_MAX):
                 if self.names[row] in {number, 0}:
                     self.names[row] = number
+                    self.known[name] = row
                     return row
         raise ConfigError(
             f"there are more than {UPSTREAM_TARGETS_MAX} upstreams",
@@ -71,7 +77,7 @@ class Neighbourhood:
 
     tls: Callable[[OwnerId], ssl.SSLContext]
     """How to ask PoPs of this owner, believing nobody but that owner, and which certificate to show
-    them; asked for each connection."""
+    them: another context once it is renewed."""
     rank: Rank | None = None
     """Which of them is best for a request; without it, what the board knows decides."""
 
@@ -234,6 +240,9 @@ class Upstreams:
                 self._targets[entry.name, settings] = known
             targets[row] = known
             self._names[row] = known.name
+        for name, settings in list(self._targets):
+            if name == entry.name and settings.peer and settings not in entry.upstreams:
+                del self._targets[name, settings]  # PoPs come and go; their lines stay
         return targets
 
     def _line_to(self, settings: UpstreamTarget) -> Line:
