@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.identity import PUBLIC_KEY_FILE
+from littoral.node.scribe import Scribe, Told
+from littoral.terms.errors import LittoralError
 from littoral.terms.values import UpstreamTarget
 from littoral.trust.digests import salted
+from littoral.trust.issuing import Draft
 from littoral.trust.receipts import decode_document, frame, stated
 from tests.certificates import Authority, member
 from tests.cli.test_keys import run
@@ -19,7 +22,7 @@ from tests.fabric.pops import FAR, FAR_ECHO, Side, side
 from tests.hardening.pops import CALLS, body_of, check_error
 from tests.hardening.upstreams import Asked, Upstream, chunk, head, truth, upstream
 from tests.trust.made import SALT, SIGNER, draft, sealed
-from tests.web.raw import Answer
+from tests.web.raw import PATIENCE_S, Answer, post
 
 CHAT = "/v1/chat/completions"
 LIAR = member(SIGNER.pop_id)
@@ -121,6 +124,42 @@ async def test_receipts_made_together_are_kept_with_what_lies_beside_each(
         document = decode_document(await document_of(gateway, answer))
         far = answer.headers["littoral-source"] == "neighbour"
         assert (document.parent is not None) is far
+
+
+async def test_who_leaves_while_its_receipt_is_made_is_no_defect(
+    tmp_path: Path,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written, told = asyncio.Event(), asyncio.Event()
+    write, tell = Scribe.write, Scribe._tell
+
+    def noted(self: Scribe, made: Draft, hears: Told | None = None) -> None:
+        write(self, made, hears)
+        written.set()
+
+    def over(self: Scribe, hears: Told, said: bytes | LittoralError) -> None:
+        tell(self, hears, said)
+        told.set()
+
+    async with side(tmp_path / "serving", authority) as serving, upstream() as running:
+        serving.add_upstream(running.port)
+        tls = authority.client(LIAR.name)
+        request = post(body_of("chat", FAR), CHAT)
+        monkeypatch.setattr("littoral.node.scribe.RECEIPT_BATCH_S", 0.5)
+        assert (await serving.ask_as(tls, request)).status == 200
+        monkeypatch.setattr(Scribe, "write", noted)
+        monkeypatch.setattr(Scribe, "_tell", over)
+        client = await serving.open_as(tls)
+        await client.send(request)
+        await written.wait()
+        client.leave()
+        async with asyncio.timeout(PATIENCE_S):
+            await told.wait()
+        assert serving.pop.neighbours is not None
+        assert not serving.pop.neighbours.connections
+        assert "defect" not in caplog.text
 
 
 # --- what is no receipt of it ---
