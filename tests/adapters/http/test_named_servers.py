@@ -12,6 +12,7 @@ import pytest
 from littoral.adapters.http.hop import Watch
 from littoral.adapters.http.line import Dialler, Line
 from littoral.adapters.http.words import ConnectFailedError, Origin, Peering
+from littoral.terms.errors import IdentityError
 from tests.certificates import Authority, member
 from tests.web.raw import PATIENCE_S
 
@@ -103,3 +104,17 @@ async def test_one_connection_is_opened_ahead_and_no_second(authority: Authority
         line.warm(PATIENCE_S)
         assert (line.connections_made, len(tasks)) == (1, 1)
         line.close()
+
+
+async def test_where_no_certificate_can_be_shown_no_connection_is_made(
+    authority: Authority,
+) -> None:
+    def none() -> ssl.SSLContext:
+        raise IdentityError("the certificate is gone")
+
+    async with serving(authority.server(ONE)) as server:
+        origin = Origin(host="127.0.0.1", port=server.port, tls=True)
+        watch = Watch(asyncio.get_running_loop())
+        with pytest.raises(ConnectFailedError, match="the certificate is gone"):
+            await Dialler(origin, watch, None, peering=Peering(ONE, none)).dial(PATIENCE_S)
+        assert not server.connections

@@ -28,6 +28,7 @@ from littoral.adapters.http.words import (
     Peering,
     WaitedTooLongError,
 )
+from littoral.terms.errors import LittoralError
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
 
 __all__ = ["Dialler", "Idle", "Line", "Spawn"]
@@ -100,17 +101,29 @@ class Dialler:
 
     def trusts(self, hop: Hop) -> bool:
         """Whether a kept connection was made as it would be now: certificates are renewed."""
-        return self._peering is None or hop.about("sslcontext") is self._peering.tls()
+        if self._peering is None:
+            return True
+        try:
+            return hop.about("sslcontext") is _tls_of(self._peering)
+        except ConnectFailedError:
+            return False
 
     def _tls_context(self) -> ssl.SSLContext | None:
         if self._peering is not None:
-            return self._peering.tls()
+            return _tls_of(self._peering)
         if self._origin.tls and self._tls is None:
             self._tls = ssl.create_default_context(cafile=self._certificate or None)
             if self._certificate:
                 self._tls.check_hostname = False
                 self._tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return self._tls
+
+
+def _tls_of(peering: Peering) -> ssl.SSLContext:
+    try:
+        return peering.tls()
+    except (LittoralError, OSError) as error:
+        raise ConnectFailedError(f"{peering.name} can't be asked over TLS: {error}") from error
 
 
 def _names_of(hop: Hop) -> tuple[str, ...]:
