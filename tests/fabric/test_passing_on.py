@@ -284,3 +284,23 @@ async def test_a_stream_that_breaks_off_is_no_answer(tmp_path: Path, authority: 
         answer = await gateway.ask(CHAT, body_of("chat stream", FAR))
         assert b'"error"' in answer.body
         assert b"littoral-receipt" not in answer.body
+
+
+async def test_clients_of_a_pop_with_several_workers_reach_the_other_one(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with (
+        side(tmp_path / "gateway", authority, settings={"workers": 2}) as gateway,
+        side(tmp_path / "serving", authority) as serving,
+    ):
+        serving.add(FAR_ECHO)
+        gateway.offer(serving.target())
+        for call in ("chat", "chat stream", "messages"):
+            answer = await gateway.ask(CALLS[call][0], body_of(call, FAR))
+            assert (answer.status, answer.headers["littoral-source"]) == (200, "neighbour"), answer
+        client = await gateway.open()
+        await client.send(gateway.request(CHAT, body_of("chat stream", FAR, **LONG)))
+        await client.until(b"data: ")
+        await serving.until(in_flight=1)
+        client.leave()
+        await serving.until(in_flight=0)
