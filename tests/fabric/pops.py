@@ -13,7 +13,7 @@ from littoral.adapters.identity import open_identity
 from littoral.adapters.models import Catalogue, parse_upstream
 from littoral.adapters.models.catalogue import ECHO
 from littoral.adapters.upstreams.upstreams import Neighbourhood
-from littoral.adapters.upstreams.words import Rank
+from littoral.adapters.upstreams.words import Follow, Rank
 from littoral.node.config import load_config
 from littoral.node.neighbours import Admission, Fabric
 from littoral.node.pop import Pop, running_pop
@@ -180,6 +180,7 @@ async def side(
     settings: Mapping[str, str | int | float | bool] | None = None,
     shows: str = "",
     rank: Rank | None = None,
+    follow: Follow | None = None,
 ) -> AsyncIterator[Side]:
     """Run one.
 
@@ -189,6 +190,7 @@ async def side(
         settings: of its configuration.
         shows: another name than its own, to other PoPs.
         rank: how it ranks others.
+        follow: hears of what it sends to others.
     """
     folder.mkdir()
     named = member(open_identity(folder, SystemClock()).pop_id)
@@ -202,7 +204,7 @@ async def side(
     fabric = Fabric(
         bind=Bind(),
         tls=authority.server(shows or named.name),
-        neighbourhood=Neighbourhood(lambda _: shown[-1], rank),
+        neighbourhood=Neighbourhood(lambda _: shown[-1], rank, follow),
         knows=by_name,
         policy=lambda other: admitted.get(other, OWN),
         newcomers=newcomers,

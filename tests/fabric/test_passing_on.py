@@ -5,10 +5,13 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from littoral.adapters.upstreams.words import Errand
+from littoral.terms.ids import PopId
 from littoral.terms.values import UpstreamTarget
 from tests.certificates import Authority, member
 from tests.fabric.pops import FAR, FAR_ECHO, Side, side
@@ -214,6 +217,56 @@ async def test_the_injected_order_decides_who_is_asked(
             first[:] = [serving.member.name]
             assert (await gateway.ask(CHAT, body_of("chat", FAR))).status == 200
             assert len(third.asked) == 3
+
+
+class Noted:
+    """Remembers what became of what was sent where."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def follow(self, errand: Errand, pop: PopId) -> "Noted.Sent":
+        assert errand.model == FAR
+        self.heard.append((pop, "sent"))
+        return Noted.Sent(self, pop)
+
+    @dataclass
+    class Sent:
+        noted: "Noted"
+        pop: PopId
+
+        def began(self) -> None:
+            self.noted.heard.append((self.pop, "began"))
+
+        def ended(self) -> None:
+            self.noted.heard.append((self.pop, "ended"))
+
+
+async def test_what_was_sent_is_followed_to_its_end(tmp_path: Path, authority: Authority) -> None:
+    noted = Noted()
+    async with (
+        side(tmp_path / "gateway", authority, follow=noted.follow) as gateway,
+        side(tmp_path / "serving", authority) as serving,
+        stub(authority) as (_, target),
+    ):
+        serving.add(FAR_ECHO)
+        pop, third = serving.pop.pop_id, THIRD.pop
+        for targets, call, heard in (
+            ([serving.target()], "chat stream", [(pop, "sent"), (pop, "began"), (pop, "ended")]),
+            ([serving.target()], "chat", [(pop, "sent"), (pop, "ended")]),
+            ([target], "chat", [(third, "sent"), (third, "ended")]),
+        ):
+            gateway.offer(*targets, attempts=1)
+            await gateway.ask(CHAT, body_of(call, FAR))
+            assert noted.heard == heard
+            noted.heard.clear()
+        gateway.offer(serving.target())
+        client = await gateway.open()
+        await client.send(gateway.request(CHAT, body_of("chat stream", FAR, **LONG)))
+        await client.until(b"data: ")
+        client.leave()
+        await serving.until(in_flight=0)
+        assert noted.heard == [(pop, "sent"), (pop, "began"), (pop, "ended")]
 
 
 async def test_identical_requests_are_one_for_the_other_pop_and_their_answer_is_kept(

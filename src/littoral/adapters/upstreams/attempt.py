@@ -34,7 +34,7 @@ from littoral.adapters.http.words import (
 from littoral.adapters.upstreams.failures import cause_of_http, error_of_http, said_in
 from littoral.adapters.upstreams.target import Target
 from littoral.adapters.upstreams.witness import Witness
-from littoral.adapters.upstreams.words import Begun, Errand
+from littoral.adapters.upstreams.words import Begun, Errand, Followed
 from littoral.routing.failures import Cause, Failure
 from littoral.serving.outcome import (
     Outcome,
@@ -96,6 +96,7 @@ class Attempt:
         "_cutter",
         "_fetch",
         "_first",
+        "_followed",
         "_gathered",
         "_head",
         "_pieces",
@@ -109,8 +110,11 @@ class Attempt:
 
     asking: Call
 
-    def __init__(self, fetch: Course, number: int, target: Target) -> None:
+    def __init__(
+        self, fetch: Course, number: int, target: Target, followed: Followed | None = None
+    ) -> None:
         self._fetch = fetch
+        self._followed = followed
         self.number = number
         self.target = target
         self._head: AnswerHead | None = None
@@ -128,6 +132,7 @@ class Attempt:
 
     def cancel(self) -> None:
         """Close it; nothing more is wanted of it."""
+        self._over()
         self._let_go()
         self.asking.cancel(self)
 
@@ -199,6 +204,7 @@ class Attempt:
 
     def end(self) -> None:
         """All of it is here."""
+        self._over()
         head = self._head
         assert head is not None, "the head comes first"
         if self._cutter is not None:
@@ -235,6 +241,7 @@ class Attempt:
 
     def lost(self, error: HttpError) -> None:
         """Part of it is missing, or all."""
+        self._over()
         self._let_go()
         self._fetch.lost(self, Failure(cause_of_http(error)), error_of_http(error))
 
@@ -243,6 +250,7 @@ class Attempt:
     def _pass(self, events: bytes) -> None:
         if (error := error_in(events)) is not None:
             said = said_in(error, self.target.key)
+            self._over()
             self.asking.cancel(self)
             told = UpstreamFailedError(f"the upstream failed in the middle: {said}")
             self._fetch.lost(self, Failure(Cause.SERVER_ERROR), told)
@@ -254,6 +262,8 @@ class Attempt:
         if not self._first:
             self._first = events[: events.find(b"\n\n") + 2]
             assert self._head is not None, "the head comes first"
+            if self._followed is not None:
+                self._followed.began()
             if not self._fetch.first(self, self.begun(self._head)):
                 return
         assert self._tail is not None, "a stream has an end"
@@ -304,6 +314,11 @@ class Attempt:
         self.target.gathering.bytes -= self._gathered
         self._gathered = 0
         self._pieces = []
+
+    def _over(self) -> None:
+        followed, self._followed = self._followed, None
+        if followed is not None:
+            followed.ended()
 
     def _give_up(self, error: HttpError) -> None:
         self.asking.cancel(self)

@@ -190,7 +190,8 @@ class Fetch:
             self._set_timer()
 
     def _send(self, attempt: int, target: Target) -> None:
-        one = Attempt(self, attempt, target)
+        followed = self._upstreams.followed(self.errand, target)
+        one = Attempt(self, attempt, target, followed)
         self._tries.append(one)
         left_s = (self._journey.total_at - self._upstreams.clock.now()) / SECOND
         one.asking = target.ask(self.errand, one, left_s)

@@ -20,7 +20,7 @@ from littoral.adapters.http.line import Line, Spawn
 from littoral.adapters.http.words import Origin, Peering
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.target import Gathering, ReadSecret, Target
-from littoral.adapters.upstreams.words import Errand, Listener, Rank
+from littoral.adapters.upstreams.words import Errand, Follow, Followed, Listener, Rank
 from littoral.routing.board import TargetBoard, Words
 from littoral.routing.choose import Candidates, explain
 from littoral.routing.words import Stage, stage_of
@@ -80,6 +80,8 @@ class Neighbourhood:
     them: another context once it is renewed."""
     rank: Rank | None = None
     """Which of them is best for a request; without it, what the board knows decides."""
+    follow: Follow | None = None
+    """Hears of each request that is sent to one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,13 @@ class Upstreams:
             order = rank(errand, open_to) if rank is not None and open_to else ()
             stages.append(stage.for_one(without=barred, order=order, within=within))
         return stages
+
+    def followed(self, errand: Errand, target: Target) -> Followed | None:
+        """Who hears what becomes of a request that is sent now; None for most."""
+        there = self._neighbourhood
+        if target.pop is None or there is None or there.follow is None:
+            return None
+        return there.follow(errand, target.pop)
 
     def warm(self, settings: UpstreamTarget) -> None:
         """Open one connection ahead to another PoP, if none is kept.

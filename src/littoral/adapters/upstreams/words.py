@@ -7,9 +7,10 @@ import msgspec
 
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
+from littoral.terms.ids import PopId
 from littoral.terms.values import EngineInfo, ModelEntry, Passage, UpstreamTarget
 
-__all__ = ["PATHS", "Begun", "Errand", "Listener", "Rank", "rewritten"]
+__all__ = ["PATHS", "Begun", "Errand", "Follow", "Followed", "Listener", "Rank", "rewritten"]
 
 PATHS: Final = {
     "chat.completions": "/chat/completions",
@@ -77,6 +78,19 @@ class Errand(msgspec.Struct):
             changed["stream_options"] = _STREAM_USAGE
         return rewritten(self.body, changed)
 
+
+class Followed(Protocol):
+    """Hears what becomes of one request that was sent to another PoP."""
+
+    def began(self) -> None:
+        """The stream that answers it has begun."""
+
+    def ended(self) -> None:
+        """It is over, whatever became of it. Once."""
+
+
+Follow = Callable[[Errand, PopId], Followed]
+"""Hears that a request is sent to another PoP."""
 
 Rank = Callable[[Errand, Mapping[int, UpstreamTarget]], Sequence[int]]
 """Orders the PoPs that may be asked, by their rows, the best first. Those that it leaves out are
