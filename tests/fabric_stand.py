@@ -57,6 +57,14 @@ class Standing:
     async def open(self) -> None:
         await self.names.open(self.hear)
 
+    async def enter(self, *, early: bool = False) -> None:
+        """Be in the fabric, and say who this is; or, early, the other way round."""
+        if early:
+            self.introduce()
+        await self.open()
+        if not early:
+            self.introduce()
+
     def hear(self, heard: Sequence[Heard]) -> None:
         self.view.hear(heard, self._clock.now(), self._clock.unix_ns() // SECOND)
 
@@ -93,11 +101,10 @@ class SimStand:
         self.clock = VirtualClock(chance)
         self.air = Air(self.clock, chance, Weather(lost=0.2, twice=0.2))
 
-    async def start(self, number: int, *, boot: int = 1) -> Standing:
+    async def start(self, number: int, *, boot: int = 1, early: bool = False) -> Standing:
         pop = Pop(number)
         standing = Standing(pop, self.air.names(pop.id), self.clock, boot)
-        await standing.open()
-        standing.introduce()
+        await standing.enter(early=early)
         return standing
 
     async def start_apart(self, number: int) -> Pop:
@@ -138,14 +145,18 @@ class RealStand:
         return FabricPlace("127.0.0.1", port, chain, key, owner.roots, self._seeds)
 
     async def start(
-        self, number: int, *, boot: int = 1, place: FabricPlace | None = None
+        self,
+        number: int,
+        *,
+        boot: int = 1,
+        early: bool = False,
+        place: FabricPlace | None = None,
     ) -> Standing:
         pop = Pop(number)
         place = place or self.place(pop)
         standing = Standing(pop, ZenohNames(pop.id, place), self.clock, boot)
         self._standing.append(standing)
-        await standing.open()
-        standing.introduce()
+        await standing.enter(early=early)
         self._seeds = self._seeds or (f"127.0.0.1:{place.port}",)
         return standing
 

@@ -103,6 +103,28 @@ async def test_a_member_passes_nothing_but_our_keys_and_nothing_too_large(stand:
         intruder.close()
 
 
+async def test_who_is_there_and_does_not_answer_is_asked_again(stand: RealStand) -> None:
+    first = await stand.start(1)
+    intruder = Intruder(stand.place(STRANGER), lambda _: None)
+    try:
+        session = intruder.session
+        token = session.liveliness().declare_token(f"littoral/alive/{STRANGER.id}/x")
+        second = await stand.start(2)
+        await stand.until(lambda: first.sees(second.pop))
+
+        def answer(query: zenoh.Query) -> None:
+            with query:
+                query.reply(f"littoral/{STRANGER.topic()}", STRANGER.state(1))
+                query.reply(f"littoral/{STRANGER.topic(RecordKind.CARD)}", STRANGER.card(1))
+
+        session.declare_queryable(f"littoral/*/{STRANGER.id}/*", answer)
+        await stand.until(lambda: first.sees(STRANGER))
+        token.undeclare()  # type: ignore[no-untyped-call]
+        await stand.until(lambda: not first.sees(STRANGER))
+    finally:
+        intruder.close()
+
+
 async def test_a_link_ends_with_its_certificate_unless_it_is_renewed(stand: RealStand) -> None:
     first = await stand.start(1)
     brief, renewed = Pop(2), Pop(3)

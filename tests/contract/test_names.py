@@ -39,6 +39,12 @@ async def test_what_is_said_reaches_everybody_and_whoever_comes_late(stand: Stan
     assert all(each.pop.id not in each.view.fleet.pops for each in everybody)
 
 
+async def test_what_was_said_before_it_was_opened_is_heard_as_well(stand: Stand) -> None:
+    first, second = await stand.start(1), await stand.start(2, early=True)
+    latest = second.say()
+    await stand.until(lambda: first.seq_of(second.pop) == latest)
+
+
 async def test_one_that_leaves_is_gone_and_one_that_comes_back_is_back(stand: Stand) -> None:
     first, second = await stand.start(1), await stand.start(2)
     await stand.until(lambda: first.sees(second.pop))

@@ -486,5 +486,11 @@ FABRIC_TOKENS_MAX: Final = 8
 FABRIC_ASK_WAIT_S: Final = 2.0
 """How long a PoP that is there may take to answer what it says; then it is asked again."""
 
-FABRIC_ASK_PAUSE_S: Final = 0.5
-"""Until it is asked again."""
+FABRIC_ASK_PAUSE_S: Final = 0.25
+"""Until it is asked again; each time in a row doubles it."""
+
+FABRIC_ASK_PAUSE_S_MAX: Final = 30.0
+"""The longest such pause: whoever only says to be there costs next to nothing."""
+
+FABRIC_ASKS_MAX: Final = 1_024
+"""PoPs that are to be asked at a time what they say."""

@@ -174,8 +174,8 @@ class Names(Protocol):
     def say(self, topic: str, record: bytes) -> None:
         """Say this to all, now and to whoever comes later; it replaces what was said on the topic.
 
-        Returns at once, and may be called before `open`. The topic names this PoP as the maker:
-        others are told late of no other.
+        Returns at once, and may be called before `open`. The topic names this PoP as its maker:
+        of no other is whoever comes late told.
         """
 
     async def reopen(self) -> None:

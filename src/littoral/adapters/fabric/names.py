@@ -16,6 +16,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from littoral.adapters.fabric.inbox import Inbox
@@ -25,6 +26,8 @@ from littoral.terms.errors import InternalError
 from littoral.terms.ids import PopId
 from littoral.terms.limits import (
     FABRIC_ASK_PAUSE_S,
+    FABRIC_ASK_PAUSE_S_MAX,
+    FABRIC_ASKS_MAX,
     FABRIC_BRIDGE_WAIT_S,
     FABRIC_OPEN_WAIT_S,
     FABRIC_SAID_MAX,
@@ -56,6 +59,7 @@ class ZenohNames:
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
         self._unsent: dict[str, bytes] = {}
+        self._to_ask: dict[tuple[FabricSession, PopId, str], int] = {}
         self._thread: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: Inbox | None = None
@@ -85,9 +89,11 @@ class ZenohNames:
             if topic not in self._said and len(self._said) >= FABRIC_SAID_MAX:
                 raise ValueError("a PoP says nothing on so many topics")
             self._said[topic] = record
+            if self._thread is None:
+                return
             idle = not self._unsent
             self._unsent[topic] = record
-        if idle and self._thread is not None:
+        if idle:
             self._thread.submit(self._send)
 
     async def reopen(self) -> None:
@@ -129,7 +135,7 @@ class ZenohNames:
             *(self._pop, self._place, self._inbox, self._presence), connect=connect, listens=listens
         )
         try:
-            session.declare(self._all_said, lambda pop, name: self._met(session, pop, name))
+            session.declare(self._all_said, partial(self._met, session))
         except BaseException:
             session.close()
             raise
@@ -139,21 +145,32 @@ class ZenohNames:
         with self._lock:
             return dict(self._said)
 
-    def _met(self, session: "FabricSession", pop: PopId, name: str) -> None:
-        """Have this session of a PoP asked, on any thread; and again, until it answers."""
-
-        def again() -> None:
-            loop = self._loop
-            assert loop is not None
-            with contextlib.suppress(RuntimeError):  # the loop is gone
-                loop.call_soon_threadsafe(
-                    loop.call_later, FABRIC_ASK_PAUSE_S, self._met, session, pop, name
-                )
-
-        thread = self._thread
-        if thread is not None:
+    def _met(self, session: "FabricSession", pop: PopId, name: str, tries: int = 0) -> None:
+        """Have this session of a PoP asked, on any thread. Beyond the bound it is passed over."""
+        with self._lock:
+            thread, idle = self._thread, not self._to_ask
+            if thread is None or len(self._to_ask) >= FABRIC_ASKS_MAX:
+                return
+            self._to_ask[session, pop, name] = tries
+        if idle:
             with contextlib.suppress(RuntimeError):  # it is being closed
-                thread.submit(session.ask, pop, name, again)
+                thread.submit(self._ask)
+
+    def _ask(self) -> None:
+        with self._lock:
+            to_ask, self._to_ask = self._to_ask, {}
+        for (session, pop, name), tries in to_ask.items():
+            session.ask(pop, name, partial(self._again, session, pop, name, tries + 1))
+
+    def _again(self, session: "FabricSession", pop: PopId, name: str, tries: int) -> None:
+        """Have it asked again after a pause, on any thread: it did not answer, and is there."""
+        pause_s = min(FABRIC_ASK_PAUSE_S * 2 ** min(tries, 16), FABRIC_ASK_PAUSE_S_MAX)
+        loop = self._loop
+        assert loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(
+                loop.call_later, pause_s, self._met, session, pop, name, tries
+            )
 
     def _reopen(self) -> None:
         old = self._session
