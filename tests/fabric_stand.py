@@ -25,8 +25,9 @@ from littoral.routing.fleet import PopState
 from littoral.sim.clock import VirtualClock
 from littoral.sim.names import Air, Weather
 from littoral.terms.facts import Fact
+from littoral.terms.heard import Heard
 from littoral.terms.ports import Clock, Names
-from littoral.terms.values import SECOND, Heard
+from littoral.terms.values import SECOND
 from littoral.trust.records import RecordKind
 from tests.fabric_made import Pop, check
 from tests.owners import TestOwner

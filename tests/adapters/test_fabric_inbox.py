@@ -9,8 +9,8 @@ import pytest
 from littoral.adapters.fabric.inbox import Inbox
 from littoral.adapters.fabric.presence import Presence
 from littoral.terms import limits
+from littoral.terms.heard import Gone, Heard, Here, Said
 from littoral.terms.ids import PopId
-from littoral.terms.values import Gone, Heard, Here, Said
 
 POP = PopId("pop-1")
 

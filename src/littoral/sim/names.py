@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from littoral.sim.clock import VirtualClock
+from littoral.terms.heard import Gone, Heard, Here, Said
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FABRIC_LEASE_S, FABRIC_SAID_MAX
 from littoral.terms.ports import Hear
-from littoral.terms.values import Gone, Heard, Here, Said
 
 __all__ = ["Air", "SimNames", "Weather"]
 

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from littoral.terms.facts import Fact
+from littoral.terms.heard import Heard
 from littoral.terms.ids import ReceiptId
 from littoral.terms.values import (
     Ask,
@@ -15,7 +16,6 @@ from littoral.terms.values import (
     EngineCall,
     EngineState,
     Finish,
-    Heard,
     Instant,
     ModelStatus,
     Usage,

@@ -37,10 +37,6 @@ __all__ = [
     "Countersigned",
     "Caller",
     "Ask",
-    "Said",
-    "Here",
-    "Gone",
-    "Heard",
     "SECOND",
 ]
 
@@ -400,30 +396,3 @@ class Ask:
     """Header fields that say what the cache may do, by their names in lower case."""
     asked: ModelName | None = None
     """The model that was asked for, where `model` stands in for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A record arrived over the fabric, as yet unchecked."""
-
-    topic: str
-    """The key that it came under (`trust.records.topic`), whatever it may be."""
-    record: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """Somebody of this name can be reached over the fabric, or says so: a hint, not a proof."""
-
-    pop: PopId
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The link to it is down, or it left."""
-
-    pop: PopId
-
-
-Heard = Said | Here | Gone
-"""What the fabric brings."""

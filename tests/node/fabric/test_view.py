@@ -11,8 +11,9 @@ from littoral.node.fabric.view import FleetView
 from littoral.routing.fleet import Fleet
 from littoral.terms import limits
 from littoral.terms.facts import Fact, PopBack, PopChanged, PopGone, PopSeen, RecordRejected
+from littoral.terms.heard import Gone, Heard, Here, Said
 from littoral.terms.ids import ModelName, SiteName
-from littoral.terms.values import SECOND, Gone, Heard, Here, Instant, Said
+from littoral.terms.values import SECOND, Instant
 from littoral.trust.members import Member
 from littoral.trust.records import Record, RecordKind, decoded, signed
 from tests.fabric_made import Pop, check

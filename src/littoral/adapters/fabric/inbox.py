@@ -9,9 +9,9 @@ import asyncio
 import threading
 from typing import Final
 
+from littoral.terms.heard import Heard, Said
 from littoral.terms.limits import FABRIC_INBOX_BYTES_MAX
 from littoral.terms.ports import Hear
-from littoral.terms.values import Heard, Said
 
 __all__ = ["Inbox"]
 

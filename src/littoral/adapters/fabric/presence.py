@@ -8,9 +8,9 @@ say without a signature, so they are bounded, and the oldest PoP is forgotten fi
 import threading
 
 from littoral.adapters.fabric.inbox import Inbox
+from littoral.terms.heard import Gone, Here
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FABRIC_TOKENS_MAX, FLEET_POPS_MAX
-from littoral.terms.values import Gone, Here
 
 __all__ = ["Presence"]
 

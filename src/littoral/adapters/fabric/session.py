@@ -26,9 +26,9 @@ from littoral.adapters.fabric.inbox import Inbox
 from littoral.adapters.fabric.place import ROOT, FabricPlace, configuration
 from littoral.adapters.fabric.presence import Presence
 from littoral.terms.errors import ConfigError, IdentityError, OperatorError, PortInUseError
+from littoral.terms.heard import Said
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FABRIC_ASK_WAIT_S, FLEET_POPS_MAX, RECORD_BYTES_MAX
-from littoral.terms.values import Said
 
 __all__ = ["FabricSession"]
 

@@ -24,6 +24,7 @@ from littoral.routing import fleet
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.errors import LittoralError, RecordRejectedError
 from littoral.terms.facts import PopBack, PopChanged, PopGone, PopSeen, RecordRejected
+from littoral.terms.heard import Gone, Heard, Here, Said
 from littoral.terms.ids import ModelName, PopId, SiteName
 from littoral.terms.limits import (
     FLEET_CHECK_S,
@@ -33,7 +34,7 @@ from littoral.terms.limits import (
     REJECTIONS_KNOWN_MAX,
 )
 from littoral.terms.ports import Observe, Verify
-from littoral.terms.values import SECOND, Gone, Heard, Here, Instant, Said
+from littoral.terms.values import SECOND, Instant
 from littoral.trust import records
 from littoral.trust.members import Member
 from littoral.trust.records import Card, Record, RecordKind
