@@ -208,6 +208,7 @@ async def side(
         knows=by_name,
         policy=lambda other: admitted.get(other, OWN),
         newcomers=newcomers,
+        members=lambda _: newcomers,
     )
     async with running_pop(config, fabric) as pop:
         yield Side(pop, authority, named, admitted, shown)

@@ -16,7 +16,7 @@ from littoral.terms.ids import model_name
 from littoral.terms.values import SECOND, KeyLimits
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
 
-__all__ = ["register"]
+__all__ = ["life_s", "register"]
 
 _keys = typer.Typer(no_args_is_help=True, help="Make, list and end API keys.")
 
@@ -77,7 +77,7 @@ def create(
                 models=tuple(model_name(one) for one in model) if model else None,
                 limits=KeyLimits(requests_per_minute, tokens_per_minute, tokens_per_day),
                 operator=operator,
-                expires_unix_s=None if expires is None else now + _life_s(expires),
+                expires_unix_s=None if expires is None else now + life_s(expires),
                 tenant=tenant or "",
                 reuse_error_max=reuse_error_max,
             ),
@@ -119,7 +119,7 @@ def revoke(
         show.data(_document(record, now))
 
 
-def _life_s(text: str) -> int:
+def life_s(text: str) -> int:
     """Seconds of a duration such as `30d`."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", text.strip())
     if match is None:

@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from littoral import __version__
-from littoral.cli import cache, config, doctor, keys, models, receipts, run, up, verify
+from littoral.cli import (
+    cache,
+    config,
+    doctor,
+    fabric,
+    join,
+    keys,
+    models,
+    receipts,
+    run,
+    up,
+    verify,
+)
 
 __all__ = ["app", "main"]
 
@@ -25,7 +37,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-for module in (up, run, models, keys, receipts, cache, verify, doctor, config):
+for module in (up, join, fabric, run, models, keys, receipts, cache, verify, config, doctor):
     module.register(app)
 
 

@@ -23,7 +23,7 @@ from littoral.terms.limits import BODY_BYTES_MAX
 from littoral.trust.receipts import FRAME_START, decode_document
 from littoral.trust.saved import encode_bundle, read_saved
 
-__all__ = ["PopClient", "Reply", "pop_client"]
+__all__ = ["PopClient", "Reply", "pop_client", "refused"]
 
 
 class _Delta(msgspec.Struct):
@@ -56,6 +56,12 @@ _KINDS: Final = (
     errors.NotAllowedError,
     errors.UnsupportedError,
     errors.BadRequestError,
+    errors.NotFoundError,
+    errors.ConflictError,
+    errors.ConfigError,
+    errors.IdentityError,
+    errors.PortInUseError,
+    errors.StoreError,
     errors.MemoryShortError,
     errors.LoadingError,
     errors.QueueFullError,
@@ -112,7 +118,7 @@ class PopClient:
         try:
             async with self._http.request("POST", "/v1/chat/completions", request) as response:
                 if response.status != 200:
-                    raise _refused(await response.read(BODY_BYTES_MAX))
+                    raise refused(await response.read(BODY_BYTES_MAX))
                 return await _read(response, request, on_text)
         except HttpError as error:
             raise UpstreamFailedError(
@@ -152,7 +158,7 @@ async def _read(response: Response, request: bytes, on_text: Callable[[str], Non
     )
 
 
-def _refused(body: bytes) -> LittoralError:
+def refused(body: bytes) -> LittoralError:
     """The PoP's own error, under its own code."""
     try:
         said = _EVENT.decode(body).error or _Error("the PoP refused without saying why")

@@ -23,7 +23,7 @@ from littoral.node.pop import Pop, running_pop
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import SECOND, ModelStatus
 
-__all__ = ["register", "stop_signal"]
+__all__ = ["register", "run_until_stopped", "stop_signal"]
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: it unwinds a download
@@ -51,9 +51,14 @@ def up(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    _allow_open_files()
     with command(as_json=as_json) as show:
-        uvloop.run(_up(config, show))
+        run_until_stopped(config, show)
+
+
+def run_until_stopped(config: Config, show: Show) -> None:
+    """Run the PoP of this home until Ctrl-C or a termination signal."""
+    _allow_open_files()
+    uvloop.run(_up(config, show))
 
 
 def _allow_open_files() -> None:

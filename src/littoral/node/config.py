@@ -20,7 +20,8 @@ from typing import Final, Literal
 from littoral.node.config_file import FILE_NAME, ConfigFile, expanded, read_config_file
 from littoral.node.settings import CONFIG_FILE, SETTINGS, Value
 from littoral.terms import limits
-from littoral.terms.errors import ConfigError
+from littoral.terms.errors import BadRequestError, ConfigError
+from littoral.terms.ids import SiteName, ZoneName, place_name
 
 __all__ = [
     "Config",
@@ -56,6 +57,12 @@ class Config:
     tls_key: str
     expose_without_tls: bool
     workers: int
+    site: SiteName
+    zone: ZoneName
+    fabric_host: str
+    fabric_port: int
+    state_port: int
+    fabric_address: str
     models: tuple[str, ...]
     threads: int
     slots: int
@@ -208,6 +215,13 @@ def _checked(told: Mapping[str, Told]) -> Config:
             f"tls_cert and tls_key go together, and {alone} is alone ({place.place})",
             advice="give both or neither",
         )
+    for name in ("site", "zone"):
+        try:
+            place_name(str(told[name].value), name)
+        except BadRequestError as error:
+            raise ConfigError(
+                f"{error.message} ({told[name].place})", advice=error.advice
+            ) from None
     made: dict[str, object] = {
         row.name: _names(told[row.name].value) if row.several else told[row.name].value
         for row in SETTINGS

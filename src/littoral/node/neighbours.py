@@ -9,7 +9,7 @@ Rules
 - Who has none, or one that has run out, gets nothing but the paths for who wants to join.
 - Nothing is allowed that `policy` does not allow, which is asked anew for each request.
 - Whose request it is, the PoP that passes it on says in `littoral-scope`. Each scope of each PoP is
-  a tenant of its own, with a key id of its own; all scopes of a PoP spend the same limits.
+  a tenant of its own, with a key id of its own; all PoPs of an owner spend the same limits.
 - A request that has been here, or at more PoPs than limits.FABRIC_HOPS_MAX, is refused; so is one
   whose time is over. What is left of its time bounds all that is done for it.
 """
@@ -24,6 +24,7 @@ from typing import Final
 
 from littoral.adapters.upstreams.target import DEADLINE, SCOPE, VIA
 from littoral.adapters.upstreams.upstreams import Neighbourhood
+from littoral.node.onward import key_behind
 from littoral.node.relay.relay import Relay
 from littoral.node.surface import log_defect
 from littoral.terms.errors import (
@@ -33,7 +34,7 @@ from littoral.terms.errors import (
     NotAllowedError,
     StrangerError,
 )
-from littoral.terms.ids import KeyId, ModelName, PopId
+from littoral.terms.ids import KeyId, ModelName, OwnerId, PopId
 from littoral.terms.limits import FABRIC_HOPS_MAX, FABRIC_SCOPES_KNOWN_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller, Hop, Instant, KeyLimits
@@ -46,8 +47,10 @@ from littoral.web.http import Handler, HttpBounds, Request, Responder
 from littoral.web.listener import Bind, Server, listening
 from littoral.web.service import Answers
 
-__all__ = ["JOINING", "Admission", "Fabric", "Knows", "Neighbours", "Policy"]
+__all__ = ["CONTROL", "JOINING", "Admission", "Fabric", "Knows", "Neighbours", "Policy"]
 
+CONTROL: Final = "/fabric/"
+"""Paths that begin so are between PoPs alone."""
 JOINING: Final = "/fabric/join"
 """Every path that begins so is for who is no member yet, too."""
 
@@ -89,6 +92,8 @@ class Fabric:
     policy: Policy
     newcomers: Handler
     """Answers below `JOINING`."""
+    members: Callable[[Certificate], Handler]
+    """Answers a member below `CONTROL`."""
 
 
 class Neighbours:
@@ -127,24 +132,23 @@ class Neighbours:
         if certificate is None or member is None:
             return Answers(self._joining(_refuse), gate=_stranger)
         who = _Asking(self._pop, member, self._fabric.policy, self._clock).caller
-        joining, gate = self._joining(self._app.handler(who)), self._app.gate(who)
+        gate = self._app.gate(who)
+        handler = self._joining(
+            _below(CONTROL, self._fabric.members(certificate), self._app.handler(who))
+        )
 
         def check(method: str, path: str, headers: Mapping[str, str]) -> None:
-            if not path.startswith(JOINING):
+            if not path.startswith(CONTROL):
                 gate(method, path, headers)
 
         def admit() -> None:
             if self._clock.unix_ns() >= certificate.expires_unix_s * SECOND:
                 raise StrangerError("the certificate has run out", advice="renew it")
 
-        return Answers(joining, check, _Hot(self._relay, who), admit)
+        return Answers(handler, check, _Hot(self._relay, who), admit)
 
     def _joining(self, otherwise: Handler) -> Handler:
-        async def handle(request: Request, responder: Responder) -> None:
-            asked = self._fabric.newcomers if request.path.startswith(JOINING) else otherwise
-            await asked(request, responder)
-
-        return handle
+        return _below(JOINING, self._fabric.newcomers, otherwise)
 
 
 class _Hot:
@@ -200,12 +204,12 @@ class _Asking:
         pop = self._member.pop
         tenant = f"{pop}/{scope}"
         return Caller(
-            key_id=_key_id(tenant),
+            key_id=key_behind(pop, scope),
             name=pop,
             models=admission.models,
             limits=admission.limits,
             tenant=tenant,
-            account=_key_id(pop),
+            account=_account(self._member.owner),
         )
 
     def _via(self, headers: Mapping[str, str]) -> tuple[PopId, ...]:
@@ -235,12 +239,22 @@ class _Asking:
         return Instant(self._clock.now() + left)
 
 
-def _key_id(name: str) -> KeyId:
-    return KeyId(f"p{hashlib.sha256(name.encode()).hexdigest()[:_KEY_DIGITS]}")
+def _account(owner: OwnerId) -> KeyId:
+    """Whose limits all PoPs of an owner spend."""
+    return KeyId(f"o{hashlib.sha256(owner.encode()).hexdigest()[:_KEY_DIGITS]}")
 
 
 def _malformed(field: str) -> BadRequestError:
     return BadRequestError(f"{field} is malformed", param=field)
+
+
+def _below(start: str, handler: Handler, otherwise: Handler) -> Handler:
+    """Paths that begin so go to one handler, all others to the other."""
+
+    async def handle(request: Request, responder: Responder) -> None:
+        await (handler if request.path.startswith(start) else otherwise)(request, responder)
+
+    return handle
 
 
 async def _refuse(request: Request, _: Responder) -> None:

@@ -7,17 +7,28 @@ another PoP can keep callers apart by them, and learns nothing else. Keys never 
 import hashlib
 from typing import Final
 
-from littoral.terms.ids import PopId
+from littoral.terms.ids import KeyId, PopId
 from littoral.terms.limits import KEYS_MAX
 from littoral.terms.ports import Signer
 from littoral.terms.values import Caller, Passage
 
-__all__ = ["Onward"]
+__all__ = ["Onward", "key_behind"]
 
 _SECRET_OF: Final = b"littoral: the secret of this PoP's scopes"
 """No receipt is signed over this, and whoever has the signing key has the PoP."""
 
 _DIGITS: Final = 32
+_KEY_DIGITS: Final = 12
+
+
+def key_behind(pop: PopId, scope: str) -> KeyId:
+    """The key id by which the PoP that is asked keeps a caller of another one apart.
+
+    Args:
+        pop: the PoP that passes the request on.
+        scope: what it says of whose request it is.
+    """
+    return KeyId(f"p{hashlib.sha256(f'{pop}/{scope}'.encode()).hexdigest()[:_KEY_DIGITS]}")
 
 
 class Onward:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from littoral.adapters.identity import Identity, open_identity
 from littoral.adapters.reuse import QuestionBook, open_questions
@@ -26,6 +27,7 @@ log = logging.getLogger("littoral")
 class Opened:
     """What is open in its home while a PoP runs."""
 
+    home: Path
     clock: Clock
     identity: Identity
     store: Store
@@ -56,7 +58,7 @@ def opened_home(config: Config, home: Home, clock: Clock) -> Iterator[Opened]:
                 ) as hot,
                 _questions(home) as book,
             ):
-                yield Opened(clock, identity, store, keyring, telemetry, hot, book)
+                yield Opened(home.path, clock, identity, store, keyring, telemetry, hot, book)
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Final
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.engines import EnginePlace, make_engine
 from littoral.adapters.models import Catalogue
 from littoral.adapters.upstreams.upstreams import Upstreams
@@ -36,8 +35,11 @@ from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
+from littoral.node.fabric.desk import Desk as FabricDesk
+from littoral.node.fabric.learning import Learnt
+from littoral.node.fabric.membership import Membership
 from littoral.node.home import Home, RunningPop
-from littoral.node.host import HostSettings, ModelHost
+from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
@@ -57,12 +59,19 @@ from littoral.node.relay.ways import Ways
 from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
 from littoral.node.status import PopStatus
-from littoral.node.surface import LAST_WORDS_S, bind_of, bounds_of, log_defect, tls_of
+from littoral.node.surface import (
+    LAST_WORDS_S,
+    bind_of,
+    bounds_of,
+    host_settings,
+    log_defect,
+    tls_of,
+)
 from littoral.node.worker import Charge, conductor_socket
-from littoral.placement.words import PoolBounds
+from littoral.terms.facts import Fact
 from littoral.terms.ids import PopId
 from littoral.terms.ports import Engine
-from littoral.terms.values import SECOND, ModelEntry
+from littoral.terms.values import SECOND, EngineKind, ModelEntry
 from littoral.trust.issuing import Issuer
 from littoral.web.app import App
 from littoral.web.listener import Bind, Server, listening, reserved
@@ -113,7 +122,8 @@ async def running_pop(config: Config, fabric: Fabric | None = None) -> AsyncIter
     home.make()
     with home.held(), opened_home(config, home, clock) as opened:
         async with owned_tasks() as tasks:
-            parts = _Parts(config, home, opened, tasks, fabric)
+            membership = Membership(config, opened, tasks)
+            parts = _Parts(config, home, opened, tasks, membership, fabric)
             try:
                 async with parts.listening() as pop:
                     watching = tasks.create_task(watch(pop.host.entries.rescan), name="catalogue")
@@ -136,11 +146,13 @@ class _Parts:
         home: Home,
         opened: Opened,
         tasks: asyncio.TaskGroup,
+        membership: Membership,
         fabric: Fabric | None,
     ) -> None:
         self._config = config
         self._home = home
         self._fabric = fabric
+        self._membership = membership
         self._identity = identity = opened.identity
         self._onward = Onward(identity.pop_id, identity)
         self._clock = clock = opened.clock
@@ -149,26 +161,20 @@ class _Parts:
         self._targets = opened.hot.targets.targets
         self._tasks = tasks
         self._catalogue = Catalogue(home.models)
-        self._place = EnginePlace(
-            run_dir=home.run,
-            log_dir=home.logs,
-            slots=config.slots,
-            kv_tokens=config.kv_tokens,
-            threads=config.threads,
-        )
+        self._place = _engine_place(config, home)
         self._upstreams = upstreams_on(
             opened.hot,
             spawn=tasks.create_task,
             clock=clock,
             observe=self._telemetry.observe,
-            neighbourhood=None if fabric is None else fabric.neighbourhood,
+            neighbourhood=(fabric or membership).neighbourhood,
         )
         self._host = ModelHost(
             self._catalogue,
             self._engine,
-            _host_settings(config),
+            host_settings(config),
             clock=clock,
-            observe=self._telemetry.observe,
+            observe=self._seen,
             tasks=tasks,
         )
         self.scribe = Scribe(
@@ -188,13 +194,15 @@ class _Parts:
                 receipts=opened.store.receipts,
                 scribe=self.scribe,
                 clock=clock,
-                observe=self._telemetry.observe,
+                observe=self._seen,
                 wait=int(config.load_wait_s * SECOND),
                 onward=self._onward,
                 vectors=None if self._keeping is None else self._keeping.vectors,
             )
         )
-        self._app = App(self._door, self._status)
+        place = config.zone, config.site
+        desk = FabricDesk(membership, opened, self._host.entries, self._onward, place)
+        self._app = App(self._door, self._status, desk)
         self._relay = self._hot_path()
 
     def _kept(self, opened: Opened) -> Keeping | None:
@@ -234,8 +242,13 @@ class _Parts:
             work=Work(self._tasks.create_task, log_defect),
         )
 
+    def _seen(self, fact: Fact) -> None:
+        """What happens to models here: counted, and learned from."""
+        self._telemetry.observe(fact)
+        self._membership.observe(fact)
+
     def _engine(self, entry: ModelEntry) -> Engine:
-        return make_engine(
+        engine = make_engine(
             entry,
             self._place,
             clock=self._clock,
@@ -243,6 +256,9 @@ class _Parts:
             upstreams=self._upstreams,
             current=partial(self._host.entries.entry, entry.name),
         )
+        if entry.engine is EngineKind.UPSTREAM:
+            return engine
+        return Learnt(engine, self._membership.learning)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
@@ -269,6 +285,7 @@ class _Parts:
                 yield pop
             finally:
                 self._status.draining = self._relay.closing = True
+                self._membership.draws_near()
                 await _wind_down(self._host, self._relay, front, self._config.drain_s)
                 async with asyncio.TaskGroup() as draining:
                     for server in filter(None, (front.server, neighbours)):
@@ -307,19 +324,23 @@ class _Parts:
 
     @asynccontextmanager
     async def _neighbours(self) -> AsyncIterator[Server | None]:
-        """Other PoPs are answered, if there is a fabric."""
-        if self._fabric is None:
-            yield None
+        """Other PoPs are answered, as soon as there are any."""
+        if self._fabric is not None:
+            async with self._answering(self._fabric) as server:
+                yield server
             return
+        self._membership.attach(self._host, self._answering)
+        try:
+            await self._membership.begin()
+            yield None
+        finally:
+            await self._membership.end()
+
+    def _answering(self, fabric: Fabric) -> AbstractAsyncContextManager[Server]:
         neighbours = Neighbours(
-            self._identity.pop_id,
-            self._fabric,
-            app=self._app,
-            relay=self._relay,
-            clock=self._clock,
+            self._identity.pop_id, fabric, app=self._app, relay=self._relay, clock=self._clock
         )
-        async with neighbours.listening(bounds_of(self._config)) as server:
-            yield server
+        return neighbours.listening(bounds_of(self._config))
 
     def _server(
         self, bind: Bind | Path, tls: ssl.SSLContext | None
@@ -362,17 +383,13 @@ async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: floa
         relay.end_all()
 
 
-def _host_settings(config: Config) -> HostSettings:
-    return HostSettings(
-        bounds=PoolBounds(
-            memory_bytes=config.memory_bytes or granted_memory_bytes(),
-            queue=config.queue,
-            keep_alive=int(config.keep_alive_s * SECOND),
-        ),
-        pinned=frozenset(config.models),
-        kv_tokens=config.kv_tokens,
+def _engine_place(config: Config, home: Home) -> EnginePlace:
+    return EnginePlace(
+        run_dir=home.run,
+        log_dir=home.logs,
         slots=config.slots,
-        free_memory_bytes=granted_memory_bytes,
+        kv_tokens=config.kv_tokens,
+        threads=config.threads,
     )
 
 

@@ -3,12 +3,24 @@
 import logging
 import ssl
 
+from littoral.adapters.cores import granted_memory_bytes
 from littoral.node.config import Config
+from littoral.node.host import HostSettings
+from littoral.placement.words import PoolBounds
+from littoral.terms.values import SECOND
 from littoral.web.http import HttpBounds
 from littoral.web.listener import Bind
 from littoral.web.tls import server_tls
 
-__all__ = ["LAST_WORDS_S", "bind_of", "bounds_of", "log_defect", "processes_of", "tls_of"]
+__all__ = [
+    "LAST_WORDS_S",
+    "bind_of",
+    "bounds_of",
+    "host_settings",
+    "log_defect",
+    "processes_of",
+    "tls_of",
+]
 
 log = logging.getLogger("littoral")
 
@@ -33,6 +45,21 @@ def bounds_of(config: Config) -> HttpBounds:
         connections_max=config.connections_max,
         head_wait_s=config.head_wait_s,
         body_wait_s=config.body_wait_s,
+    )
+
+
+def host_settings(config: Config) -> HostSettings:
+    """What its models may take."""
+    return HostSettings(
+        bounds=PoolBounds(
+            memory_bytes=config.memory_bytes or granted_memory_bytes(),
+            queue=config.queue,
+            keep_alive=int(config.keep_alive_s * SECOND),
+        ),
+        pinned=frozenset(config.models),
+        kv_tokens=config.kv_tokens,
+        slots=config.slots,
+        free_memory_bytes=granted_memory_bytes,
     )
 
 

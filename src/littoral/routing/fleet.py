@@ -133,6 +133,8 @@ class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Number of the record in this boot, from 1."""
     url: _Url = ""
     """`https://host:port` of its fabric listener; empty when it can't be dialled."""
+    state_address: _Word = ""
+    """`HOST:PORT` at which it listens for the state of the fabric."""
     relays: Annotated[tuple[_Pop, ...], Meta(max_length=8)] = ()
     """PoPs that hold a connection from it and pass requests on, when it can't be dialled."""
     models: Annotated[tuple[ModelState, ...], _Items] = ()

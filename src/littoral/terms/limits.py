@@ -115,6 +115,8 @@ UPSTREAM_TARGETS_MAX: Final = 4_096
 """Upstreams of all models together, other PoPs among them, since the PoP started: each has a row of
 counts that all processes share, some 100 bytes."""
 
+"""Upstreams of all models together: each has a row of counts that all processes share."""
+
 FABRIC_HOPS_MAX: Final = 3
 """PoPs that one request may come through; more of them find no better place, and hide loops."""
 
@@ -494,3 +496,45 @@ FABRIC_ASK_PAUSE_S_MAX: Final = 30.0
 
 FABRIC_ASKS_MAX: Final = 1_024
 """PoPs that are to be asked at a time what they say."""
+
+SAY_S: Final = 0.25
+"""Between two records of a PoP whose queues or rates have moved."""
+
+GUESTS_MAX: Final = 1_000
+"""Models of other PoPs that are offered here; more would hide in each other."""
+
+GUEST_TARGETS_MAX: Final = 64
+"""PoPs that are asked for one model; a request tries three at most."""
+
+GUEST_CONNECT_S: Final = 3.0
+"""For a connection to another PoP: a far one needs three round trips, a dead one none."""
+
+TABLE_S: Final = 0.1
+"""Between two readings of the whole fleet into one model's candidates: 1,000 PoPs take 3 ms."""
+
+CALL_WAIT_S: Final = 5.0
+"""For the answer to a short question to another PoP."""
+
+CALL_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of such an answer: a roll of some thousand PoPs."""
+
+CALLED_MAX: Final = 256
+"""PoPs to which connections for short questions are kept."""
+
+LINK_S: Final = 10.0
+"""Between two measurements of the round trip to a PoP."""
+
+LINKS_EACH: Final = 64
+"""PoPs that are measured in one turn; so `LINKS_AT_ONCE` of them at a time."""
+
+LINKS_AT_ONCE: Final = 8
+"""More would wait for each other on a slow loop, and seem far."""
+
+KNOWN_POPS_MAX: Final = 64
+"""Other PoPs whose addresses are kept, to find the fabric again after a stop."""
+
+RENEW_RETRY_S: Final = 20.0
+"""Between two attempts to have a certificate renewed; an hour's has ninety before it runs out."""
+
+STATE_LOOK_S: Final = 0.05
+"""Between two looks at whether something is to be said, when much happens."""

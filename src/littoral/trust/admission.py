@@ -131,8 +131,8 @@ class OwnerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         None
     )
     """Models that it may ask for; None is all."""
-    zones: Annotated[tuple[ZoneName, ...], msgspec.Meta(max_length=POLICY_NAMES_MAX)] = ()
-    """Zones of its PoPs that may serve requests of ours."""
+    zones: Annotated[tuple[ZoneName, ...], msgspec.Meta(max_length=POLICY_NAMES_MAX)] | None = None
+    """Zones of its PoPs that may serve requests of ours; None is all."""
     requests_per_minute: _Limit | None = None
     """For all of its PoPs together, at each of ours; None is no limit. So the next."""
     tokens_per_minute: _Limit | None = None

@@ -16,6 +16,7 @@ from littoral.terms.ports import Door, Status
 from littoral.terms.values import Caller
 from littoral.web.dialects import chat, completions, embeddings, messages, responses
 from littoral.web.errors import shape_of
+from littoral.web.fabric import FabricDesk, fabric_routes
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.models import find_model, model_list, model_object
@@ -39,8 +40,8 @@ _Table = dict[str, dict[str, Route]]
 class App:
     """All that a PoP answers."""
 
-    def __init__(self, door: Door, status: Status) -> None:
-        self._routes = _routes(door, status)
+    def __init__(self, door: Door, status: Status, fabric: FabricDesk | None = None) -> None:
+        self._routes = _routes(door, status, fabric)
         self._door = door
 
     def handler(self, who: Who | None = None) -> Handler:
@@ -68,8 +69,10 @@ class App:
         return self._door.authenticate(key_of(headers))
 
 
-def _routes(door: Door, status: Status) -> Routes:
+def _routes(door: Door, status: Status, fabric: FabricDesk | None) -> Routes:
     table = _dialects(door) | _catalogue(door) | _monitoring(status)
+    if fabric is not None:
+        table |= fabric_routes(fabric)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

@@ -23,6 +23,7 @@ from littoral.adapters.http.words import (
     MalformedError,
     NoConnectionFreeError,
     Origin,
+    Peering,
 )
 from littoral.terms.errors import ConfigError
 
@@ -126,6 +127,7 @@ class HttpClient:
         deadlines: Deadlines | None = None,
         connections_max: int = 256,
         certificate: str = "",
+        peering: Peering | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -135,9 +137,11 @@ class HttpClient:
             deadlines: of every request.
             connections_max: requests at a time; more wait, no longer than to connect.
             certificate: a PEM file; the server is to show this one, whatever name is in it.
+            peering: by which name the server is told, and how TLS is spoken with it.
         """
         self._origin = origin
         self._certificate = certificate
+        self._peering = peering
         self._deadlines = deadlines or Deadlines()
         named = {"host": origin.authority, "user-agent": "littoral", **(headers or {})}
         self._fixed = fixed_fields(named)
@@ -150,6 +154,11 @@ class HttpClient:
     def connections_made(self) -> int:
         """How many were opened so far."""
         return self._dialler.connections_made if self._dialler is not None else 0
+
+    @property
+    def local_host(self) -> str:
+        """Address of this machine on the connection that was opened last."""
+        return self._dialler.local_host if self._dialler is not None else ""
 
     @asynccontextmanager
     async def request(
@@ -233,7 +242,9 @@ class HttpClient:
     async def _dial(self, seconds: float) -> Hop:
         if self._dialler is None:
             self._watch = Watch(asyncio.get_running_loop())
-            self._dialler = Dialler(self._origin, self._watch, None, self._certificate)
+            self._dialler = Dialler(
+                self._origin, self._watch, None, self._certificate, self._peering
+            )
         return await self._dialler.dial(seconds)
 
 

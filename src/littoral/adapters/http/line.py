@@ -68,6 +68,8 @@ class Dialler:
         self._peering = peering
         self._tls: ssl.SSLContext | None = None
         self.connections_made = 0
+        self.local_host = ""
+        """Address of this machine on the connection that was opened last."""
 
     async def dial(self, seconds: float) -> Hop:
         """A fresh connection.
@@ -92,11 +94,11 @@ class Dialler:
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or type(error).__name__
             raise ConnectFailedError(f"no connection: {reason}") from error
-        if self._peering is not None and (names := _names_of(hop)) != (self._peering.name,):
+        if self._peering is not None and (refused := _refused(hop, self._peering)):
             hop.abort()
-            shown = ", ".join(names)[:_NAMES_SHOWN_CHARS] or "no name"
-            raise ConnectFailedError(f"the server shows {shown}, and not {self._peering.name}")
+            raise ConnectFailedError(refused)
         self.connections_made += 1
+        self.local_host = _local_host(hop)
         return hop
 
     def trusts(self, hop: Hop) -> bool:
@@ -131,6 +133,26 @@ def _names_of(hop: Hop) -> tuple[str, ...]:
     shown = hop.about("peercert")
     names = shown.get("subjectAltName", ()) if isinstance(shown, dict) else ()
     return tuple(name for kind, name in names if kind == "URI")
+
+
+def _local_host(hop: Hop) -> str:
+    name = hop.about("sockname")
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _refused(hop: Hop, peering: Peering) -> str:
+    """Why a server is not the one that it is to be; nothing if it is."""
+    if peering.name and (names := _names_of(hop)) != (peering.name,):
+        shown = ", ".join(names)[:_NAMES_SHOWN_CHARS] or "no name"
+        return f"the server shows {shown}, and not {peering.name}"
+    try:
+        if peering.vet is not None:
+            connection = hop.about("ssl_object")
+            assert isinstance(connection, ssl.SSLObject), "TLS is spoken with it"
+            peering.vet(connection)
+    except LittoralError as error:
+        return str(error)
+    return ""
 
 
 class Idle:

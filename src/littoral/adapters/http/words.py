@@ -126,10 +126,12 @@ class Peering:
     """A server that is told by a name in its certificate, wherever it is."""
 
     name: str
-    """The URI that it must show, and no other beside it."""
+    """The URI that it must show, and no other beside it; empty where `vet` alone decides."""
     tls: Callable[[], ssl.SSLContext]
     """Whom to believe, and what to show. It checks certificates, and leaves names to whoever dials.
     Where it is another one, as certificates are renewed, connections are made anew."""
+    vet: Callable[[ssl.SSLObject], None] | None = None
+    """Looks at a connection before a byte is sent; raises LittoralError to refuse it."""
 
 
 def _not_an_address() -> ConfigError:

@@ -16,7 +16,14 @@ it goes by the common name alone, which any trusted root could write.
 
 from littoral.adapters.owner.bundle import Bundle
 from littoral.adapters.owner.checking import Checked, Checker
-from littoral.adapters.owner.keys import Owner, issuer_request, keep_issuer, make_owner, open_owner
+from littoral.adapters.owner.keys import (
+    Owner,
+    issuer_request,
+    keep_issuer,
+    make_owner,
+    open_owner,
+    set_owner_aside,
+)
 from littoral.adapters.owner.places import FabricFiles
 from littoral.adapters.owner.requests import Requested, read_request
 
@@ -32,4 +39,5 @@ __all__ = [
     "make_owner",
     "open_owner",
     "read_request",
+    "set_owner_aside",
 ]

@@ -41,7 +41,14 @@ from littoral.trust.admission import Signed
 from littoral.trust.dsse import pae
 from littoral.trust.members import Member, owner_id
 
-__all__ = ["Owner", "issuer_request", "keep_issuer", "make_owner", "open_owner"]
+__all__ = [
+    "Owner",
+    "issuer_request",
+    "keep_issuer",
+    "make_owner",
+    "open_owner",
+    "set_owner_aside",
+]
 
 _FOLDER: Final = "owner"
 _ROOT_KEY: Final = "root.key"
@@ -246,6 +253,18 @@ def open_owner(home: Path, clock: Clock) -> Owner:
             advice="remove it, and have the PoP join again",
         )
     return Owner(folder, clock, root, Authority(certificate, key, clock))
+
+
+def set_owner_aside(home: Path) -> None:
+    """A home that is nobody's PoP joins another owner: its own owner, if it has one, is kept aside.
+
+    Raises:
+        HomeUnwritableError: it can't be moved.
+    """
+    folder = home / _FOLDER
+    if (folder / _ROOT_KEY).exists():
+        with home_is_usable(home):
+            folder.rename(home / f"{_FOLDER}-before-joining")
 
 
 def issuer_request(home: Path, pop: PopId, clock: Clock) -> bytes:

@@ -17,15 +17,25 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from littoral.adapters.files import write_whole
 from littoral.adapters.owner.bundle import Bundle
-from littoral.adapters.owner.certificates import pem_of, spki_of
+from littoral.adapters.owner.certificates import pem_of, spki_of, times_of, uris_of
 from littoral.adapters.owner.key_files import home_is_usable, open_key
 from littoral.adapters.owner.requests import make_request
 from littoral.terms.errors import IdentityError
 from littoral.terms.ids import PopId
 from littoral.terms.ports import Clock
 from littoral.trust.joining import JoinAnswer, KeyRequests
+from littoral.trust.members import Member
 
-__all__ = ["FabricFiles"]
+__all__ = ["FabricFiles", "OwnCertificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCertificate:
+    """What this PoP's certificate says."""
+
+    member: Member
+    begins_unix_s: int
+    expires_unix_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,19 @@ class FabricFiles:
             IdentityError: there is none, or it can't be read.
         """
         return Bundle.read(self.root).fingerprints[0]
+
+    def own(self) -> "OwnCertificate | None":
+        """This PoP's certificate; None if it has none yet.
+
+        Raises:
+            IdentityError: it can't be read.
+        """
+        chain = self.shown()
+        if not chain:
+            return None
+        certificate = x509.load_der_x509_certificate(chain[0])
+        (name,) = uris_of(certificate)
+        return OwnCertificate(Member.of_name(name), *times_of(certificate))
 
     def shown(self) -> Sequence[bytes]:
         """The chain that this PoP shows now, DER; empty if it is none yet.

@@ -89,7 +89,7 @@ class Followed(Protocol):
         """It is over, whatever became of it. Once."""
 
 
-Follow = Callable[[Errand, PopId], Followed]
+Follow = Callable[[Errand, PopId], Followed | None]
 """Hears that a request is sent to another PoP."""
 
 Rank = Callable[[Errand, Mapping[int, UpstreamTarget]], Sequence[int]]

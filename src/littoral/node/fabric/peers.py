@@ -9,15 +9,17 @@ Rules
 """
 
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
-from littoral.adapters.owner import Bundle, Checker, FabricFiles
+from littoral.adapters.owner import Bundle, Checked, Checker, FabricFiles
 from littoral.adapters.owner.tls import client_context, peer, renew, server_context, trust
 from littoral.adapters.store import MemberBook
 from littoral.terms.errors import IdentityError
 from littoral.terms.ids import OwnerId
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
+from littoral.trust.admission import ADMISSION, Signed
 from littoral.trust.members import Member
 from littoral.web.certificate import Certificate
 
@@ -48,15 +50,41 @@ class Peers:
 
     def knows(self, certificate: Certificate) -> Member | None:
         """Who shows this certificate; None if it is no member's."""
+        checked = self.shown(certificate)
+        return None if checked is None else checked.member
+
+    def shown(self, certificate: Certificate) -> Checked | None:
+        """The same, with who issued it and until when it is good."""
         unix_s = self._clock.unix_ns() // SECOND
         try:
             checked = peer(certificate.connection, self._checker, unix_s)
-            if checked is None:
-                return None
-            self._book.roll().check(checked.member, checked.issuer)
+            if checked is not None:
+                self._book.roll().check(checked.member, checked.issuer)
         except IdentityError:
             return None
+        return checked
+
+    def check(self, chain: Sequence[bytes], unix_s: int) -> Member:
+        """Who shows this chain (DER, its own certificate first), if nothing is known against it.
+
+        Raises:
+            IdentityError: it is no member's.
+        """
+        checked = self._checker.checked(chain, unix_s)
+        self._book.roll().check(checked.member, checked.issuer)
         return checked.member
+
+    def word(self, signed: Signed, owner: OwnerId) -> None:
+        """See that a word on a PoP or another owner is an issuer's who may say it.
+
+        Raises:
+            IdentityError: it is not; or not one of this owner's, where others have no say.
+        """
+        unix_s = self._clock.unix_ns() // SECOND
+        if signed.kind == ADMISSION:
+            self._checker.admission(signed, unix_s)
+        else:
+            self._checker.policy(signed, owner, unix_s)
 
     def client(self, owner: OwnerId) -> ssl.SSLContext:
         """For dialling PoPs of this owner.

@@ -84,7 +84,7 @@ class Registrar:
             observe: takes facts.
             seeds: gives the endpoints at which the state of the fabric can be joined now.
         """
-        self._owner = owner
+        self.owner = owner
         self._book = book
         self._clock = clock
         self._observe = observe
@@ -93,7 +93,7 @@ class Registrar:
     def nonce(self) -> bytes:
         """What a request to join or come back must answer, within limits.JOIN_NONCE_S."""
         random = self._clock.random_bytes(NONCE_RANDOM_BYTES)
-        return make_nonce(self._owner.nonce_key, self._unix_s(), random)
+        return make_nonce(self.owner.nonce_key, self._unix_s(), random)
 
     def invite(
         self,
@@ -120,7 +120,7 @@ class Registrar:
             ConflictError: too many tickets are out.
         """
         secret = self._clock.random_bytes(TICKET_RANDOM_BYTES)
-        ticket = Ticket(tuple(addresses), self._owner.fingerprint, secret)
+        ticket = Ticket(tuple(addresses), self.owner.fingerprint, secret)
         now_s = self._unix_s()
         record = TicketRecord(
             ticket.ticket_id,
@@ -142,11 +142,11 @@ class Registrar:
             JoinRejectedError: the request for a certificate is not this PoP's.
             ConflictError: this PoP was revoked, or there is no room.
         """
-        pop, unix_s = self._owner.pop, self._unix_s()
+        pop, unix_s = self.owner.pop, self._unix_s()
         places = ZoneName(place_name(zone, "zone")), SiteName(place_name(site, "site"))
-        member = Member(self._owner.owner_id, *places, pop)
+        member = Member(self.owner.owner_id, *places, pop)
         requested = read_request(keys.csr, pop)
-        chain = self._owner.issue(member, requested, unix_s)
+        chain = self.owner.issue(member, requested, unix_s)
         signed = self._book.admission(pop)
         before = None if signed is None else Admission.of_payload(signed.payload)
         if before is not None and before.status is Membership.REVOKED:
@@ -168,14 +168,14 @@ class Registrar:
         """
         with self._refusals_told("join"):
             asking, unix_s = request.asking, self._unix_s()
-            check_nonce(self._owner.nonce_key, asking.nonce, unix_s)
+            check_nonce(self.owner.nonce_key, asking.nonce, unix_s)
             ticket = self._book.ticket(request.ticket_id)
             if ticket is None:
                 raise ticket_refused("unknown")
-            check_proof(request, self._owner.owner_id, ticket.proof_key)
+            check_proof(request, self.owner.owner_id, ticket.proof_key)
             requested = self._requested(request)
-            member = Member(self._owner.owner_id, ticket.zone, ticket.site, requested.pop)
-            chain = self._owner.issue(member, requested, unix_s)
+            member = Member(self.owner.owner_id, ticket.zone, ticket.site, requested.pop)
+            chain = self.owner.issue(member, requested, unix_s)
             issuer = self._issuer_certificate(asking.issuer_csr, requested.pop) or b""
             offered = issuer if ticket.issuer else b""
 
@@ -202,7 +202,7 @@ class Registrar:
             OwnerKeyAwayError: this issuer's own certificate has run out.
         """
         with self._refusals_told("renew"):
-            if peer.member.owner != self._owner.owner_id:
+            if peer.member.owner != self.owner.owner_id:
                 raise _rejected("owner", "a PoP asks its own owner for certificates")
             by = self._book.roll().admissions.get(peer.issuer)
             if by is not None and by.status is Membership.REVOKED:
@@ -218,7 +218,7 @@ class Registrar:
         """
         with self._refusals_told("come_back"):
             asking = request.asking
-            check_nonce(self._owner.nonce_key, asking.nonce, self._unix_s())
+            check_nonce(self.owner.nonce_key, asking.nonce, self._unix_s())
             requested = self._requested(request)
             signed, admission = self._good(requested.pop)
             if admission.receipt_key != asking.receipt_key:
@@ -234,7 +234,7 @@ class Registrar:
             OwnerKeyAwayError: this issuer's own certificate has run out.
         """
         before = self._book.roll().admissions.get(pop)
-        if before is None or before.member.owner != self._owner.owner_id:
+        if before is None or before.member.owner != self.owner.owner_id:
             raise NotFoundError(f"no PoP {pop} was admitted", advice="check its id")
         if before.status is Membership.REVOKED and status is not Membership.REVOKED:
             raise ConflictError(
@@ -257,7 +257,7 @@ class Registrar:
             ConflictError: its owner was revoked, which is for ever, or there is no room.
             OwnerKeyAwayError: this issuer's own certificate has run out.
         """
-        if Bundle([policy.root]).owners != (policy.owner,) or policy.owner == self._owner.owner_id:
+        if Bundle([policy.root]).owners != (policy.owner,) or policy.owner == self.owner.owner_id:
             raise IdentityError(
                 f"the root that came is not that of {policy.owner}, or it is our own",
                 advice="have the bundle of that owner sent again",
@@ -268,19 +268,19 @@ class Registrar:
             raise ConflictError(f"{policy.owner} was revoked, which is for ever")
         version = 1 if before is None else before.version + 1
         dated = structs.replace(policy, version=version, at=self._unix_ms())
-        made = self._owner.sign(POLICY, dated.encoded(), self._unix_s())
+        made = self.owner.sign(POLICY, dated.encoded(), self._unix_s())
         self._book.keep(made)
         return made
 
     def bundle(self) -> Bundle:
         """The roots of all owners that are trusted here, ours among them."""
         policies = (OwnerPolicy.of_payload(each.payload) for each in self._book.policies())
-        return Bundle([self._owner.root, *(each.root for each in policies if not each.revoked)])
+        return Bundle([self.owner.root, *(each.root for each in policies if not each.revoked)])
 
     def _requested(self, request: JoinRequest | ComeBackRequest) -> Requested:
         """What is asked for, by whom, proven by both keys."""
         asking = request.asking
-        check_signature(request, self._owner.owner_id, verify)
+        check_signature(request, self.owner.owner_id, verify)
         requested = read_request(asking.csr, pop_id(asking.receipt_key))
         if requested.spki != asking.spki:
             raise _rejected("csr", "the request for a certificate is for another key than signed")
@@ -323,7 +323,7 @@ class Registrar:
         admission = Admission(
             member.name, receipt_key, version, status, issuer, self._unix_ms(), note
         )
-        return self._owner.sign(ADMISSION, admission.encoded(), self._unix_s())
+        return self.owner.sign(ADMISSION, admission.encoded(), self._unix_s())
 
     def _good(self, pop: PopId) -> tuple[Signed, Admission]:
         """The admission of a member.
@@ -343,7 +343,7 @@ class Registrar:
         self, signed: Signed, admission: Admission, csr: bytes, issuer_csr: bytes, *, returned: bool
     ) -> JoinAnswer:
         member = admission.member
-        chain = self._owner.issue(member, read_request(csr, member.pop), self._unix_s())
+        chain = self.owner.issue(member, read_request(csr, member.pop), self._unix_s())
         may = admission.issuer
         issuer = self._issuer_certificate(issuer_csr, member.pop) if may else None
         self._observe(MemberRenewed(member.pop, returned))
@@ -351,14 +351,14 @@ class Registrar:
 
     def _issuer_certificate(self, issuer_csr: bytes, pop: PopId) -> bytes | None:
         """For a PoP that may issue, if it asks and the root is at hand."""
-        if not issuer_csr or not self._owner.has_root:
+        if not issuer_csr or not self.owner.has_root:
             return None
-        return self._owner.certify_issuer(read_request(issuer_csr, pop), self._unix_s())
+        return self.owner.certify_issuer(read_request(issuer_csr, pop), self._unix_s())
 
     def _answer(self, chain: tuple[bytes, bytes], signed: Signed, issuer: bytes) -> JoinAnswer:
         return JoinAnswer(
             chain=chain,
-            root=self._owner.root,
+            root=self.owner.root,
             bundle=self.bundle().roots,
             admission=signed,
             seeds=tuple(self._seeds()),

@@ -1,0 +1,74 @@
+"""Short questions to other PoPs that no client has asked: round trips, renewals, rolls.
+
+They go over connections of their own, beside those of requests, so that a question never waits for
+an answer's tokens. A PoP is told by its name, as for requests.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from littoral.adapters.http.client import HttpClient
+from littoral.adapters.http.words import Deadlines, HttpError, Origin, Peering
+from littoral.terms.errors import UpstreamFailedError
+from littoral.terms.ids import OwnerId
+from littoral.terms.limits import CALL_BYTES_MAX, CALL_WAIT_S, CALLED_MAX
+from littoral.trust.members import Member
+
+__all__ = ["Calls"]
+
+_DEADLINES: Final = Deadlines(CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S)
+
+
+class Calls:
+    """Asks other PoPs."""
+
+    def __init__(self, tls: Callable[[OwnerId], ssl.SSLContext]) -> None:
+        """Ask nobody yet; `tls` says whom of an owner to believe, and what to show."""
+        self._tls = tls
+        self._clients: dict[tuple[str, str], HttpClient] = {}
+
+    async def ask(self, name: str, url: str, method: str, path: str, body: bytes = b"") -> bytes:
+        """What a PoP answers.
+
+        Args:
+            name: its SPIFFE name.
+            url: of its fabric listener.
+            method: GET or POST.
+            path: below the url.
+            body: JSON, or nothing.
+
+        Raises:
+            UpstreamFailedError: it refuses, or does not answer within CALL_WAIT_S.
+        """
+        client = self._client(name, url)
+        try:
+            async with asyncio.timeout(CALL_WAIT_S), client.request(method, path, body) as response:
+                answer = await response.read(CALL_BYTES_MAX)
+        except (HttpError, TimeoutError) as error:
+            reason = str(error) or f"{CALL_WAIT_S:g} s without an answer"
+            raise UpstreamFailedError(f"{name} can't be asked: {reason}") from None
+        if response.status != 200:
+            said = answer[:300].decode(errors="replace")
+            raise UpstreamFailedError(f"{name} refuses {path} ({response.status}): {said}")
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def _client(self, name: str, url: str) -> HttpClient:
+        known = self._clients.get((name, url))
+        if known is None:
+            if len(self._clients) >= CALLED_MAX:
+                self._clients.pop(next(iter(self._clients))).close()
+            origin, _ = Origin.of_url(url)
+            owner = Member.of_name(name).owner
+            peering = Peering(name, partial(self._tls, owner))
+            known = HttpClient(origin, deadlines=_DEADLINES, connections_max=2, peering=peering)
+            self._clients[name, url] = known
+        return known

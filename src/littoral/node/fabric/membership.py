@@ -1,0 +1,389 @@
+"""This PoP's membership in the fabric, from its first invitation to its end.
+
+    alone --turn_on: it invites, or has joined--> member --end--> over
+    alone, its certificate ran out --renewed--> member
+
+A member listens for other PoPs, says what it is, hears what they are, has their models as guests,
+measures the links to them, keeps its certificate good, and passes owners' words on. A PoP that is
+alone does none of this, and loads none of what it takes.
+
+Rules
+- What goes wrong between PoPs never ends this one: it serves its clients whatever the fabric is.
+- What happens is told in facts and in the log, on each side.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from typing import Final
+
+from msgspec import structs
+
+from littoral.adapters.cores import granted_memory_bytes
+from littoral.adapters.fabric import ZenohNames
+from littoral.adapters.identity import verify
+from littoral.adapters.owner import Checked, FabricFiles, open_owner
+from littoral.adapters.upstreams.upstreams import Neighbourhood
+from littoral.adapters.upstreams.words import Errand, Followed
+from littoral.node.config import Config
+from littoral.node.fabric.calls import Calls
+from littoral.node.fabric.certificate import Certificate
+from littoral.node.fabric.guests import guests_of
+from littoral.node.fabric.joining import controls, newcomers
+from littoral.node.fabric.learning import Learning
+from littoral.node.fabric.links import Links
+from littoral.node.fabric.memory import known_of, recall, remember
+from littoral.node.fabric.peers import Peers
+from littoral.node.fabric.placed import place_of, state_place
+from littoral.node.fabric.ranking import Ranking
+from littoral.node.fabric.registrar import Registrar
+from littoral.node.fabric.saying import Place, state_of
+from littoral.node.fabric.speaking import Speaking
+from littoral.node.fabric.standing import Standing
+from littoral.node.fabric.view import FleetView
+from littoral.node.fabric.words import Words
+from littoral.node.host import ModelHost
+from littoral.node.neighbours import Fabric
+from littoral.node.opened import Opened
+from littoral.routing.fleet import Fleet, PopState
+from littoral.terms.errors import (
+    IdentityError,
+    LittoralError,
+    OwnerKeyAwayError,
+)
+from littoral.terms.facts import Fact
+from littoral.terms.heard import Heard
+from littoral.terms.ids import OwnerId, PopId
+from littoral.terms.limits import KNOWN_POPS_MAX, RENEW_RETRY_S
+from littoral.terms.values import SECOND, UpstreamTarget
+from littoral.trust.admission import Membership as Status
+from littoral.trust.records import Record
+from littoral.web import certificate as shown_by
+from littoral.web.listener import Bind, Server
+
+__all__ = ["Membership", "Serve"]
+
+log = logging.getLogger("littoral")
+
+Serve = Callable[[Fabric], AbstractAsyncContextManager[Server]]
+"""Answers other PoPs while its context is open."""
+
+_LOOPBACK: Final = "127.0.0.1"
+_MILLISECOND: Final = 1_000_000
+
+
+class Membership:
+    """Of one PoP."""
+
+    def __init__(self, config: Config, opened: Opened, tasks: asyncio.TaskGroup) -> None:
+        """Be alone yet.
+
+        Args:
+            config: where to listen.
+            opened: the home's.
+            tasks: own what goes on meanwhile.
+        """
+        self._config = config
+        self._opened = opened
+        self._clock = opened.clock
+        self._tasks = tasks
+        self.files: Final = FabricFiles(config.home)
+        self.certificate: Final = Certificate(
+            config.home,
+            opened.identity,
+            opened.clock,
+            self.registrar,
+            (config.zone, config.site),
+        )
+        self.neighbourhood: Final = Neighbourhood(self._client, self._rank, self._follow)
+        self.learning: Final = Learning(
+            opened.clock, kv_tokens=config.kv_tokens, at_work=self._at_work
+        )
+        self.standing: Standing | None = None
+        """What there is while this PoP is a member; None while it is alone."""
+        self._host: ModelHost | None = None
+        self._serve: Serve | None = None
+        self._stack = AsyncExitStack()
+        self._turning = asyncio.Lock()
+        self._running: list[asyncio.Task[None]] = []
+        self._drains = False
+
+    def attach(self, host: ModelHost, serve: Serve) -> None:
+        """Know the PoP's models, and how others are answered."""
+        self._host, self._serve = host, serve
+
+    # --- its life -------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Be a member again, if this PoP was one.
+
+        Raises:
+            IdentityError, PortInUseError, ConfigError: what was joined can't be taken up.
+        """
+        if not self.certificate.had:
+            return
+        if self.certificate.left_s() > 0 or self.registrar() is not None:
+            await self.turn_on()
+        else:
+            self._running.append(self._tasks.create_task(self._come_back()))
+
+    async def turn_on(self) -> Standing:
+        """Be a member from now on, if this PoP is none yet.
+
+        Raises:
+            As `begin`; then all is as it was.
+        """
+        async with self._turning:
+            if self.standing is not None:
+                return self.standing
+            if self.certificate.due() and self.registrar() is not None:
+                self.certificate.found()
+            stack = AsyncExitStack()
+            try:
+                standing = await self._stand(stack)
+            except BaseException:
+                await stack.aclose()
+                raise
+            self._stack = stack
+            self.standing = standing
+            standing.speaking.say_card(self.files.shown())
+            self.words_changed()
+            works = (standing.speaking.go_on(), standing.links.measure(), self._look())
+            for work in (*works, self._renew()):
+                self._running.append(self._tasks.create_task(work))
+            return standing
+
+    async def end(self) -> None:
+        """Leave, so that all others hear it at once."""
+        for task in self._running:
+            task.cancel()
+        self.standing = None
+        await self._stack.aclose()
+
+    def observe(self, fact: Fact) -> None:
+        """Learn from what happens to this PoP's own models."""
+        self.learning.observe(fact)
+        if self.standing is not None:
+            self.standing.speaking.changed.set()
+
+    def registrar(self) -> Registrar | None:
+        """The issuing side, where this PoP may issue."""
+        opened = self._opened
+        try:
+            owner = open_owner(self._config.home, self._clock)
+        except OwnerKeyAwayError:
+            return None
+        return Registrar(
+            owner,
+            opened.store.members,
+            self._clock,
+            opened.telemetry.observe,
+            seeds=self.seeds,
+        )
+
+    def seeds(self) -> Sequence[str]:
+        """Endpoints at which the state of the fabric can be joined, this PoP's first."""
+        standing = self.standing
+        if standing is None:
+            return ()
+        pops = standing.view.fleet.pops.values()
+        others = [each.state.state_address for each in pops if each.alive]
+        found = dict.fromkeys((standing.place.state_address, *filter(None, others)))
+        return tuple(found)[:8]
+
+    def draws_near(self) -> None:
+        """The PoP is about to stop: say that it takes nothing new."""
+        self._drains = True
+        if self.standing is not None:
+            self.standing.speaking.say()
+
+    # --- putting it together ---------------------------------------------------------------------
+
+    async def _stand(self, stack: AsyncExitStack) -> Standing:
+        opened, config, home = self._opened, self._config, self._config.home
+        assert self._serve is not None, "attached before"
+        own = self.files.own()
+        assert own is not None, "it has a certificate"
+        member = own.member
+        memory = recall(home)
+        boot = max(self._clock.unix_ns() // _MILLISECOND, memory.boot + 1)
+        host = config.fabric_host or memory.host or _LOOPBACK
+        remember(home, structs.replace(memory, host=host, boot=boot))
+        peers = Peers(self.files, opened.store.members, self._clock)
+        words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
+        server = await stack.enter_async_context(
+            self._serve(
+                Fabric(
+                    bind=Bind(host, config.fabric_port),
+                    tls=peers.server,
+                    neighbourhood=self.neighbourhood,
+                    knows=peers.knows,
+                    policy=words.may_ask,
+                    newcomers=newcomers(self.registrar),
+                    members=controls(self.registrar, self._shown),
+                )
+            )
+        )
+        place = place_of(config, host, server.addresses[0][1], member.pop, boot)
+        names = ZenohNames(member.pop, state_place(self.files, host, place, memory))
+        view = FleetView(
+            verify=verify,
+            check=peers.check,
+            admissible=lambda _: True,
+            observe=opened.telemetry.observe,
+            passed_on=self._word,
+        )
+        calls = Calls(self._client)
+        stack.callback(calls.close)
+        links = Links(member.pop, lambda: view.fleet, calls, self._clock)
+        ranking = Ranking(
+            member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
+        )
+        view.watch(self._seen)
+        stack.push_async_callback(names.close)
+        await names.open(self._hear)
+        speaking = Speaking(
+            opened.identity,
+            self._clock,
+            names,
+            view,
+            lambda number: self._state(number, place, words, links),
+            place.boot,
+        )
+        return Standing(member, peers, words, view, names, calls, links, ranking, place, speaking)
+
+    def _state(self, number: int, place: Place, words: Words, links: Links) -> PopState:
+        """What this PoP is now."""
+        assert self._host is not None, "attached before"
+        own = words.standing(place.pop)
+        drained = own is not None and own.status is Status.DRAINED
+        now = replace(place, draining=self._drains or drained, memory_free=granted_memory_bytes())
+        slots, statuses = self._config.slots, self._host.statuses()
+        return state_of(now, number, statuses, links.seconds, self.learning, slots)
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    def _shown(self, certificate: shown_by.Certificate) -> Checked | None:
+        """Which member this is; None where this PoP is none itself."""
+        return None if self.standing is None else self.standing.peers.shown(certificate)
+
+    def _client(self, owner: OwnerId) -> ssl.SSLContext:
+        if self.standing is None:
+            raise IdentityError("this PoP is in no fabric")
+        return self.standing.peers.client(owner)
+
+    def _rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
+        return () if self.standing is None else self.standing.ranking.rank(errand, targets)
+
+    def _follow(self, errand: Errand, pop: PopId) -> Followed | None:
+        standing = self.standing
+        return None if standing is None else standing.ranking.follow(errand, pop)
+
+    # --- what is heard --------------------------------------------------------------------------
+
+    def _hear(self, heard: Sequence[Heard]) -> None:
+        standing = self.standing
+        if standing is not None:
+            standing.view.hear(heard, self._clock.now(), self._unix_s())
+
+    def _seen(self, seen: Fleet) -> None:
+        """The fleet has changed: whoever is asked for what follows from it."""
+        standing, host = self.standing, self._host
+        if standing is None or host is None:
+            return
+        here = standing.member.pop
+        now = self._clock.now()
+        for pop, known in seen.pops.items():
+            if pop != here and known.heard_at == now:
+                standing.ranking.heard(pop, now)
+        host.entries.offer(guests_of(seen, here, standing.words.may_serve))
+
+    def _word(self, record: Record) -> None:
+        """An owner's word was passed on."""
+        standing = self.standing
+        if standing is not None and standing.words.hear(record):
+            self.words_changed()
+
+    def words_changed(self) -> None:
+        """Who is admitted, or which owners are, has changed: act on it, and pass it on."""
+        standing = self.standing
+        if standing is None:
+            return
+        issuing = self.registrar() is not None
+        for topic, record in standing.words.to_say(issuing=issuing).items():
+            standing.names.say(topic, record)
+        standing.view.recheck(self._unix_s())
+        self._seen(standing.view.fleet)
+        standing.speaking.changed.set()
+
+    async def trust_changed(self, seeds: Sequence[str] = ()) -> None:
+        """Other owners are let in or shut out: have links follow, and look for them there.
+
+        Raises:
+            IdentityError, PortInUseError: the fabric can't be opened anew; it is tried again.
+        """
+        standing = self.standing
+        assert standing is not None, "a member has links"
+        home = self._config.home
+        memory = recall(home)
+        known = tuple(dict.fromkeys((*seeds, *memory.seeds)))[:KNOWN_POPS_MAX]
+        remember(home, structs.replace(memory, seeds=known))
+        await standing.names.reopen()
+
+    # --- what goes on meanwhile -------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Notice who has fallen silent, and remember who is there."""
+        standing = self.standing
+        assert standing is not None, "a member looks"
+        home, here = self._config.home, standing.member.pop
+        while True:
+            await asyncio.sleep(1)
+            standing.view.tick(self._clock.now(), self._unix_s())
+            known = known_of(standing.view.fleet, here, standing.words.issuers())
+            memory = recall(home)
+            if known and known != memory.pops:
+                try:
+                    remember(home, structs.replace(memory, pops=known))
+                except LittoralError as error:
+                    log.warning("the PoPs of the fabric can't be remembered: %s", error)
+
+    async def _renew(self) -> None:
+        """Keep the certificate good: from half of its life on, it is renewed."""
+        standing = self.standing
+        assert standing is not None, "a member renews"
+        while True:
+            await asyncio.sleep(RENEW_RETRY_S)
+            if not self.certificate.due():
+                continue
+            there = known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
+            try:
+                await self.certificate.renew(there, standing.calls)
+                standing.peers.renewed()
+                standing.speaking.say_card(self.files.shown())
+                await standing.names.reopen()
+            except LittoralError as error:
+                log.warning("%s", error)
+
+    async def _come_back(self) -> None:
+        """The certificate ran out while this PoP was away: have a new one, then be a member."""
+        calls = Calls(self._client)
+        while True:
+            try:
+                await self.certificate.renew((), calls)
+                await self.turn_on()
+                return
+            except LittoralError as error:
+                log.warning("this PoP is not in the fabric for now: %s", error)
+            await asyncio.sleep(RENEW_RETRY_S)
+
+    def _at_work(self, model: str) -> int:
+        assert self._host is not None, "attached before"
+        statuses = self._host.statuses()
+        return next((each.in_flight for each in statuses if each.entry.name == model), 0)
+
+    def _unix_s(self) -> int:
+        return self._clock.unix_ns() // SECOND

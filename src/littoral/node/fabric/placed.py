@@ -1,0 +1,52 @@
+"""Where this PoP is in the fabric, as its settings and what it remembers say."""
+
+from littoral.adapters.addresses import dialled_host, free_port, host_and_port
+from littoral.adapters.fabric import FabricPlace
+from littoral.adapters.owner import FabricFiles
+from littoral.node.config import Config
+from littoral.node.fabric.memory import Memory
+from littoral.node.fabric.saying import Place
+from littoral.terms.ids import PopId
+
+__all__ = ["place_of", "state_place"]
+
+
+def place_of(config: Config, host: str, port: int, pop: PopId, boot: int) -> Place:
+    """What a PoP says of where it is.
+
+    Args:
+        config: of its operator.
+        host: that it listens on.
+        port: of its fabric listener.
+        pop: its name.
+        boot: of this run.
+
+    Raises:
+        ConfigError: it can't be told at which address others reach it.
+    """
+    state_port = config.state_port or free_port(host)
+    if config.fabric_address:
+        reached, port = host_and_port(config.fabric_address, "fabric_address")
+    else:
+        reached = dialled_host(host)
+    name = f"[{reached}]" if ":" in reached else reached
+    return Place(
+        pop=pop,
+        boot=boot,
+        url=f"https://{name}:{port}",
+        state_address=f"{name}:{state_port}",
+    )
+
+
+def state_place(files: FabricFiles, host: str, place: Place, memory: Memory) -> FabricPlace:
+    """Where it joins the state of the fabric, and with what."""
+    _, port = host_and_port(place.state_address, "state_address")
+    known = dict.fromkeys((*memory.seeds, *(each.state_address for each in memory.pops)))
+    return FabricPlace(
+        host=host,
+        port=port,
+        chain=files.chain,
+        key=files.key,
+        roots=files.bundle,
+        seeds=tuple(each for each in known if each and each != place.state_address),
+    )

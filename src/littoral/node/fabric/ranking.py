@@ -1,0 +1,172 @@
+"""Which PoP is asked for a request: the view of the fleet, what was sent, and the choice.
+
+Rules
+- A model's table of candidates is kept in step with the fleet, TABLE_S apart at least: in between,
+  what is sent from here counts at once.
+- A PoP that is not in the table is not asked.
+- Where this PoP has the model itself, it is a candidate like the others; others are asked only
+  for the same weights.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from littoral.adapters.upstreams.words import Errand
+from littoral.node.onward import key_behind
+from littoral.routing import explain
+from littoral.routing.candidates import Needs
+from littoral.routing.fleet import Fleet
+from littoral.routing.predict import Wanted, choose
+from littoral.routing.prefix import prefixes_of, prompt_of, tokens_of
+from littoral.routing.sends import Send, Sends
+from littoral.routing.table import Table
+from littoral.terms.ids import Digest, ModelName, OwnerId, PopId
+from littoral.terms.limits import TABLE_S
+from littoral.terms.ports import Clock
+from littoral.terms.values import SECOND, Instant, Kind, UpstreamTarget
+from littoral.trust.members import Member
+
+__all__ = ["Ranking"]
+
+_KINDS: Final = {"completions": Kind.COMPLETE, "embeddings": Kind.EMBED}
+
+_NEVER: Final = Instant(0)
+
+
+@dataclass(slots=True)
+class _Model:
+    table: Table
+    sends: Sends
+    fleet: Fleet | None = None
+    updated_at: Instant = _NEVER
+
+
+class _Following:
+    """One request that was sent to another PoP."""
+
+    __slots__ = ("_send", "_sends")
+
+    def __init__(self, sends: Sends, send: Send) -> None:
+        self._sends = sends
+        self._send = send
+
+    def began(self) -> None:
+        """See words.Followed."""
+        self._sends.began(self._send)
+
+    def ended(self) -> None:
+        """See words.Followed."""
+        self._sends.ended(self._send)
+
+
+class Ranking:
+    """Of one PoP."""
+
+    def __init__(
+        self,
+        here: Member,
+        fleet: Callable[[], Fleet],
+        links: Mapping[PopId, float],
+        owners: Callable[[ModelName], frozenset[OwnerId]],
+        clock: Clock,
+    ) -> None:
+        """Know what is asked when a request comes.
+
+        Args:
+            here: this PoP.
+            fleet: all, this one among them, as now.
+            links: seconds of a round trip to each, as measured.
+            owners: whose PoPs may be asked for a model.
+            clock: for ages, and for chance.
+        """
+        self._here = here
+        self._fleet = fleet
+        self._links = links
+        self._owners = owners
+        self._clock = clock
+        self._models: dict[ModelName, _Model] = {}
+
+    def rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
+        """The rows of the PoPs to ask, best first: see words.Rank."""
+        assert errand.passage is not None, "without a passage no other PoP is asked"
+        rows = {Member.of_name(target.peer).pop: row for row, target in targets.items()}
+        model = ModelName(next(iter(targets.values())).model)
+        ranked = self.order(errand, model, None)
+        return [rows[pop] for pop in ranked if pop in rows]
+
+    def order(self, errand: Errand, model: ModelName, digest: Digest | None) -> list[PopId]:
+        """The PoPs that may have a request, this one among them, best first.
+
+        Args:
+            errand: the request, with its passage.
+            model: asked for.
+            digest: of the weights that it must have; None is any.
+        """
+        now = self._clock.now()
+        known = self._known(model, now)
+        spin = int.from_bytes(self._clock.random_bytes(8), "little")
+        return choose(known.table, self._wanted(errand, model, digest), known.sends, now, spin)
+
+    def explain(self, errand: Errand, model: ModelName, digest: Digest | None) -> list[str]:
+        """The same in words."""
+        now = self._clock.now()
+        known = self._known(model, now)
+        wanted = self._wanted(errand, model, digest)
+        return explain.explain(known.table, wanted, known.sends, now)
+
+    def follow(self, errand: Errand, pop: PopId) -> "_Following":
+        """A request goes to a PoP: see words.Follow."""
+        now = self._clock.now()
+        model = ModelName(errand.model)
+        known = self._known(model, now)
+        wanted = self._wanted(errand, model, None)
+        kept = known.table.holders.each(wanted.prefixes, [pop]).get(pop, 0)
+        send = known.sends.sent(pop, max(0, wanted.prompt_tokens - kept), now)
+        return _Following(known.sends, send)
+
+    def heard(self, pop: PopId, at: Instant) -> None:
+        """A record of this PoP came: it tells of what was sent before."""
+        rtt_s = self._links.get(pop, 0.0)
+        for known in self._models.values():
+            known.sends.heard(pop, at, rtt_s)
+
+    def _known(self, model: ModelName, now: Instant) -> _Model:
+        known = self._models.get(model)
+        if known is None:
+            known = self._models[model] = _Model(Table(model, self._here), Sends())
+        fleet = self._fleet()
+        if known.fleet is not fleet and (
+            known.fleet is None or now - known.updated_at >= TABLE_S * SECOND
+        ):
+            known.table.update(fleet, self._links)
+            known.fleet, known.updated_at = fleet, now
+        return known
+
+    def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
+        passage = errand.passage
+        assert passage is not None, "a request that may go elsewhere has its passage"
+        prompt = _prompt_of(errand.body)
+        needs = Needs(
+            kind=_KINDS.get(errand.api, Kind.CHAT),
+            api=errand.api,
+            stream=errand.stream,
+            owners=self._owners(model),
+            digest=digest,
+        )
+        return Wanted(
+            needs=needs,
+            prompt_tokens=tokens_of(len(prompt)),
+            prefixes=prefixes_of(key_behind(passage.via[-1], passage.scope), model, prompt),
+            via=passage.via[:-1],
+        )
+
+
+def _prompt_of(body: bytes) -> bytes:
+    try:
+        decoded = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return b""
+    return prompt_of(decoded) if isinstance(decoded, dict) else b""

@@ -1,0 +1,195 @@
+"""What this PoP says of itself to the others, and when.
+
+Rules
+- What changes where requests may go (a model more or less, its warmth, draining) is said at once.
+- What changes how long they take there (queues, rates, links) is said when it has moved by enough
+  to matter, SAY_S apart at least.
+- What does not matter is said every STATE_SAY_S, so that a PoP at rest sends a few hundred bytes
+  a second in all.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from littoral import __version__
+from littoral.node.fabric.learning import Learning
+from littoral.routing.fleet import LinkState, ModelState, PopState, Warmth
+from littoral.terms.ids import PopId
+from littoral.terms.limits import SAY_S, STATE_ITEMS_MAX, STATE_SAY_S
+from littoral.terms.values import (
+    SECOND,
+    EngineKind,
+    Instant,
+    Kind,
+    ModelEntry,
+    ModelStatus,
+    Ready,
+    Starting,
+)
+
+__all__ = ["Matter", "Place", "due", "matter", "state_of"]
+
+_APIS: Final = {
+    Kind.CHAT: ("chat.completions", "messages", "responses"),
+    Kind.COMPLETE: ("completions",),
+    Kind.EMBED: ("embeddings",),
+}
+"""What a PoP answers for a model of each kind: its dialects translate what the engine lacks."""
+
+_SLOTS_OF_UPSTREAM: Final = 64
+_LOAD_BYTES_PER_S: Final = 200e6
+"""For a model that was never loaded here: a disk that is not cached, cautiously."""
+_MOVED: Final = 0.25
+_QUEUE_TOKENS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a PoP says of where it is and what it has, besides its models."""
+
+    pop: PopId
+    boot: int
+    url: str
+    state_address: str
+    draining: bool = False
+    memory_free: int = 0
+    disk_free: int = 0
+
+
+class Matter(enum.IntEnum):
+    """How much a change matters to others."""
+
+    NOTHING = 0
+    TIMES = 1
+    """How long requests take."""
+    WAYS = 2
+    """Where they may go."""
+
+
+def state_of(
+    place: Place,
+    number: int,
+    statuses: Sequence[ModelStatus],
+    links: Mapping[PopId, float],
+    learning: Learning,
+    slots: int,
+) -> PopState:
+    """All of it.
+
+    Args:
+        place: where it is.
+        number: of the record.
+        statuses: of all models that it knows; guests are left out, as others speak for them.
+        links: seconds of a round trip to each PoP.
+        learning: of its models.
+        slots: of a local model.
+    """
+    own = [each for each in statuses if not each.entry.guest]
+    return PopState(
+        pop=place.pop,
+        boot=place.boot,
+        seq=number,
+        url=place.url,
+        state_address=place.state_address,
+        models=tuple(_model(each, learning, slots) for each in own[:STATE_ITEMS_MAX]),
+        links=tuple(
+            LinkState(pop, round(seconds * 1000, 2))
+            for pop, seconds in sorted(links.items())[:STATE_ITEMS_MAX]
+        ),
+        draining=place.draining,
+        memory_free=place.memory_free,
+        disk_free=place.disk_free,
+        artifacts=tuple(each.entry.digest for each in own if each.entry.digest)[:STATE_ITEMS_MAX],
+        version=__version__,
+    )
+
+
+def matter(before: PopState | None, after: PopState) -> Matter:
+    """How much it matters that a PoP now says this instead of that."""
+    if before is None or _ways(before) != _ways(after):
+        return Matter.WAYS
+    pairs = zip(before.models, after.models, strict=True)
+    if any(_times_moved(one, other) for one, other in pairs):
+        return Matter.TIMES
+    links = {each.pop: each.rtt_ms for each in before.links}
+    moved = any(_moved(links.get(each.pop, 0.0), each.rtt_ms) for each in after.links)
+    return Matter.TIMES if moved else Matter.NOTHING
+
+
+def due(how_much: Matter, said_at: Instant, now: Instant) -> bool:
+    """Whether it is to be said now, after something was said then."""
+    if how_much is Matter.WAYS:
+        return True
+    pause_s = SAY_S if how_much is Matter.TIMES else STATE_SAY_S
+    return now - said_at >= pause_s * SECOND
+
+
+def _model(status: ModelStatus, learning: Learning, slots: int) -> ModelState:
+    entry, name = status.entry, status.entry.name
+    measured = learning.measured(name)
+    upstream = entry.engine is EngineKind.UPSTREAM
+    return ModelState(
+        name=name,
+        kinds=entry.kinds,
+        context_tokens=entry.context_tokens,
+        digest=entry.digest,
+        warmth=Warmth.WARM if upstream else _warmth(status),
+        slots=_SLOTS_OF_UPSTREAM if upstream else slots,
+        in_flight=status.in_flight,
+        waiting=status.waiting,
+        queued_tokens=int(status.waiting * learning.prompt_tokens(name)),
+        prefill_tps=round(measured.prefill_tps, 1),
+        decode_tps=round(measured.decode_tps, 1),
+        answer_tokens=round(measured.answer_tokens),
+        load_s=round(measured.load_s or entry.size_bytes / _LOAD_BYTES_PER_S, 2),
+        prefixes=learning.sketch(name),
+        apis=_apis(entry),
+    )
+
+
+def _warmth(status: ModelStatus) -> Warmth:
+    match status.state:
+        case Ready():
+            return Warmth.WARM
+        case Starting():
+            return Warmth.LOADING
+        case _:
+            return Warmth.COLD
+
+
+def _apis(entry: ModelEntry) -> tuple[str, ...]:
+    return tuple(api for kind in entry.kinds for api in _APIS[kind])
+
+
+def _ways(state: PopState) -> object:
+    """What decides where requests may go."""
+    models = [
+        (each.name, each.digest, each.warmth, each.kinds, each.context_tokens, each.apis)
+        for each in state.models
+    ]
+    return state.url, state.relays, state.tier, state.draining, models
+
+
+def _times_moved(one: ModelState, other: ModelState) -> bool:
+    if one.prefixes != other.prefixes or one.waiting != other.waiting:
+        return True
+    if (one.in_flight >= one.slots) != (other.in_flight >= other.slots):
+        return True
+    if abs(one.in_flight - other.in_flight) > one.slots * _MOVED:
+        return True
+    if abs(one.queued_tokens - other.queued_tokens) > _QUEUE_TOKENS:
+        return True
+    rates = (
+        (one.prefill_tps, other.prefill_tps),
+        (one.decode_tps, other.decode_tps),
+        (one.answer_tokens, other.answer_tokens),
+        (one.load_s, other.load_s),
+    )
+    return any(_moved(*pair) for pair in rates)
+
+
+def _moved(one: float, other: float) -> bool:
+    """Whether a time or rate is another one by enough to matter."""
+    return abs(one - other) > _MOVED * max(one, other)

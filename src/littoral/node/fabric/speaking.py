@@ -1,0 +1,94 @@
+"""Says to all what this PoP is, as soon as it matters (saying.py), and what its certificates are.
+
+Records are numbered in this boot; each is signed, given to the fabric, and heard by this PoP's own
+view, so that it sees itself as the others do.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from littoral.node.fabric.saying import Matter, due, matter
+from littoral.node.fabric.view import FleetView
+from littoral.routing.fleet import PopState, encoded
+from littoral.terms.heard import Said
+from littoral.terms.limits import STATE_LOOK_S, STATE_SAY_S
+from littoral.terms.ports import Clock, Names, Signer
+from littoral.terms.values import SECOND, Instant
+from littoral.trust.names import pop_id
+from littoral.trust.records import Card, RecordKind, signed, topic
+
+__all__ = ["Speaking"]
+
+_CERTIFICATES: Final = 2
+"""Of a chain: the PoP's own and its issuer's. Roots are known, or not believed."""
+
+
+class Speaking:
+    """Of one PoP."""
+
+    def __init__(
+        self,
+        signer: Signer,
+        clock: Clock,
+        names: Names,
+        view: FleetView,
+        state: Callable[[int], PopState],
+        boot: int,
+    ) -> None:
+        """Say nothing yet.
+
+        Args:
+            signer: of this PoP.
+            clock: for when.
+            names: takes what is said.
+            view: this PoP's own.
+            state: what it is now, with this number.
+            boot: as in its state.
+        """
+        self._signer = signer
+        self._pop = pop_id(signer.public_key)
+        self._clock = clock
+        self._names = names
+        self._view = view
+        self._state = state
+        self._boot = boot
+        self._number = 0
+        self._said: PopState | None = None
+        self._said_at = Instant(0)
+        self.changed = asyncio.Event()
+        """Set it when there may be something to say."""
+
+    def say(self) -> None:
+        """Say what this PoP is, now."""
+        self._number += 1
+        self._said, self._said_at = self._state(self._number), self._clock.now()
+        self._publish(RecordKind.STATE, encoded(self._said))
+
+    def say_card(self, chain: Sequence[bytes]) -> None:
+        """Say which certificates it has (DER, its own first)."""
+        self._number += 1
+        card = Card(self._boot, self._number, tuple(chain[:_CERTIFICATES]))
+        self._publish(RecordKind.CARD, card.encoded())
+
+    async def go_on(self) -> None:
+        """Say what changes, until cancelled; and now and then that this PoP is still there."""
+        while True:
+            self.changed.clear()
+            how_much = matter(self._said, self._state(self._number))
+            if due(how_much, self._said_at, self._clock.now()):
+                self.say()
+                how_much = Matter.NOTHING
+            if how_much is Matter.NOTHING:
+                try:
+                    async with asyncio.timeout(STATE_SAY_S / 4):
+                        await self.changed.wait()
+                except TimeoutError:
+                    continue
+            await asyncio.sleep(STATE_LOOK_S)
+
+    def _publish(self, kind: RecordKind, payload: bytes) -> None:
+        record, about = signed(kind, payload, self._signer), topic(kind, self._pop)
+        self._names.say(about, record)
+        unix_s = self._clock.unix_ns() // SECOND
+        self._view.hear([Said(about, record)], self._clock.now(), unix_s)
