@@ -486,13 +486,13 @@ FABRIC_TOKENS_MAX: Final = 8
 """Sessions of one PoP that are seen, times ours: two of each while both are opened anew."""
 
 FABRIC_ASK_WAIT_S: Final = 2.0
-"""How long a PoP that is there may take to answer what it says; then it is asked again."""
+"""How long a PoP that is there may take to answer what it says."""
 
 FABRIC_ASK_PAUSE_S: Final = 0.25
-"""Until it is asked again; each time in a row doubles it."""
+"""Until a PoP is asked again what it says; each time in a row doubles it."""
 
 FABRIC_ASK_PAUSE_S_MAX: Final = 30.0
-"""The longest such pause: whoever only says to be there costs next to nothing."""
+"""The longest such pause: what was missed has come by then, and asking costs next to nothing."""
 
 FABRIC_ASKS_MAX: Final = 1_024
 """PoPs that are to be asked at a time what they say."""

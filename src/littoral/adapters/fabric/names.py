@@ -2,8 +2,8 @@
 
 Rules
 - Zenoh's calls may block, so all of them are made on one thread, in the order they were asked for.
-- Of what is said on a topic only the latest is kept, here and on the way. Whoever is seen anew is
-  asked for it all.
+- Of what is said on a topic only the latest is kept, here and on the way. Whoever is seen is
+  asked for it all, now and again.
 - Zenoh reads the certificate that it listens with once, at `open`. So a renewed one takes a new
   session on the same port, which two can't have at a time. A third one, which only dials, stands in
   meanwhile: it links to all, then the old one goes, the new one comes, and the third one goes. To
@@ -163,7 +163,7 @@ class ZenohNames:
             session.ask(pop, name, partial(self._again, session, pop, name, tries + 1))
 
     def _again(self, session: "FabricSession", pop: PopId, name: str, tries: int) -> None:
-        """Have it asked again after a pause, on any thread: it did not answer, and is there."""
+        """Have it asked again after a pause, on any thread: something may have been missed."""
         pause_s = min(FABRIC_ASK_PAUSE_S * 2 ** min(tries, 16), FABRIC_ASK_PAUSE_S_MAX)
         loop = self._loop
         assert loop is not None

@@ -8,10 +8,10 @@ Keys
   `littoral/*/MAKER/*` is answered by its maker with all that it says now.
 - `littoral/alive/POP/SESSION`: a liveliness token of each session of a PoP.
 
-Whoever sees a token asks its PoP for what it says, again until it is answered. A subscription is
-known to the other side by when the question is, so what is said after the answer comes by itself.
-Zenoh's own history (its advanced subscriber) is not used: where links come up while one is being
-opened it left records out for good.
+Whoever sees a token asks its PoP for what it says, and again with growing pauses while it sees it.
+For a record that is put while a link comes up may be put before the other side's subscription is
+known, and then is lost. Zenoh's own history (its advanced subscriber) is not used: where links come
+up while a session is being opened it left records out for good.
 """
 
 import contextlib
@@ -133,18 +133,16 @@ class FabricSession:
         Args:
             pop: whom.
             name: the session of it that was seen.
-            again: called on any thread when nothing came and that session is still seen.
+            again: called on any thread once it has answered, or the time is over, if that session
+                is still seen.
         """
-        answered = threading.Event()
 
         def take(reply: zenoh.Reply) -> None:
             if reply.ok is not None:
-                answered.set()
                 self._record(reply.ok)
 
         def over() -> None:
-            seen = self._presence.is_seen(pop, (self.name, name))
-            if self._hears and seen and not answered.is_set():
+            if self._hears and self._presence.is_seen(pop, (self.name, name)):
                 again()
 
         with contextlib.suppress(zenoh.ZError):
