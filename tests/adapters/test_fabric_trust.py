@@ -103,6 +103,15 @@ async def test_a_member_passes_nothing_but_our_keys_and_nothing_too_large(stand:
         intruder.close()
 
 
+async def test_one_that_starts_before_its_seed_finds_it(stand: RealStand) -> None:
+    seed = stand.place(Pop(1))
+    place = replace(stand.place(Pop(2)), seeds=(f"127.0.0.1:{seed.port}",))
+    early = await stand.start(2, place=place)
+    assert early.names.linked() == 0
+    late = await stand.start(1, place=seed)
+    await stand.until(lambda: early.sees(late.pop) and late.sees(early.pop))
+
+
 async def test_who_is_there_and_does_not_answer_is_asked_again(stand: RealStand) -> None:
     first = await stand.start(1)
     intruder = Intruder(stand.place(STRANGER), lambda _: None)

@@ -2,6 +2,8 @@
 
 Rules
 - Nobody is found by shouting: no multicast; seeds are named, and whoever is linked tells of others.
+- Seeds are dialled until they answer, in the background: a wait of -1 for it, and no exit. With a
+  wait of 0 Zenoh dials once, and a PoP that starts before its seed is alone for good.
 - Links are mutual TLS against the roots of known owners, and end when either certificate does. The
   name in a certificate is not compared with the address: PoPs are dialled by addresses that change,
   and who they are is in the records that they sign.
@@ -90,7 +92,7 @@ def configuration(
         "listen": {"endpoints": [place.listens] if listens else [], "exit_on_failure": True},
         "connect": {
             "endpoints": list(dict.fromkeys((*seeds, *connect))),
-            "timeout_ms": 0,
+            "timeout_ms": -1,
             "exit_on_failure": False,
             "retry": {"period_init_ms": 250, "period_max_ms": 4000, "period_increase_factor": 2},
         },
