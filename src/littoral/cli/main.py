@@ -16,6 +16,7 @@ from littoral.cli import (
     models,
     receipts,
     run,
+    simulate,
     up,
     verify,
 )
@@ -37,7 +38,20 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-for module in (up, join, fabric, run, models, keys, receipts, cache, verify, config, doctor):
+for module in (
+    up,
+    join,
+    fabric,
+    run,
+    models,
+    keys,
+    receipts,
+    cache,
+    verify,
+    simulate,
+    config,
+    doctor,
+):
     module.register(app)
 
 
