@@ -93,6 +93,13 @@ def test_unread_tokens_are_those_that_wait_and_the_rest_of_the_prompt_under_way(
     assert machine.unread(0.25) == 750 + 500
 
 
+def test_while_a_model_is_loaded_no_prompt_is_read() -> None:
+    machine = engine(load_s=3.0, keep_s=10.0)
+    machine.take(job(1), 1.0)
+    assert (machine.loading(3.9), machine.loading(4.0)) == (True, False)
+    assert (machine.unread(2.0), machine.unread(4.5)) == (1000, 500)
+
+
 def test_slots_at_work_are_counted_for_as_long_as_they_are() -> None:
     machine = engine()
     drive(machine, [(0.0, job(1)), (0.0, job(2))])

@@ -152,7 +152,7 @@ class Pop:
         model = ModelState(
             name=ModelName(spec.model),
             kinds=(Kind.CHAT,),
-            warmth=Warmth.WARM if engine.warm else Warmth.COLD,
+            warmth=_warmth(engine, now),
             slots=spec.slots,
             in_flight=engine.in_flight,
             waiting=engine.waiting,
@@ -169,6 +169,12 @@ class Pop:
             before.before = None
         self.newest = Record(now, state, self._kept, before)
         return self.newest
+
+
+def _warmth(engine: Engine, now: float) -> Warmth:
+    if engine.loading(now):
+        return Warmth.LOADING
+    return Warmth.WARM if engine.warm else Warmth.COLD
 
 
 class View:

@@ -57,6 +57,7 @@ class Engine:
         "_blocks_max",
         "_done",
         "_idle_at",
+        "_loaded_at",
         "_read_at",
         "_reading",
         "_streams",
@@ -73,6 +74,7 @@ class Engine:
         self.spec = spec
         self.block_tokens = block_tokens
         self.warm = not spec.keep_s
+        """Loaded, or being loaded."""
         self.slot_s = 0.0
         """Seconds of slots in use, of all slots together."""
         self.queued_tokens = 0
@@ -88,6 +90,7 @@ class Engine:
         """Tokens that one stream would have made, had it been here all the time."""
         self._updated_at = 0.0
         self._idle_at = 0.0
+        self._loaded_at = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -105,12 +108,15 @@ class Engine:
         others = max(len(self._streams) - 1, 0)
         return self.spec.decode_tps / (1 + self.spec.decode_slowdown * others)
 
+    def loading(self, now: float) -> bool:
+        """Its model is being loaded."""
+        return now < self._loaded_at
+
     def unread(self, now: float) -> int:
         """Prompt tokens to be read before one that comes now."""
         under_way = 0.0
         if self._reading is not None:
-            left = max(self._read_at - now, 0.0) * self.spec.prefill_tps
-            under_way = min(left, self._reading.request.prompt_tokens)
+            under_way = max(self._read_at - max(now, self._loaded_at), 0.0) * self.spec.prefill_tps
         return self.queued_tokens + int(under_way)
 
     def covered(self, request: Request) -> int:
@@ -200,6 +206,7 @@ class Engine:
         if not self.warm:
             takes += self.spec.load_s
             self.warm = True
+            self._loaded_at = now + self.spec.load_s
         self._read_at = now + takes
 
     def _keep(self, blocks: tuple[int, ...]) -> None:
