@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from bench.stand.report import Promise, at_least, at_most, note, print_report
 from bench.stand.running import ROOT
 from littoral.sim.chance import source
@@ -178,7 +180,10 @@ def main() -> None:
     reports = {policy: one(world, policy) for policy in chosen}
     print(table(reports), file=sys.stderr)
     peers: dict[str, object] = {
-        name: {"total": report.total, "load_max_over_mean": report.load_max_over_mean}
+        name: {
+            "load_max_over_mean": report.load_max_over_mean,
+            **msgspec.to_builtins(report.total),
+        }
         for name, report in reports.items()
     }
     print_report("simulate", promises(reports, "not all policies were run"), peers, 1)
