@@ -58,7 +58,7 @@ WITHIN_MS: Final = 25
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 50e6, 10e6
 
 
-def network(path: Path) -> Network:
+def network(path: Path, window_minutes: float) -> Network:
     """The network, asked so much that LOAD of its reading capacity is needed."""
     trace = read_trace(path)
     draw = source(SEED, "bench")
@@ -93,7 +93,7 @@ def network(path: Path) -> Network:
         models=shares,
         night=0.3,
         trace=str(path),
-        window_minutes=WINDOW_MINUTES,
+        window_minutes=window_minutes,
         window_every_h=WINDOW_EVERY_H,
         warm_up_s=WARM_UP_S,
     )
@@ -169,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policy", action="append", choices=list(POLICIES))
     parser.add_argument("--trace", type=Path, default=TRACE)
+    parser.add_argument("--window-minutes", type=float, default=WINDOW_MINUTES)
     options = parser.parse_args()
     chosen = options.policy or list(POLICIES)
     if not options.trace.exists():
@@ -176,7 +177,7 @@ def main() -> None:
             "simulate", promises({}, "the trace is not here (../shared/data/traces)"), {}, 1
         )
         return
-    world = network(options.trace)
+    world = network(options.trace, options.window_minutes)
     reports = {policy: one(world, policy) for policy in chosen}
     print(table(reports), file=sys.stderr)
     peers: dict[str, object] = {
