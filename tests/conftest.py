@@ -79,6 +79,7 @@ class started_pop:  # noqa: N801 - used as a context manager, like a function
         home: Path,
         *options: str,
         models: str | None = None,
+        joins: str | None = None,
         log: Path | None = None,
         files_max: int | None = None,
     ) -> None:
@@ -88,10 +89,12 @@ class started_pop:  # noqa: N801 - used as a context manager, like a function
             home: its state directory.
             options: of `littoral up`.
             models: the `models` setting.
+            joins: a ticket by which it joins a fabric first.
             log: where its standard error goes; without one it is kept for a failed start.
             files_max: open files that it may have.
         """
-        command = [sys.executable, "-m", "littoral.cli", "up", "--json", "--port", "0"]
+        how = ["up"] if joins is None else ["join", joins]
+        command = [sys.executable, "-m", "littoral.cli", *how, "--json", "--port", "0"]
         command += ["--home", str(home), *options]
         if models is not None:
             command += ["--models", models]

@@ -117,6 +117,10 @@ class Entries:
             self._guests = guests
             self._put_together()
 
+    def guest(self, name: ModelName) -> ModelEntry | None:
+        """The model of this name as other PoPs have it, also where this PoP's own hides it."""
+        return self._guests.get(name)
+
     def _put_together(self) -> None:
         known, found = self._entries, {**self._guests, **self._own}
         self._entries = found

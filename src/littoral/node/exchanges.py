@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from littoral.node.elsewhere import Elsewhere
 from littoral.node.entries import entry_for
 from littoral.node.keyring import authenticated
 from littoral.node.run import Parts, Run
@@ -19,8 +20,9 @@ __all__ = ["Exchanges"]
 class Exchanges:
     """The one way in: authenticates, admits and runs requests."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, elsewhere: Elsewhere | None = None) -> None:
         self._parts = parts
+        self._elsewhere = elsewhere
 
     def authenticate(self, token: str | None) -> Caller:
         """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
@@ -29,6 +31,8 @@ class Exchanges:
     @asynccontextmanager
     async def answer(self, ask: Ask, caller: Caller) -> AsyncIterator[Answer]:
         """Admit, load, dispatch; see the port."""
+        if caller.requires and self._elsewhere is not None:
+            self._elsewhere.check(caller, entry_for(self._parts.host.entries, ask.model, caller))
         async with Run(self._parts, ask, caller) as run:
             yield run
 

@@ -39,7 +39,7 @@ from littoral.terms.limits import FABRIC_HOPS_MAX, FABRIC_SCOPES_KNOWN_MAX
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Caller, Hop, Instant, KeyLimits
 from littoral.trust.members import Member
-from littoral.web.app import App, Who
+from littoral.web.app import App, Who, requiring
 from littoral.web.certificate import Certificate
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway
@@ -196,7 +196,8 @@ class _Asking:
         known = self._callers.get(scope)
         if known is None:
             known = self._callers[scope] = self._admitted(admission, scope)
-        return replace(known, hop=Hop(self._via(headers), self._until(headers)))
+        hop = Hop(self._via(headers), self._until(headers))
+        return requiring(replace(known, hop=hop), headers)
 
     def _admitted(self, admission: Admission, scope: str) -> Caller:
         if scope and not _SCOPE.fullmatch(scope):

@@ -44,7 +44,8 @@ class Onward:
         """What goes with this caller's request."""
         hop = caller.hop
         via, until = ((), None) if hop is None else (hop.via, hop.until)
-        return Passage((*via, self._pop), self._scope(caller.scope), nonce, until)
+        scope = self._scope(caller.scope)
+        return Passage((*via, self._pop), scope, nonce, until, caller.requires)
 
     def _scope(self, scope: str) -> str:
         known = self._scopes.get(scope)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.engines import EnginePlace, make_engine
+from littoral.adapters.engines import make_engine
 from littoral.adapters.models import Catalogue
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.conductor import Workers, conducted
@@ -36,6 +36,7 @@ from littoral.node.drive import owned_tasks
 from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
 from littoral.node.fabric.desk import Desk as FabricDesk
+from littoral.node.fabric.elsewhere import Others
 from littoral.node.fabric.learning import Learnt
 from littoral.node.fabric.membership import Membership
 from littoral.node.home import Home, RunningPop
@@ -63,6 +64,7 @@ from littoral.node.surface import (
     LAST_WORDS_S,
     bind_of,
     bounds_of,
+    engine_place,
     host_settings,
     log_defect,
     tls_of,
@@ -161,7 +163,7 @@ class _Parts:
         self._targets = opened.hot.targets.targets
         self._tasks = tasks
         self._catalogue = Catalogue(home.models)
-        self._place = _engine_place(config, home)
+        self._place = engine_place(config, home)
         self._upstreams = upstreams_on(
             opened.hot,
             spawn=tasks.create_task,
@@ -186,6 +188,7 @@ class _Parts:
         )
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._keeping = self._kept(opened)
+        self._elsewhere = Others(membership, self._host.entries.guest, config.zone)
         self._door = Exchanges(
             Parts(
                 pop=identity.pop_id,
@@ -198,7 +201,8 @@ class _Parts:
                 wait=int(config.load_wait_s * SECOND),
                 onward=self._onward,
                 vectors=None if self._keeping is None else self._keeping.vectors,
-            )
+            ),
+            self._elsewhere,
         )
         place = config.zone, config.site
         desk = FabricDesk(membership, opened, self._host.entries, self._onward, place)
@@ -225,6 +229,7 @@ class _Parts:
             keeping=self._keeping,
             peers=None,
             onward=self._onward,
+            elsewhere=self._elsewhere,
         )
         return Relay(
             authenticate=partial(authenticated, self._keyring, self._telemetry.observe),
@@ -381,16 +386,6 @@ async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: floa
                 await relay.legs.none.wait()
         host.close()
         relay.end_all()
-
-
-def _engine_place(config: Config, home: Home) -> EnginePlace:
-    return EnginePlace(
-        run_dir=home.run,
-        log_dir=home.logs,
-        slots=config.slots,
-        kv_tokens=config.kv_tokens,
-        threads=config.threads,
-    )
 
 
 def _certificate(config: Config) -> str:

@@ -152,7 +152,7 @@ class Run:
         self._entry = entry = parts.host.entries.entry(ask.model) if ask.asked else asked
         if (
             parts.vectors is not None
-            and ask.kind is Kind.EMBED
+            and (ask.kind is Kind.EMBED and not self._caller.requires)
             and entry.engine is not EngineKind.UPSTREAM  # its say in this is not heard here
         ):
             self._recalled = await parts.vectors.recall(ask, self._caller, entry, self.receipt_id)

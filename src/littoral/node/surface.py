@@ -4,7 +4,9 @@ import logging
 import ssl
 
 from littoral.adapters.cores import granted_memory_bytes
+from littoral.adapters.engines import EnginePlace
 from littoral.node.config import Config
+from littoral.node.home import Home
 from littoral.node.host import HostSettings
 from littoral.placement.words import PoolBounds
 from littoral.terms.values import SECOND
@@ -16,6 +18,7 @@ __all__ = [
     "LAST_WORDS_S",
     "bind_of",
     "bounds_of",
+    "engine_place",
     "host_settings",
     "log_defect",
     "processes_of",
@@ -60,6 +63,17 @@ def host_settings(config: Config) -> HostSettings:
         kv_tokens=config.kv_tokens,
         slots=config.slots,
         free_memory_bytes=granted_memory_bytes,
+    )
+
+
+def engine_place(config: Config, home: Home) -> EnginePlace:
+    """Where its engines run."""
+    return EnginePlace(
+        run_dir=home.run,
+        log_dir=home.logs,
+        slots=config.slots,
+        kv_tokens=config.kv_tokens,
+        threads=config.threads,
     )
 
 

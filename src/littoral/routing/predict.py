@@ -39,7 +39,7 @@ from littoral.terms import limits
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant, Kind
 
-__all__ = ["Predicted", "Wanted", "choose", "predicted", "why_out"]
+__all__ = ["Predicted", "Wanted", "choose", "predicted", "weights", "why_out"]
 
 NEAR: Final = 0.1
 NEAR_S: Final = 0.002
@@ -86,20 +86,33 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
     Returns:
         All that may have it; of more than EXACT, at least the BEST best.
     """
-    view = table.view(wanted.needs)
     answer = _answer_tokens(table, wanted)
+    found = _weighed(table, wanted, answer, sends, now)
+    if len(found) > 1:
+        _draw(found, answer, sends.own, now, spin)
+    return [row[4] for _, row in found]
+
+
+def weights(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[tuple[float, PopId]]:
+    """What `choose` weighs, before the draw: seconds and the PoP, the least first."""
+    answer = _answer_tokens(table, wanted)
+    return [(weight, row[4]) for weight, row in _weighed(table, wanted, answer, sends, now)]
+
+
+def _weighed(
+    table: Table, wanted: Wanted, answer: float, sends: Sends, now: Instant
+) -> list[_Weighed]:
+    """Those that may have it, sorted; of many, the best."""
+    view = table.view(wanted.needs)
     rows = view.rows
-    if len(rows) <= EXACT:
-        if wanted.via or wanted.context_tokens > view.context_least:
-            rows = [row for row in rows if not _barred(row[5], wanted)]
-        covered, _ = table.holders.of(wanted.prefixes)
-        weighed = _weigh(rows, wanted.prompt_tokens, answer, covered, sends.own, now)
-        weighed.sort()
-    else:
-        weighed = _search(table, view, wanted, answer, sends, now)
-    if len(weighed) > 1:
-        _draw(weighed, answer, sends.own, now, spin)
-    return [row[4] for _, row in weighed]
+    if len(rows) > EXACT:
+        return _search(table, view, wanted, answer, sends, now)
+    if wanted.via or wanted.context_tokens > view.context_least:
+        rows = [row for row in rows if not _barred(row[5], wanted)]
+    covered, _ = table.holders.of(wanted.prefixes)
+    found = _weigh(rows, wanted.prompt_tokens, answer, covered, sends.own, now)
+    found.sort()
+    return found
 
 
 def _weigh(

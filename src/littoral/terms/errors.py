@@ -33,6 +33,7 @@ __all__ = [
     "MethodNotAllowedError",
     "RequestTimeoutError",
     "DeadlineOverError",
+    "RequirementUnmetError",
     "LoopDetectedError",
     "StrangerError",
     "ConflictError",
@@ -221,6 +222,14 @@ class DeadlineOverError(CallerError):
     code = "deadline_over"
     status = 504
     default_advice = "give it more time"
+
+
+class RequirementUnmetError(CallerError):
+    """No PoP that is known here has what the request requires."""
+
+    code = "requirement_unmet"
+    status = 412
+    default_advice = "`littoral route explain` says what each PoP lacks; or require less"
 
 
 class LoopDetectedError(CallerError):

@@ -536,5 +536,8 @@ KNOWN_POPS_MAX: Final = 64
 RENEW_RETRY_S: Final = 20.0
 """Between two attempts to have a certificate renewed; an hour's has ninety before it runs out."""
 
+REQUIREMENT_CHARS_MAX: Final = 1_024
+"""What a request must have, as its header field says it."""
+
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""

@@ -291,9 +291,9 @@ class Passage:
     """What the client has chosen."""
     until: Instant | None = None
     """When whoever waits for its answer gives it up, if that is known."""
+    requires: str = ""  # as in `Caller.requires`
 
 
-# A Struct, as it goes from worker to worker.
 class Countersigned(msgspec.Struct, frozen=True):
     """The receipt of another PoP, whose answer was passed on; checked."""
 
@@ -359,6 +359,8 @@ class Caller:
     """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
     reuse_error_max: float | None = None
     """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
+    requires: str = ""
+    """What this request must have, as a well-formed `Littoral-Require` says it."""
     hop: Hop | None = None
     """By which way its request came, if another PoP has passed it on."""
     account: KeyId | None = None

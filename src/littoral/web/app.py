@@ -8,8 +8,10 @@ are told by what.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from littoral.routing.requirements import REQUIRE, requirement_of
 from littoral.terms.errors import NotAllowedError
 from littoral.terms.ids import KeyId, ReceiptId
 from littoral.terms.ports import Door, Status
@@ -23,7 +25,7 @@ from littoral.web.models import find_model, model_list, model_object
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
-__all__ = ["App", "Who"]
+__all__ = ["App", "Who", "requiring"]
 
 Who = Callable[[Mapping[str, str]], Caller]
 """Who has sent these header fields; raises to refuse."""
@@ -66,7 +68,20 @@ class App:
         return check
 
     def _by_key(self, headers: Mapping[str, str]) -> Caller:
-        return self._door.authenticate(key_of(headers))
+        return requiring(self._door.authenticate(key_of(headers)), headers)
+
+
+def requiring(caller: Caller, headers: Mapping[str, str]) -> Caller:
+    """The caller, with what these header fields say that the request must have.
+
+    Raises:
+        BadRequestError: they say it in other words than are known.
+    """
+    said = headers.get(REQUIRE)
+    if said is None:
+        return caller
+    requirement_of(said)
+    return replace(caller, requires=said)
 
 
 def _routes(door: Door, status: Status, fabric: FabricDesk | None) -> Routes:

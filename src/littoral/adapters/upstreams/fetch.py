@@ -24,6 +24,7 @@ from littoral.serving.outcome import Outcome
 from littoral.terms.errors import (
     LittoralError,
     QueueFullError,
+    RequirementUnmetError,
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
@@ -209,7 +210,15 @@ class Fetch:
                 begun.refusal = self._error
                 self._listener.whole(begun, body, Outcome(Finish.FAILED, None))
                 return
-        self._listener.failed(self._error or _none_free(self.route.entry.name, failure))
+        self._listener.failed(self._error or self._none_free(failure))
+
+    def _none_free(self, failure: Failure) -> LittoralError:
+        model, passage = self.route.entry.name, self.errand.passage
+        if failure.cause is Cause.NONE_FREE and passage is not None and passage.requires:
+            return RequirementUnmetError(
+                f"no PoP that answers for {model} has what is required: {passage.requires}"
+            )
+        return _none_free(model, failure)
 
     def _set_timer(self) -> None:
         """Hedges and pauses need the time; all other deadlines are the connection's."""

@@ -157,6 +157,8 @@ def _passed_on(errand: Errand, left_s: float) -> bytes:
     text = f"{VIA}: {', '.join(passage.via)}\r\n{SCOPE}: {passage.scope}\r\n"
     if passage.nonce:
         text += f"littoral-nonce: {passage.nonce}\r\n"
+    if passage.requires:
+        text += f"littoral-require: {passage.requires}\r\n"
     return f"{text}{DEADLINE}: {max(1, int(left_s * 1000))}\r\n".encode("latin-1")
 
 

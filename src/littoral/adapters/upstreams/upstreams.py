@@ -178,7 +178,10 @@ class Upstreams:
             pops = {row: target for row, target in targets.items() if target.pop is not None}
             barred = {row for row, target in pops.items() if far or target.pop in via}
             open_to = {row: pops[row].settings for row in pops.keys() - barred}
-            order = rank(errand, open_to) if rank is not None and open_to else ()
+            order: Sequence[int] = ()
+            if rank is not None and open_to:
+                order = rank(errand, open_to)
+                barred |= open_to.keys() - set(order)
             stages.append(stage.for_one(without=barred, order=order, within=within))
         return stages
 

@@ -94,7 +94,7 @@ Follow = Callable[[Errand, PopId], Followed | None]
 
 Rank = Callable[[Errand, Mapping[int, UpstreamTarget]], Sequence[int]]
 """Orders the PoPs that may be asked, by their rows, the best first. Those that it leaves out are
-asked after them, if at all."""
+not asked."""
 
 
 class Begun(msgspec.Struct):

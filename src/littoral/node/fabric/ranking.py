@@ -19,8 +19,9 @@ from littoral.node.onward import key_behind
 from littoral.routing import explain
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet
-from littoral.routing.predict import Wanted, choose
+from littoral.routing.predict import Wanted, choose, weights
 from littoral.routing.prefix import prefixes_of, prompt_of, tokens_of
+from littoral.routing.requirements import requirement_of
 from littoral.routing.sends import Send, Sends
 from littoral.routing.table import Table
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId
@@ -29,7 +30,7 @@ from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Instant, Kind, UpstreamTarget
 from littoral.trust.members import Member
 
-__all__ = ["Ranking"]
+__all__ = ["Best", "Ranking"]
 
 _KINDS: Final = {"completions": Kind.COMPLETE, "embeddings": Kind.EMBED}
 
@@ -42,6 +43,14 @@ class _Model:
     sends: Sends
     fleet: Fleet | None = None
     updated_at: Instant = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Seconds of weight; None where nobody may have the request."""
+
+    here_s: float | None
+    away_s: float | None
 
 
 class _Following:
@@ -110,6 +119,16 @@ class Ranking:
         spin = int.from_bytes(self._clock.random_bytes(8), "little")
         return choose(known.table, self._wanted(errand, model, digest), known.sends, now, spin)
 
+    def best(self, errand: Errand, model: ModelName, digest: Digest | None) -> "Best | None":
+        """What this PoP and the best of the others are expected to take; None if nobody may."""
+        now = self._clock.now()
+        known = self._known(model, now)
+        wanted = self._wanted(errand, model, digest)
+        found = weights(known.table, wanted, known.sends, now)
+        here = next((weight for weight, pop in found if pop == self._here.pop), None)
+        away = next((weight for weight, pop in found if pop != self._here.pop), None)
+        return None if here is None and away is None else Best(here, away)
+
     def explain(self, errand: Errand, model: ModelName, digest: Digest | None) -> list[str]:
         """The same in words."""
         now = self._clock.now()
@@ -149,12 +168,16 @@ class Ranking:
         passage = errand.passage
         assert passage is not None, "a request that may go elsewhere has its passage"
         prompt = _prompt_of(errand.body)
+        required = requirement_of(passage.requires)
+        owners = self._owners(model)
         needs = Needs(
             kind=_KINDS.get(errand.api, Kind.CHAT),
             api=errand.api,
             stream=errand.stream,
-            owners=self._owners(model),
-            digest=digest,
+            zones=required.zones,
+            owners=owners if required.owners is None else owners & required.owners,
+            tier=required.tier,
+            digest=required.digest or digest,
         )
         return Wanted(
             needs=needs,

@@ -135,6 +135,8 @@ class Keeping:
         Raises:
             BadRequestError: the tags are malformed.
         """
+        if order.caller.requires:
+            return None  # what is kept was made for who required nothing
         headers = head.headers
         directives = directives_of(headers.get("cache-control"))
         reuse = None if self._wishes is None else self._wishes.of(order, head)
@@ -329,6 +331,8 @@ class Keeping:
         if begun.content_type.startswith("text/event-stream"):
             # Servers put `no-cache` on every stream, for proxies that would hold its events back.
             upstream = msgspec.structs.replace(upstream, no_cache=False)
+        if begun.entry.guest:  # another PoP's cache says so of the caller whose key this is under
+            upstream = msgspec.structs.replace(upstream, private=False)
         may = freshness.may_store(
             question.directives,
             reproducible=question.reproducible,

@@ -41,7 +41,7 @@ from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import CacheMissed, FellBack
 from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.values import Caller, ModelEntry, Source, Usage
-from littoral.web.app import Who
+from littoral.web.app import Who, requiring
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
 from littoral.web.head import Head
@@ -130,6 +130,9 @@ class Relay:
                 if look is None:
                     return None  # whoever has the models judges
                 return self._sought(look, order, entry, head, reply, question)
+        elsewhere = self._ways.elsewhere(order, entry, head)
+        if elsewhere is not None:
+            return self._relay(order, elsewhere, head, reply, question, entry)
         route, other = self._ways.route(entry, order.api.name), self._ways.stand_in(entry)
         handler = self._handler
         if other is not None and handler is None:
@@ -168,7 +171,7 @@ class Relay:
                 feed.cancel()
 
     def _by_key(self, headers: Mapping[str, str]) -> Caller:
-        return self._authenticate(key_of(headers))
+        return requiring(self._authenticate(key_of(headers)), headers)
 
     def _asked(self, who: Who, head: Head, body: bytes) -> tuple[Order, ModelEntry] | None:
         """Who asks what, if it is anything that is answered here."""
@@ -178,7 +181,7 @@ class Relay:
         headers = head.headers
         caller = who(headers)
         wish = wish_of(body)
-        if wish is None:
+        if wish is None or (caller.requires and self._handler is None):
             return None
         try:
             entry = entry_for(self._host, ModelName(wish.model), caller)
@@ -312,7 +315,8 @@ class Relay:
         def instead(*_: object) -> Underway | None:
             if self.closing or self._handler is None:
                 return None
-            self._desk.observe(FellBack(asked.model, other.name))
+            if other.name != asked.model:
+                self._desk.observe(FellBack(asked.model, other.name))
             order = Order(
                 asked.api, asked.caller, asked.wish, asked.raw, other.name, self._desk.clock
             )

@@ -7,6 +7,7 @@ from operator import is_
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
 from littoral.adapters.upstreams.words import Errand, Listener
+from littoral.node.elsewhere import Elsewhere
 from littoral.node.entries import KnownModels
 from littoral.node.onward import Onward
 from littoral.node.relay.completing import Completing
@@ -35,6 +36,7 @@ class Ways:
         keeping: Keeping | None,
         peers: Peers | None,
         onward: Onward,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Know the models, and who answers for them; see Relay."""
         self._host = host
@@ -42,6 +44,7 @@ class Ways:
         self._keeping = keeping
         self._peers = peers
         self._onward = onward
+        self._elsewhere = elsewhere
         self._routes: dict[tuple[ModelName, str], tuple[tuple[ModelEntry, ...], Route | None]] = {}
 
     def route(self, entry: ModelEntry, api: str) -> Route | None:
@@ -61,6 +64,24 @@ class Ways:
             route = route if route.speaks(api) else None
         self._routes[entry.name, api] = models, route
         return route
+
+    def elsewhere(self, order: Order, entry: ModelEntry, head: Head) -> Route | None:
+        """The way to other PoPs, where one of them answers for a model of this PoP sooner than it.
+
+        Raises:
+            RequirementUnmetError: the request may not be answered here, nor anywhere else.
+        """
+        if self._elsewhere is None:
+            return None
+        other = self._elsewhere.guest(entry)
+        if other is None:
+            self._elsewhere.check(order.caller, entry)
+            return None
+        route = self.route(other, order.api.name)
+        if route is None:
+            return None
+        errand = self._errand(order, route, head)
+        return route if self._elsewhere.sooner(errand, order.caller, entry, other) else None
 
     def stand_in(self, entry: ModelEntry) -> ModelEntry | None:
         """The model of this machine that answers when no upstream can; none comes after it."""
@@ -114,7 +135,10 @@ class Ways:
     ) -> Fetch:
         if not asks_for_route(head):
             return self._upstreams.fetch(route, errand, listener)
-        explained = Explained(listener, leg, self._upstreams.explain(route))
+        standings = self._upstreams.explain(route)
+        if self._elsewhere is not None and route.passes_on:
+            standings = [*self._elsewhere.explain(errand, route.entry), *standings]
+        explained = Explained(listener, leg, standings)
         explained.fetch = self._upstreams.fetch(route, errand, explained)
         return explained.fetch
 

@@ -1,0 +1,252 @@
+"""Two machines become one network: invited, joined, asked, restarted, and shut out again."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.conftest import CHAT_MODEL, RunningPop, started_pop
+
+PATIENCE_S = 30
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+FREE = ("--fabric-port", "0", "--state-port", "0")
+
+
+@dataclass
+class Side:
+    """One PoP of the network."""
+
+    pop: RunningPop
+    home: Path
+    key: str = field(repr=False)
+
+    def cli(self, *words: str) -> Any:
+        """What a command on its home prints as JSON."""
+        done = cli(*words, "--home", str(self.home), "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def ask(self, path: str, body: object, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+        """A client's request."""
+        request = urllib.request.Request(
+            f"{self.pop.url}{path}",
+            json.dumps(body).encode(),
+            {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+            | {name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return answer.status, low(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, low(error.headers), error.read()
+
+    def chat(self, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+        body = {"model": CHAT_MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 12}
+        return self.ask("/v1/chat/completions", body, **headers)
+
+    def sees(self, *reaches: str) -> bool:
+        """Whether it sees its PoPs in these ways."""
+        return sorted(row["reach"] for row in self.cli("pops")["pops"]) == sorted(reaches)
+
+
+def low(headers: Any) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def cli(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "littoral.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=PATIENCE_S,
+    )
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.05)
+
+
+@contextmanager
+def founder(home: Path, models_home: Path, *options: str) -> Iterator[Side]:
+    """The first PoP of a network, with the model."""
+    home.mkdir(exist_ok=True)
+    if not (home / "models").exists():
+        (home / "models").symlink_to(models_home / "models")
+    options = ("--site", "paris", "--zone", "eu", *FREE, *options)
+    with started_pop(home, *options, models=CHAT_MODEL) as pop:
+        yield Side(pop, home, pop.key)
+
+
+@contextmanager
+def joined(home: Path, ticket: str, *options: str) -> Iterator[Side]:
+    """A PoP without a model that joins by this ticket, and runs."""
+    with started_pop(home, *FREE, *options, models="", joins=ticket) as pop:
+        yield Side(pop, home, pop.key)
+
+
+@pytest.fixture(scope="module")
+def sides(
+    models_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Side, Side]]:
+    folder = tmp_path_factory.mktemp("fabric")
+    with ExitStack() as stack:
+        first = stack.enter_context(founder(folder / "first", models_home))
+        ticket = first.cli("invite", "--site", "lyon", "--zone", "fr")["ticket"]
+        second = stack.enter_context(joined(folder / "second", ticket))
+        until(lambda: first.sees("here", "direct") and second.sees("here", "direct"))
+        yield first, second
+
+
+def test_who_joins_has_a_name_by_its_ticket_and_sees_the_models_of_the_other(
+    sides: tuple[Side, Side],
+) -> None:
+    first, second = sides
+    rows = {row["reach"]: row for row in second.cli("pops")["pops"]}
+    assert (rows["here"]["zone"], rows["here"]["site"]) == ("fr", "lyon")
+    assert (rows["direct"]["zone"], rows["direct"]["site"]) == ("eu", "paris")
+    assert CHAT_MODEL in {model["name"] for model in rows["direct"]["models"]}
+    assert {row["pop"] for row in first.cli("pops")["pops"]} == {
+        rows["here"]["pop"],
+        rows["direct"]["pop"],
+    }
+
+
+def test_a_model_of_the_other_answers_and_its_receipt_is_countersigned(
+    sides: tuple[Side, Side],
+) -> None:
+    first, second = sides
+    status, headers, body = second.chat(cache_control="no-store")
+    assert status == 200
+    assert "Paris" in json.loads(body)["choices"][0]["message"]["content"]
+    assert headers["littoral-source"] == "neighbour"
+    saved = second.home / "answer.json"
+    asked = cli("run", CHAT_MODEL, "Hello", "--save", str(saved), "--home", str(second.home))
+    assert asked.returncode == 0, asked.stderr
+    keys = second.home / "both.pub"
+    keys.write_bytes(
+        (first.home / "identity.pub").read_bytes() + (second.home / "identity.pub").read_bytes()
+    )
+    shown = cli("verify", str(saved), "--trust", str(keys), "--home", str(second.home))
+    assert "proven    neighbour" in shown.stdout, shown.stdout + shown.stderr
+
+
+def test_the_official_client_streams_from_the_other_pop(sides: tuple[Side, Side]) -> None:
+    _, second = sides
+    client = OpenAI(base_url=f"{second.pop.url}/v1", api_key=second.key)
+    chunks = client.chat.completions.create(
+        model=CHAT_MODEL,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
+        stream=True,
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert "Paris" in text
+    assert CHAT_MODEL in {model.id for model in client.models.list().data}
+
+
+def test_the_same_question_is_answered_from_the_cache_of_the_nearest(
+    sides: tuple[Side, Side],
+) -> None:
+    _, second = sides
+    _, missed, first_body = second.chat()
+    _, hit, second_body = second.chat()
+    assert "hit" in hit["cache-status"]
+    assert "hit" not in missed["cache-status"]
+    assert json.loads(first_body)["choices"] == json.loads(second_body)["choices"]
+
+
+@pytest.mark.parametrize(
+    ("side", "required", "status"),
+    [
+        (1, "zone=eu", 200),
+        (1, "zone=fr", 412),
+        (1, "zone=fr, zone=eu", 200),
+        (1, "tier=attested", 412),
+        (1, "digest=sha256:" + "0" * 64, 412),
+        (0, "zone=eu", 200),
+        (0, "zone=fr", 412),
+        (0, "nonsense", 400),
+    ],
+)
+def test_what_a_request_requires_is_had_or_refused(
+    sides: tuple[Side, Side], side: int, required: str, status: int
+) -> None:
+    told, headers, body = sides[side].chat(littoral_require=required)
+    assert told == status, body
+    if status == 412:
+        assert json.loads(body)["error"]["code"] == "requirement_unmet"
+    if status == 200:
+        assert "cache-status" not in headers or "hit" not in headers["cache-status"]
+
+
+def test_the_choice_is_explained_in_words(sides: tuple[Side, Side]) -> None:
+    _, second = sides
+    shown = second.cli("route", "explain", CHAT_MODEL, "What is the capital of France?")
+    assert "site paris" in shown["candidates"][0]
+    assert "link" in shown["candidates"][0]
+    _, headers, _ = second.chat(littoral_explain="route", cache_control="no-store")
+    assert "site paris" in headers["littoral-route"]
+
+
+def test_a_ticket_is_good_once_and_a_wrong_one_says_so(
+    sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    first, _ = sides
+    ticket = first.cli("invite")["ticket"]
+    for home, word in ((tmp_path / "third", ""), (tmp_path / "thief", "used")):
+        done = cli("join", ticket, "--only", "--home", str(home), "--models", "")
+        if word:
+            assert done.returncode != 0
+            assert word in done.stderr
+        else:
+            assert done.returncode == 0, done.stderr
+    mistyped = cli("join", ticket[:-1] + "x", "--only", "--home", str(tmp_path / "typo"))
+    assert mistyped.returncode != 0
+    assert "ticket" in mistyped.stderr
+    assert "Traceback" not in mistyped.stderr
+
+
+def test_a_network_finds_itself_again_when_all_have_stopped(
+    models_home: Path, tmp_path: Path
+) -> None:
+    ports = ("--fabric-host", "127.0.0.1")
+    with founder(tmp_path / "a", models_home, *ports) as first:
+        ticket = first.cli("invite")["ticket"]
+        with joined(tmp_path / "b", ticket, *ports) as second:
+            until(lambda: second.sees("here", "direct") and first.sees("here", "direct"))
+            until(lambda: (tmp_path / "a" / "fabric" / "known.json").read_text().find("pop-") > 0)
+        until(lambda: first.sees("here", "gone"))
+        with started_pop(tmp_path / "b", *FREE, models="") as again:
+            second = Side(again, tmp_path / "b", "")
+            until(lambda: first.sees("here", "direct") and second.sees("here", "direct"))
+
+
+def test_who_is_revoked_is_shut_out_at_once(models_home: Path, tmp_path: Path) -> None:
+    with founder(tmp_path / "a", models_home) as first:
+        ticket = first.cli("invite")["ticket"]
+        with joined(tmp_path / "b", ticket) as second:
+            until(lambda: second.sees("here", "direct") and first.sees("here", "direct"))
+            assert second.chat()[0] == 200
+            name = next(row["pop"] for row in second.cli("pops")["pops"] if row["reach"] == "here")
+            assert first.cli("pops", "revoke", name, "--note", "lost")["status"] == "revoked"
+            until(lambda: second.chat(cache_control="no-store")[0] != 200)
+            again = cli("pops", "approve", name, "--home", str(first.home))
+            assert again.returncode != 0
+            assert "for ever" in again.stderr
