@@ -268,7 +268,7 @@ def test_reuse_by_meaning_is_counted_with_what_could_be_served_apart() -> None:
 def test_what_is_seen_of_other_pops_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     telemetry, pop = fresh(), PopId("pop-0123456789abcdef")
     site = SiteName("attic")
-    telemetry.observe(PopSeen(pop, OwnerId("own-1"), ZoneName("eu"), site))
+    telemetry.observe(PopSeen(pop, OwnerId("own-0000000000000001"), ZoneName("eu"), site))
     telemetry.observe(PopChanged(pop, site, (M,)))
     telemetry.observe(PopGone(pop, "left"))
     telemetry.observe(PopBack(pop))

@@ -20,7 +20,9 @@ def name(number: int) -> PopId:
     return PopId(f"pop-{number:016x}")
 
 
-def member(number: int, *, zone: str = "fr", site: str = "paris", owner: str = "own-1") -> Member:
+def member(
+    number: int, *, zone: str = "fr", site: str = "paris", owner: str = "own-0000000000000001"
+) -> Member:
     return Member(OwnerId(owner), ZoneName(zone), SiteName(site), name(number))
 
 

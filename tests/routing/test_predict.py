@@ -158,7 +158,9 @@ def test_a_link_is_measured_or_said_or_guessed_by_place() -> None:
     assert link_s(said) == pytest.approx(0.04)
     assert link_s(pop(1)) == 0.000_5
     assert link_s(pop(1, who=member(1, site="lyon"))) == 0.02
-    assert link_s(pop(1, who=member(1, owner="own-2"))) == 0.02  # "paris" is another's word there
+    assert (
+        link_s(pop(1, who=member(1, owner="own-0000000000000002"))) == 0.02
+    )  # "paris" is another's word there
     assert link_s(pop(1, who=member(1, zone="jp"))) == 0.12
     assert link_s(pop(0)) == 0.0
 
@@ -179,7 +181,7 @@ STRICT = Needs(
     Kind.CHAT,
     "chat.completions",
     zones=frozenset({ZoneName("fr")}),
-    owners=frozenset({OwnerId("own-1")}),
+    owners=frozenset({OwnerId("own-0000000000000001")}),
     tier=Tier.AUDITED,
     digest=Digest("sha256:aa"),
 )
@@ -188,7 +190,7 @@ EXCLUDED = {
     Out.GONE: pop(1, GOOD, alive=False),
     Out.DRAINING: pop(1, GOOD, draining=True),
     Out.UNREACHABLE: pop(1, GOOD, url=""),
-    Out.OWNER: pop(1, GOOD, who=member(1, owner="own-2")),
+    Out.OWNER: pop(1, GOOD, who=member(1, owner="own-0000000000000002")),
     Out.ZONE: pop(1, GOOD, who=member(1, zone="jp")),
     Out.TIER: pop(1, GOOD, tier=Tier.SIGNED),
     Out.DIGEST: pop(1, model(digest="sha256:bb")),

@@ -53,7 +53,10 @@ class Member:
         """
         parts = _NAME.fullmatch(name)
         if parts is None:
-            raise IdentityError(f"{name[:200]!r} is not the name of a PoP")
+            raise IdentityError(
+                f"{name[:200]!r} is not the name of a PoP",
+                advice="one is spiffe://OWNER/zone/ZONE/site/SITE/pop/POP",
+            )
         owner, zone, site, pop = parts.groups()
         return cls(OwnerId(owner), ZoneName(zone), SiteName(site), PopId(pop))
 

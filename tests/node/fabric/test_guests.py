@@ -45,8 +45,8 @@ def test_pops_that_are_gone_or_drain_stay_targets_so_that_entries_do_not_flap() 
 
 
 def test_whose_owner_may_not_serve_is_left_out() -> None:
-    found = fleet(pop(1), pop(2, who=member(2, owner="own-2")))
-    ours = guests_of(found, HERE, lambda who, _: who.owner == "own-1")
+    found = fleet(pop(1), pop(2, who=member(2, owner="own-0000000000000002")))
+    ours = guests_of(found, HERE, lambda who, _: who.owner == "own-0000000000000001")
     assert [target.peer for target in ours[MODEL].upstreams] == [member(1).name]
 
 

@@ -1,0 +1,216 @@
+"""Whom a request goes to, and when it leaves a PoP that could answer it itself."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from littoral.adapters.upstreams.words import Errand
+from littoral.node.fabric.elsewhere import Others
+from littoral.node.fabric.ranking import Ranking
+from littoral.node.onward import key_behind
+from littoral.routing.fleet import Fleet, Known
+from littoral.routing.prefix import Sketch, prefixes_of, prompt_of
+from littoral.terms.errors import RequirementUnmetError
+from littoral.terms.ids import Digest, KeyId, OwnerId, PopId, ZoneName
+from littoral.terms.limits import TABLE_S
+from littoral.terms.values import (
+    SECOND,
+    Caller,
+    EngineKind,
+    Instant,
+    Kind,
+    ModelEntry,
+    Passage,
+    UpstreamTarget,
+)
+from tests.routing.pops import MODEL, NOW, member, model, name, pop
+
+DIGEST = Digest("sha256:" + "a" * 64)
+HERE, NEAR, FAR = (name(number) for number in range(3))
+OWNERS = frozenset({OwnerId("own-0000000000000001")})
+
+
+@dataclass
+class Clock:
+    at: Instant = NOW
+    drawn: int = 0
+
+    def now(self) -> Instant:
+        return self.at
+
+    def unix_ns(self) -> int:
+        return 0
+
+    def random_bytes(self, count: int) -> bytes:
+        return self.drawn.to_bytes(count, "little")
+
+
+@dataclass
+class World:
+    """A fleet, as this PoP ranks it."""
+
+    pops: list[Known]
+    links: dict[PopId, float] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet({known.state.pop: known for known in self.pops})
+        self.ranking = Ranking(
+            member(0), lambda: self.fleet, self.links, lambda _: OWNERS, self.clock
+        )
+
+
+def errand(text: str = "hello", **passage: Any) -> Errand:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+    usual: dict[str, Any] = {"via": (HERE,), "scope": "0" * 32}
+    return Errand(
+        "chat.completions",
+        msgspec.json.encode(body),
+        MODEL,
+        True,
+        passage=Passage(**{**usual, **passage}),
+    )
+
+
+def targets(*numbers: int) -> dict[int, UpstreamTarget]:
+    """Rows 10, 11, … of these PoPs."""
+    return {
+        10 + number: UpstreamTarget("https://p/v1", MODEL, peer=member(number).name)
+        for number in numbers
+    }
+
+
+def test_the_nearer_of_two_that_are_alike_comes_first() -> None:
+    world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+
+
+def test_who_is_gone_or_drains_is_not_asked_though_it_is_a_target() -> None:
+    world = World([pop(1, alive=False), pop(2), pop(3, draining=True)])
+    assert list(world.ranking.rank(errand(), targets(1, 2, 3))) == [12]
+
+
+def test_who_a_request_came_through_is_not_asked_again() -> None:
+    world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
+    through = errand(via=(NEAR, HERE))
+    assert list(world.ranking.rank(through, targets(1, 2))) == [12]
+
+
+def test_a_requirement_rules_out_who_lacks_it_and_fails_closed() -> None:
+    world = World([pop(1, who=member(1, zone="us")), pop(2)], {NEAR: 0.001, FAR: 0.5})
+    assert list(world.ranking.rank(errand(requires="zone=fr"), targets(1, 2))) == [12]
+    assert list(world.ranking.rank(errand(requires="zone=mars"), targets(1, 2))) == []
+
+
+def test_a_conversation_returns_to_where_its_past_is() -> None:
+    text = "Once upon a time. " * 400
+    scope = key_behind(HERE, "0" * 32)
+    sketch = Sketch(8_192)
+    sketch.read(prefixes_of(scope, MODEL, prompt_of(msgspec.json.decode(errand(text).body))))
+    world = World([pop(1), pop(2, model(prefixes=sketch.told()))], {NEAR: 0.01, FAR: 0.02})
+    assert list(world.ranking.rank(errand(text), targets(1, 2))) == [12, 11]
+    other = errand(text, scope="1" * 32)
+    assert list(world.ranking.rank(other, targets(1, 2))) == [11, 12]
+
+
+def test_what_was_sent_counts_until_it_is_over() -> None:
+    slow = model(slots=1, decode_tps=1.0)
+    world = World([pop(1, slow), pop(2, slow)], {NEAR: 0.001, FAR: 0.1})
+    sent = world.ranking.follow(errand(), NEAR)
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11]
+    sent.began()
+    sent.ended()
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+
+
+def test_the_fleet_is_read_again_when_it_has_changed_but_not_with_each_record() -> None:
+    world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    world.fleet = world.fleet.left(NEAR)
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    world.clock.at = Instant(NOW + int(TABLE_S * SECOND))
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12]
+
+
+def test_a_body_that_is_no_request_is_ranked_all_the_same() -> None:
+    world = World([pop(1)])
+    for body in (b"", b"[]", b"{", b'{"messages": 3}', b'{"messages": [3, {"content": null}]}'):
+        odd = Errand("chat.completions", body, MODEL, False, passage=errand().passage)
+        assert list(world.ranking.rank(odd, targets(1))) == [11]
+
+
+# --- here or elsewhere --------------------------------------------------------------------------
+
+ENTRY = ModelEntry(MODEL, EngineKind.LLAMA, (Kind.CHAT,), 4_096, digest=DIGEST)
+GUEST = ModelEntry(
+    MODEL,
+    EngineKind.UPSTREAM,
+    (Kind.CHAT,),
+    4_096,
+    digest=DIGEST,
+    upstreams=(UpstreamTarget("https://p/v1", MODEL, peer=member(1).name),),
+)
+CALLER = Caller(KeyId("kaaaaaaaaaaaa"), "shop")
+
+
+def requiring(text: str) -> Caller:
+    return Caller(CALLER.key_id, "shop", requires=text)
+
+
+def others(world: World, guest: ModelEntry | None = GUEST) -> Others:
+    standing = SimpleNamespace(ranking=world.ranking, member=member(0))
+    membership = SimpleNamespace(standing=standing)
+    return Others(membership, lambda _: guest, ZoneName("fr"))  # type: ignore[arg-type]
+
+
+def sooner(world: World, caller: Caller = CALLER) -> bool:
+    return others(world).sooner(errand(requires=caller.requires), caller, ENTRY, GUEST)
+
+
+def same(number: int, **said: Any) -> Known:
+    return pop(number, model(digest=DIGEST, **said))
+
+
+def test_an_idle_pop_answers_for_its_own_models() -> None:
+    assert not sooner(World([same(0), same(1)], {NEAR: 0.001}))
+
+
+def test_a_busy_pop_has_an_idle_one_answer() -> None:
+    busy = same(0, in_flight=4, waiting=6, queued_tokens=6_000)
+    assert sooner(World([busy, same(1)], {NEAR: 0.001}))
+
+
+def test_little_gain_is_not_worth_the_way() -> None:
+    assert not sooner(World([same(0, queued_tokens=40), same(1)], {NEAR: 0.001}))
+
+
+def test_other_weights_are_never_asked() -> None:
+    busy = same(0, in_flight=4, waiting=6)
+    other = ModelEntry(
+        MODEL, EngineKind.UPSTREAM, (Kind.CHAT,), 0, upstreams=GUEST.upstreams, digest=None
+    )
+    assert others(World([busy]), other).guest(ENTRY) is None
+    assert others(World([busy]), GUEST).guest(ENTRY) is GUEST
+
+
+def test_a_request_that_may_not_stay_goes_where_it_may_or_is_refused() -> None:
+    away = pop(1, model(digest=DIGEST), who=member(1, zone="eu"))
+    assert sooner(World([same(0), away], {NEAR: 1.0}), requiring("zone=eu"))
+    with pytest.raises(RequirementUnmetError):
+        sooner(World([same(0), same(1)]), requiring("zone=eu"))
+
+
+def test_a_pop_that_is_alone_checks_what_is_required_of_it() -> None:
+    alone = Others(
+        SimpleNamespace(standing=None),  # type: ignore[arg-type]
+        lambda _: None,
+        ZoneName("fr"),
+    )
+    alone.check(requiring("zone=fr"), ENTRY)
+    with pytest.raises(RequirementUnmetError):
+        alone.check(requiring("zone=eu"), ENTRY)
+    with pytest.raises(RequirementUnmetError):
+        alone.check(requiring("owner=own-00000000000000aa"), ENTRY)
