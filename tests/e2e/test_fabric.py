@@ -250,3 +250,52 @@ def test_who_is_revoked_is_shut_out_at_once(models_home: Path, tmp_path: Path) -
             again = cli("pops", "approve", name, "--home", str(first.home))
             assert again.returncode != 0
             assert "for ever" in again.stderr
+
+
+def test_two_owners_let_in_each_others_pops_as_far_as_they_say(
+    models_home: Path, tmp_path: Path
+) -> None:
+    with founder(tmp_path / "a", models_home) as ours, founder_without(tmp_path / "b") as theirs:
+        for side in (ours, theirs):
+            side.cli("invite")  # which makes the owner
+        pems = {}
+        for side, name in ((ours, "ours"), (theirs, "theirs")):
+            pems[name] = tmp_path / f"{name}.pem"
+            pems[name].write_text(side.cli("owners", "export")["root_pem"])
+        ours.cli("owners", "admit", str(pems["theirs"]), "--may-ask")
+        address = state_address(ours.home)
+        theirs.cli("owners", "admit", str(pems["ours"]), "--may-serve", "--address", address)
+        until(lambda: theirs.sees("here", "direct") and ours.sees("here", "direct"))
+        assert theirs.chat()[0] == 200
+        assert {row["own"] for row in theirs.cli("owners", "list")["owners"]} == {True, False}
+        ours.cli("owners", "admit", str(pems["theirs"]))  # nothing is allowed that is not said
+        until(lambda: theirs.chat(cache_control="no-store")[0] != 200)
+
+
+@contextmanager
+def founder_without(home: Path) -> Iterator[Side]:
+    """The first PoP of another network, without a model."""
+    with started_pop(home, "--site", "oslo", "--zone", "no", *FREE, models="") as pop:
+        yield Side(pop, home, pop.key)
+
+
+def state_address(home: Path) -> str:
+    """Where a PoP listens for the state of the fabric, as its issuer tells newcomers."""
+    side = Side(RunningPop("", "", home, 0), home, "")
+    rows = side.cli("pops")["pops"]
+    return str(next(row["state_address"] for row in rows if row["reach"] == "here"))
+
+
+def test_the_root_key_can_be_kept_elsewhere(models_home: Path, tmp_path: Path) -> None:
+    away = tmp_path / "root.key"
+    with founder_without(tmp_path / "a") as first:
+        first.cli("invite")
+        assert first.cli("owners", "root-away", str(away))["file"] == str(away)
+        assert first.cli("pops")["root"] == "elsewhere"
+        ticket = first.cli("invite")["ticket"]
+        with joined(tmp_path / "b", ticket) as second:
+            until(lambda: second.sees("here", "direct"))
+            issuers = {row["reach"]: row["issuer"] for row in second.cli("pops")["pops"]}
+            assert issuers == {"here": False, "direct": True}
+        first.cli("owners", "root-back", str(away))
+        assert first.cli("pops")["root"] == "here"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from littoral.adapters.clock import SystemClock
+from littoral.adapters.owner import open_owner
 from littoral.cli.keys import life_s
 from littoral.cli.operate import ask, tell
 from littoral.cli.show import HomeOption, JsonOption, Show, command
@@ -191,6 +193,36 @@ def admit(
         _show_owners(
             show, tell(load_config({"home": home}), f"{FABRIC}/owners", wanted, FabricShown)
         )
+
+
+@_owners.command("root-away")
+def root_away(
+    file: Annotated[
+        Path, typer.Argument(help="Where to: another disk, say. Nothing may be there.")
+    ],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move this owner's root key out of the home. PoPs join and renew without it."""
+    with command(as_json=as_json) as show:
+        owner = open_owner(load_config({"home": home}).home, SystemClock())
+        owner.take_root_offline(file)
+        show.line(f"the root key of {owner.owner_id} is in {file}, and no longer in the home")
+        show.data({"owner": owner.owner_id, "file": str(file)})
+
+
+@_owners.command("root-back")
+def root_back(
+    file: Annotated[Path, typer.Argument(help="Where `root-away` has put it; it stays there.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the root key back: to make PoPs issuers, and to renew what issuers have for 30 days."""
+    with command(as_json=as_json) as show:
+        owner = open_owner(load_config({"home": home}).home, SystemClock())
+        owner.bring_root_back(file)
+        show.line(f"the root key of {owner.owner_id} is in the home again")
+        show.data({"owner": owner.owner_id, "file": str(file)})
 
 
 @_route.command("explain")

@@ -10,7 +10,7 @@ and that are cut. It keeps what the port promises and no more:
 It does not look into records, and runs no PoP: it is their ether.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from littoral.sim.clock import VirtualClock
@@ -166,8 +166,9 @@ class SimNames:
         if self._hear is not None:
             self._air.spread(self.pop, topic, record)
 
-    async def reopen(self) -> None:
-        """As in the port: all that is said is said again."""
+    async def reopen(self, seeds: Sequence[str] = ()) -> None:
+        """As in the port: all that is said is said again. Nobody has an address here."""
+        del seeds
         for topic, record in self.said.items():
             self._air.spread(self.pop, topic, record)
 

@@ -71,6 +71,7 @@ class PopRow(msgspec.Struct, frozen=True):
     models: tuple[ModelRow, ...] = ()
     issuer: bool = False
     url: str = ""
+    state_address: str = ""
     rtt_ms: float | None = None
     """Measured from the one that was asked."""
     heard_s: float | None = None

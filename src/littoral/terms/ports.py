@@ -178,8 +178,11 @@ class Names(Protocol):
         of no other is whoever comes late told.
         """
 
-    async def reopen(self) -> None:
+    async def reopen(self, seeds: Sequence[str] = ()) -> None:
         """Go on with the certificates that the files hold now, without seeming to leave.
+
+        Args:
+            seeds: `HOST:PORT` of PoPs to dial from now on, besides those known before.
 
         Raises:
             As `open`; then it goes on as far as it can, and `reopen` may be tried again.

@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -96,8 +97,10 @@ class ZenohNames:
         if idle:
             self._thread.submit(self._send)
 
-    async def reopen(self) -> None:
+    async def reopen(self, seeds: Sequence[str] = ()) -> None:
         """As in the port."""
+        known = dict.fromkeys((*self._place.seeds, *seeds))
+        self._place = replace(self._place, seeds=tuple(known))
         await self._on_thread(self._reopen)
 
     async def close(self) -> None:

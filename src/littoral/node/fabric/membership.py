@@ -29,6 +29,7 @@ from littoral.adapters.owner import Checked, FabricFiles, open_owner
 from littoral.adapters.upstreams.upstreams import Neighbourhood
 from littoral.adapters.upstreams.words import Errand, Followed
 from littoral.node.config import Config
+from littoral.node.fabric.ahead import Ahead, Warm
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.certificate import Certificate
 from littoral.node.fabric.guests import guests_of
@@ -106,14 +107,15 @@ class Membership:
         """What there is while this PoP is a member; None while it is alone."""
         self._host: ModelHost | None = None
         self._serve: Serve | None = None
+        self._ahead: Ahead | None = None
         self._stack = AsyncExitStack()
         self._turning = asyncio.Lock()
         self._running: list[asyncio.Task[None]] = []
         self._drains = False
 
-    def attach(self, host: ModelHost, serve: Serve) -> None:
-        """Know the PoP's models, and how others are answered."""
-        self._host, self._serve = host, serve
+    def attach(self, host: ModelHost, serve: Serve, warm: Warm) -> None:
+        """Know the PoP's models, how others are answered, and how a way to one is opened ahead."""
+        self._host, self._serve, self._ahead = host, serve, Ahead(warm)
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -299,7 +301,10 @@ class Membership:
         for pop, known in seen.pops.items():
             if pop != here and known.heard_at == now:
                 standing.ranking.heard(pop, now)
-        host.entries.offer(guests_of(seen, here, standing.words.may_serve))
+        guests = guests_of(seen, here, standing.words.may_serve)
+        host.entries.offer(guests)
+        if self._ahead is not None:
+            self._ahead.open(guests.values())
 
     def _word(self, record: Record) -> None:
         """An owner's word was passed on."""
@@ -331,7 +336,7 @@ class Membership:
         memory = recall(home)
         known = tuple(dict.fromkeys((*seeds, *memory.seeds)))[:KNOWN_POPS_MAX]
         remember(home, structs.replace(memory, seeds=known))
-        await standing.names.reopen()
+        await standing.names.reopen(seeds)
 
     # --- what goes on meanwhile -------------------------------------------------------------------
 
