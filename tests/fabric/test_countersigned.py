@@ -80,7 +80,7 @@ async def test_the_receipt_names_the_other_pop_s_and_the_command_proves_both(
     if not call.endswith("stream"):
         arguments += ["--receipt", str(tmp_path / "receipt")]
     keys = [str(each.pop.home.path / PUBLIC_KEY_FILE) for each in (gateway, serving)]
-    words = f"neighbour {serving.pop.pop_id}, whose receipt {theirs.rid} is countersigned"
+    words = f"{serving.pop.pop_id}, whose receipt {theirs.rid} is countersigned"
     for trusted, standing in ((keys, "proven"), (keys[:1], "claimed")):
         trust = [word for key in trusted for word in ("--trust", key)]
         result = run(tmp_path, *arguments, *trust)

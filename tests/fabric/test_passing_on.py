@@ -234,6 +234,7 @@ class Noted:
     class Sent:
         noted: "Noted"
         pop: PopId
+        why: str = "its nearness"
 
         def began(self) -> None:
             self.noted.heard.append((self.pop, "began"))

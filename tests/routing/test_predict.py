@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from littoral.routing.candidates import Needs, Out, candidate_of, priors_of, rtt_of
-from littoral.routing.explain import explain
+from littoral.routing.explain import explain, reason
 from littoral.routing.fleet import Fleet, Known, LinkState, ModelState, Tier, Warmth
 from littoral.routing.predict import Wanted, choose, predicted, why_out
 from littoral.routing.prefix import Sketch, prefixes_of
@@ -275,3 +275,13 @@ def test_a_candidate_is_made_of_what_its_pop_said() -> None:
     known = pop(1)
     made = candidate_of(known, model(), 0.01, priors_of([model()]), here=False, kept=frozenset())
     assert (made.pop, made.queue_s(), made.link_s) == (name(1), 0.0, 0.01)
+
+
+def test_why_a_pop_is_asked_fits_into_a_receipt() -> None:
+    found = table(*(pop(number, model(queued_tokens=500)) for number in range(1, 4)))
+    wanted = Wanted(NEEDS, prompt_tokens=1_000)
+    said = reason(found, wanted, NONE, NOW, name(1))
+    assert said.startswith("1.51 s = link 0.01 + queue 0.5 + prompt 1")
+    assert said.endswith("of 3 PoPs")
+    assert len(said) <= limits.REASON_CHARS_MAX
+    assert reason(found, wanted, NONE, NOW, name(9)) == ""

@@ -103,7 +103,7 @@ def test_what_is_taken_is_without_what_it_countersigns_itself() -> None:
 
 def test_it_is_proven_for_who_trusts_both() -> None:
     found = claim(ours(take()), SIGNER.public_key, NEIGHBOUR.public_key)
-    text = f"neighbour {NEIGHBOUR.pop_id}, whose receipt {THEIRS.receipt.rid} is countersigned"
+    text = f"{NEIGHBOUR.pop_id}, whose receipt {THEIRS.receipt.rid} is countersigned"
     assert found == Claim("neighbour", Standing.PROVEN, text)
 
 

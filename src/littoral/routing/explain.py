@@ -6,12 +6,14 @@ pop-89abcdef01234567 site oslo: not asked, its zone is not allowed
 """
 
 from littoral.routing.candidates import Candidate, Out
-from littoral.routing.predict import Predicted, Wanted, predicted, why_out
+from littoral.routing.predict import Predicted, Wanted, predicted, predicted_at, why_out
 from littoral.routing.sends import Sends
 from littoral.routing.table import Table
+from littoral.terms import limits
+from littoral.terms.ids import PopId
 from littoral.terms.values import Instant
 
-__all__ = ["explain"]
+__all__ = ["explain", "reason"]
 
 
 def explain(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[str]:
@@ -29,7 +31,27 @@ def explain(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[st
     return standing + [_excluded(each, out) for each, out in reasons if out is not None]
 
 
+def reason(table: Table, wanted: Wanted, sends: Sends, now: Instant, pop: PopId) -> str:
+    """Why one of them is asked, short enough for a receipt; nothing if it has not the model."""
+    one = predicted_at(table, wanted, sends, now, pop)
+    if one is None:
+        return ""
+    return f"{_times(one, wanted)}, of {len(table.candidates)} PoPs"[: limits.REASON_CHARS_MAX]
+
+
 def _standing(one: Predicted, wanted: Wanted) -> str:
+    line = f"{_name(one.candidate)}: {_times(one, wanted)}"
+    if one.answer_s:
+        line += f", then {_short(one.answer_s)} s of answer"
+    if one.price:
+        line += f", for {one.price:.2g} units"
+    if one.stale_s:
+        line += f"; not heard of for {one.age_s:.0f} s, which counts as {_short(one.stale_s)} s"
+    return f"{line} (weighs {_short(one.weight)})"
+
+
+def _times(one: Predicted, wanted: Wanted) -> str:
+    """What its first token takes, in parts."""
     queue = f"queue {_short(one.queue_s)}"
     if one.own_requests:
         queue += f" ({one.own_requests:,} sent from here just now)"
@@ -38,14 +60,7 @@ def _standing(one: Predicted, wanted: Wanted) -> str:
         prompt += f" ({one.kept_tokens:,} of {wanted.prompt_tokens:,} tokens kept)"
     load = [f"load {_short(one.load_s)}"] if one.load_s else []
     parts = [f"link {_short(one.link_s)}", *load, queue, prompt]
-    line = f"{_name(one.candidate)}: {_short(one.first_token_s)} s = {' + '.join(parts)}"
-    if one.answer_s:
-        line += f", then {_short(one.answer_s)} s of answer"
-    if one.price:
-        line += f", for {one.price:.2g} units"
-    if one.stale_s:
-        line += f"; not heard of for {one.age_s:.0f} s, which counts as {_short(one.stale_s)} s"
-    return f"{line} (weighs {_short(one.weight)})"
+    return f"{_short(one.first_token_s)} s = {' + '.join(parts)}"
 
 
 def _excluded(candidate: Candidate, out: Out) -> str:

@@ -39,7 +39,7 @@ from littoral.terms import limits
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant, Kind
 
-__all__ = ["Predicted", "Wanted", "choose", "predicted", "weights", "why_out"]
+__all__ = ["Predicted", "Wanted", "choose", "predicted", "predicted_at", "weights", "why_out"]
 
 NEAR: Final = 0.1
 NEAR_S: Final = 0.002
@@ -271,6 +271,20 @@ def predicted(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[
     answer = _answer_tokens(table, wanted)
     weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
     return [_parts(each, wanted, answer, kept, sends, now) for each in sorted(weighed)]
+
+
+def predicted_at(
+    table: Table, wanted: Wanted, sends: Sends, now: Instant, pop: PopId
+) -> Predicted | None:
+    """The same for one PoP; None if it has not the model."""
+    candidate = table.candidates.get(pop)
+    if candidate is None:
+        return None
+    kept = table.holders.each(wanted.prefixes, [pop])
+    rows = [row_of(candidate, wanted.needs)]
+    answer = _answer_tokens(table, wanted)
+    (found,) = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
+    return _parts(found, wanted, answer, kept, sends, now)
 
 
 def _parts(

@@ -539,5 +539,8 @@ RENEW_RETRY_S: Final = 20.0
 REQUIREMENT_CHARS_MAX: Final = 1_024
 """What a request must have, as its header field says it."""
 
+REASON_CHARS_MAX: Final = 200
+"""Why a PoP was asked, as receipts say it."""
+
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""

@@ -43,8 +43,7 @@ __all__ = [
 Instant = NewType("Instant", int)
 """A moment on the monotonic clock, in whole nanoseconds: no float ever shows in a deadline."""
 
-SECOND = 1_000_000_000
-"""Nanoseconds."""
+SECOND = 1_000_000_000  # nanoseconds
 
 
 class Kind(enum.Enum):
@@ -304,6 +303,7 @@ class Countersigned(msgspec.Struct, frozen=True):
     usage: Usage
     """What it says of tokens."""
     document: bytes
+    why: str = ""  # this PoP was asked, in words
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def countersigned(
 
 def parent_of(taken: Countersigned | None) -> Parent | None:
     """How a receipt names the one that it countersigns."""
-    return None if taken is None else Parent(taken.pop, taken.rid, taken.digest)
+    return None if taken is None else Parent(taken.pop, taken.rid, taken.digest, taken.why)
 
 
 def proven_parent(parent: Parent, document: ReceiptDocument, verify: Verify) -> bytes:
@@ -68,7 +68,7 @@ def proven_parent(parent: Parent, document: ReceiptDocument, verify: Verify) -> 
         ReceiptRejectedError: this document is not that receipt, or holds more than it.
     """
     payload, receipt = _opened(document, verify)
-    named = Parent(receipt.pop, receipt.rid, digest_of(payload))
+    named = Parent(receipt.pop, receipt.rid, digest_of(payload), parent.why)
     if document.parent is not None or named != parent:
         raise ReceiptRejectedError("the receipt beside it is not the one that it countersigns")
     return document.public_key()

@@ -21,7 +21,12 @@ import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId, digest_of_hex
-from littoral.terms.limits import NONCE_CHARS_MAX, RECEIPT_BATCH_MAX, RECEIPT_BYTES_MAX
+from littoral.terms.limits import (
+    NONCE_CHARS_MAX,
+    REASON_CHARS_MAX,
+    RECEIPT_BATCH_MAX,
+    RECEIPT_BYTES_MAX,
+)
 from littoral.terms.ports import Verify
 from littoral.terms.values import Finish, Source
 from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
@@ -115,13 +120,15 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Count
 
 
-class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The receipt of another PoP, whose answer was passed on."""
 
     pop: PopName
     rid: ReceiptName
     digest: Sha256
     """Of its payload."""
+    why: Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)] = ""
+    """This PoP was asked, in the words of who asked it."""
 
 
 class Receipt(

@@ -215,7 +215,9 @@ def _neighbour(
             return ()
         text = "the answer did not come to its end, so that no receipt is countersigned"
         return (Claim("neighbour", Standing.ABSENT, text),)
-    text = f"neighbour {parent.pop}, whose receipt {parent.rid} is countersigned"
+    text = f"{parent.pop}, whose receipt {parent.rid} is countersigned"
+    if parent.why:
+        text += f"; it was asked for {parent.why}"
     if document.parent is None:
         return (Claim("neighbour", Standing.CLAIMED, f"{text}, and not at hand"),)
     try:

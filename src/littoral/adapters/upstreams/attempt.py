@@ -102,6 +102,7 @@ class Attempt:
         "_pieces",
         "_tail",
         "_type",
+        "_why",
         "_witness",
         "asking",
         "number",
@@ -115,6 +116,7 @@ class Attempt:
     ) -> None:
         self._fetch = fetch
         self._followed = followed
+        self._why = "" if followed is None else followed.why
         self.number = number
         self.target = target
         self._head: AnswerHead | None = None
@@ -231,7 +233,7 @@ class Attempt:
         if self._witness is None:
             return outcome
         try:
-            parent = self._witness.countersigned()
+            parent = msgspec.structs.replace(self._witness.countersigned(), why=self._why)
         except ReceiptRejectedError as error:
             told = UpstreamFailedError(f"{self.target.pop} has answered, but {error.message}")
             self._fetch.lost(self, Failure(Cause.MALFORMED), told)

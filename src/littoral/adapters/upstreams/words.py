@@ -82,6 +82,10 @@ class Errand(msgspec.Struct):
 class Followed(Protocol):
     """Hears what becomes of one request that was sent to another PoP."""
 
+    @property
+    def why(self) -> str:
+        """It was sent there, in words."""
+
     def began(self) -> None:
         """The stream that answers it has begun."""
 

@@ -56,11 +56,12 @@ class Best:
 class _Following:
     """One request that was sent to another PoP."""
 
-    __slots__ = ("_send", "_sends")
+    __slots__ = ("_send", "_sends", "why")
 
-    def __init__(self, sends: Sends, send: Send) -> None:
+    def __init__(self, sends: Sends, send: Send, why: str) -> None:
         self._sends = sends
         self._send = send
+        self.why = why
 
     def began(self) -> None:
         """See words.Followed."""
@@ -143,8 +144,9 @@ class Ranking:
         known = self._known(model, now)
         wanted = self._wanted(errand, model, None)
         kept = known.table.holders.each(wanted.prefixes, [pop]).get(pop, 0)
+        why = explain.reason(known.table, wanted, known.sends, now, pop)
         send = known.sends.sent(pop, max(0, wanted.prompt_tokens - kept), now)
-        return _Following(known.sends, send)
+        return _Following(known.sends, send, why)
 
     def heard(self, pop: PopId, at: Instant) -> None:
         """A record of this PoP came: it tells of what was sent before."""
