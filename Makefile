@@ -48,6 +48,10 @@ check: .venv/.dev ## Formatting, lint, types, import contracts, house style, ref
 	@echo "$(BIN)/lint-imports"; found=$$($(BIN)/lint-imports --no-logo) || { echo "$$found"; exit 1; }
 	$(BIN)/python -m pytest --confcutdir tests/tidy tests/tidy
 
+.PHONY: worlds
+worlds: .venv/.dev ## Run more simulated worlds: make worlds ARGS="FIRST END"
+	@$(BIN)/python -m tests.worlds $(or $(ARGS),200 1200)
+
 .PHONY: format
 format: .venv/.dev ## Put the code into the one format, mending what can be mended
 	$(BIN)/ruff format --quiet .
