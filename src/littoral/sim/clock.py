@@ -6,10 +6,27 @@ with the same seed is the same each time.
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import Final
 
 from littoral.terms.values import SECOND, Instant
 
-__all__ = ["VirtualClock"]
+__all__ = ["Act", "VirtualClock"]
+
+_AT_ONCE_MAX: Final = 10_000
+"""Acts at one moment: with more, time would never go on."""
+
+
+class Act:
+    """Something that will happen, unless it is called off."""
+
+    __slots__ = ("do",)
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do: Callable[[], object] | None = do
+
+    def call_off(self) -> None:
+        """It will not happen. To say so later changes nothing."""
+        self.do = None
 
 
 class VirtualClock:
@@ -25,8 +42,10 @@ class VirtualClock:
         self._chance = chance
         self._began_unix_ns = unix_s * SECOND
         self._now = Instant(0)
-        self._acts: list[tuple[Instant, int, Callable[[], None]]] = []
-        self._asked = 0
+        self._acts: list[tuple[Instant, int, Act]] = []
+        self._asked = self._at_once = 0
+        self.happened = 0
+        """Acts so far."""
 
     def now(self) -> Instant:
         """As in the port."""
@@ -40,19 +59,32 @@ class VirtualClock:
         """As in the port, and fit for a simulated world only."""
         return bytes(int(self._chance() * 256) for _ in range(count))
 
-    def after(self, seconds: float, act: Callable[[], None]) -> None:
-        """Have this happen once so much time has passed."""
+    def at(self, moment: int, do: Callable[[], object]) -> Act:
+        """Have this happen at a moment; at once, if it is past."""
+        act = Act(do)
         self._asked += 1
-        heappush(self._acts, (Instant(self._now + int(seconds * SECOND)), self._asked, act))
+        heappush(self._acts, (Instant(max(moment, self._now)), self._asked, act))
+        return act
+
+    def after(self, seconds: float, do: Callable[[], object]) -> Act:
+        """Have this happen once so much time has passed."""
+        return self.at(self._now + int(seconds * SECOND), do)
 
     def step(self, until: Instant) -> bool:
         """Go on to the next act and do it; or, if there is none by then, to `until`, and say so."""
-        if not self._acts or self._acts[0][0] > until:
-            self._now = max(self._now, until)
-            return False
-        self._now, _, act = heappop(self._acts)
-        act()
-        return True
+        while self._acts and self._acts[0][0] <= until:
+            moment, _, act = heappop(self._acts)
+            if act.do is None:
+                continue
+            self._at_once = self._at_once + 1 if moment == self._now else 0
+            assert self._at_once <= _AT_ONCE_MAX, "time stands still: one moment has no end"
+            self._now = moment
+            self.happened += 1
+            do, act.do = act.do, None
+            do()
+            return True
+        self._now = max(self._now, until)
+        return False
 
     def run(self, seconds: float) -> None:
         """Let so much time pass."""

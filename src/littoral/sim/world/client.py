@@ -7,8 +7,8 @@ answered, refused, failed, or gone by itself.
 import enum
 from collections.abc import Callable
 
+from littoral.sim.clock import Act, VirtualClock
 from littoral.sim.world.broken import BrokenError
-from littoral.sim.world.clock import Agenda, Plan
 from littoral.sim.world.line import ACCEPTED
 from littoral.sim.world.links import Links
 from littoral.sim.world.says import Asked, Begins, Garbage, Request, Said, Status, Token, Whole
@@ -53,9 +53,9 @@ class Client:
         self._patience_s = patience_s
         self._made_by: tuple[str, int] | None = None
         self._begun = False
-        self._plans: list[Plan] = []
+        self._plans: list[Act] = []
 
-    def begin(self, agenda: Agenda, links: Links, story: Story) -> None:
+    def begin(self, clock: VirtualClock, links: Links, story: Story) -> None:
         """Ask."""
         self._story = story
         story.tell(self.host, f"asks {self.gateway} for {self.request.model}")
@@ -63,9 +63,9 @@ class Client:
         self._end.hear = self._hear
         self._end.lost = lambda: self._over(Outcome.FAILED)
         self._end.say(Asked(self.request))
-        self._plans.append(agenda.after(self._patience_s, lambda: self._over(Outcome.FAILED)))
+        self._plans.append(clock.after(self._patience_s, lambda: self._over(Outcome.FAILED)))
         if self._leaves_s is not None:
-            self._plans.append(agenda.after(self._leaves_s, lambda: self._over(Outcome.GONE)))
+            self._plans.append(clock.after(self._leaves_s, lambda: self._over(Outcome.GONE)))
 
     def _hear(self, message: object) -> None:
         if message == ACCEPTED:

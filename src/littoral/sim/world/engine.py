@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from littoral.sim.clock import Act, VirtualClock
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.clock import Agenda, Plan
 from littoral.sim.world.says import Token
 from littoral.terms.errors import EngineLostError, EngineStartError
 from littoral.terms.values import (
@@ -56,7 +56,7 @@ class Work:
     lost: Callable[[EngineLostError, Usage], None]
     number: int = 0
     made: int = 0
-    next: Plan | None = None
+    next: Act | None = None
 
     @property
     def usage(self) -> Usage:
@@ -71,7 +71,7 @@ class Engine:
         self,
         name: str,
         speed: Speed,
-        agenda: Agenda,
+        clock: VirtualClock,
         chance: Chance,
         report: Callable[[EngineState], None],
         gone: Callable[[], None],
@@ -81,7 +81,7 @@ class Engine:
         Args:
             name: of this engine; no other one has it, before or after.
             speed: what it can do.
-            agenda: the world's.
+            clock: the world's.
             chance: for how long things take.
             report: takes every change of its state.
             gone: told once, when it has ended.
@@ -89,14 +89,14 @@ class Engine:
         self.name = name
         self.speed = speed
         self._slower = 1.0
-        self._agenda = agenda
+        self._clock = clock
         self._chance = chance
         self._report = report
         self._gone = gone
         self._calls = 0
         self._life = 1
         self._works: list[Work] = []
-        self._next: Plan | None = None
+        self._next: Act | None = None
         self._ended = self._loading = False
         self.load()
 
@@ -111,7 +111,7 @@ class Engine:
         self._loading = True
         self._report(Starting("loading"))
         after = self.speed.load_s * self._slower * self._chance.between(0.8, 1.2)
-        self._next = self._agenda.after(after, self._give_up if fails else self._ready)
+        self._next = self._clock.after(after, self._give_up if fails else self._ready)
 
     def slow(self, factor: float) -> None:
         """Everything takes so many times as long as usual; a load that is under way begins anew."""
@@ -129,7 +129,7 @@ class Engine:
                 f"{self.name} has {len(self._works)} calls and {self.speed.slots} slots"
             )
         reads = work.prompt_tokens / self.speed.prefill_tps
-        work.next = self._agenda.after(reads * self._drag(), lambda: self._write(work))
+        work.next = self._clock.after(reads * self._drag(), lambda: self._write(work))
 
     def cancel(self, work: Work) -> None:
         """Work on it no more. To say it twice, or after its end, changes nothing."""
@@ -146,7 +146,7 @@ class Engine:
         self._call_off()
         self._report(Down(EngineStartError(f"{self.name} died"), retrying=True))
         self._lose_all()
-        self._next = self._agenda.after(_RESTARTS, self.load)
+        self._next = self._clock.after(_RESTARTS, self.load)
 
     def fail(self) -> None:
         """Its process is gone and will not be started again."""
@@ -181,7 +181,7 @@ class Engine:
         if not self._ended:
             self._ended = True
             self._call_off()
-            self._next = self._agenda.after(after_s, self._gone)
+            self._next = self._clock.after(after_s, self._gone)
 
     def _lose_all(self) -> None:
         for work in list(self._works):
@@ -197,7 +197,7 @@ class Engine:
         token = Token(f"{self.name}.{self._life}", work.number, work.made)
         work.made += 1
         pause = self._drag() / self.speed.decode_tps
-        work.next = self._agenda.after(pause, lambda: self._write(work))
+        work.next = self._clock.after(pause, lambda: self._write(work))
         work.token(token)
 
     def _drag(self) -> float:

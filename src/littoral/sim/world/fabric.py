@@ -88,7 +88,7 @@ class Fabric:
         after = self._chance.between(*_SOON)
         if not linked and (other in self._hear or other in self._links.down):
             after += FABRIC_LEASE_S
-        self._links.agenda.after(after, lambda: self._tell(host, other, linked))
+        self._links.clock.after(after, lambda: self._tell(host, other, linked))
 
     def _tell(self, host: str, other: str, linked: bool) -> None:
         if self._linked[host, other] != linked or host not in self._hear:

@@ -210,7 +210,7 @@ class Faults:
 
     def _after(self, seconds: float, do: Callable[[], None]) -> None:
         """Do this later, unless faults are over by then."""
-        self._around.agenda.after(seconds, lambda: None if self._resting else do())
+        self._around.clock.after(seconds, lambda: None if self._resting else do())
 
     def _tell(self, what: str) -> None:
         self._around.story.tell("world", what)

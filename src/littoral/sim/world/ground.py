@@ -1,29 +1,25 @@
 """What a process on one host stands on: its own clock, its chance, and plans that end with it."""
 
 from collections.abc import Callable
-from typing import Final
 
+from littoral.sim.clock import Act, VirtualClock
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.clock import Agenda, Plan
 from littoral.sim.world.story import Story
-from littoral.terms.values import SECOND, Instant
+from littoral.terms.values import Instant
 
-__all__ = ["EPOCH_S", "Ground"]
-
-EPOCH_S: Final = 1_800_000_000
-"""The world's first moment, as people with right clocks write it."""
+__all__ = ["Ground"]
 
 
 class Ground:
     """One life of one process. Its clock is off by as much as its host's."""
 
-    __slots__ = ("_agenda", "_off", "_story", "_there", "chance", "host", "life")
+    __slots__ = ("_clock", "_off", "_story", "_there", "chance", "host", "life")
 
     def __init__(
         self,
         host: str,
         life: int,
-        agenda: Agenda,
+        clock: VirtualClock,
         chance: Chance,
         story: Story,
         off: tuple[int, int],
@@ -33,7 +29,7 @@ class Ground:
         Args:
             host: its name.
             life: which process this is on it, from 1.
-            agenda: the world's.
+            clock: the world's.
             chance: its own.
             story: the world's.
             off: nanoseconds that its monotonic clock and its wall clock are ahead of the world's.
@@ -41,26 +37,26 @@ class Ground:
         self.host = host
         self.life = life
         self.chance = chance
-        self._agenda = agenda
+        self._clock = clock
         self._story = story
         self._off = off
         self._there = True
 
     def now(self) -> Instant:
         """By its own monotonic clock."""
-        return Instant(self._agenda.now + self._off[0])
+        return Instant(self._clock.now() + self._off[0])
 
     def unix_ns(self) -> int:
         """By its own wall clock."""
-        return self._agenda.now + self._off[1] + EPOCH_S * SECOND
+        return self._clock.unix_ns() + self._off[1]
 
-    def at(self, moment: int, do: Callable[[], None]) -> Plan:
+    def at(self, moment: int, do: Callable[[], None]) -> Act:
         """Do this at a moment of its own clock, if it is still there."""
-        return self._agenda.at(moment - self._off[0], lambda: do() if self._there else None)
+        return self._clock.at(moment - self._off[0], lambda: do() if self._there else None)
 
-    def after(self, seconds: float, do: Callable[[], None]) -> Plan:
+    def after(self, seconds: float, do: Callable[[], None]) -> Act:
         """Do this in so many seconds, if it is still there."""
-        return self._agenda.after(seconds, lambda: do() if self._there else None)
+        return self._clock.after(seconds, lambda: do() if self._there else None)
 
     def every(self, seconds: float, do: Callable[[], None]) -> None:
         """Do this again and again, about so often."""

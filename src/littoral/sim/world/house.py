@@ -27,9 +27,9 @@ from littoral.placement.words import (
     Tick,
 )
 from littoral.routing.fleet import ModelState, Warmth
+from littoral.sim.clock import Act, VirtualClock
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.clock import Agenda, Plan
 from littoral.sim.world.engine import Engine, Speed
 from littoral.sim.world.ground import Ground
 from littoral.terms.errors import LittoralError
@@ -65,13 +65,13 @@ class House:
     """One life of it. `changed` is called when what is to be said of its models has changed."""
 
     def __init__(
-        self, ground: Ground, agenda: Agenda, housed: Housed, changed: Callable[[], None]
+        self, ground: Ground, clock: VirtualClock, housed: Housed, changed: Callable[[], None]
     ) -> None:
         """Know the models, and load those that are pinned.
 
         Args:
             ground: of the process.
-            agenda: the world's, for engines.
+            clock: the world's, for engines.
             housed: what there is.
             changed: called when an engine is ready, or gone.
         """
@@ -84,13 +84,13 @@ class House:
         self.load_fails = 0.0
         """Share of loads that fail."""
         self._ground = ground
-        self._agenda = agenda
+        self._clock = clock
         self._housed = housed
         self._changed = changed
         self._given_back: set[int] = set()
         self._inbox: deque[Event] = deque()
         self._stepping = False
-        self._timer: Plan | None = None
+        self._timer: Act | None = None
         self._tickets = self._lives = 0
         for model in housed.speeds:
             resident = Resident(model, housed.model_bytes, model in housed.pinned)
@@ -199,7 +199,7 @@ class House:
         engine = Engine(
             name,
             self._housed.speeds[model],
-            self._agenda,
+            self._clock,
             chance,
             lambda state: self._reported(model, state),
             lambda: self._gone(model),

@@ -8,7 +8,7 @@ has waited long enough; timeouts are for whoever uses a line.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from littoral.sim.world.clock import Agenda
+from littoral.sim.clock import VirtualClock
 
 __all__ = ["ACCEPTED", "End", "Laid", "Line"]
 
@@ -24,7 +24,7 @@ _TRIES: Final = 6
 class Laid(Protocol):
     """What a line must know of the links that it runs over."""
 
-    agenda: Agenda
+    clock: VirtualClock
     ends: dict[str, list["End"]]
     down: set[str]
 
@@ -120,7 +120,7 @@ class Line:
             held.append(message)
             if len(held) == 1:
                 self._tries[side] = 0
-                self.links.agenda.after(_EVERY_S, lambda: self._try(side))
+                self.links.clock.after(_EVERY_S, lambda: self._try(side))
         else:
             self._carry(side, message)
 
@@ -137,16 +137,16 @@ class Line:
             return
         self._tries[side] += 1
         if self._tries[side] < _TRIES and self._hosts[side] not in self.links.down:
-            self.links.agenda.after(_EVERY_S, lambda: self._try(side))
+            self.links.clock.after(_EVERY_S, lambda: self._try(side))
             return
         held.clear()
         self.ends[side].give_up()
 
     def _carry(self, side: int, message: object) -> None:
         delay = self.links.delay(*self._way(side))
-        moment = max(self._arrives[side], self.links.agenda.now + delay)
+        moment = max(self._arrives[side], self.links.clock.now() + delay)
         self._arrives[side] = moment
-        self.links.agenda.at(moment, lambda: self._arrive(1 - side, message))
+        self.links.clock.at(moment, lambda: self._arrive(1 - side, message))
 
     def _arrive(self, side: int, message: object) -> None:
         end = self.ends[side]

@@ -11,8 +11,8 @@ A direction is the pair (from, to). Hosts are named by short texts, clients amon
 from collections.abc import Callable
 from typing import Final
 
+from littoral.sim.clock import VirtualClock
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.clock import Agenda
 from littoral.sim.world.line import End, Line
 from littoral.terms.values import SECOND
 
@@ -26,8 +26,8 @@ _AGAIN: Final = (0.2, 1.2)
 class Links:
     """See the module docstring."""
 
-    def __init__(self, agenda: Agenda, chance: Chance) -> None:
-        self.agenda = agenda
+    def __init__(self, clock: VirtualClock, chance: Chance) -> None:
+        self.clock = clock
         self._chance = chance
         self._site: dict[str, str] = {}
         self._site_delay: dict[tuple[str, str], float] = {}
@@ -104,7 +104,7 @@ class Links:
             return
         times = 2 if self.twice and self._chance.happens(self.twice) else 1
         for _ in range(times):
-            self.agenda.after(
+            self.clock.after(
                 self.delay(source, target) / SECOND,
                 lambda: deliver() if self.passes(source, target) else None,
             )

@@ -13,9 +13,9 @@ from msgspec import structs
 from littoral.placement.words import Drain
 from littoral.routing.board import TargetBoard
 from littoral.routing.fleet import PopState
+from littoral.sim.clock import VirtualClock
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.clock import Agenda
 from littoral.sim.world.fabric import Fabric
 from littoral.sim.world.ground import Ground
 from littoral.sim.world.hearing import Hearing, Notary
@@ -47,7 +47,7 @@ Deceive = Callable[[End, Asked], bool]
 class Surroundings:
     """What all PoPs of a world share."""
 
-    agenda: Agenda
+    clock: VirtualClock
     story: Story
     links: Links
     fabric: Fabric
@@ -74,7 +74,7 @@ class Process:
         self._pops = list(around.hosts)
         rows = len(around.hosts) * len(around.models)
         self.board = TargetBoard([0] * (rows * TargetBoard.words_of_row(1)), worker=0, workers=1)
-        self.house = House(ground, around.agenda, owner.housed, self._news)
+        self.house = House(ground, around.clock, owner.housed, self._news)
         self.hearing = Hearing(
             ground, around.fabric, owner.identity, around.notary, boot, self.house.states
         )
@@ -234,7 +234,7 @@ class Pop:
         self._lives += 1
         around = self._around
         chance = self._chance.of(f"life {self._lives}")
-        ground = Ground(self.host, self._lives, around.agenda, chance, around.story, self.off)
+        ground = Ground(self.host, self._lives, around.clock, chance, around.story, self.off)
         ground.tell(f"starts, is {self.pop}")
         self._boot = max(self._boot + 1, ground.unix_ns() // _MS)
         if self.host in around.links.down:

@@ -29,8 +29,8 @@ from littoral.routing.words import (
     Tick,
     stage_of,
 )
+from littoral.sim.clock import Act
 from littoral.sim.world.broken import BrokenError
-from littoral.sim.world.clock import Plan
 from littoral.sim.world.ground import Ground
 from littoral.sim.world.hearing import Hearing
 from littoral.sim.world.line import ACCEPTED, End
@@ -96,7 +96,7 @@ class _Leg:
     begun: bool = False
     over: bool = False
     heard_at: Instant = _NEVER
-    timer: Plan | None = None
+    timer: Act | None = None
 
 
 class Visit:
@@ -120,7 +120,7 @@ class Visit:
         self._legs: dict[int, _Leg] = {}
         self._inbox: deque[Event] = deque()
         self._stepping = False
-        self._timer: Plan | None = None
+        self._timer: Act | None = None
         self._timer_at: Instant | None = None
         self._journey: Journey | None = None
         self._total = 0

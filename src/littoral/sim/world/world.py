@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from littoral.placement.words import PoolBounds
+from littoral.sim.clock import VirtualClock
 from littoral.sim.world import checks
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
 from littoral.sim.world.client import Client, Outcome
-from littoral.sim.world.clock import Agenda
 from littoral.sim.world.engine import Speed
 from littoral.sim.world.fabric import Fabric
 from littoral.sim.world.faults import Faults
-from littoral.sim.world.ground import EPOCH_S
 from littoral.sim.world.hearing import Notary
 from littoral.sim.world.house import Housed
 from littoral.sim.world.identity import Keys, Owner
@@ -79,17 +78,17 @@ class World:
         """
         self.seed = seed
         self._chance = chance = Chance(seed, "world")
-        self._agenda = Agenda()
-        self.story = Story(self._agenda)
-        links = Links(self._agenda, chance.of("links"))
+        self._clock = VirtualClock(lambda: chance.between(0.0, 1.0))
+        self.story = Story(self._clock)
+        links = Links(self._clock, chance.of("links"))
         keys = keys or Keys()
         models = _MODELS[: 1 + chance.below(len(_MODELS))]
         self._around = Surroundings(
-            self._agenda,
+            self._clock,
             self.story,
             links,
             Fabric(links, chance.of("fabric")),
-            Notary(keys, Owner(keys, EPOCH_S)),
+            Notary(keys, Owner(keys, self._clock.unix_ns() // SECOND)),
             models,
             _policy(chance),
             KeyLimits(tokens_per_minute=4_000 if chance.happens(0.2) else None),
@@ -108,11 +107,11 @@ class World:
         """
         chance = self._chance
         for pop in self._pops:
-            self._agenda.after(chance.between(0.0, 2.0), pop.start)
+            self._clock.after(chance.between(0.0, 2.0), pop.start)
         for _ in range(20 + chance.below(60)):
             self._client(chance.between(*_CLIENTS_S))
         self._faults.plan(8 + chance.below(33), *_FAULTS_S)
-        self._agenda.after(_REST_S, self._faults.rest)
+        self._clock.after(_REST_S, self._faults.rest)
         self._look()
         self._run_on(_PROBES_S)
         if self._around.peers.any:
@@ -128,7 +127,7 @@ class World:
         self._run_on(_SETTLES_S)
         self._look_at_the_end()
         outcomes = Counter(c.outcome for c in self._clients if c.outcome is not None)
-        return Ended(self.seed, self.story.digest, self._agenda.happened, outcomes)
+        return Ended(self.seed, self.story.digest, self._clock.happened, outcomes)
 
     # --- how it is made ------------------------------------------------------------------------
 
@@ -155,7 +154,7 @@ class World:
         )
         pinned = frozenset(model for model in speeds if chance.happens(0.3))
         wrong = chance.one_of([-_HOUR, 0, 0, 0, _HOUR]) + int(chance.between(-2, 2) * SECOND)
-        off = (chance.below(900 * SECOND), wrong)
+        off = ((1 + chance.below(900)) * SECOND, wrong)
         housed = Housed(speeds, bounds, pinned=pinned)
         return Pop(around, host, identity, housed, chance.of("lives"), off)
 
@@ -187,7 +186,7 @@ class World:
         client = Client(f"client{request.number}", gateway.host, request, leaves_s, patience_s)
         links.place(client.host, gateway.identity.member.site)
         self._clients.append(client)
-        self._agenda.after(after_s, lambda: client.begin(self._agenda, links, self.story))
+        self._clock.after(after_s, lambda: client.begin(self._clock, links, self.story))
         return client
 
     def _probe_all(self) -> None:
@@ -215,7 +214,7 @@ class World:
         for pop in self._pops:
             if pop.process is not None:
                 pop.process.check()
-        self._agenda.after(_LOOK_S, self._look)
+        self._clock.after(_LOOK_S, self._look)
 
     def _look_at_the_end(self) -> None:
         revoked = self._faults.revoked
@@ -229,7 +228,7 @@ class World:
                 raise BrokenError(f"{host} has {len(ends)} lines left")
 
     def _run_on(self, seconds: float) -> None:
-        self._agenda.run(self._agenda.now + int(seconds * SECOND))
+        self._clock.run(seconds)
 
 
 def _policy(chance: Chance) -> RelayPolicy:
