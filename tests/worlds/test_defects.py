@@ -24,7 +24,7 @@ from littoral.terms.values import Instant
 from littoral.trust import records
 from tests.worlds.lived import lived
 
-WORLDS = range(40)
+WORLDS = range(100)
 """In how many worlds a defect is looked for, at most."""
 
 Patch = pytest.MonkeyPatch

@@ -40,7 +40,11 @@ class Air:
     """All PoPs of one simulated fabric, and the links between them."""
 
     def __init__(
-        self, clock: VirtualClock, chance: Callable[[], float], weather: Weather | None = None
+        self,
+        clock: VirtualClock,
+        chance: Callable[[], float],
+        weather: Weather | None = None,
+        reach: Callable[[PopId, PopId], bool] | None = None,
     ) -> None:
         """Nobody is there yet.
 
@@ -48,7 +52,10 @@ class Air:
             clock: of all.
             chance: draws from 0 to 1, 1 excluded.
             weather: how links are; may be changed at any time.
+            reach: whether a link between two can be, where more decides than `cut`; call `relink`
+                when that changes.
         """
+        self._reach = reach or self._uncut
         self.weather = weather or Weather()
         self._clock = clock
         self._chance = chance
@@ -63,7 +70,7 @@ class Air:
     def cut(self, *sides: Collection[PopId]) -> None:
         """Cut the links between PoPs of different sides. Who is on none is alone."""
         self._sides = tuple(frozenset(side) for side in sides)
-        self._relink()
+        self.relink()
 
     def heal(self) -> None:
         """Let all reach all again."""
@@ -72,14 +79,14 @@ class Air:
     def crash(self, pop: PopId) -> None:
         """End this PoP without a word."""
         self._all.pop(pop).stop()
-        self._relink()
+        self.relink()
 
     def entered(self, names: "SimNames") -> None:
         """It is in the fabric from now on, in the place of whoever had its name."""
         if names.pop in self._all:
             self.crash(names.pop)
         self._all[names.pop] = names
-        self._relink()
+        self.relink()
 
     def left(self, names: "SimNames") -> None:
         """It said that it leaves."""
@@ -90,12 +97,7 @@ class Air:
         """Those that it has a link to."""
         return [names for name, names in self._all.items() if frozenset((pop, name)) in self._links]
 
-    def spread(self, maker: PopId, topic: str, record: bytes) -> None:
-        """Bring this to all that its maker has a link to."""
-        for names in self.others(maker):
-            self._send(maker, names, Said(topic, record))
-
-    def _relink(self) -> None:
+    def relink(self) -> None:
         """Have the links be those that can be, and the ends notice which came and went."""
         present = list(self._all)
         links = {
@@ -118,7 +120,17 @@ class Air:
                 for topic, record in self._all[other].said.items():
                     self._send(other, self._all[one], Said(topic, record))
 
-    def _reach(self, one: PopId, other: PopId) -> bool:
+    def spread(self, maker: PopId, topic: str, record: bytes) -> None:
+        """Bring this to all that its maker has a link to."""
+        for names in self.others(maker):
+            self._send(maker, names, Said(topic, record))
+
+    def whisper(self, maker: PopId, to: PopId, topic: str, record: bytes) -> None:
+        """Bring this to one only, if there is a link: what nobody honest does."""
+        if frozenset((maker, to)) in self._links:
+            self._send(maker, self._all[to], Said(topic, record))
+
+    def _uncut(self, one: PopId, other: PopId) -> bool:
         if not self._sides:
             return True
         return any(one in side and other in side for side in self._sides)
@@ -151,6 +163,10 @@ class SimNames:
 
     async def open(self, hear: Hear) -> None:
         """As in the port."""
+        self.enter(hear)
+
+    def enter(self, hear: Hear) -> None:
+        """As `open`, for those who run no event loop."""
         self._hear = hear
         self._air.entered(self)
 

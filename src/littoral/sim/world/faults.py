@@ -5,7 +5,9 @@ honest.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from littoral.sim.names import Weather
 from littoral.sim.world.chance import Chance
 from littoral.sim.world.liar import Liar
 from littoral.sim.world.pop import Pop, Surroundings
@@ -13,7 +15,8 @@ from littoral.terms.values import SECOND
 
 __all__ = ["Faults"]
 
-_HOUR = 3_600 * SECOND
+_HEARD_S: Final = 0.3
+_HOUR: Final = 3_600 * SECOND
 
 
 class Faults:
@@ -58,7 +61,8 @@ class Faults:
         self._resting = True
         links = self._around.links
         links.cut.clear()
-        links.loss = links.twice = 0.0
+        links.loss = 0.0
+        self._around.air.weather = Weather()
         links.lag.clear()
         links.changed()
         if self._liar is not None:
@@ -101,7 +105,10 @@ class Faults:
     def _lose(self) -> None:
         """All links lose some of what is sent, and carry letters twice."""
         links = self._around.links
-        links.loss, links.twice = self._chance.between(0.01, 0.3), self._chance.between(0.0, 0.5)
+        links.loss = self._chance.between(0.01, 0.3)
+        self._around.air.weather = Weather(
+            (0.001, 1.0), lost=links.loss, twice=self._chance.between(0.0, 0.5)
+        )
         self._tell(f"links lose {links.loss:.2f}")
 
     def _lag(self) -> None:
@@ -170,6 +177,8 @@ class Faults:
             self.revoked.append(pop)
             word = self._around.notary.owner.revocation(pop.pop)
             other.process.hearing.revoke(pop.pop, word)
+            # Requests that it has are lost to it just when others have heard.
+            self._after(_HEARD_S, lambda: self._kill_engines(pop))
 
     def _whisper(self) -> None:
         """A liar, if there is one, says something that is not so."""
@@ -187,6 +196,11 @@ class Faults:
             if self._chance.happens(0.25):
                 engine.fail()
             else:
+                engine.die()
+
+    def _kill_engines(self, pop: Pop) -> None:
+        if pop.process is not None:
+            for engine in list(pop.process.house.engines.values()):
                 engine.die()
 
     def _fail_loads(self) -> None:

@@ -16,9 +16,9 @@ from littoral.routing.fleet import Fleet, ModelState, PopState, encoded
 from littoral.routing.predict import Wanted, choose
 from littoral.routing.sends import Sends
 from littoral.routing.table import Table
+from littoral.sim.names import Air
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.fabric import Fabric
 from littoral.sim.world.ground import Ground
 from littoral.sim.world.identity import Identity, Keys, Owner
 from littoral.sim.world.says import Asked
@@ -37,6 +37,7 @@ _TICK_S: Final = 1.0
 _SAY_AT_MOST_S: Final = 0.3
 """How soon after one record the next one is said."""
 _RTT_S: Final = 0.05
+_SAID: Final = 60
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Notary:
 
     keys: Keys
     owner: Owner
+    said: list[tuple[str, bytes]] = field(default_factory=list)
+    """What was said first of all, with its topic: for whoever says it again."""
     states: set[bytes] = field(default_factory=set)
     """Every state that was ever signed by whom it names."""
 
@@ -55,7 +58,7 @@ class Hearing:
     def __init__(
         self,
         ground: Ground,
-        fabric: Fabric,
+        air: Air,
         identity: Identity,
         notary: Notary,
         boot: int,
@@ -65,7 +68,7 @@ class Hearing:
 
         Args:
             ground: of the process.
-            fabric: how records travel.
+            air: how records travel.
             identity: whose this is.
             notary: the world's.
             boot: greater than in every life before.
@@ -81,7 +84,8 @@ class Hearing:
         self.sends: dict[ModelName, Sends] = {}
         self.lies: Callable[[PopState], PopState] = lambda state: state
         self._ground = ground
-        self._fabric = fabric
+        self._air = air
+        self._names = air.names(identity.pop)
         self._identity = identity
         self._notary = notary
         self._boot = boot
@@ -101,7 +105,7 @@ class Hearing:
             passed_on=self._passed_on,
         )
         self.view.watch(self._changed)
-        fabric.open(ground.host, self._hear)
+        self._names.enter(self._hear)
         card = Card(boot, 1, (identity.certificate,)).encoded()
         self._say(RecordKind.CARD, signed(RecordKind.CARD, card, identity.signer))
         self.say()
@@ -119,17 +123,20 @@ class Hearing:
         self._notary.states.add(encoded(state))
         self._say(RecordKind.STATE, signed(RecordKind.STATE, encoded(state), self._identity.signer))
 
-    def say_two_things(self, hosts: list[str], chance: Chance) -> None:
-        """Sign two states of one number, as a copied home does; everybody hears both."""
+    def say_two_things(self, pops: Sequence[PopId], chance: Chance) -> None:
+        """Sign two states of one number, as a copied home does; all of these hear both."""
         self._seq += 1
         faces = [structs.replace(self.state(), memory_free=free) for free in (1, 2)]
         said = topic(RecordKind.STATE, self._identity.pop)
-        for host in hosts:
+        for pop in pops:
             chance.shuffle(faces)
             for face in faces:
                 self._notary.states.add(encoded(face))
                 record = signed(RecordKind.STATE, encoded(face), self._identity.signer)
-                self._fabric.whisper(self._ground.host, host, said, record)
+                if pop == self._identity.pop:
+                    self._hear([Said(said, record)])
+                else:
+                    self._air.whisper(self._identity.pop, pop, said, record)
 
     def say_soon(self) -> None:
         """Say it in a moment, once for all that changes until then."""
@@ -154,7 +161,9 @@ class Hearing:
 
     def _say(self, kind: RecordKind, record: bytes, subject: str = "") -> None:
         said = topic(kind, self._identity.pop, subject)
-        self._fabric.say(self._ground.host, said, record)
+        self._names.say(said, record)
+        if len(self._notary.said) < _SAID:
+            self._notary.said.append((said, record))
         self._hear([Said(said, record)])
 
     # --- what it hears -------------------------------------------------------------------------

@@ -88,8 +88,8 @@ class Liar:
     def _two_faces(self) -> None:
         """Two states of one number."""
         assert self._pop.process is not None
-        hosts = [other.host for other in self._others]
-        self._pop.process.hearing.say_two_things(hosts, self._chance)
+        pops = [other.pop for other in self._others]
+        self._pop.process.hearing.say_two_things(pops, self._chance)
 
     # --- of others -----------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Liar:
 
     def _replay(self) -> None:
         """What somebody said long ago."""
-        archive = self._around.fabric.archive
+        archive = self._around.notary.said
         for _ in range(min(4, len(archive))):
             self._tell_all(*self._chance.one_of(archive))
 
@@ -137,7 +137,7 @@ class Liar:
             self._tell(other, said, record)
 
     def _tell(self, other: Pop, said: str, record: bytes) -> None:
-        self._around.fabric.whisper(self._pop.host, other.host, said, record)
+        self._around.air.whisper(self._pop.pop, other.pop, said, record)
 
     # --- what it answers -----------------------------------------------------------------------
 

@@ -1,9 +1,8 @@
 """Links between hosts: delay, loss, cuts in one direction or both, hosts that are gone.
 
-Two things travel. A *letter* (a record of a PoP's state) may be lost, come twice, or be overtaken
-by a later one. What is said on a *line* (a connection, line.py) comes once and in order, or the
-line breaks: at once, when the process at the other side is gone; after a while, when what is said
-gets no answer; or never, for an end that only listens, as with TCP.
+What is said on a *line* (a connection, line.py) comes once and in order, or the line breaks: at
+once, when the process at the other side is gone; after a while, when what is said gets no answer;
+or never, for an end that only listens, as with TCP. Records travel over the same links (names.py).
 
 A direction is the pair (from, to). Hosts are named by short texts, clients among them.
 """
@@ -39,8 +38,6 @@ class Links:
         """Directions in which nothing passes now."""
         self.loss = 0.0
         """Share of what is sent that is lost at first."""
-        self.twice = 0.0
-        """Share of letters that come twice."""
         self.down: set[str] = set()
         """Hosts that are gone with all that is on them, so that nobody is told."""
         self.lag: dict[str, float] = {}
@@ -97,17 +94,6 @@ class Links:
         return int(seconds * SECOND)
 
     # --- what travels --------------------------------------------------------------------------
-
-    def letter(self, source: str, target: str, deliver: Callable[[], None]) -> None:
-        """Have a letter delivered, now or later, once or twice, or not at all where it is cut."""
-        if not self.passes(source, target):
-            return
-        times = 2 if self.twice and self._chance.happens(self.twice) else 1
-        for _ in range(times):
-            self.clock.after(
-                self.delay(source, target) / SECOND,
-                lambda: deliver() if self.passes(source, target) else None,
-            )
 
     def call(self, caller: str, callee: str) -> End:
         """Begin a line. Say what to do with what comes (`End.hear`) before anything happens."""

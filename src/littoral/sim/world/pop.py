@@ -14,9 +14,9 @@ from littoral.placement.words import Drain
 from littoral.routing.board import TargetBoard
 from littoral.routing.fleet import PopState
 from littoral.sim.clock import VirtualClock
+from littoral.sim.names import Air
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
-from littoral.sim.world.fabric import Fabric
 from littoral.sim.world.ground import Ground
 from littoral.sim.world.hearing import Hearing, Notary
 from littoral.sim.world.house import House, Housed
@@ -50,7 +50,7 @@ class Surroundings:
     clock: VirtualClock
     story: Story
     links: Links
-    fabric: Fabric
+    air: Air
     notary: Notary
     models: Sequence[ModelName]
     policy: RelayPolicy
@@ -76,7 +76,7 @@ class Process:
         self.board = TargetBoard([0] * (rows * TargetBoard.words_of_row(1)), worker=0, workers=1)
         self.house = House(ground, around.clock, owner.housed, self._news)
         self.hearing = Hearing(
-            ground, around.fabric, owner.identity, around.notary, boot, self.house.states
+            ground, around.air, owner.identity, around.notary, boot, self.house.states
         )
         self.hearing.lies = owner.lies
         self.hearing.obeyed.append(self._revoked)
@@ -157,7 +157,7 @@ class Process:
         """It is gone."""
         self.ground.end()
         self.house.end()
-        self._around.fabric.close(self.ground.host)
+        self._around.air.crash(self.pop)
         self._around.links.deaf(self.ground.host)
 
     def _news(self) -> None:
@@ -250,6 +250,7 @@ class Pop:
         process.ground.tell("loses its power" if host else "dies")
         if host:
             self._around.links.down.add(self.host)
+            self._around.links.changed()
         process.end()
         self._around.links.changed()
 

@@ -10,17 +10,18 @@ See docs/worlds.md. All chance is drawn from the seed, so the same seed tells th
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from littoral.placement.words import PoolBounds
 from littoral.sim.clock import VirtualClock
+from littoral.sim.names import Air
 from littoral.sim.world import checks
 from littoral.sim.world.broken import BrokenError
 from littoral.sim.world.chance import Chance
 from littoral.sim.world.client import Client, Outcome
 from littoral.sim.world.engine import Speed
-from littoral.sim.world.fabric import Fabric
 from littoral.sim.world.faults import Faults
 from littoral.sim.world.hearing import Notary
 from littoral.sim.world.house import Housed
@@ -29,7 +30,7 @@ from littoral.sim.world.links import Links
 from littoral.sim.world.pop import Pop, Surroundings
 from littoral.sim.world.says import Request
 from littoral.sim.world.story import Story
-from littoral.terms.ids import KeyId, ModelName
+from littoral.terms.ids import KeyId, ModelName, PopId
 from littoral.terms.values import SECOND, Caller, KeyLimits, RelayPolicy
 
 __all__ = ["Ended", "World"]
@@ -78,7 +79,7 @@ class World:
         """
         self.seed = seed
         self._chance = chance = Chance(seed, "world")
-        self._clock = VirtualClock(lambda: chance.between(0.0, 1.0))
+        self._clock = VirtualClock(self._draws("clock"))
         self.story = Story(self._clock)
         links = Links(self._clock, chance.of("links"))
         keys = keys or Keys()
@@ -87,12 +88,13 @@ class World:
             self._clock,
             self.story,
             links,
-            Fabric(links, chance.of("fabric")),
+            Air(self._clock, self._draws("air"), reach=self._reach),
             Notary(keys, Owner(keys, self._clock.unix_ns() // SECOND)),
             models,
             _policy(chance),
             KeyLimits(tokens_per_minute=4_000 if chance.happens(0.2) else None),
         )
+        links.watch(self._around.air.relink)
         self._pops = self._build(2 + chance.below(2), 3 + chance.below(5))
         self._faults = Faults(self._around, self._pops, chance.of("faults"))
         self._clients: list[Client] = []
@@ -123,11 +125,20 @@ class World:
                 pop.process.hearing.quiet = True
         liar = chance.one_of(self._pops)
         if liar.process is not None:
-            liar.process.hearing.say_two_things([pop.host for pop in self._pops], chance)
+            liar.process.hearing.say_two_things([pop.pop for pop in self._pops], chance)
         self._run_on(_SETTLES_S)
         self._look_at_the_end()
         outcomes = Counter(c.outcome for c in self._clients if c.outcome is not None)
         return Ended(self.seed, self.story.digest, self._clock.happened, outcomes)
+
+    def _draws(self, purpose: str) -> Callable[[], float]:
+        chance = self._chance.of(purpose)
+        return lambda: chance.between(0.0, 1.0)
+
+    def _reach(self, one: PopId, other: PopId) -> bool:
+        """Whether messages pass both ways between two PoPs."""
+        hosts, passes = self._around.hosts, self._around.links.passes
+        return passes(hosts[one], hosts[other]) and passes(hosts[other], hosts[one])
 
     # --- how it is made ------------------------------------------------------------------------
 
@@ -144,7 +155,6 @@ class World:
         chance, around = self._chance.of(f"pop {host}"), self._around
         identity = around.notary.owner.admit(f"{self.seed}/{host}".encode(), chance.one_of(sites))
         around.links.place(host, identity.member.site)
-        around.fabric.place(host, identity.pop)
         mine = chance.some_of(around.models, 0 if host != "a" else 1, len(around.models))
         speeds = {model: _speed(chance) for model in sorted(mine)}
         bounds = PoolBounds(
