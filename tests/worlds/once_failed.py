@@ -5,5 +5,5 @@ makes another world of it. What a seed found in the cores has a test of its own 
 """
 
 ONCE_FAILED: dict[int, str] = {
-    1712: "a PoP's limit was charged within the exchange, so that it closed the door to all others",
+    1712: "the simulation charged a PoP's limit within the exchange, which shut out everybody",
 }

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
+from littoral.node.fabric.saying import due, matter
 from littoral.node.fabric.view import FleetView
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet, ModelState, PopState, encoded
@@ -25,7 +26,6 @@ from littoral.sim.world.says import Asked
 from littoral.terms.facts import Fact, PopBack, PopGone, PopSeen, RecordRejected
 from littoral.terms.heard import Heard, Said
 from littoral.terms.ids import ModelName, PopId
-from littoral.terms.limits import STATE_SAY_S
 from littoral.terms.values import SECOND, Kind
 from littoral.trust.members import Member
 from littoral.trust.records import Card, Record, RecordKind, signed, topic
@@ -90,6 +90,8 @@ class Hearing:
         self._notary = notary
         self._boot = boot
         self._seq = 0
+        self._said: PopState | None = None
+        self._said_at = ground.now()
         self._models = models
         self._tables: dict[ModelName, Table] = {}
         self._says = False
@@ -110,16 +112,14 @@ class Hearing:
         self._say(RecordKind.CARD, signed(RecordKind.CARD, card, identity.signer))
         self.say()
         ground.every(_TICK_S, self._tick)
-        ground.every(STATE_SAY_S, self.say)
 
     # --- what it says --------------------------------------------------------------------------
 
     def say(self) -> None:
         """Say the state as it is now."""
-        if self.quiet:
-            return
         self._seq += 1
         state = self.lies(self.state())
+        self._said, self._said_at = state, self._ground.now()
         self._notary.states.add(encoded(state))
         self._say(RecordKind.STATE, signed(RecordKind.STATE, encoded(state), self._identity.signer))
 
@@ -157,7 +157,13 @@ class Hearing:
 
     def _say_now(self) -> None:
         self._says = False
-        self.say()
+        self._say_if_due()
+
+    def _say_if_due(self) -> None:
+        """Say what there is to say, as soon as it matters enough to others."""
+        how_much = matter(self._said, self.lies(self.state()))
+        if not self.quiet and due(how_much, self._said_at, self._ground.now()):
+            self.say()
 
     def _say(self, kind: RecordKind, record: bytes, subject: str = "") -> None:
         said = topic(kind, self._identity.pop, subject)
@@ -188,6 +194,7 @@ class Hearing:
     def _tick(self) -> None:
         self.view.tick(self._ground.now(), self._unix_s())
         self.view.check()
+        self._say_if_due()
 
     def _unix_s(self) -> int:
         return self._ground.unix_ns() // SECOND
@@ -224,9 +231,8 @@ class Hearing:
 
     # --- where a request goes ------------------------------------------------------------------
 
-    def order(self, asked: Asked, spin: int) -> list[PopId]:
-        """The PoPs to ask, best first."""
-        model = asked.request.model
+    def order(self, asked: Asked, model: ModelName, spin: int) -> list[PopId]:
+        """The PoPs to ask for a model, best first."""
         table = self._tables.get(model)
         if table is None:
             table = self._tables[model] = Table(model, self._identity.member)

@@ -4,7 +4,7 @@ A process that dies takes everything with it but what is on the disk: the key, t
 last boot, and what the owner said. What its peers and clients notice of that is up to the links.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,7 +23,7 @@ from littoral.sim.world.house import House, Housed
 from littoral.sim.world.identity import Identity
 from littoral.sim.world.line import End
 from littoral.sim.world.links import Links
-from littoral.sim.world.says import Asked, Status
+from littoral.sim.world.says import Asked, Request, Status
 from littoral.sim.world.serving import Serving
 from littoral.sim.world.story import Story
 from littoral.sim.world.till import Till
@@ -54,6 +54,8 @@ class Surroundings:
     notary: Notary
     models: Sequence[ModelName]
     policy: RelayPolicy
+    fallbacks: Mapping[ModelName, tuple[ModelName, ...]]
+    """Models that may stand in for each."""
     peers: KeyLimits
     """What PoPs may spend at each other."""
     hosts: dict[PopId, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Process:
         self.pop = owner.pop
         self.ground = ground
         self.policy = around.policy
+        self.fallbacks = around.fallbacks
         self.till = Till(ground)
         self.visits: list[Visit] = []
         self._around = around
@@ -100,13 +103,13 @@ class Process:
         """Begin a line to a PoP."""
         return self._around.links.call(self.ground.host, self._around.hosts[pop])
 
-    def serve(self, visit: Visit, number: int) -> Serving:
+    def serve(self, visit: Visit, number: int, request: Request) -> Serving:
         """Have this PoP's own engine answer."""
         return Serving(
             self.ground,
             self.house,
             self.till,
-            structs.replace(visit.request, caller=_HERE),
+            structs.replace(request, caller=_HERE),
             lambda said: visit.heard(number, said),
             lambda: visit.lost(number),
         )

@@ -5,14 +5,18 @@ to anybody who is known to be revoked, through no more PoPs than it may; and it 
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
+
+from msgspec import structs
 
 from littoral.routing.board import TargetBoard
 from littoral.routing.choose import Candidates
 from littoral.routing.failures import Cause, Failure, failure_of_status
 from littoral.routing.journey import Journey
 from littoral.routing.sends import Send as Counted
+from littoral.routing.sends import Sends
 from littoral.routing.words import (
     Begin,
     Broke,
@@ -65,6 +69,7 @@ class At(Protocol):
     hearing: Hearing
     board: TargetBoard
     policy: RelayPolicy
+    fallbacks: Mapping[ModelName, tuple[ModelName, ...]]
     till: Till
 
     def row_of(self, pop: PopId, model: ModelName, /) -> int:
@@ -76,7 +81,7 @@ class At(Protocol):
     def call(self, pop: PopId, /) -> End:
         """Begin a line to a PoP."""
 
-    def serve(self, visit: "Visit", number: int, /) -> Serving:
+    def serve(self, visit: "Visit", number: int, request: Request, /) -> Serving:
         """Have the PoP's own engine answer."""
 
     def caller(self, asked: Asked, /) -> Caller:
@@ -91,6 +96,7 @@ class _Leg:
     """One attempt: a line to another PoP, or an exchange here."""
 
     way: End | Serving
+    sends: Sends
     counted: Counted
     accepted: bool = False
     begun: bool = False
@@ -117,6 +123,8 @@ class Visit:
         self._end = end
         self._spin = at.ground.chance.bits()
         self._since = at.ground.now()
+        self._models: list[ModelName] = []
+        """Of each stage: the one that is asked for, and those that may do as well."""
         self._legs: dict[int, _Leg] = {}
         self._inbox: deque[Event] = deque()
         self._stepping = False
@@ -138,17 +146,21 @@ class Visit:
         if at.pop in self.asked.via or len(self.asked.via) > FABRIC_HOPS_MAX:
             self._refuse(508)
             return
-        order = at.hearing.order(self.asked, self._spin)
-        if not order:
+        stages = []
+        for each in (model, *at.fallbacks.get(model, ())):
+            order = at.hearing.order(self.asked, each, self._spin)
+            if order:
+                rows = tuple(at.row_of(pop, each) for pop in order)
+                stage = stage_of(Candidates(rows, (1,) * len(rows)), at.policy)
+                stages.append(stage.for_one(order=rows, within=self.asked.within))
+                self._models.append(each)
+        if not stages:
             self._refuse(404)
             return
         if not self._reserved():
             return
-        rows = tuple(at.row_of(pop, model) for pop in order)
-        stage = stage_of(Candidates(rows, (1,) * len(rows)), at.policy)
-        stage = stage.for_one(order=rows, within=self.asked.within)
-        self._total = stage.total
-        self._journey = Journey(at.board, [stage], self._spin)
+        self._total = stages[0].total
+        self._journey = Journey(at.board, stages, self._spin)
         self._end.lost = lambda: self._post(Gone())
         self._post(Begin())
 
@@ -194,7 +206,7 @@ class Visit:
         match message:
             case Begins():
                 leg.begun = True
-                self._at.hearing.sends[self.request.model].began(leg.counted)
+                leg.sends.began(leg.counted)
                 self._post(FirstByte(number))
                 if not leg.over and not self.begun:
                     self.begun = True
@@ -261,18 +273,20 @@ class Visit:
         self._may_go_to(pop)
         at.ground.tell(f"sends {self.request.number} to {pop}{' (hedge)' if send.hedged else ''}")
         now = at.ground.now()
-        counted = at.hearing.sends[self.request.model].sent(pop, self.request.prompt_tokens, now)
+        sends = at.hearing.sends[self._models[send.stage]]
+        counted = sends.sent(pop, self.request.prompt_tokens, now)
+        request = structs.replace(self.request, model=self._models[send.stage])
         if pop == at.pop:
-            serving = at.serve(self, number)
-            self._legs[number] = _Leg(serving, counted, accepted=True)
+            serving = at.serve(self, number, request)
+            self._legs[number] = _Leg(serving, sends, counted, accepted=True)
             serving.begin()
             return
         end = at.call(pop)
-        self._legs[number] = _Leg(end, counted)
+        self._legs[number] = _Leg(end, sends, counted)
         end.hear = lambda message: self.heard(number, message)
         end.lost = lambda: self.lost(number)
         left = self._since + self._total - now
-        end.say(Asked(asked.request, (*asked.via, at.pop), left))
+        end.say(Asked(request, (*asked.via, at.pop), left))
         at.ground.after(at.policy.connect_s, lambda: self._connected(number))
 
     def _may_go_to(self, pop: PopId) -> None:
@@ -305,8 +319,8 @@ class Visit:
         leg.over = True
         if leg.timer is not None:
             leg.timer.call_off()
-        self._at.hearing.sends[self.request.model].ended(leg.counted)
-        self._at.hearing.sends[self.request.model].check()
+        leg.sends.ended(leg.counted)
+        leg.sends.check()
         if isinstance(leg.way, End):
             leg.way.close()
         else:

@@ -92,6 +92,7 @@ class World:
             Notary(keys, Owner(keys, self._clock.unix_ns() // SECOND)),
             models,
             _policy(chance),
+            {models[0]: models[1:]} if chance.happens(0.3) else {},
             KeyLimits(tokens_per_minute=4_000 if chance.happens(0.2) else None),
         )
         links.watch(self._around.air.relink)
