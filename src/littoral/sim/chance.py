@@ -1,4 +1,4 @@
-"""Seeded chance: the one place of the simulator that draws.
+"""Seeded chance for networks on paper, and the mixing of numbers that worlds draw by, too.
 
 Whoever draws has a source of its own, named by what it is for. So a policy that draws more does not
 change the workload, and the same seed gives the same result on every machine.

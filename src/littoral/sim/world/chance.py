@@ -1,26 +1,29 @@
 """Chance that is the same everywhere.
 
-The generator is its own (splitmix64), so that a seed that failed once fails in the same way with
-another version of Python. Whoever draws has a source of its own, named by what it is for: a world
-in which one more client comes has the same faults as before.
+Numbers are mixed, not drawn from the library's generator, so that a seed that failed once fails in
+the same way with another version of Python.
+
+Whoever draws has a source of its own, named by what it is for: a world in which one more client
+comes has the same faults as before.
 """
 
 import hashlib
 from collections.abc import MutableSequence, Sequence
 from typing import Any, Final, TypeVar
 
+from littoral.sim.chance import mixed
+
 __all__ = ["Chance"]
 
 T = TypeVar("T")
 
 _MASK: Final = (1 << 64) - 1
-_STEP: Final = 0x9E3779B97F4A7C15
 
 
 class Chance:
     """One source."""
 
-    __slots__ = ("_name", "_state")
+    __slots__ = ("_drawn", "_name", "_seed")
 
     def __init__(self, seed: int, purpose: str = "") -> None:
         """Begin as this seed says.
@@ -31,7 +34,8 @@ class Chance:
         """
         self._name = f"{seed}/{purpose}"
         digest = hashlib.blake2b(self._name.encode(), digest_size=8).digest()
-        self._state = int.from_bytes(digest, "little")
+        self._seed = int.from_bytes(digest, "little")
+        self._drawn = 0
 
     def of(self, purpose: str) -> "Chance":
         """Another source, which does not depend on what was drawn from this one."""
@@ -39,11 +43,8 @@ class Chance:
 
     def bits(self) -> int:
         """64 random bits."""
-        self._state = (self._state + _STEP) & _MASK
-        bits = self._state
-        bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _MASK
-        return bits ^ (bits >> 31)
+        self._drawn += 1
+        return mixed(self._seed, self._drawn)
 
     def below(self, end: int) -> int:
         """A whole number from 0, less than `end`."""
