@@ -12,8 +12,9 @@ import typer
 from littoral.adapters.clock import SystemClock
 from littoral.cli.saving import new_file
 from littoral.cli.show import HomeOption, JsonOption, Show, command
-from littoral.cli.talk import PopClient, Reply, pop_client
+from littoral.cli.talk import pop_client
 from littoral.cli.terminal import Interrupted, Interrupts, typed_line
+from littoral.node.asking import PopClient, Reply
 from littoral.node.config import Config, load_config
 from littoral.terms.errors import BadRequestError, LittoralError
 from littoral.terms.ids import model_name

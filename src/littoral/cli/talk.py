@@ -1,173 +1,19 @@
-"""Asking a PoP from the command line: over HTTP, as any client does."""
+"""The PoP that a command asks: the one that runs on the home, or one that is started for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
-import msgspec
-
-from littoral.adapters.http.client import HttpClient, Response
-from littoral.adapters.http.events import EventCutter, data_of, each
-from littoral.adapters.http.words import HttpError, Origin
 from littoral.adapters.models import bring_in
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import Show
+from littoral.node.asking import PopClient, client_of
 from littoral.node.config import Config
-from littoral.node.home import Home, RunningPop
+from littoral.node.home import Home
 from littoral.node.pop import running_pop
-from littoral.terms import errors
-from littoral.terms.errors import LittoralError, UpstreamFailedError
-from littoral.terms.limits import BODY_BYTES_MAX
-from littoral.trust.receipts import FRAME_START, decode_document
-from littoral.trust.saved import encode_bundle, read_saved
 
-__all__ = ["PopClient", "Reply", "pop_client", "refused"]
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Error(msgspec.Struct):
-    message: str
-    code: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Event(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: _Error | None = None
-
-
-_KINDS: Final = (
-    errors.UnknownModelError,
-    errors.NotAllowedError,
-    errors.UnsupportedError,
-    errors.BadRequestError,
-    errors.NotFoundError,
-    errors.ConflictError,
-    errors.ConfigError,
-    errors.IdentityError,
-    errors.PortInUseError,
-    errors.StoreError,
-    errors.MemoryShortError,
-    errors.LoadingError,
-    errors.QueueFullError,
-    errors.DrainingError,
-    errors.EngineStartError,
-)
-"""What a PoP may say to a command on its own machine, besides what only a defect makes it say."""
-
-_EVENT = msgspec.json.Decoder(_Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer, with all that proves it."""
-
-    text: str
-    finish: str
-    prompt_tokens: int
-    completion_tokens: int
-    receipt_id: str
-    request: bytes
-    stream: bytes
-    """The response body, the receipt frame included."""
-
-    def bundle(self) -> bytes:
-        """The answer in one file that `littoral verify` takes."""
-        saved = read_saved(self.stream)
-        assert saved.document is not None, "a whole stream ends in its receipt"
-        receipt = decode_document(saved.document)
-        return encode_bundle(response=saved.response, receipt=receipt, request=self.request)
-
-
-class PopClient:
-    """Talks to one PoP."""
-
-    def __init__(self, http: HttpClient) -> None:
-        self._http = http
-
-    async def chat(
-        self,
-        model: str,
-        messages: Sequence[Mapping[str, str]],
-        options: Mapping[str, object],
-        on_text: Callable[[str], None],
-    ) -> Reply:
-        """Stream one answer; `on_text` gets each piece of text as it comes.
-
-        Raises:
-            UpstreamFailedError: the PoP refused, broke off, or can't be reached.
-        """
-        body = {"model": model, "messages": messages, "stream": True, **options}
-        body["stream_options"] = {"include_usage": True}
-        request = msgspec.json.encode(body)
-        try:
-            async with self._http.request("POST", "/v1/chat/completions", request) as response:
-                if response.status != 200:
-                    raise refused(await response.read(BODY_BYTES_MAX))
-                return await _read(response, request, on_text)
-        except HttpError as error:
-            raise UpstreamFailedError(
-                f"the PoP broke off: {error}", advice="see its log; is it still running?"
-            ) from error
-
-
-async def _read(response: Response, request: bytes, on_text: Callable[[str], None]) -> Reply:
-    cutter, stream, texts = EventCutter(), bytearray(), list[str]()
-    finish, usage = "", _Usage()
-    async for piece in response:
-        whole = cutter.feed(piece)
-        stream += whole
-        for event in each(whole):
-            data = data_of(event)
-            if not data or data == b"[DONE]":
-                continue
-            said = _EVENT.decode(data)
-            if said.error is not None:
-                raise UpstreamFailedError(said.error.message)
-            usage = said.usage or usage
-            for choice in said.choices:
-                finish = choice.finish_reason or finish
-                if choice.delta is not None and choice.delta.content:
-                    texts.append(choice.delta.content)
-                    on_text(choice.delta.content)
-    if FRAME_START not in stream:
-        raise UpstreamFailedError("the answer ended without its receipt: it is not whole")
-    return Reply(
-        text="".join(texts),
-        finish=finish,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        receipt_id=response.headers.get("littoral-receipt", ""),
-        request=request,
-        stream=bytes(stream),
-    )
-
-
-def refused(body: bytes) -> LittoralError:
-    """The PoP's own error, under its own code."""
-    try:
-        said = _EVENT.decode(body).error or _Error("the PoP refused without saying why")
-    except msgspec.DecodeError:
-        said = _Error("the PoP refused in words that are not understood")
-    kind = next((kind for kind in _KINDS if kind.code == said.code), UpstreamFailedError)
-    error = kind(said.message)
-    error.advice = ""  # the PoP's message has its advice in it
-    return error
+__all__ = ["pop_client"]
 
 
 @asynccontextmanager
@@ -175,23 +21,12 @@ async def pop_client(config: Config, model: str, show: Show) -> AsyncIterator[Po
     """A client of the PoP that runs on this home; one is started for the while if none does."""
     running = Home(config.home).running()
     if running is not None:
-        async with _client(running) as client:
+        async with client_of(running) as client:
             yield client
         return
     show.note("no PoP runs on this home; starting one for this command (`littoral up` keeps one)")
     async with running_pop(replace(config, port=0, models=(model,))) as pop:
         with progress_shown(show) as progress:
             await asyncio.to_thread(bring_in, pop.catalogue, [model], progress)
-        async with _client(pop.announced) as client:
+        async with client_of(pop.announced) as client:
             yield client
-
-
-@asynccontextmanager
-async def _client(pop: RunningPop) -> AsyncIterator[PopClient]:
-    origin, _ = Origin.of_url(pop.url)
-    headers = {"authorization": f"Bearer {pop.key}"}
-    http = HttpClient(origin, headers=headers, certificate=pop.certificate)
-    try:
-        yield PopClient(http)
-    finally:
-        http.close()
