@@ -37,6 +37,7 @@ __all__ = [
     "CACHE_CHANGES",
     "FABRIC_POPS",
     "FABRIC_REJECTED",
+    "FABRIC_STRANGERS",
     "FALLBACKS",
     "FIRST_TOKEN",
     "LOAD",
@@ -244,6 +245,10 @@ FABRIC_REJECTED: Final = _counter(
     "Records of other PoPs that were dropped, by why.",
     "reason",
 )
+FABRIC_STRANGERS: Final = _counter(
+    "littoral_fabric_strangers",
+    "Connections refused whose certificate no trusted owner has signed.",
+)
 
 METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
@@ -258,7 +263,7 @@ METERED: Final = (
         CACHE_CHANGES,
     ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
-    *(REUSE, REUSE_CHECKS, MEMBERSHIP, FABRIC_POPS, FABRIC_REJECTED),
+    *(REUSE, REUSE_CHECKS, MEMBERSHIP, FABRIC_POPS, FABRIC_REJECTED, FABRIC_STRANGERS),
 )
 """Every metric, in the order of the text."""
 

@@ -42,6 +42,7 @@ from littoral.terms.facts import (
     ReuseChecked,
     ReuseJudged,
     StandingChanged,
+    StrangersRefused,
     ThreadsStepped,
     UpstreamTried,
     WorkerDied,
@@ -141,8 +142,10 @@ class Telemetry:
                 )
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
-            case PopSeen() | PopChanged() | PopGone() | PopBack() | RecordRejected():
+            case PopSeen() | PopChanged() | PopGone() | PopBack():
                 self._met(fact)
+            case RecordRejected() | StrangersRefused():
+                self._turned_away(fact)
             case _:
                 self._lived(fact)
 
@@ -172,7 +175,7 @@ class Telemetry:
             case StandingChanged(pop, standing):
                 log.warning("%s is %s from now on", pop, standing)
 
-    def _met(self, fact: PopSeen | PopChanged | PopGone | PopBack | RecordRejected) -> None:
+    def _met(self, fact: PopSeen | PopChanged | PopGone | PopBack) -> None:
         """What is seen of other PoPs."""
         match fact:
             case PopSeen(pop, owner, zone, site):
@@ -187,9 +190,17 @@ class Telemetry:
             case PopBack(pop):
                 self._count(metrics.FABRIC_POPS, "back")
                 log.info("%s: is back", pop)
+
+    def _turned_away(self, fact: RecordRejected | StrangersRefused) -> None:
+        """What others had to say and is not taken from them."""
+        match fact:
             case RecordRejected(topic, reason, records):
                 self._count(metrics.FABRIC_REJECTED, reason, amount=records)
                 log.warning("%d records on %r rejected (%s)", records, topic, reason)
+            case StrangersRefused(reason, connections):
+                self._count(metrics.FABRIC_STRANGERS, amount=connections)
+                said = "connections refused that no trusted owner vouches for: %d (%s)"
+                log.warning(said, connections, reason)
 
     def _lived(
         self, fact: ModelLoading | ModelReady | ModelUnloaded | WorkerDied | ThreadsStepped

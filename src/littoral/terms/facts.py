@@ -39,6 +39,7 @@ __all__ = [
     "PopGone",
     "PopBack",
     "RecordRejected",
+    "StrangersRefused",
     "Fact",
 ]
 
@@ -300,6 +301,16 @@ class RecordRejected:
     """How many since the last such fact."""
 
 
+@dataclass(frozen=True, slots=True)
+class StrangersRefused:
+    """Somebody has dialled as a PoP, with a certificate that no trusted owner has signed."""
+
+    reason: str
+    """Of the last of them, in OpenSSL's words."""
+    connections: int
+    """How many since the last such fact."""
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -328,4 +339,5 @@ Fact = (
     | PopGone
     | PopBack
     | RecordRejected
+    | StrangersRefused
 )

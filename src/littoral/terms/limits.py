@@ -521,6 +521,9 @@ CALL_BYTES_MAX: Final = 4 * 1024 * 1024
 CALLED_MAX: Final = 256
 """PoPs to which connections for short questions are kept."""
 
+STRANGERS_TOLD_S: Final = 1.0
+"""Between two words in the log on refused connections: who knocks often is counted."""
+
 LINK_S: Final = 10.0
 """Between two measurements of the round trip to a PoP."""
 

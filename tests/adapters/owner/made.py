@@ -23,10 +23,12 @@ class SetClock:
     """A clock that stands until it is set."""
 
     unix_s: int = START_UNIX_S
+    passed: float = 0.0
+    """Seconds since it was made, by the clock that is not set."""
     _random: SystemClock = field(default_factory=SystemClock)
 
     def now(self) -> Instant:
-        return Instant(0)
+        return Instant(int(self.passed * SECOND))
 
     def unix_ns(self) -> int:
         return self.unix_s * SECOND

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,10 @@ def connected(client: ssl.SSLContext, server: ssl.SSLContext) -> Ends:
     return ends
 
 
+def server_of(files: FabricFiles) -> ssl.SSLContext:
+    return server_context(files, lambda _: None)
+
+
 @pytest.fixture
 def clock() -> RealTime:
     return RealTime()
@@ -105,7 +110,7 @@ def two(tmp_path: Path, owner: Owner, clock: RealTime) -> FabricFiles:
 def test_both_ends_know_each_other_by_name(
     owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    ends = connected(client_context(two, owner.owner_id), server_context(one))
+    ends = connected(client_context(two, owner.owner_id), server_of(one))
     checker = Checker(Bundle.read(one.bundle))
     at_server = peer(ends.server, checker, clock.unix_s)
     at_client = peer(ends.client, checker, clock.unix_s)
@@ -122,7 +127,7 @@ def test_both_ends_know_each_other_by_name(
 def test_a_renewed_certificate_is_shown_from_the_next_handshake_on_and_the_last_connection_lives(
     owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    client, server = client_context(two, owner.owner_id), server_context(one)
+    client, server = client_context(two, owner.owner_id), server_of(one)
     before = connected(client, server)
     for number, files, context in ((1, one, server), (2, two, client)):
         shown = files.shown()
@@ -139,7 +144,7 @@ def test_a_renewed_certificate_is_shown_from_the_next_handshake_on_and_the_last_
 def test_a_connection_without_a_certificate_is_nobodys(
     owner: Owner, one: FabricFiles, two: FabricFiles, clock: RealTime
 ) -> None:
-    ends = connected(client_context(two, owner.owner_id, shows_itself=False), server_context(one))
+    ends = connected(client_context(two, owner.owner_id, shows_itself=False), server_of(one))
     assert peer(ends.server, Checker(Bundle.read(one.bundle)), clock.unix_s) is None
     assert ends.client.getpeercert(True) == one.shown()[0]
 
@@ -150,8 +155,8 @@ def test_an_expired_certificate_is_refused_at_the_handshake(
     clock.unix_s -= LEAF_S + 1000
     late = pop_at(tmp_path / "late", owner, clock, 3)
     with pytest.raises(ssl.SSLError, match="certificate"):
-        connected(client_context(late, owner.owner_id), server_context(one))
-    ends = connected(client_context(late, owner.owner_id, shows_itself=False), server_context(one))
+        connected(client_context(late, owner.owner_id), server_of(one))
+    ends = connected(client_context(late, owner.owner_id, shows_itself=False), server_of(one))
     assert ends.say(b"I am back") == b"I am back"
 
 
@@ -160,7 +165,7 @@ def test_another_owners_pop_is_refused_until_bundles_are_exchanged(
 ) -> None:
     other = owner_at(tmp_path / "other", clock, 4)
     theirs = pop_at(tmp_path / "other", other, clock, 4)
-    server = server_context(one)
+    server = server_of(one)
     both = Bundle([owner.root, other.root])
     both.write(theirs.bundle)
     with pytest.raises(ssl.SSLError, match="certificate"):
@@ -177,14 +182,14 @@ def test_another_owners_pop_is_refused_until_bundles_are_exchanged(
 def test_a_newcomer_knows_the_owner_by_the_tickets_fingerprint(
     tmp_path: Path, owner: Owner, one: FabricFiles, clock: RealTime
 ) -> None:
-    ends = connected(newcomer_context(), server_context(one))
+    ends = connected(newcomer_context(), server_of(one))
     checked, root = inviter(ends.client, owner.fingerprint, clock.unix_s)
     assert checked.member == member_of(owner, who(1).pop_id)
     assert root == owner.root
     assert peer(ends.server, Checker(Bundle([owner.root])), clock.unix_s) is None
     other = owner_at(tmp_path / "other", clock, 4)
     between = pop_at(tmp_path / "other", other, clock, 4)
-    ends = connected(newcomer_context(), server_context(between))
+    ends = connected(newcomer_context(), server_of(between))
     with pytest.raises(IdentityError, match="not of the owner whose ticket this is"):
         inviter(ends.client, owner.fingerprint, clock.unix_s)
 
@@ -196,7 +201,7 @@ def test_someone_between_who_shows_the_right_root_is_not_believed(
     between = pop_at(tmp_path / "other", other, clock, 4)
     with between.chain.open("ab") as file:
         file.write(Bundle([owner.root]).pem())
-    ends = connected(newcomer_context(), server_context(between))
+    ends = connected(newcomer_context(), server_of(between))
     with pytest.raises(IdentityError):
         inviter(ends.client, owner.fingerprint, clock.unix_s)
 
@@ -205,7 +210,7 @@ def test_older_tls_is_not_spoken(one: FabricFiles) -> None:
     old = newcomer_context()
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError, match="protocol"):
-        connected(old, server_context(one))
+        connected(old, server_of(one))
 
 
 @pytest.mark.parametrize("name", ["bundle", "chain", "key"])
@@ -213,7 +218,7 @@ def test_files_that_can_not_be_used_are_named(owner: Owner, one: FabricFiles, na
     path: Path = getattr(one, name)
     path.write_bytes(b"nonsense")
     with pytest.raises(IdentityError, match=r"can't be used|not a bundle"):
-        server_context(one)
+        server_of(one)
     path.unlink()
     with pytest.raises(IdentityError, match=f"{path.name}.* can't be"):
         client_context(one, owner.owner_id)
@@ -241,7 +246,7 @@ def test_a_transports_peer_is_known(
             see(writer)
             writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(one))
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_of(one))
         async with server:
             port = server.sockets[0].getsockname()[1]
             reader, writer = await asyncio.open_connection(
@@ -255,3 +260,40 @@ def test_a_transports_peer_is_known(
 
     with runner() as running:
         assert set(running.run(dialled())) == {who(1).pop_id, who(2).pop_id}
+
+
+@pytest.mark.parametrize(
+    "runner", [asyncio.Runner, lambda: asyncio.Runner(loop_factory=uvloop.new_event_loop)]
+)
+def test_a_listener_tells_of_whoever_it_refuses_in_the_handshake(
+    tmp_path: Path,
+    owner: Owner,
+    one: FabricFiles,
+    clock: RealTime,
+    runner: Callable[[], asyncio.Runner],
+) -> None:
+    stranger = pop_at(tmp_path / "other", owner_at(tmp_path / "other", clock, 4), clock, 4)
+    Bundle([owner.root]).write(stranger.bundle)
+
+    async def refused() -> str:
+        told: asyncio.Queue[str] = asyncio.Queue()
+        server = await asyncio.start_server(
+            lambda _, writer: writer.close(),
+            *("127.0.0.1", 0),
+            ssl=server_context(one, told.put_nowait),
+        )
+        async with server, asyncio.timeout(10):
+            port = server.sockets[0].getsockname()[1]
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(
+                    *("127.0.0.1", port),
+                    ssl=client_context(stranger, owner.owner_id),
+                    server_hostname="",
+                )
+                with suppress(OSError):
+                    assert await reader.read() == b""
+                writer.transport.abort()
+            return await told.get()
+
+    with runner() as running:
+        assert "self-signed certificate" in running.run(refused())

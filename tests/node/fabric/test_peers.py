@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from littoral.adapters.owner import Bundle, FabricFiles, Owner
+from littoral.adapters.owner.tls import client_context
 from littoral.adapters.store import MemberBook, open_store
 from littoral.node.fabric.peers import Peers
 from littoral.terms.errors import IdentityError
+from littoral.terms.facts import Fact, StrangersRefused
 from littoral.terms.ids import OwnerId
+from littoral.terms.limits import STRANGERS_TOLD_S
 from littoral.trust.admission import ADMISSION, Admission, Membership, Signed
 from littoral.trust.members import Member
 from littoral.web.certificate import Certificate
@@ -51,7 +54,7 @@ def files(tmp_path: Path, owner: Owner, other: Owner, clock: RealTime) -> Fabric
 
 @pytest.fixture
 def peers(files: FabricFiles, book: MemberBook, clock: RealTime) -> Peers:
-    return Peers(files, book, clock)
+    return Peers(files, book, clock, lambda _: None)
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def posing(
 def dialled(
     peers: Peers, by: FabricFiles, owner: OwnerId, book: MemberBook, clock: RealTime
 ) -> Ends:
-    return connected(Peers(by, book, clock).client(owner), peers.server)
+    return connected(Peers(by, book, clock, lambda _: None).client(owner), peers.server)
 
 
 def known(peers: Peers, ends: Ends) -> Member | None:
@@ -121,12 +124,32 @@ def test_one_owner_can_not_have_its_pop_pass_for_another_s_at_the_listener(
 def test_one_owner_can_not_have_its_pop_pass_for_another_s_that_is_dialled(
     peers: Peers, owner: Owner, other: Owner, posing: FabricFiles, book: MemberBook, clock: RealTime
 ) -> None:
-    server = Peers(posing, book, clock).server
+    server = Peers(posing, book, clock, lambda _: None).server
     with pytest.raises(ssl.SSLError, match="certificate"):
         connected(peers.client(owner.owner_id), server)
     assert connected(peers.client(other.owner_id), server).client.getpeercert(True)
     with pytest.raises(IdentityError, match="not known here"):
         peers.client(OwnerId("own-0000000000000000"))
+
+
+def test_who_has_a_certificate_of_nobody_s_is_told_of_at_once_and_then_counted(
+    tmp_path: Path, owner: Owner, files: FabricFiles, book: MemberBook, clock: RealTime
+) -> None:
+    stranger = pop_at(tmp_path / "stranger", owner_at(tmp_path / "nobody", clock, 6), clock, 6)
+    Bundle([owner.root]).write(stranger.bundle)
+    facts: list[Fact] = []
+    server = Peers(files, book, clock, facts.append).server
+    for _ in range(3):
+        with pytest.raises(ssl.SSLError, match="certificate"):
+            connected(client_context(stranger, owner.owner_id), server)
+    (told,) = facts
+    assert isinstance(told, StrangersRefused)
+    assert told.connections == 1
+    assert "self-signed certificate" in told.reason
+    clock.passed += STRANGERS_TOLD_S
+    with pytest.raises(ssl.SSLError, match="certificate"):
+        connected(client_context(stranger, owner.owner_id), server)
+    assert facts[1:] == [StrangersRefused(told.reason, 3)]
 
 
 @pytest.mark.parametrize("number", [2, 1], ids=["it", "its issuer"])

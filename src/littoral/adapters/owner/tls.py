@@ -6,6 +6,8 @@ Rules
   `peer` has the Checker see whose, and must be asked before anything is believed of a client.
 - A server takes a connection without a certificate too, so that a newcomer can reach what is open
   to newcomers; `peer` is None then, and nothing else may be.
+- A connection that ends in the handshake, for a certificate that no trusted owner has signed, is
+  told of: OpenSSL refuses it before anybody else hears of it.
 - A session is never resumed: certificates are looked at anew in each handshake.
 
 A context takes renewed files while it is in use (`renew`); open connections go on with theirs.
@@ -14,8 +16,8 @@ A context takes renewed files while it is in use (`renew`); open connections go 
 import _ssl
 import ssl
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from littoral.adapters.owner.bundle import Bundle
 from littoral.adapters.owner.checking import Checked, Checker
@@ -36,17 +38,45 @@ __all__ = [
 
 _ALPN: Final = ["http/1.1"]
 
+_C = TypeVar("_C", bound=ssl.SSLContext)
+
 Connection = ssl.SSLObject | ssl.SSLSocket
 """What `transport.get_extra_info("ssl_object")` gives, after the handshake."""
 
 
-def server_context(files: FabricFiles) -> ssl.SSLContext:
+class _Accepted(ssl.SSLObject):
+    """One connection at a server, which tells why its client was refused."""
+
+    def do_handshake(self) -> None:
+        """As in SSLObject."""
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            context = self.context
+            assert isinstance(context, _ServerContext), "made by one"
+            context.refused(error.verify_message)
+            raise
+
+
+class _ServerContext(ssl.SSLContext):
+    """One that tells of clients it refuses."""
+
+    refused: Callable[[str], None]
+    sslobject_class = _Accepted
+
+
+def server_context(files: FabricFiles, refused: Callable[[str], None]) -> ssl.SSLContext:
     """For the fabric listener.
+
+    Args:
+        files: this PoP's.
+        refused: hears why, whenever a client shows a certificate that no trusted owner has signed.
 
     Raises:
         IdentityError: the files can't be used.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context = _context(_ServerContext, ssl.PROTOCOL_TLS_SERVER)
+    context.refused = refused
     context.verify_mode = ssl.CERT_OPTIONAL
     context.num_tickets = 0
     trust(context, Bundle.read(files.bundle))
@@ -67,7 +97,7 @@ def client_context(
     Raises:
         IdentityError: the files can't be used, or the owner is not in the bundle.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(ssl.SSLContext, ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     bundle = Bundle.read(files.bundle)
@@ -87,7 +117,7 @@ def newcomer_context() -> ssl.SSLContext:
 
     Nothing may be believed, and nothing secret sent, before that.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(ssl.SSLContext, ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -171,8 +201,8 @@ def _chain(connection: Connection) -> Sequence[bytes]:
     return [each.public_bytes(_ssl.ENCODING_DER) for each in inside.get_unverified_chain() or ()]
 
 
-def _context(protocol: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _context(kind: type[_C], protocol: int) -> _C:
+    context = kind(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(_ALPN)

@@ -214,7 +214,7 @@ class Membership:
         boot = max(self._clock.unix_ns() // _MILLISECOND, memory.boot + 1)
         host = config.fabric_host or memory.host or _LOOPBACK
         remember(home, structs.replace(memory, host=host, boot=boot))
-        peers = Peers(self.files, opened.store.members, self._clock)
+        peers = Peers(self.files, opened.store.members, self._clock, opened.telemetry.observe)
         words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
         server = await stack.enter_async_context(
             self._serve(

@@ -16,9 +16,11 @@ from littoral.adapters.owner import Bundle, Checked, Checker, FabricFiles
 from littoral.adapters.owner.tls import client_context, peer, renew, server_context, trust
 from littoral.adapters.store import MemberBook
 from littoral.terms.errors import IdentityError
+from littoral.terms.facts import StrangersRefused
 from littoral.terms.ids import OwnerId
-from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND
+from littoral.terms.limits import STRANGERS_TOLD_S
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import SECOND, Instant
 from littoral.trust.admission import ADMISSION, Signed
 from littoral.trust.members import Member
 from littoral.web.certificate import Certificate
@@ -29,13 +31,16 @@ __all__ = ["Peers"]
 class Peers:
     """The other PoPs, as TLS and the book of members know them."""
 
-    def __init__(self, files: FabricFiles, book: MemberBook, clock: Clock) -> None:
+    def __init__(
+        self, files: FabricFiles, book: MemberBook, clock: Clock, observe: Observe
+    ) -> None:
         """Begin with the files as they are.
 
         Args:
             files: of this home, that has joined.
             book: of this home.
             clock: for certificates.
+            observe: takes facts.
 
         Raises:
             IdentityError: the files can't be used.
@@ -43,9 +48,12 @@ class Peers:
         self._files = files
         self._book = book
         self._clock = clock
+        self._observe = observe
+        self._refused = 0
+        self._told_at: Instant | None = None
         self._clients: dict[OwnerId, ssl.SSLContext] = {}
         self._checker = Checker(Bundle.read(files.bundle))
-        self.server: Final = server_context(files)
+        self.server: Final = server_context(files, self._stranger)
         """For the fabric listener; the same object as long as this one."""
 
     def knows(self, certificate: Certificate) -> Member | None:
@@ -96,6 +104,14 @@ class Peers:
         if context is None:
             context = self._clients[owner] = client_context(self._files, owner)
         return context
+
+    def _stranger(self, reason: str) -> None:
+        """Tell of the first that is refused at once, of those that follow now and then."""
+        now = self._clock.now()
+        self._refused += 1
+        if self._told_at is None or now - self._told_at >= STRANGERS_TOLD_S * SECOND:
+            self._observe(StrangersRefused(reason, self._refused))
+            self._refused, self._told_at = 0, now
 
     def renewed(self) -> None:
         """Take the files as they are now, for every connection from now on.
