@@ -9,6 +9,7 @@ from littoral import __version__
 from littoral.cli import (
     cache,
     config,
+    demo,
     doctor,
     fabric,
     join,
@@ -40,6 +41,7 @@ def _version(asked: bool) -> None:
 
 for module in (
     up,
+    demo,
     join,
     fabric,
     run,

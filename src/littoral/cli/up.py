@@ -4,7 +4,7 @@ import asyncio
 import logging
 import resource
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.models import bring_in
+from littoral.adapters.models import Catalogue, bring_in
 from littoral.cli.options import with_settings
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import JsonOption, Show, command
@@ -23,11 +23,11 @@ from littoral.node.pop import Pop, running_pop
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import SECOND, ModelStatus
 
-__all__ = ["register", "run_until_stopped", "stop_signal"]
+__all__ = ["Stopped", "brought_in", "register", "run_until_stopped", "stop_signal"]
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error: it unwinds a download
-    """Stopping was asked for while models were brought in."""
+class Stopped(Exception):  # noqa: N818 - not an error: it unwinds what is under way
+    """Stopping was asked for before all was ready."""
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ async def _up(config: Config, show: Show) -> None:
     async with stop_signal() as stopping, running_pop(config) as pop:
         try:
             statuses = await _get_ready(config, pop, show, stopping)
-        except _Stopped:
+        except Stopped:
             return
         seconds = (clock.now() - began) / SECOND
         first_key = pop.keyring.make_first()
@@ -88,19 +88,7 @@ async def _get_ready(
     config: Config, pop: Pop, show: Show, stopping: asyncio.Event
 ) -> list[ModelStatus]:
     """Bring in what is missing, load what is kept loaded; stopping ends either at once."""
-    with progress_shown(show) as progress:
-
-        def watched(stage: str, done: int, total: int | None) -> None:
-            if stopping.is_set():
-                raise _Stopped
-            progress(stage, done, total)
-
-        try:
-            await asyncio.to_thread(bring_in, pop.catalogue, config.models, watched)
-        except Exception:
-            if stopping.is_set():
-                raise _Stopped from None
-            raise
+    await brought_in(pop.catalogue, config.models, show, stopping)
     names = [model_name(name) for name in config.models]
     for name in names:
         pop.host.load(name)
@@ -111,8 +99,32 @@ async def _get_ready(
         stop.cancel()
         loading.cancel()
     if loading.cancelled():
-        raise _Stopped
+        raise Stopped
     return loading.result()
+
+
+async def brought_in(
+    catalogue: Catalogue, names: Sequence[str], show: Show, stopping: asyncio.Event
+) -> None:
+    """Bring in those of these models that are missing, and show how far it is.
+
+    Raises:
+        Stopped: stopping was asked for.
+        what `bring_in` raises.
+    """
+    with progress_shown(show) as progress:
+
+        def watched(stage: str, done: int, total: int | None) -> None:
+            if stopping.is_set():
+                raise Stopped
+            progress(stage, done, total)
+
+        try:
+            await asyncio.to_thread(bring_in, catalogue, names, watched)
+        except Exception:
+            if stopping.is_set():
+                raise Stopped from None
+            raise
 
 
 async def _all_settled(pop: Pop, names: list[ModelName]) -> list[ModelStatus]:
@@ -120,10 +132,10 @@ async def _all_settled(pop: Pop, names: list[ModelName]) -> list[ModelStatus]:
 
 
 @asynccontextmanager
-async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that Ctrl-C or a termination signal sets."""
+async def stop_signal(*more: signal.Signals) -> AsyncIterator[asyncio.Event]:
+    """An event that Ctrl-C or a termination signal sets, or one of `more`."""
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, *more)
     for number in numbers:
         loop.add_signal_handler(number, stopping.set)
     try:

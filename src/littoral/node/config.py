@@ -28,6 +28,7 @@ __all__ = [
     "Loaded",
     "Source",
     "Told",
+    "bare_environment",
     "load_config",
     "load_settings",
     "secret_from_environment",
@@ -241,6 +242,12 @@ def _home(told: Told) -> Path:
 
 def _names(value: Value) -> tuple[str, ...]:
     return tuple(name.strip() for name in str(value).split(",") if name.strip())
+
+
+def bare_environment() -> dict[str, str]:
+    """What a PoP is started with that is to have its own settings and no others."""
+    rows = {row.environment for row in (*SETTINGS, CONFIG_FILE)}
+    return {name: value for name, value in os.environ.items() if name not in rows}
 
 
 def secret_from_environment(variable: str) -> str | None:

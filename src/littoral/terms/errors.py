@@ -68,6 +68,7 @@ __all__ = [
     "QueueFullError",
     "LoadingError",
     "DrainingError",
+    "DemoFailedError",
     "InternalError",
 ]
 
@@ -494,6 +495,13 @@ class DrainingError(NodeError):
 
     code = "draining"
     default_advice = "send the request again in a moment, or to another PoP"
+
+
+class DemoFailedError(NodeError):
+    """A step of `littoral demo` came out otherwise. `details["logs"]` has the PoPs' last lines."""
+
+    code = "demo_failed"
+    default_advice = "look at those lines; `littoral doctor` finds what is wrong with a machine"
 
 
 class InternalError(NodeError):
