@@ -34,6 +34,10 @@ help: ## Say what there is
 up: .venv/.up ## Install what is missing, then run the PoP on this machine (Ctrl-C stops it)
 	@exec $(BIN)/littoral up $(ARGS)
 
+.PHONY: demo
+demo: .venv/.up ## Install what is missing, then see what the network does, on this machine alone
+	@exec $(BIN)/littoral demo $(ARGS)
+
 ##@ Develop
 
 .PHONY: test

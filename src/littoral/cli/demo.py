@@ -74,7 +74,9 @@ async def _demo(config: Config, show: Show, *, keep: bool) -> None:
                 telling.cancel()
         if not telling.cancelled():
             teller.ended(telling.result())
-        elif not kept.is_set():
+        elif kept.is_set():
+            show.note("stopped: all PoPs have ended")
+        else:
             raise Stopped
 
 

@@ -8,6 +8,7 @@ from typing import Final, Self, assert_never
 from rich.status import Status
 
 from littoral.cli.show import Show
+from littoral.cli.welcome import python_lines
 from littoral.node.demo import (
     LARGER,
     MODEL,
@@ -55,6 +56,7 @@ class Teller:
 
     def __enter__(self) -> Self:
         """Print from here on."""
+        self._show.line("Three PoPs in two sites, on this machine and for this while.", style="dim")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,15 +106,13 @@ class Teller:
         )
         line = self._show.line
         line()
-        line("The three PoPs run until Ctrl-C. From Python, with OpenAI's client:", style="bold")
+        line("The three PoPs run until Ctrl-C. From another terminal:", style="bold")
         line()
-        for each in _client(f"{gateway.url}/v1", gateway.key):
-            line(f"    {each}", style="cyan")
+        for each in python_lines(gateway.url, gateway.key, MODEL):
+            line(each, style="cyan")
         line()
-        line("And from another terminal:", style="bold")
-        line()
-        line(f"    littoral pops --home {gateway.home}", style="cyan")
-        line(f"    littoral route explain {MODEL} hello --home {gateway.home}", style="cyan")
+        line(f"littoral pops --home {gateway.home}", style="cyan")
+        line(f"littoral route explain {MODEL} --home {gateway.home}", style="cyan")
 
     # --- the steps ------------------------------------------------------------------------------
 
@@ -162,13 +162,13 @@ class Teller:
 
     def _nearest(self, answer: Answer, larger: Answer | None) -> None:
         self._answer(answer)
-        self._took(answer, f"by {answer.by}, passed on by edge 1")
+        self._took(answer, f"by {_named(answer.by)}, passed on by edge 1")
         self._why(answer)
         if larger is not None:
             self._show.line()
-            self._say(f"And {larger.model}, which only {larger.by} has:")
+            self._say(f"And {larger.model}, which only {_named(larger.by)} has:")
             self._answer(larger)
-            self._took(larger, f"by {larger.by}, passed on by edge 1")
+            self._took(larger, f"by {_named(larger.by)}, passed on by edge 1")
             self._why(larger)
 
     def _repeated(self, answer: Answer) -> None:
@@ -177,11 +177,10 @@ class Teller:
         self._say(f"cache-status: {answer.cache_status}", style="dim")
 
     def _failed_over(self, step: FailedOver) -> None:
-        self._say(
-            f"{step.killed} was killed (kill -9). Edge 1 knew after {_milliseconds(step.gone_ms)}."
-        )
+        gone = _milliseconds(step.gone_ms)
+        self._say(f"{step.killed.capitalize()} was killed (kill -9). Edge 1 knew after {gone}.")
         self._answer(step.answer)
-        self._took(step.answer, f"by {step.answer.by}, over the slow link")
+        self._took(step.answer, f"by {_named(step.answer.by)}, over the slow link")
         self._why(step.answer)
 
     def _refused(self, step: Refused) -> None:
@@ -191,7 +190,7 @@ class Teller:
         self._say(f"edge 1 logs: {_without_time(step.log)}", deep=True, style="dim")
         self._say("With edge 1's ticket, which has been used:")
         self._say(f"it is told: {step.stolen}", deep=True)
-        self._say(f"origin logs: {_without_time(step.stolen_log)}", deep=True, style="dim")
+        self._say(f"the origin logs: {_without_time(step.stolen_log)}", deep=True, style="dim")
 
     def _proven(self, proven: Proven) -> None:
         self._say(f"Of the first answer, {proven.receipt}:")
@@ -208,7 +207,7 @@ class Teller:
             ("first token, by the cache", _milliseconds(told.repeated.answer.first_ms)),
             ("a dead PoP is known to be gone", _milliseconds(failed_over.gone_ms)),
             (
-                f"first token, by {failed_over.answer.by} instead",
+                f"first token, by {_named(failed_over.answer.by)} instead",
                 _milliseconds(failed_over.answer.first_ms),
             ),
             ("a forged PoP, a ticket used again", "refused"),
@@ -233,7 +232,7 @@ class Teller:
 
     def _took(self, answer: Answer, whence: str) -> None:
         first, whole = _milliseconds(answer.first_ms), _milliseconds(answer.whole_ms)
-        self._say(f"first token after {first}, all after {whole}; {whence}", style="green")
+        self._say(f"first token {first}, all {whole}; {whence}", style="green")
 
     def _why(self, answer: Answer) -> None:
         self._say("why: what edge 1 predicts until the first token", style="dim")
@@ -269,17 +268,8 @@ class Teller:
         self._show.table(indented[0], indented[1:])
 
 
-def _client(url: str, key: str) -> Sequence[str]:
-    return (
-        "from openai import OpenAI",
-        f'client = OpenAI(base_url="{url}",',
-        f'                api_key="{key}")',
-        "answer = client.chat.completions.create(",
-        f'    model="{MODEL}",',
-        '    messages=[{"role": "user", "content": "What is the capital of France?"}],',
-        ")",
-        "print(answer.choices[0].message.content)",
-    )
+def _named(machine: str) -> str:
+    return f"the {machine}" if machine == "origin" else machine
 
 
 def _milliseconds(value: float) -> str:

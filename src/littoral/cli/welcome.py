@@ -10,7 +10,7 @@ from littoral.cli.show import Show
 from littoral.node.pop import Pop
 from littoral.terms.values import Down, Kind, ModelStatus, Ready
 
-__all__ = ["document", "welcome"]
+__all__ = ["document", "python_lines", "welcome"]
 
 KEY_VARIABLE = "$LITTORAL_API_KEY"
 
@@ -90,7 +90,7 @@ def _try_it(show: Show, url: str, model: str, first_key: str | None) -> None:
     for line in _curl(url, key, model):
         show.line(line, style="cyan")
     show.line()
-    for line in _python(url, key, model):
+    for line in python_lines(url, key, model):
         show.line(line, style="cyan")
 
 
@@ -107,7 +107,8 @@ def _curl(url: str, key: str, model: str) -> Sequence[str]:
     )
 
 
-def _python(url: str, key: str, model: str) -> Sequence[str]:
+def python_lines(url: str, key: str, model: str) -> Sequence[str]:
+    """Lines for a shell that ask this model with OpenAI's client."""
     shown: Mapping[bool, str] = {
         True: f'api_key="{key}"',
         False: 'api_key=os.environ["LITTORAL_API_KEY"]',
