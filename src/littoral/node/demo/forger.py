@@ -71,7 +71,7 @@ class Forger:
         for own, theirs in ((files.bundle, real.bundle), (files.root, real.root)):
             own.write_bytes(theirs.read_bytes())
 
-    async def dial(self, port: int, host: str = _HOST) -> str:
+    async def dial(self, port: int) -> str:
         """Shake hands with a PoP, and ask; what came of it.
 
         Raises:
@@ -81,7 +81,7 @@ class Forger:
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(_WAIT_S):
-                reader, writer = await asyncio.open_connection(host, port, ssl=context)
+                reader, writer = await asyncio.open_connection(_HOST, port, ssl=context)
                 writer.write(b"GET /v1/models HTTP/1.1\r\nhost: littoral\r\n\r\n")
                 await reader.readuntil(b"\r\n")
         except ssl.SSLError as error:

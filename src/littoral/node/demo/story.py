@@ -60,7 +60,8 @@ _ITALY: Final = "What is the capital of Italy?"
 _CODE: Final = "Write a Python function that adds two numbers. Only the code."
 _WAIT_S: Final = 20.0
 _FRESH_S: Final = 1.0
-"""What a PoP said longer ago counts less, and a farther one may be tried instead."""
+"""What a PoP said longer ago counts less, and a farther one may be tried instead. A machine that is
+busy may take a near one for far at first; it is measured again every limits.LINK_S."""
 
 
 async def told(
@@ -206,11 +207,13 @@ class Story:
     async def _nearest(
         self, asking: Asking, larger: tuple[ModelName, ...]
     ) -> tuple[Nearest, Reply]:
-        async def fresh() -> bool | None:
-            heard_s = (await asking.row(self._edge.pop)).heard_s
-            return True if heard_s is not None and heard_s < _FRESH_S else None
+        async def near() -> bool | None:
+            edge, origin = [await asking.row(each.pop) for each in (self._edge, self._origin)]
+            if edge.heard_s is None or edge.rtt_ms is None or origin.rtt_ms is None:
+                return None
+            return True if edge.heard_s < _FRESH_S and 2 * edge.rtt_ms < origin.rtt_ms else None
 
-        await until("edge 1 has fresh word of edge 2", _WAIT_S, fresh)
+        await until("edge 1 has fresh word of edge 2, and it is near", _WAIT_S, near)
         answer, reply = await asking.ask(MODEL, _FRANCE, Source.NEIGHBOUR, self._edge.name)
         far: Answer | None = None
         for model in larger:
