@@ -23,6 +23,7 @@ from typing import Final
 import zenoh
 
 from littoral.adapters.fabric.inbox import Inbox
+from littoral.adapters.fabric.lingering import linger_no_more
 from littoral.adapters.fabric.place import ROOT, FabricPlace, configuration
 from littoral.adapters.fabric.presence import Presence
 from littoral.terms.errors import ConfigError, IdentityError, OperatorError, PortInUseError
@@ -68,6 +69,7 @@ class FabricSession:
             raise _translated(str(error), place) from None
         self.name = str(self._session.info.zid())
         """What the others call this session."""
+        self._linked = self._session.info.declare_link_events_listener(_link_event, history=True)
         self.asked_by: set[PopId] = set()
         """Who says to have seen this session, and asked for what is said."""
 
@@ -185,6 +187,12 @@ class FabricSession:
             # One byte too many is kept, so that what is too large is seen to be.
             record = sample.payload.to_bytes()[: RECORD_BYTES_MAX + 1]
             self._inbox.put(topic, Said(topic, record))
+
+
+def _link_event(event: zenoh.LinkEvent) -> None:
+    """A link is there, or gone."""
+    if event.kind == zenoh.SampleKind.PUT:
+        linger_no_more()
 
 
 def _translated(text: str, place: FabricPlace) -> OperatorError:
