@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from littoral.node.fabric.guests import guests_of, settled_digest
+from littoral.node.fabric.guests import Guests, guests_of, settled_digest
 from littoral.routing.fleet import Fleet, Known
 from littoral.terms.ids import Digest, ModelName
 from littoral.terms.limits import GUEST_TARGETS_MAX
@@ -75,3 +75,16 @@ def test_which_weights_are_meant_does_not_depend_on_the_order(
     mixed = list(models)
     chance.shuffle(mixed)  # type: ignore[attr-defined]  # a Random
     assert settled_digest(models) == settled_digest(mixed)
+
+
+def test_guests_are_put_together_anew_only_when_what_they_follow_from_has_changed() -> None:
+    guests = Guests()
+    before = guests.of(fleet(pop(0), pop(1, model(in_flight=1))), HERE, anybody)
+    busier = fleet(pop(0), pop(1, model(in_flight=5)))
+    assert guests.of(busier, HERE, anybody) is before
+
+    other = fleet(pop(0), pop(1, model(digest=OTHER)))
+    assert guests.of(other, HERE, anybody) == guests_of(other, HERE, anybody)
+    assert guests.of(other, HERE, lambda _, __: False) != {}
+    guests.forget()
+    assert guests.of(other, HERE, lambda _, __: False) == {}

@@ -32,7 +32,7 @@ from littoral.node.config import Config
 from littoral.node.fabric.ahead import Ahead, Warm
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.certificate import Certificate
-from littoral.node.fabric.guests import guests_of
+from littoral.node.fabric.guests import Guests
 from littoral.node.fabric.joining import controls, newcomers
 from littoral.node.fabric.learning import Learning
 from littoral.node.fabric.links import Links
@@ -105,6 +105,7 @@ class Membership:
         )
         self.standing: Standing | None = None
         """What there is while this PoP is a member; None while it is alone."""
+        self._guests = Guests()
         self._host: ModelHost | None = None
         self._serve: Serve | None = None
         self._ahead: Ahead | None = None
@@ -301,7 +302,7 @@ class Membership:
         for pop, known in seen.pops.items():
             if pop != here and known.heard_at == now:
                 standing.ranking.heard(pop, now)
-        guests = guests_of(seen, here, standing.words.may_serve)
+        guests = self._guests.of(seen, here, standing.words.may_serve)
         host.entries.offer(guests)
         if self._ahead is not None:
             self._ahead.open(guests.values())
@@ -320,6 +321,7 @@ class Membership:
         issuing = self.registrar() is not None
         for topic, record in standing.words.to_say(issuing=issuing).items():
             standing.names.say(topic, record)
+        self._guests.forget()
         standing.view.recheck(self._unix_s())
         self._seen(standing.view.fleet)
         standing.speaking.changed.set()
