@@ -117,6 +117,9 @@ counts that all processes share, some 100 bytes."""
 
 """Upstreams of all models together: each has a row of counts that all processes share."""
 
+SIGNATURES_KNOWN_MAX: Final = 64
+"""Of other PoPs' receipts: those last looked at are remembered with what came of it."""
+
 FABRIC_HOPS_MAX: Final = 3
 """PoPs that one request may come through; more of them find no better place, and hide loops."""
 

@@ -53,6 +53,16 @@ class Best:
     away_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A request whose prompt was looked at."""
+
+    errand: Errand
+    model: ModelName
+    prompt_tokens: int
+    prefixes: tuple[int, ...]
+
+
 class _Following:
     """One request that was sent to another PoP."""
 
@@ -98,6 +108,7 @@ class Ranking:
         self._owners = owners
         self._clock = clock
         self._models: dict[ModelName, _Model] = {}
+        self._read: _Read | None = None
 
     def rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
         """The rows of the PoPs to ask, best first: see words.Rank."""
@@ -169,7 +180,7 @@ class Ranking:
     def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
         passage = errand.passage
         assert passage is not None, "a request that may go elsewhere has its passage"
-        prompt = _prompt_of(errand.body)
+        prompt_tokens, prefixes = self._prompt(errand, model)
         required = requirement_of(passage.requires)
         owners = self._owners(model)
         needs = Needs(
@@ -183,10 +194,25 @@ class Ranking:
         )
         return Wanted(
             needs=needs,
-            prompt_tokens=tokens_of(len(prompt)),
-            prefixes=prefixes_of(key_behind(passage.via[-1], passage.scope), model, prompt),
+            prompt_tokens=prompt_tokens,
+            prefixes=prefixes,
             via=passage.via[:-1],
         )
+
+    def _prompt(self, errand: Errand, model: ModelName) -> tuple[int, tuple[int, ...]]:
+        """Tokens of what is asked, and what it begins with.
+
+        The last errand's are remembered: after the ranking, whoever is sent it is followed.
+        """
+        read = self._read
+        if read is None or read.errand is not errand or read.model != model:
+            passage = errand.passage
+            assert passage is not None, "a request that may go elsewhere has its passage"
+            prompt = _prompt_of(errand.body)
+            scope = key_behind(passage.via[-1], passage.scope)
+            prefixes = prefixes_of(scope, model, prompt)
+            read = self._read = _Read(errand, model, tokens_of(len(prompt)), prefixes)
+        return read.prompt_tokens, read.prefixes
 
 
 def _prompt_of(body: bytes) -> bytes:
