@@ -149,6 +149,9 @@ def test_a_link_that_moved_matters() -> None:
     far = structs.replace(STATE, links=(LinkState(name(2), 100.0),))
     assert matter(near, far) is Matter.TIMES
     assert matter(near, structs.replace(STATE, links=(LinkState(name(2), 11.0),))) is Matter.NOTHING
+    fast, slower = (structs.replace(STATE, links=(LinkState(name(2), ms),)) for ms in (0.4, 1.6))
+    assert matter(fast, slower) is Matter.NOTHING
+    assert matter(STATE, fast) is Matter.TIMES
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ _SLOTS_OF_UPSTREAM: Final = 64
 _LOAD_BYTES_PER_S: Final = 200e6
 """For a model that was never loaded here: a disk that is not cached, cautiously."""
 _MOVED: Final = 0.25
+_LINK_MS: Final = 2.0
+"""PoPs whose times differ by less are equals to whoever chooses (predict.NEAR_S), and on a fast
+link a busy moment of either side is as long as this."""
 _QUEUE_TOKENS: Final = 256
 
 
@@ -114,7 +117,7 @@ def matter(before: PopState | None, after: PopState) -> Matter:
     if any(_times_moved(one, other) for one, other in pairs):
         return Matter.TIMES
     links = {each.pop: each.rtt_ms for each in before.links}
-    moved = any(_moved(links.get(each.pop, 0.0), each.rtt_ms) for each in after.links)
+    moved = any(_link_moved(links.get(each.pop), each.rtt_ms) for each in after.links)
     return Matter.TIMES if moved else Matter.NOTHING
 
 
@@ -188,6 +191,13 @@ def _times_moved(one: ModelState, other: ModelState) -> bool:
         (one.load_s, other.load_s),
     )
     return any(_moved(*pair) for pair in rates)
+
+
+def _link_moved(before_ms: float | None, after_ms: float) -> bool:
+    """Whether a link is another one: less than LINK_MS decides nothing."""
+    if before_ms is None:
+        return True
+    return abs(before_ms - after_ms) > _LINK_MS and _moved(before_ms, after_ms)
 
 
 def _moved(one: float, other: float) -> bool:
