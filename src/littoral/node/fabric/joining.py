@@ -132,12 +132,14 @@ def controls(
 
     def of(certificate: Certificate) -> Handler:
         async def handle(request: Request, responder: Responder) -> None:
+            if (request.method, request.path) == ("GET", PING):
+                # It gives nothing away; who had no good certificate has no such connection.
+                await responder.send(200, {}, b"")
+                return
             checked = shown(certificate)
             if checked is None:
                 raise StrangerError("whoever asks is no member, or no longer one")
             match request.method, request.path:
-                case "GET", path if path == PING:
-                    await responder.send(200, {}, b"")
                 case "POST", path if path == RENEW:
                     issuing = registrar()
                     if issuing is None:
