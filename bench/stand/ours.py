@@ -22,7 +22,7 @@ from bench.stand.running import pop
 from littoral.adapters.models.records import directory_name, read_record, write_record
 from littoral.terms.ids import model_name
 
-__all__ = ["Ours", "has_option", "started"]
+__all__ = ["LIMITS", "LITTORAL", "Ours", "WITH_RECEIPTS", "add_models", "has_option", "started"]
 
 LITTORAL = Path(sys.executable).parent / "littoral"
 FREE, WITH_RECEIPTS = "stand", "stand-receipts"
@@ -92,8 +92,16 @@ def has_option(option: str) -> bool:
 
 def set_up(home: Path, upstream: Upstream) -> tuple[str, str]:
     """Make the state directory of a PoP; returns a key with limits and one without."""
+    add_models(home, upstream, FREE, WITH_RECEIPTS)
+    limited = littoral("keys", "create", "limited", *LIMITS, "--home", home)["key"]
+    unlimited = littoral("keys", "create", "unlimited", "--home", home)["key"]
+    return str(limited), str(unlimited)
+
+
+def add_models(home: Path, upstream: Upstream, *names: str) -> None:
+    """Add models of this upstream; the one that is called `FREE` has no receipts."""
     first, second = (f"{url}/v1" for url in upstream.urls)
-    for name in (FREE, WITH_RECEIPTS):
+    for name in names:
         options = ("--name", name, "--upstream-model", "stand", "--kind", "chat")
         littoral("models", "add", f"upstream:{first}", *options, "--home", home)
         directory = home / "models" / directory_name(model_name(name))
@@ -102,9 +110,6 @@ def set_up(home: Path, upstream: Upstream) -> tuple[str, str]:
         both = (one, replace(one, base_url=second))
         policy = replace(entry.relay, receipts=name != FREE)
         write_record(replace(entry, upstreams=both, relay=policy), directory)
-    limited = littoral("keys", "create", "limited", *LIMITS, "--home", home)["key"]
-    unlimited = littoral("keys", "create", "unlimited", "--home", home)["key"]
-    return str(limited), str(unlimited)
 
 
 @contextmanager

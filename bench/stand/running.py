@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +45,24 @@ class Running:
 
 
 @contextmanager
-def running(command: Sequence[str | Path], core: int | None = None) -> Iterator[Running]:
-    """Start a process, wait for its first line of JSON, and end it afterwards."""
+def running(
+    command: Sequence[str | Path],
+    core: int | None = None,
+    hears: Callable[[str], None] = lambda _: None,
+) -> Iterator[Running]:
+    """Start a process, wait for its first line of JSON, and end it afterwards.
+
+    Args:
+        command: what to start.
+        core: that it runs on alone.
+        hears: takes each line of its log as it comes, on a thread.
+    """
     with nullcontext() if core is None else on_core(core):
         process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
     tail: list[str] = []
-    reader = threading.Thread(target=keep_tail, args=(process.stderr, tail), daemon=True)
+    reader = threading.Thread(target=keep_tail, args=(process.stderr, tail, hears), daemon=True)
     reader.start()
     try:
         try:
@@ -74,10 +84,11 @@ def running(command: Sequence[str | Path], core: int | None = None) -> Iterator[
         reader.join(STOP_WAIT_S)
 
 
-def keep_tail(stream: IO[str], tail: list[str]) -> None:
+def keep_tail(stream: IO[str], tail: list[str], hears: Callable[[str], None]) -> None:
     """Empty a pipe so that its writer never blocks, keeping the last lines for an error."""
     with stream:
         for line in stream:
+            hears(line)
             tail.append(line)
             del tail[:-20]
 
