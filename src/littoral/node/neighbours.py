@@ -7,7 +7,9 @@ Rules
 - A request is the PoP's whose certificate the connection has; an API key means nothing here. No
   field of a request can say otherwise: the connection's answers are made for its certificate.
 - Who has none, or one that has run out, gets nothing but the paths for who wants to join.
-- Nothing is allowed that `policy` does not allow, which is asked anew for each request.
+- Nothing is allowed that `policy` does not allow, which is asked anew for each request. Who may ask
+  nothing any more loses its connections too, with the answers under way on them, as soon as the
+  server is told to look again.
 - Whose request it is, the PoP that passes it on says in `littoral-scope`. Each scope of each PoP is
   a tenant of its own, with a key id of its own; all PoPs of an owner spend the same limits.
 - A request that has been here, or at more PoPs than limits.FABRIC_HOPS_MAX, is refused; so is one
@@ -145,7 +147,10 @@ class Neighbours:
             if self._clock.unix_ns() >= certificate.expires_unix_s * SECOND:
                 raise StrangerError("the certificate has run out", advice="renew it")
 
-        return Answers(handler, check, _Hot(self._relay, who), admit)
+        def stays() -> bool:
+            return self._fabric.policy(member) is not None
+
+        return Answers(handler, check, _Hot(self._relay, who), admit, stays)
 
     def _joining(self, otherwise: Handler) -> Handler:
         return _below(JOINING, self._fabric.newcomers, otherwise)

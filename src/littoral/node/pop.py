@@ -334,7 +334,7 @@ class _Parts:
             async with self._answering(self._fabric) as server:
                 yield server
             return
-        self._membership.attach(self._host, self._answering, self._upstreams.warm)
+        self._membership.attach(self._host, self._upstreams, self._answering)
         try:
             await self._membership.begin()
             yield None

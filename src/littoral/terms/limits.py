@@ -473,6 +473,10 @@ STATE_SAY_S: Final = 5.0
 FABRIC_LEASE_S: Final = 2.0
 """A link that is silent for so long is down; keep-alives are sent each quarter of it."""
 
+STILL_S: Final = 1.0
+"""An answer from a PoP that is said to be gone goes on if some of it came within this time: half a
+lease, in which a PoP that is really gone has sent nothing."""
+
 FABRIC_INBOX_BYTES_MAX: Final = 16 * 1024 * 1024
 """News that wait for the loop, the latest of each key; of more the oldest is dropped."""
 

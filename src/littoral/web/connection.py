@@ -35,7 +35,6 @@ class Connection(asyncio.Protocol):
     """The protocol object of one accepted connection."""
 
     __slots__ = (
-        "_answers",
         "_arrival",
         "_body_bytes",
         "_bounds",
@@ -51,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_task",
         "_transport",
         "_writing_paused",
+        "answers",
     )
 
     def __init__(self, service: Service) -> None:
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
-        self._answers = self._service.answers_on(transport)
+        self.answers = self._service.answers_on(transport)
         self._service.connections.add(self)
         self._service.all_gone.clear()
         self._wait(Phase.IDLE, self._bounds.idle_wait_s)
@@ -230,7 +230,7 @@ class Connection(asyncio.Protocol):
         try:
             rest = arrival.feed(data)
             if arrival.head is not None:
-                self._answers.admit()
+                self.answers.admit()
             if rest is None:
                 self._await_more(arrival.head)
         except LittoralError as error:
@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
             self._wait(Phase.HEAD, self._bounds.head_wait_s)
         if head is None or self._phase is Phase.BODY:
             return
-        self._answers.gate(head.method, head.path, head.headers)
+        self.answers.gate(head.method, head.path, head.headers)
         self._wait(Phase.BODY, self._bounds.body_wait_s)
         if head.expects_continue and not self._arrival.body_bytes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
         if rest:
             self._keep(rest)
         request_id = self._service.request_id()
-        hot = self._answers.hot
+        hot = self.answers.hot
         if hot is not None and head.method == "POST":
             reply = Reply(self, request_id, head)
             live = offered(hot.take, head, body, reply, self._service.on_defect)
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
         """The task of one request. A defect of the server itself ends this connection alone."""
         try:
             closing, on_defect = self._transport.is_closing, self._service.on_defect
-            complete = await handled(self._answers, request, response, closing, on_defect)
+            complete = await handled(self.answers, request, response, closing, on_defect)
             self._handler_left()
             self._answered(complete=complete)
         except asyncio.CancelledError:

@@ -89,6 +89,12 @@ class Server:
         await self._all_gone(_LAST_WORDS_S)
         self._abort()
 
+    def look_again(self) -> None:
+        """Who may be answered has changed: end at once what is open to anybody who may not."""
+        for connection in list(self._service.connections):
+            if not connection.answers.stays():
+                connection.abort()
+
     async def watch(self) -> None:
         """Act on the deadlines of all connections until cancelled."""
         bounds = self._service.bounds

@@ -26,6 +26,11 @@ def _open_door() -> None:
     """Refuse nobody."""
 
 
+def _for_ever() -> bool:
+    """Let everybody stay."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """Who answers what arrives."""
@@ -38,6 +43,8 @@ class Answers:
     """Asked first about each POST."""
     admit: Callable[[], None] = _open_door
     """Asked first about each request; what it raises is answered, and ends the connection."""
+    stays: Callable[[], bool] = _for_ever
+    """Whether the client may be answered on, asked when who may has changed."""
 
 
 AnswersTo = Callable[[Certificate | None], Answers]
@@ -46,6 +53,8 @@ AnswersTo = Callable[[Certificate | None], Answers]
 
 class Served(Protocol):
     """A connection, as its listener sees it."""
+
+    answers: Answers
 
     def tick(self, now: float) -> None:
         """Act on deadlines that have passed."""

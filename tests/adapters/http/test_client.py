@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.adapters.http.client import HttpClient
-from littoral.adapters.http.hop import Hop, Watch
+from littoral.adapters.http.hop import Hop
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import (
     AnswerHead,
     ConnectFailedError,

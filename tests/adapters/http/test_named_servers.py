@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from littoral.adapters.http.hop import Watch
 from littoral.adapters.http.line import Dialler, Line
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import ConnectFailedError, Origin, Peering
 from littoral.terms.errors import IdentityError
 from tests.certificates import Authority, member

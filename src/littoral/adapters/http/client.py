@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from littoral.adapters.http.hop import Hop, Watch
-from littoral.adapters.http.line import Dialler, Idle
+from littoral.adapters.http.hop import Hop
+from littoral.adapters.http.idle import Idle
+from littoral.adapters.http.line import Dialler
 from littoral.adapters.http.unread import Unread
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import (
     AnswerHead,
     ConnectionLostError,

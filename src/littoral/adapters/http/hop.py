@@ -7,14 +7,14 @@ Rules
 - Whoever hears of the answer may `pause`: then nothing more is read, so that buffers are bounded.
 - To the first byte of the body, between bytes, and in all there is a deadline; a pause does not
   count. The head may come long before: llama.cpp sends it before it reads the prompt.
-- No timer is made for a request: `Watch` looks at all connections at work a few times a second.
+- No timer is made for a request: a Watch looks at all connections at work (watch.py).
 
 Not here: opening and pooling connections (line.py).
 """
 
 import asyncio
 import socket
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -29,63 +29,10 @@ from littoral.adapters.http.words import (
 )
 from littoral.terms import limits
 
-__all__ = ["Call", "Holder", "Hop", "Watch"]
+if TYPE_CHECKING:
+    from littoral.adapters.http.watch import Watch
 
-_TICK_MAX_S: Final = 0.25
-_TICK_MIN_S: Final = 0.005
-_TICKS_PER_WAIT: Final = 8
-"""A deadline is seen at most an eighth of its length late."""
-
-
-class Watch:
-    """The deadlines of all hops that are at work on one loop."""
-
-    __slots__ = ("_hops", "_last", "_loop", "_tick_s", "_timer")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._hops: set[Hop] = set()
-        self._tick_s = _TICK_MAX_S
-        self._last: Deadlines | None = None
-        """Those that the ticks were looked at for last."""
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self, hop: "Hop", deadlines: Deadlines) -> None:
-        """Look after this one from now on."""
-        self._hops.add(hop)
-        if self._timer is None or deadlines is not self._last:
-            self._last = deadlines
-            self._look_within(min(deadlines.first_byte_s, deadlines.between_bytes_s))
-
-    def _look_within(self, shortest_s: float) -> None:
-        tick_s = shortest_s / _TICKS_PER_WAIT
-        if self._timer is None or tick_s < self._tick_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._tick_s = max(_TICK_MIN_S, min(_TICK_MAX_S, tick_s))
-            self._timer = self._loop.call_later(self._tick_s, self._look)
-
-    def end(self, hop: "Hop") -> None:
-        """Look after it no more."""
-        self._hops.discard(hop)
-
-    def close(self) -> None:
-        """Look no more, at none."""
-        self._hops.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for hop in list(self._hops):
-            hop.check_time(now)
-        if self._hops:
-            self._timer = self._loop.call_later(self._tick_s, self._look)
-        else:
-            self._tick_s = _TICK_MAX_S
-            self._last = None
+__all__ = ["Call", "Holder", "Hop"]
 
 
 class Call(Protocol):
@@ -143,7 +90,7 @@ class Hop(asyncio.Protocol):
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, watch: Watch, holder: Holder | None = None
+        self, loop: asyncio.AbstractEventLoop, watch: "Watch", holder: Holder | None = None
     ) -> None:
         """Wait for `connection_made`.
 
@@ -262,6 +209,11 @@ class Hop(asyncio.Protocol):
             self._fail(WaitedTooLongError(f"{wait_s:g} s {what}"))
         elif now - self._sent_at >= deadlines.total_s:
             self._fail(WaitedTooLongError("the longest that one answer may take"))
+
+    def lose(self, holder: Holder, error: HttpError, since: float) -> None:
+        """The holder's server is gone: end this, unless some of the body came since then."""
+        if self._holder is holder and not (self._body_begun and self._heard_at >= since):
+            self._fail(error)
 
     def _fail(self, error: HttpError) -> None:
         """End the exchange with an error, and the connection with it."""

@@ -17,9 +17,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from littoral.adapters.http.hop import Call, Holder, Hop, Watch
+from littoral.adapters.http.hop import Call, Holder, Hop
+from littoral.adapters.http.idle import Idle
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import (
     ConnectFailedError,
+    ConnectionLostError,
     Deadlines,
     Hears,
     HttpError,
@@ -29,9 +32,9 @@ from littoral.adapters.http.words import (
     WaitedTooLongError,
 )
 from littoral.terms.errors import LittoralError
-from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_WAITING_MAX
+from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX, UPSTREAM_WAITING_MAX
 
-__all__ = ["Dialler", "Idle", "Line", "Spawn"]
+__all__ = ["Dialler", "Line", "Spawn"]
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine as a task of an owner that outlives it."""
@@ -155,42 +158,6 @@ def _refused(hop: Hop, peering: Peering) -> str:
     return ""
 
 
-class Idle:
-    """Connections to one server that nobody uses: so many are kept, the last used first."""
-
-    __slots__ = ("_closed", "_hops")
-
-    def __init__(self) -> None:
-        self._hops: list[Hop] = []
-        self._closed = False
-
-    def take(self) -> Hop | None:
-        """One that is open still, if there is one."""
-        while self._hops:
-            hop = self._hops.pop()
-            if not hop.closed:
-                return hop
-        return None
-
-    def put(self, hop: Hop) -> None:
-        """Keep one whose answer is over, or close it."""
-        if self._closed or len(self._hops) >= UPSTREAM_IDLE_MAX:
-            hop.abort()
-        else:
-            self._hops.append(hop)
-
-    @property
-    def empty(self) -> bool:
-        """Whether none is open."""
-        return all(hop.closed for hop in self._hops)
-
-    def close(self) -> None:
-        """Close them all, and keep none from now on."""
-        self._closed = True
-        while self._hops:
-            self._hops.pop().abort()
-
-
 class Waiting:
     """A request without a connection yet; afterwards it stands for its connection."""
 
@@ -248,6 +215,7 @@ class Line:
     ) -> None:
         """Open nothing yet; `spawn` runs what opens connections."""
         self._dialler = Dialler(origin, watch, self, certificate, peering)
+        self._watch = watch
         self._spawn = spawn
         self._connections_max = connections_max
         self._idle = Idle()
@@ -256,6 +224,8 @@ class Line:
         self._sent: dict[Hop, tuple[bytes, bytes, Deadlines]] = {}
         """What was sent on a kept connection, until its answer is over."""
         self._warming = False
+        self._lost = ""
+        """Why the server is not asked for now, if it is gone."""
 
     @property
     def connections_made(self) -> int:
@@ -269,6 +239,10 @@ class Line:
         """
         if len(body) <= _SMALL_BODY_BYTES:
             head, body = head + body, b""
+        if self._lost:
+            call = Waiting(head, body, hears, deadlines)
+            self._spawn(_tell(call, ConnectFailedError(self._lost)))
+            return call
         if self._busy < self._connections_max:
             self._busy += 1
             hop = self._kept()
@@ -300,6 +274,16 @@ class Line:
     def close(self) -> None:
         """Close the idle connections; those in use close with their answer."""
         self._idle.close()
+
+    def lose(self, why: str, silent_s: float) -> None:
+        """The server is gone: end what was asked (`Watch.lose`), and ask nothing until `regain`."""
+        self._lost = why
+        self._idle.drop()
+        self._watch.lose(self, ConnectionLostError(why), silent_s)
+
+    def regain(self) -> None:
+        """The server is back."""
+        self._lost = ""
 
     # --- hop.Holder ---
 

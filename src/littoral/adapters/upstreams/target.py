@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from littoral.adapters.http.client import fixed_fields
-from littoral.adapters.http.hop import Call, Watch
+from littoral.adapters.http.hop import Call
 from littoral.adapters.http.line import Line, Spawn
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import Deadlines, Hears, Origin
 from littoral.adapters.upstreams.words import PATHS, Errand
 from littoral.terms.errors import ConfigError

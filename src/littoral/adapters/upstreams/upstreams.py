@@ -15,8 +15,8 @@ from hashlib import blake2b
 from operator import is_
 from typing import Final
 
-from littoral.adapters.http.hop import Watch
 from littoral.adapters.http.line import Line, Spawn
+from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import Origin, Peering
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.target import Gathering, ReadSecret, Target
@@ -200,6 +200,22 @@ class Upstreams:
         """
         self._line_to(settings).warm(RelayPolicy().connect_s)
 
+    def lose(self, pop: PopId, why: str, silent_s: float = 0) -> None:
+        """A PoP is gone: end what it was asked, so that others are asked or the clients are told.
+
+        Args:
+            pop: which.
+            why: told where nobody else can be asked any more.
+            silent_s: an answer of which something came within so many seconds goes on.
+        """
+        for line in self._lines_of(pop):
+            line.lose(why, silent_s)
+
+    def regain(self, pop: PopId) -> None:
+        """It is back, and may be asked again."""
+        for line in self._lines_of(pop):
+            line.regain()
+
     def fetch(self, route: Route, errand: Errand, listener: Listener) -> Fetch:
         """Ask for one answer; `start` it once the listener is ready to hear."""
         return Fetch(self, route, errand, listener)
@@ -256,6 +272,9 @@ class Upstreams:
             if name == entry.name and settings.peer and settings not in entry.upstreams:
                 del self._targets[name, settings]  # PoPs come and go; their lines stay
         return targets
+
+    def _lines_of(self, pop: PopId) -> list[Line]:
+        return [line for (name, _), line in self._lines.items() if Member.of_name(name).pop == pop]
 
     def _line_to(self, settings: UpstreamTarget) -> Line:
         """The connections to another PoP, which all models that it has share."""

@@ -26,10 +26,10 @@ from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.fabric import ZenohNames
 from littoral.adapters.identity import verify
 from littoral.adapters.owner import Checked, FabricFiles, open_owner
-from littoral.adapters.upstreams.upstreams import Neighbourhood
+from littoral.adapters.upstreams.upstreams import Neighbourhood, Upstreams
 from littoral.adapters.upstreams.words import Errand, Followed
 from littoral.node.config import Config
-from littoral.node.fabric.ahead import Ahead, Warm
+from littoral.node.fabric.ahead import Ahead
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.certificate import Certificate
 from littoral.node.fabric.guests import Guests
@@ -37,6 +37,7 @@ from littoral.node.fabric.joining import controls, newcomers
 from littoral.node.fabric.learning import Learning
 from littoral.node.fabric.links import Links
 from littoral.node.fabric.memory import known_of, recall, remember
+from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.placed import place_of, state_place
 from littoral.node.fabric.ranking import Ranking
@@ -56,7 +57,6 @@ from littoral.terms.errors import (
     OwnerKeyAwayError,
 )
 from littoral.terms.facts import Fact
-from littoral.terms.heard import Heard
 from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX, RENEW_RETRY_S
 from littoral.terms.values import SECOND, UpstreamTarget
@@ -107,6 +107,7 @@ class Membership:
         """What there is while this PoP is a member; None while it is alone."""
         self._guests = Guests()
         self._host: ModelHost | None = None
+        self._upstreams: Upstreams | None = None
         self._serve: Serve | None = None
         self._ahead: Ahead | None = None
         self._stack = AsyncExitStack()
@@ -114,9 +115,10 @@ class Membership:
         self._running: list[asyncio.Task[None]] = []
         self._drains = False
 
-    def attach(self, host: ModelHost, serve: Serve, warm: Warm) -> None:
-        """Know the PoP's models, how others are answered, and how a way to one is opened ahead."""
-        self._host, self._serve, self._ahead = host, serve, Ahead(warm)
+    def attach(self, host: ModelHost, upstreams: Upstreams, serve: Serve) -> None:
+        """Know the PoP's models, how others are asked, and how they are answered."""
+        self._host, self._upstreams, self._serve = host, upstreams, serve
+        self._ahead = Ahead(upstreams.warm)
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -208,6 +210,7 @@ class Membership:
     async def _stand(self, stack: AsyncExitStack) -> Standing:
         opened, config, home = self._opened, self._config, self._config.home
         assert self._serve is not None, "attached before"
+        assert self._upstreams is not None, "attached before"
         own = self.files.own()
         assert own is not None, "it has a certificate"
         member = own.member
@@ -237,7 +240,7 @@ class Membership:
             check=peers.check,
             admissible=lambda _: True,
             observe=opened.telemetry.observe,
-            passed_on=self._word,
+            passed_on=lambda record: self._word(words, record),
         )
         calls = Calls(self._client)
         stack.callback(calls.close)
@@ -245,9 +248,11 @@ class Membership:
         ranking = Ranking(
             member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
         )
+        parting = Parting(self._upstreams)
+        view.watch(parting.look)
         view.watch(self._seen)
         stack.push_async_callback(names.close)
-        await names.open(self._hear)
+        await names.open(lambda heard: view.hear(heard, self._clock.now(), self._unix_s()))
         speaking = Speaking(
             opened.identity,
             self._clock,
@@ -256,7 +261,8 @@ class Membership:
             lambda number: self._state(number, place, words, links),
             place.boot,
         )
-        return Standing(member, peers, words, view, names, calls, links, ranking, place, speaking)
+        others = (peers, words, view, names, calls, links, ranking, place, speaking)
+        return Standing(member, *others, parting, server)
 
     def _state(self, number: int, place: Place, words: Words, links: Links) -> PopState:
         """What this PoP is now."""
@@ -287,11 +293,6 @@ class Membership:
 
     # --- what is heard --------------------------------------------------------------------------
 
-    def _hear(self, heard: Sequence[Heard]) -> None:
-        standing = self.standing
-        if standing is not None:
-            standing.view.hear(heard, self._clock.now(), self._unix_s())
-
     def _seen(self, seen: Fleet) -> None:
         """The fleet has changed: whoever is asked for what follows from it."""
         standing, host = self.standing, self._host
@@ -307,10 +308,9 @@ class Membership:
         if self._ahead is not None:
             self._ahead.open(guests.values())
 
-    def _word(self, record: Record) -> None:
+    def _word(self, words: Words, record: Record) -> None:
         """An owner's word was passed on."""
-        standing = self.standing
-        if standing is not None and standing.words.hear(record):
+        if words.hear(record):
             self.words_changed()
 
     def words_changed(self) -> None:
@@ -324,6 +324,8 @@ class Membership:
         self._guests.forget()
         standing.view.recheck(self._unix_s())
         self._seen(standing.view.fleet)
+        standing.parting.shut_out(standing.words.shut_out())
+        standing.server.look_again()
         standing.speaking.changed.set()
 
     async def trust_changed(self, seeds: Sequence[str] = ()) -> None:

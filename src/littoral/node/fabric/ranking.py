@@ -128,8 +128,13 @@ class Ranking:
         """
         now = self._clock.now()
         known = self._known(model, now)
+        wanted = self._wanted(errand, model, digest)
         spin = int.from_bytes(self._clock.random_bytes(8), "little")
-        return choose(known.table, self._wanted(errand, model, digest), known.sends, now, spin)
+        ranked = choose(known.table, wanted, known.sends, now, spin)
+        if not ranked and known.fleet is not self._fleet():  # whoever came just now may have it
+            self._update(known, now)
+            ranked = choose(known.table, wanted, known.sends, now, spin)
+        return ranked
 
     def best(self, errand: Errand, model: ModelName, digest: Digest | None) -> "Best | None":
         """What this PoP and the best of the others are expected to take; None if nobody may."""
@@ -169,13 +174,15 @@ class Ranking:
         known = self._models.get(model)
         if known is None:
             known = self._models[model] = _Model(Table(model, self._here), Sends())
-        fleet = self._fleet()
-        if known.fleet is not fleet and (
-            known.fleet is None or now - known.updated_at >= TABLE_S * SECOND
+        if known.fleet is None or (
+            now - known.updated_at >= TABLE_S * SECOND and known.fleet is not self._fleet()
         ):
-            known.table.update(fleet, self._links)
-            known.fleet, known.updated_at = fleet, now
+            self._update(known, now)
         return known
+
+    def _update(self, known: _Model, now: Instant) -> None:
+        known.fleet, known.updated_at = self._fleet(), now
+        known.table.update(known.fleet, self._links)
 
     def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
         passage = errand.passage

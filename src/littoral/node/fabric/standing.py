@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.links import Links
+from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.ranking import Ranking
 from littoral.node.fabric.saying import Place
@@ -12,6 +13,7 @@ from littoral.node.fabric.view import FleetView
 from littoral.node.fabric.words import Words
 from littoral.terms.ports import Names
 from littoral.trust.members import Member
+from littoral.web.listener import Server
 
 __all__ = ["Standing"]
 
@@ -31,3 +33,6 @@ class Standing:
     place: Place
     """Where it is, as it says."""
     speaking: Speaking
+    parting: Parting
+    server: Server
+    """Answers the others."""

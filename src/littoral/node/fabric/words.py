@@ -75,6 +75,11 @@ class Words:
             if each.good and each.issuer and each.member.owner == self._owner
         )
 
+    def shut_out(self) -> frozenset[PopId]:
+        """Who is removed or revoked."""
+        admissions = self._book.roll().admissions
+        return frozenset(pop for pop, each in admissions.items() if not each.good)
+
     # --- what members may ---
 
     def may_ask(self, member: Member) -> MayAsk | None:
