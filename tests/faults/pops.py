@@ -53,14 +53,16 @@ def until(done: Callable[[], object], within_s: float = PATIENCE_S, what: str = 
 class Stream:
     """An answer that comes while other things happen."""
 
-    def __init__(self, pop: "Pop", tokens: int = 2_000, interval_ms: float = 10) -> None:
-        """Ask `FAR` for so many tokens, one each `interval_ms`."""
+    def __init__(
+        self, pop: "Pop", tokens: int = 2_000, interval_ms: float = 10, model: str = FAR
+    ) -> None:
+        """Ask for so many tokens, one each `interval_ms`."""
         with pop.host.inside():
             connected = socket.create_connection(("127.0.0.1", PORT), PATIENCE_S)
         self._connection = http.client.HTTPConnection("127.0.0.1", PORT)
         self._connection.sock = connected
         body = {
-            "model": FAR,
+            "model": model,
             "messages": [{"role": "user", "content": f"go on {time.monotonic_ns()}"}],
             "stream": True,
             "echo": {"tokens": tokens, "interval_ms": interval_ms},
@@ -90,7 +92,7 @@ class Stream:
         try:
             while line := self.answer.readline():
                 self.text += line
-        except http.client.HTTPException:
+        except (http.client.HTTPException, ConnectionError):
             pass
         self.close()
         return self.text
@@ -218,9 +220,9 @@ class Pop:
         """Answers of `FAR` that were computed here."""
         return self.metric("littoral_requests_total", model=FAR)
 
-    def works(self) -> bool:
-        """Whether it computes an answer of `FAR` now."""
-        return self.metric("littoral_requests_running", model=FAR) > 0
+    def works(self, model: str = FAR) -> bool:
+        """Whether it has an answer of this model under way."""
+        return self.metric("littoral_requests_running", model=model) > 0
 
     # --- what it says ---
 

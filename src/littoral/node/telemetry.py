@@ -58,6 +58,13 @@ log = logging.getLogger("littoral")
 
 _LATENCY_SUM: Final = len(LATENCY_S) + 1
 _PER_TOKEN_SUM: Final = len(PER_TOKEN_S) + 1
+_GONE: Final = {
+    "left": "it left, or nothing reaches it",
+    "expired": "its certificate has run out, by this machine's clock",
+    "early": "its certificate is of the future: is a clock wrong?",
+    "not_admitted": "it is not admitted any more",
+}
+"""Why a PoP is gone, in words."""
 _BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
@@ -186,7 +193,7 @@ class Telemetry:
                 log.info("%s: at %s, with %s", pop, site, ", ".join(models) or "no model")
             case PopGone(pop, reason):
                 self._count(metrics.FABRIC_POPS, "gone")
-                log.warning("%s: is gone (%s)", pop, reason)
+                log.warning("%s: is gone (%s)", pop, _GONE.get(reason, reason))
             case PopBack(pop):
                 self._count(metrics.FABRIC_POPS, "back")
                 log.info("%s: is back", pop)

@@ -279,7 +279,8 @@ class PopGone:
 
     pop: PopId
     reason: str
-    """`left`, `silent`, `certificate` (expired) or `not_admitted`."""
+    """`left`, `silent`, `expired` or `early` (its certificate, by the clock here), `certificate`
+    (bad in another way) or `not_admitted`."""
 
 
 @dataclass(frozen=True, slots=True)

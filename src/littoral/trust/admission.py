@@ -242,12 +242,17 @@ class Roll:
             raise IdentityError(
                 f"the certificate of {member.pop} was issued by {issuer}, which was revoked",
                 advice="have it ask another issuer for a new certificate",
+                details={"reason": "not_admitted"},
             )
         admission = self.admissions.get(member.pop)
         if admission is None:
             return None
         if not admission.good:
-            raise IdentityError(f"{member.pop} was {admission.status.value}", advice=_JOIN)
+            raise IdentityError(
+                f"{member.pop} was {admission.status.value}",
+                advice=_JOIN,
+                details={"reason": "not_admitted"},
+            )
         if admission.member != member:
             raise IdentityError(
                 f"the certificate names {member.name}, and its owner knows it as {admission.name}",

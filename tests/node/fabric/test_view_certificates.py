@@ -49,7 +49,7 @@ def test_a_pop_is_known_by_its_certificate_while_that_is_good(tmp_path: Path) ->
     assert view.fleet.pops[WHO.pop_id].member.owner == owner.owner_id
     late = START_UNIX_S + LEAF_S + 1
     view.tick(Instant(int(FLEET_CHECK_S * SECOND)), late)
-    assert PopGone(WHO.pop_id, "certificate") in facts
+    assert PopGone(WHO.pop_id, "expired") in facts
     assert not view.fleet.pops
     clock.unix_s = late
     renewed = pop_at(tmp_path / "pop", owner, clock, NUMBER)

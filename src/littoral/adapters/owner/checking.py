@@ -202,9 +202,11 @@ def _explained(
         what = "its issuer's certificate" if place else "the certificate"
         begin, end = times_of(certificate)
         if unix_s > end:
-            return IdentityError(f"{what} ran out {unix_s - end} s ago", advice=_ASK)
+            said = f"{what} ran out {unix_s - end} s ago"
+            return IdentityError(said, advice=_ASK, details={"reason": "expired"})
         if unix_s < begin:
-            return IdentityError(f"{what} is good only in {begin - unix_s} s", advice=_CLOCK)
+            said = f"{what} is good only in {begin - unix_s} s"
+            return IdentityError(said, advice=_CLOCK, details={"reason": "early"})
     owner = _named(certificates[0]).owner
     return IdentityError(
         f"no issuer of {owner} vouches for the certificate ({otherwise[:200]})", advice=_ASK

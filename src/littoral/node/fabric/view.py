@@ -233,7 +233,8 @@ class FleetView:
         was, known.member, known.reason = known.member, None, "certificate"
         try:
             member = self._check(known.card.chain, unix_s)
-        except LittoralError:
+        except LittoralError as error:
+            known.reason = str(error.details.get("reason", known.reason))
             return
         if member.pop != pop:
             return
