@@ -1,6 +1,7 @@
 """A server that is believed by the name in its certificate, and by nothing else."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.line import Dialler, Line
 from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import ConnectFailedError, Origin, Peering
@@ -118,3 +120,29 @@ async def test_where_no_certificate_can_be_shown_no_connection_is_made(
         with pytest.raises(ConnectFailedError, match="the certificate is gone"):
             await Dialler(origin, watch, None, peering=Peering(ONE, none)).dial(PATIENCE_S)
         assert not server.connections
+
+
+async def test_what_is_asked_after_a_renewal_goes_over_a_new_connection(
+    authority: Authority,
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    shown = [authority.client(OTHER)]
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=authority.server(ONE))
+    origin = Origin(host="127.0.0.1", port=server.sockets[0].getsockname()[1], tls=True)
+    client = HttpClient(origin, peering=Peering(ONE, lambda: shown[-1]))
+
+    async def ask() -> int:
+        async with client.request("GET", "/", b"") as response:
+            await response.read(1)
+        return client.connections_made
+
+    assert (await ask(), await ask()) == (1, 1)
+    shown.append(authority.client(OTHER))
+    assert (await ask(), await ask()) == (2, 2)
+    client.close()
+    server.close()

@@ -218,9 +218,17 @@ class HttpClient:
         except TimeoutError:
             raise NoConnectionFreeError(f"{seconds:g} s without a free connection") from None
 
+    def _kept(self) -> Hop | None:
+        """A connection that is open already, and was made as it would be now."""
+        kept = self._idle.take()
+        while kept is not None and self._dialler is not None and not self._dialler.trusts(kept):
+            kept.abort()
+            kept = self._idle.take()
+        return kept
+
     async def _ask(self, head: bytes, body: bytes, within: Deadlines) -> tuple[Hop, _Answer]:
         """Send on a kept connection, or on a fresh one; a stale kept one gets a second try."""
-        kept = self._idle.take()
+        kept = self._kept()
         if kept is not None:
             try:
                 return kept, await self._ask_on(kept, head, body, within)
