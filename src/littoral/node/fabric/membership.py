@@ -39,7 +39,7 @@ from littoral.node.fabric.links import Links
 from littoral.node.fabric.memory import known_of, recall, remember
 from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
-from littoral.node.fabric.placed import place_of, state_place
+from littoral.node.fabric.placed import place_of, seeds_of, state_place
 from littoral.node.fabric.ranking import Ranking
 from littoral.node.fabric.registrar import Registrar
 from littoral.node.fabric.saying import Place, state_of
@@ -56,7 +56,7 @@ from littoral.terms.errors import (
     LittoralError,
     OwnerKeyAwayError,
 )
-from littoral.terms.facts import Fact
+from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX, RENEW_RETRY_S
 from littoral.terms.values import SECOND, UpstreamTarget
@@ -185,19 +185,20 @@ class Membership:
             owner,
             opened.store.members,
             self._clock,
-            opened.telemetry.observe,
+            self._certified,
             seeds=self.seeds,
         )
+
+    def _certified(self, fact: Fact) -> None:
+        """This PoP has acted for its owner: who is new is told to all, so that all issuers know."""
+        self._opened.telemetry.observe(fact)
+        if isinstance(fact, MemberJoined):
+            self.words_changed()
 
     def seeds(self) -> Sequence[str]:
         """Endpoints at which the state of the fabric can be joined, this PoP's first."""
         standing = self.standing
-        if standing is None:
-            return ()
-        pops = standing.view.fleet.pops.values()
-        others = [each.state.state_address for each in pops if each.alive]
-        found = dict.fromkeys((standing.place.state_address, *filter(None, others)))
-        return tuple(found)[:8]
+        return () if standing is None else seeds_of(standing.place, standing.view.fleet)
 
     def draws_near(self) -> None:
         """The PoP is about to stop: say that it takes nothing new."""

@@ -1,14 +1,21 @@
 """Where this PoP is in the fabric, as its settings and what it remembers say."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from littoral.adapters.addresses import dialled_host, free_port, host_and_port
 from littoral.adapters.fabric import FabricPlace
 from littoral.adapters.owner import FabricFiles
 from littoral.node.config import Config
 from littoral.node.fabric.memory import Memory
 from littoral.node.fabric.saying import Place
+from littoral.routing.fleet import Fleet
 from littoral.terms.ids import PopId
 
-__all__ = ["place_of", "state_place"]
+__all__ = ["place_of", "seeds_of", "state_place"]
+
+_SEEDS: Final = 8
+"""Named to whoever comes: enough that one of them is there."""
 
 
 def place_of(config: Config, host: str, port: int, pop: PopId, boot: int) -> Place:
@@ -50,3 +57,9 @@ def state_place(files: FabricFiles, host: str, place: Place, memory: Memory) -> 
         roots=files.bundle,
         seeds=tuple(each for each in known if each and each != place.state_address),
     )
+
+
+def seeds_of(place: Place, fleet: Fleet) -> Sequence[str]:
+    """Where the state of the fabric can be joined: at this place, and at PoPs that are there."""
+    others = [each.state.state_address for each in fleet.pops.values() if each.alive]
+    return tuple(dict.fromkeys((place.state_address, *filter(None, others))))[:_SEEDS]
