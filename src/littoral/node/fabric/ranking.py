@@ -10,6 +10,7 @@ Rules
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from littoral.routing.requirements import requirement_of
 from littoral.routing.sends import Send, Sends
 from littoral.routing.table import Table
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId
-from littoral.terms.limits import TABLE_S
+from littoral.terms.limits import FLEET_POPS_MAX, TABLE_S
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Instant, Kind, UpstreamTarget
 from littoral.trust.members import Member
@@ -113,7 +114,7 @@ class Ranking:
     def rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
         """The rows of the PoPs to ask, best first: see words.Rank."""
         assert errand.passage is not None, "without a passage no other PoP is asked"
-        rows = {Member.of_name(target.peer).pop: row for row, target in targets.items()}
+        rows = {_pop_of(target.peer): row for row, target in targets.items()}
         model = ModelName(next(iter(targets.values())).model)
         ranked = self.order(errand, model, None)
         return [rows[pop] for pop in ranked if pop in rows]
@@ -220,6 +221,11 @@ class Ranking:
             prefixes = prefixes_of(scope, model, prompt)
             read = self._read = _Read(errand, model, tokens_of(len(prompt)), prefixes)
         return read.prompt_tokens, read.prefixes
+
+
+@lru_cache(FLEET_POPS_MAX)
+def _pop_of(name: str) -> PopId:
+    return Member.of_name(name).pop
 
 
 def _prompt_of(body: bytes) -> bytes:
