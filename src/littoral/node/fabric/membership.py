@@ -148,12 +148,14 @@ class Membership:
                 self.certificate.found()
             stack = AsyncExitStack()
             try:
-                standing = await self._stand(stack)
+                standing = self.standing = await self._stand(stack)
+                # All that comes is heard: what is said once is not said again.
+                await standing.names.open(self._hear)
             except BaseException:
+                self.standing = None
                 await stack.aclose()
                 raise
             self._stack = stack
-            self.standing = standing
             standing.speaking.say_card(self.files.shown())
             self.words_changed()
             works = (standing.speaking.go_on(), standing.links.measure(), self._look())
@@ -253,7 +255,6 @@ class Membership:
         view.watch(parting.look)
         view.watch(self._seen)
         stack.push_async_callback(names.close)
-        await names.open(lambda heard: view.hear(heard, self._clock.now(), self._unix_s()))
         speaking = Speaking(
             opened.identity,
             self._clock,
