@@ -79,12 +79,15 @@ def test_which_weights_are_meant_does_not_depend_on_the_order(
 
 def test_guests_are_put_together_anew_only_when_what_they_follow_from_has_changed() -> None:
     guests = Guests()
-    before = guests.of(fleet(pop(0), pop(1, model(in_flight=1))), HERE, anybody)
-    busier = fleet(pop(0), pop(1, model(in_flight=5)))
-    assert guests.of(busier, HERE, anybody) is before
-
-    other = fleet(pop(0), pop(1, model(digest=OTHER)))
+    idle, busy, other = (
+        fleet(pop(0), pop(1, said))
+        for said in (model(in_flight=1), model(in_flight=5), model(digest=OTHER))
+    )
+    assert guests.of(idle, HERE, anybody) == guests_of(idle, HERE, anybody)
+    assert guests.of(busy, HERE, anybody) is None
     assert guests.of(other, HERE, anybody) == guests_of(other, HERE, anybody)
-    assert guests.of(other, HERE, lambda _, __: False) != {}
+    assert guests.of(fleet(pop(0)), HERE, anybody) == {}
+    assert guests.of(other, HERE, anybody) != {}
+
     guests.forget()
     assert guests.of(other, HERE, lambda _, __: False) == {}

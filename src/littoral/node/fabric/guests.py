@@ -40,19 +40,20 @@ class Guests:
     """
 
     def __init__(self) -> None:
-        self._told: object = None
-        self._found: Mapping[ModelName, ModelEntry] = {}
+        self._before: Mapping[PopId, Known] | None = None
 
-    def of(self, fleet: Fleet, here: PopId, may_serve: MayServe) -> Mapping[ModelName, ModelEntry]:
-        """See `guests_of`; the same object as before where nothing has changed."""
-        told = _told(fleet, here)
-        if told != self._told:
-            self._told, self._found = told, guests_of(fleet, here, may_serve)
-        return self._found
+    def of(
+        self, fleet: Fleet, here: PopId, may_serve: MayServe
+    ) -> Mapping[ModelName, ModelEntry] | None:
+        """See `guests_of`; None where they are as they were."""
+        before, self._before = self._before, fleet.pops
+        if before is not None and not _differ(before, fleet.pops, here):
+            return None
+        return guests_of(fleet, here, may_serve)
 
     def forget(self) -> None:
         """Who may serve has changed."""
-        self._told = None
+        self._before = None
 
 
 def guests_of(fleet: Fleet, here: PopId, may_serve: MayServe) -> Mapping[ModelName, ModelEntry]:
@@ -80,20 +81,21 @@ def settled_digest(models: list[ModelState]) -> Digest | None:
     return min(counted, key=lambda digest: (-counted[digest], digest or ""))
 
 
-def _told(fleet: Fleet, here: PopId) -> object:
-    """All of a fleet that guests follow from, beside who may serve."""
-    return {
-        pop: (
-            known.member,
-            known.state.url,
-            [
-                (each.name, each.digest, each.kinds, each.context_tokens, each.apis)
-                for each in known.state.models
-            ],
-        )
-        for pop, known in fleet.pops.items()
-        if pop != here
-    }
+def _differ(before: Mapping[PopId, Known], after: Mapping[PopId, Known], here: PopId) -> bool:
+    """Whether other guests may follow from these PoPs, without a look at who may serve."""
+    if before.keys() != after.keys():
+        return True
+    changed = (pop for pop, known in after.items() if known is not before[pop] and pop != here)
+    return any(_offer(before[pop]) != _offer(after[pop]) for pop in changed)
+
+
+def _offer(known: Known) -> object:
+    """All of a PoP that guests follow from."""
+    models = [
+        (each.name, each.digest, each.kinds, each.context_tokens, each.apis)
+        for each in known.state.models
+    ]
+    return known.member, known.state.url, models
 
 
 def _entry(name: ModelName, having: list[tuple[Known, ModelState]]) -> ModelEntry:

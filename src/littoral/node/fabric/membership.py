@@ -306,8 +306,9 @@ class Membership:
             if pop != here and known.heard_at == now:
                 standing.ranking.heard(pop, now)
         guests = self._guests.of(seen, here, standing.words.may_serve)
-        host.entries.offer(guests)
-        if self._ahead is not None:
+        if guests is not None:
+            host.entries.offer(guests)
+            assert self._ahead is not None, "attached with the host"
             self._ahead.open(guests.values())
 
     def _word(self, words: Words, record: Record) -> None:
