@@ -461,7 +461,7 @@ FLEET_STRANGERS_MAX: Final = 64
 FLEET_SILENT_S: Final = 20.0
 """A PoP that has said nothing for so long is taken for gone, whatever liveliness says."""
 
-FLEET_CHECK_S: Final = 5.0
+FLEET_CHECK_S: Final = 15.0
 """How often certificates are looked at again: 0.2 ms for each PoP."""
 
 REJECTIONS_KNOWN_MAX: Final = 256
