@@ -150,7 +150,10 @@ class Membership:
             try:
                 standing = self.standing = await self._stand(stack)
                 # All that comes is heard: what is said once is not said again.
-                await standing.names.open(self._hear)
+                hear = standing.view.hear
+                await standing.names.open(
+                    lambda heard: hear(heard, self._clock.now(), self._unix_s())
+                )
             except BaseException:
                 self.standing = None
                 await stack.aclose()
