@@ -127,6 +127,12 @@ class Pop:
         self.key = running["key"]
         self.id = self.shown()["pop"]
 
+    def gave_up(self) -> tuple[int, str]:
+        """Return once it has ended by itself, with its exit status and its last words."""
+        self.ended = True
+        words, _ = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, words
+
     @property
     def inside(self) -> Path:
         """Its home, as it sees it."""

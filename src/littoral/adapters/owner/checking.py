@@ -33,6 +33,9 @@ from littoral.trust.members import Member
 __all__ = ["Checked", "Checker"]
 
 _ASK: Final = "have that PoP ask for a new certificate"
+_RENEW: Final = (
+    "it is renewed long before; so is a clock wrong? Compare both machines' with a time server's"
+)
 _CLOCK: Final = "is a clock wrong? Compare both machines' with a time server's"
 
 
@@ -203,7 +206,7 @@ def _explained(
         begin, end = times_of(certificate)
         if unix_s > end:
             said = f"{what} ran out {unix_s - end} s ago"
-            return IdentityError(said, advice=_ASK, details={"reason": "expired"})
+            return IdentityError(said, advice=_RENEW, details={"reason": "expired"})
         if unix_s < begin:
             said = f"{what} is good only in {begin - unix_s} s"
             return IdentityError(said, advice=_CLOCK, details={"reason": "early"})
