@@ -224,7 +224,7 @@ class Pop:
 
     def served(self) -> float:
         """Answers of `FAR` that were computed here."""
-        return self.metric("littoral_requests_total", model=FAR)
+        return self.metric("littoral_requests_total", model=FAR, source="echo")
 
     def works(self, model: str = FAR) -> bool:
         """Whether it has an answer of this model under way."""

@@ -84,7 +84,8 @@ def test_who_is_heard_and_not_answered_is_gone_on_both_sides(
         assert gone_s < SEEN_S * SLACK
         assert other.reaches(one)
         assert other.reaches(gateway)
-        assert asked(gateway, other, one, 4) == (4, 0)
+        # The other one may pass on to it, as nothing is between those two.
+        assert sum(asked(gateway, other, one, 4)) == 4
     back_s = until(lambda: gateway.reaches(one) and one.reaches(gateway))
     for pop, who in ((gateway, one), (one, gateway)):
         pop.until_said(who.id, "is gone")

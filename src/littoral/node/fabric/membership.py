@@ -60,7 +60,6 @@ from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX, RENEW_RETRY_S
 from littoral.terms.values import SECOND, UpstreamTarget
-from littoral.trust.admission import Membership as Status
 from littoral.trust.records import Record
 from littoral.web import certificate as shown_by
 from littoral.web.listener import Bind, Server
@@ -72,7 +71,6 @@ log = logging.getLogger("littoral")
 Serve = Callable[[Fabric], AbstractAsyncContextManager[Server]]
 """Answers other PoPs while its context is open."""
 
-_LOOPBACK: Final = "127.0.0.1"
 _MILLISECOND: Final = 1_000_000
 
 
@@ -222,7 +220,7 @@ class Membership:
         member = own.member
         memory = recall(home)
         boot = max(self._clock.unix_ns() // _MILLISECOND, memory.boot + 1)
-        host = config.fabric_host or memory.host or _LOOPBACK
+        host = config.fabric_host or memory.host or "127.0.0.1"
         remember(home, structs.replace(memory, host=host, boot=boot))
         peers = Peers(self.files, opened.store.members, self._clock, opened.telemetry.observe)
         words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
@@ -254,7 +252,8 @@ class Membership:
         ranking = Ranking(
             member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
         )
-        parting = Parting(self._upstreams)
+        parting = Parting(self._upstreams, calls, self._tasks)
+        stack.callback(parting.close)
         view.watch(parting.look)
         view.watch(self._seen)
         stack.push_async_callback(names.close)
@@ -272,9 +271,10 @@ class Membership:
     def _state(self, number: int, place: Place, words: Words, links: Links) -> PopState:
         """What this PoP is now."""
         assert self._host is not None, "attached before"
-        own = words.standing(place.pop)
-        drained = own is not None and own.status is Status.DRAINED
-        now = replace(place, draining=self._drains or drained, memory_free=granted_memory_bytes())
+        # An answer without a receipt is none to another PoP.
+        halted = bool(self._opened.telemetry.receipts_halted())
+        drains = self._drains or words.drained(place.pop) or halted
+        now = replace(place, draining=drains, memory_free=granted_memory_bytes())
         slots, statuses = self._config.slots, self._host.statuses()
         return state_of(now, number, statuses, links.seconds, self.learning, slots)
 
@@ -371,7 +371,8 @@ class Membership:
         standing = self.standing
         assert standing is not None, "a member renews"
         while True:
-            await asyncio.sleep(RENEW_RETRY_S)
+            # Not all at once, where many were started together: each opens its links anew then.
+            await asyncio.sleep(RENEW_RETRY_S * (0.5 + self._clock.random_bytes(1)[0] / 256))
             if not self.certificate.due():
                 continue
             there = known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())

@@ -15,7 +15,7 @@ from typing import Final
 from littoral.adapters.owner import Bundle, Checked, Checker, FabricFiles
 from littoral.adapters.owner.tls import client_context, peer, renew, server_context, trust
 from littoral.adapters.store import MemberBook
-from littoral.terms.errors import IdentityError
+from littoral.terms.errors import IdentityError, StoreError
 from littoral.terms.facts import StrangersRefused
 from littoral.terms.ids import OwnerId
 from littoral.terms.limits import STRANGERS_TOLD_S
@@ -68,7 +68,7 @@ class Peers:
             checked = peer(certificate.connection, self._checker, unix_s)
             if checked is not None:
                 self._book.roll().check(checked.member, checked.issuer)
-        except IdentityError:
+        except (IdentityError, StoreError):  # where the book can't be read, nobody is known
             return None
         return checked
 

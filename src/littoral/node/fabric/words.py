@@ -67,6 +67,11 @@ class Words:
         """How a PoP stands, if there was word of it."""
         return self._book.roll().admissions.get(pop)
 
+    def drained(self, pop: PopId) -> bool:
+        """Whether it is to get no new requests."""
+        standing = self.standing(pop)
+        return standing is not None and standing.status is Membership.DRAINED
+
     def issuers(self) -> frozenset[PopId]:
         """Who may issue certificates of this owner."""
         return frozenset(
