@@ -489,6 +489,9 @@ FABRIC_OPEN_WAIT_S: Final = 10.0
 FABRIC_BRIDGE_WAIT_S: Final = 2.0
 """How long a fabric that is opened anew waits for the links that the old one had."""
 
+FABRIC_OVERHEAR_S: Final = 1.0
+"""How often a PoP that can't be dialled sees to hearing others that can't."""
+
 FABRIC_TOKENS_MAX: Final = 8
 """Sessions of one PoP that are seen, times ours: two of each while both are opened anew."""
 
@@ -539,6 +542,38 @@ LINKS_EACH: Final = 64
 
 LINKS_AT_ONCE: Final = 8
 """More would wait for each other on a slow loop, and seem far."""
+
+HOLD_RELAYS: Final = 2
+"""PoPs to which one that can't be dialled holds connections, so that one of them may go."""
+
+HOLD_IDLE: Final = 2
+"""Connections to each of them that wait for a request; when none does, as many more are opened as
+there are."""
+
+HELD_MAX: Final = 64
+"""Connections that one PoP holds to another."""
+
+HELD_POPS_MAX: Final = 256
+"""PoPs that hold connections to this one; the next goes to another relay."""
+
+HOLD_SETTLE_S: Final = 0.005
+"""After a held connection was used, until it is looked whether more are wanted: a ping is over."""
+
+HOLD_LOOK_S: Final = 1.0
+"""Between two looks at whether a better PoP is there to hold connections to."""
+
+HOLD_PAUSE_S: Final = 0.25
+"""Until a PoP that refused is asked again to hold a connection; each time in a row doubles it."""
+
+HOLD_PAUSE_S_MAX: Final = 30.0
+"""The longest such pause."""
+
+HOLD_AGE_S: Final = 600.0
+"""When a held connection is replaced: certificates live for an hour, and are renewed at half."""
+
+HELD_PING_S: Final = 10.0
+"""How often held connections are asked for a sign of life: routers forget silent ones, some within
+30 s, and whoever is asked closes one that is silent for IDLE_WAIT_S."""
 
 KNOWN_POPS_MAX: Final = 64
 """Other PoPs whose addresses are kept, to find the fabric again after a stop."""

@@ -13,7 +13,7 @@ __all__ = ["Certificate", "certificate_of"]
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a client has shown."""
+    """What the other end has shown."""
 
     names: tuple[str, ...]
     """The URIs in it."""
@@ -21,6 +21,11 @@ class Certificate:
     """From then on it says nothing."""
     connection: ssl.SSLObject
     """Has the whole chain that was shown."""
+
+    @property
+    def dialled(self) -> bool:
+        """It is this side that has opened the connection, to be asked on it."""
+        return not self.connection.server_side
 
 
 def certificate_of(transport: asyncio.BaseTransport) -> Certificate | None:

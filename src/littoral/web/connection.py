@@ -212,6 +212,11 @@ class Connection(asyncio.Protocol):
         """The time, as HTTP writes it."""
         return self._service.date
 
+    def let_go(self) -> asyncio.Transport:
+        """Leave the connection to another protocol: no client is answered on it any more."""
+        self.connection_lost(None)
+        return self._transport
+
     # HEAD and BODY
 
     def _read(self, data: bytes) -> None:
@@ -361,12 +366,8 @@ class Connection(asyncio.Protocol):
         head = self._arrival.head
         path, headers = ("", {}) if head is None else (head.path, head.headers)
         request_id = self._service.request_id()
-        response = Response(
-            self,
-            request_id,
-            body_wanted=head is None or head.method != "HEAD",
-            chunks_understood=True,
-        )
+        wanted = head is None or head.method != "HEAD"
+        response = Response(self, request_id, body_wanted=wanted, chunks_understood=True)
         response.put(*error_answer(error, shape_of(path, headers), request_id))
         self._finish()
 

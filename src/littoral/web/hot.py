@@ -9,6 +9,7 @@ Rules
   stops or cancels what feeds the reply.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -18,6 +19,8 @@ from littoral.web.head import Head
 from littoral.web.response import Response, Wire
 
 __all__ = ["Carrier", "OVER", "HotPath", "Reply", "Underway", "offered"]
+
+_SWITCHING: Final = "HTTP/1.1 101 Switching Protocols\r\n"
 
 
 class Underway(Protocol):
@@ -38,6 +41,9 @@ class Carrier(Wire, Protocol):
 
     def replied(self, *, complete: bool) -> None:
         """The answer is over; an incomplete one ends the connection."""
+
+    def let_go(self) -> asyncio.Transport:
+        """Leave the connection to another protocol."""
 
 
 class Reply(Response):
@@ -88,6 +94,18 @@ class Reply(Response):
             complete = False
         self.over = True
         self._carrier.replied(complete=complete)
+
+    def cut(self) -> None:
+        """End an answer that has begun, and not as if it were complete."""
+        self.over = True
+        self._carrier.replied(complete=False)
+
+    def hand_over(self, protocol: str) -> asyncio.Transport:
+        """Change to the protocol that was asked for (RFC 9110, 7.8): the connection is its."""
+        head = f"{_SWITCHING}connection: upgrade\r\nupgrade: {protocol}\r\n\r\n"
+        self._carrier.put(head.encode("latin-1"))
+        self.started = self.ended = self.over = True
+        return self._carrier.let_go()
 
     def _shape(self) -> Shape:
         """Whose words errors are said in."""

@@ -27,6 +27,7 @@ from typing import Final
 from littoral.terms.errors import ConfigError, OperatorError, PortInUseError, UnsafeBindError
 from littoral.terms.limits import ACCEPTS_WAITING_MAX, RESOLVE_WAIT_S
 from littoral.terms.ports import Clock
+from littoral.web.adopted import Adopted
 from littoral.web.connection import Connection
 from littoral.web.http import HttpBounds
 from littoral.web.service import Answers, AnswersTo, Served, Service
@@ -76,6 +77,23 @@ class Server:
     def connections(self) -> int:
         """How many are open."""
         return len(self._service.connections)
+
+    def adopt(
+        self, transport: asyncio.Transport, asked: bytes, changed: Callable[[], None]
+    ) -> Adopted:
+        """Answer on a connection that was dialled from here, as on one that was accepted.
+
+        Args:
+            transport: the connection.
+            asked: what came on it already.
+            changed: hears when it is used, and when it ends.
+        """
+        adopted = Adopted(self._service, changed)
+        transport.set_protocol(adopted)
+        adopted.connection_made(transport)
+        if asked:
+            adopted.data_received(asked)
+        return adopted
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting, close idle connections, let answers end, then cut what remains."""

@@ -78,7 +78,6 @@ class Hop(asyncio.Protocol):
         "_pieces",
         "_sent_at",
         "_status",
-        "_transport",
         "_watch",
         "closed",
         "complete",
@@ -87,6 +86,7 @@ class Hop(asyncio.Protocol):
         "on_body",
         "paused",
         "replaced_by",
+        "transport",
     )
 
     def __init__(
@@ -102,7 +102,7 @@ class Hop(asyncio.Protocol):
         self._loop = loop
         self._watch = watch
         self._holder = holder
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         """Called by httptools with each piece of the body; a C function on purpose."""
@@ -129,7 +129,7 @@ class Hop(asyncio.Protocol):
 
     def send(self, head: bytes, body: bytes, hears: Hears, deadlines: Deadlines) -> None:
         """Write a request; `hears` is told of its answer."""
-        assert self._transport is not None
+        assert self.transport is not None
         assert self.complete, "bytes of the last answer must never be taken for this one's"
         assert self.keep_alive, "the server keeps the connection"
         now = self._loop.time()
@@ -141,12 +141,12 @@ class Hop(asyncio.Protocol):
         self._sent_at = self._heard_at = now
         self._deadlines = deadlines
         self._watch.begin(self, deadlines)
-        self._transport.writelines((head, body) if body else (head,))
+        self.transport.writelines((head, body) if body else (head,))
 
     def about(self, what: str) -> object:
         """What its transport says of it, as `asyncio.BaseTransport.get_extra_info`."""
-        assert self._transport is not None
-        said: object = self._transport.get_extra_info(what)
+        assert self.transport is not None
+        said: object = self.transport.get_extra_info(what)
         return said
 
     @property
@@ -165,9 +165,9 @@ class Hop(asyncio.Protocol):
         """Read no more of this answer for now."""
         if self.replaced_by is not None:
             self.replaced_by.pause(hears)
-        elif self._hears is hears and not self.paused and self._transport is not None:
+        elif self._hears is hears and not self.paused and self.transport is not None:
             self.paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def resume(self, hears: Hears) -> None:
         """Read on."""
@@ -180,15 +180,15 @@ class Hop(asyncio.Protocol):
         if self.paused:
             self.paused = False
             self._heard_at = self._loop.time()
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.resume_reading()
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def abort(self) -> None:
         """Close at once; nobody hears of it."""
         self._hears = None
         self.keep_alive = False
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _drop(self) -> None:
         """End the exchange and the connection."""
@@ -226,7 +226,7 @@ class Hop(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket up: no waiting to fill packets, or tokens would be held back."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

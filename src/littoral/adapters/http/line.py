@@ -7,6 +7,7 @@ Rules
   server had closed it while it was idle.
 - Connections, those that are kept, and requests that wait for one are bounded.
 - A server that has a name is believed by that name alone: one that shows another gets no byte.
+- Where the server opens the connections (held.py), none is dialled, and who needs one waits for it.
 
 Not here: what is asked, and of which server; an answer as something to await (client.py).
 """
@@ -17,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from littoral.adapters.http.held import Held
 from littoral.adapters.http.hop import Call, Holder, Hop
 from littoral.adapters.http.idle import Idle
 from littoral.adapters.http.watch import Watch
@@ -210,15 +212,16 @@ class Line:
         spawn: Spawn,
         *,
         connections_max: int = UPSTREAM_CONNECTIONS_MAX,
-        certificate: str = "",
         peering: Peering | None = None,
+        held: Held | None = None,
     ) -> None:
-        """Open nothing yet; `spawn` runs what opens connections."""
-        self._dialler = Dialler(origin, watch, self, certificate, peering)
+        """Open nothing yet; `spawn` runs what opens them, or waits for what the server opens."""
+        dialler = Dialler(origin, watch, self, peering=peering) if held is None else held
+        self._dialler = dialler
         self._watch = watch
         self._spawn = spawn
         self._connections_max = connections_max
-        self._idle = Idle()
+        self._idle = Idle() if held is None else held
         self._busy = 0
         self._waiting: deque[Waiting] = deque()
         self._sent: dict[Hop, tuple[bytes, bytes, Deadlines]] = {}
