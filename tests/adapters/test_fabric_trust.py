@@ -10,7 +10,7 @@ import pytest_asyncio
 import zenoh
 
 from littoral.adapters.fabric import FabricPlace
-from littoral.adapters.fabric.place import configuration
+from littoral.adapters.fabric.place import Role, configuration
 from littoral.terms.errors import IdentityError, PortInUseError
 from littoral.terms.facts import RecordRejected
 from littoral.terms.limits import RECORD_BYTES_MAX
@@ -33,7 +33,7 @@ class Intruder:
     """Whoever speaks Zenoh, with a configuration of its own."""
 
     def __init__(self, place: FabricPlace, change: Callable[[dict[str, object]], None]) -> None:
-        settings = configuration(place, connect=(), listens=False)
+        settings = configuration(place, connect=(), role=Role.DIALS)
         settings.pop("access_control")
         change(settings)
         self.session = zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))

@@ -8,6 +8,9 @@ Rules
   session on the same port, which two can't have at a time. A third one, which only dials, stands in
   meanwhile: it links to all, then the old one goes, the new one comes, and the third one goes. To
   all others the PoP is there throughout, as its token is held by at least one of them.
+- A PoP that can't be dialled dials all others, and so is linked to all but those that can't be
+  dialled either. Those it hears by a second session, a client of one of the others: what that hears
+  twice is dropped as anything else is, and only they are missed while it is opened anew.
 """
 
 import asyncio
@@ -21,9 +24,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from littoral.adapters.fabric.inbox import Inbox
-from littoral.adapters.fabric.place import FabricPlace
+from littoral.adapters.fabric.place import FabricPlace, Role
 from littoral.adapters.fabric.presence import Presence
-from littoral.terms.errors import InternalError
+from littoral.terms.errors import InternalError, OperatorError
 from littoral.terms.ids import PopId
 from littoral.terms.limits import (
     FABRIC_ASK_PAUSE_S,
@@ -31,6 +34,7 @@ from littoral.terms.limits import (
     FABRIC_ASKS_MAX,
     FABRIC_BRIDGE_WAIT_S,
     FABRIC_OPEN_WAIT_S,
+    FABRIC_OVERHEAR_S,
     FABRIC_SAID_MAX,
 )
 from littoral.terms.ports import Hear
@@ -66,6 +70,8 @@ class ZenohNames:
         self._inbox: Inbox | None = None
         self._presence: Presence | None = None
         self._session: FabricSession | None = None
+        self._overhears: FabricSession | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def open(self, hear: Hear) -> None:
         """As in the port."""
@@ -79,6 +85,8 @@ class ZenohNames:
         except BaseException:
             await self.close()
             raise
+        if not self._place.listens:
+            self._look()
 
     def say(self, topic: str, record: bytes) -> None:
         """As in the port.
@@ -108,6 +116,8 @@ class ZenohNames:
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        if self._looking is not None:
+            self._looking.cancel()
         if self._inbox is not None:
             self._inbox.close()
         try:
@@ -124,18 +134,24 @@ class ZenohNames:
         assert self._thread is not None, "open"
         return await _within(asyncio.wrap_future(self._thread.submit(act)))
 
+    def _look(self) -> None:
+        """See now and then that what can't be linked to is overheard."""
+        if self._thread is not None and self._loop is not None:
+            self._thread.submit(self._overhear)
+            self._looking = self._loop.call_later(FABRIC_OVERHEAR_S, self._look)
+
     # What follows runs on the thread.
 
     def _open(self) -> None:
-        self._session = self._opened()
+        self._session = self._opened(Role.LISTENS if self._place.listens else Role.DIALS)
 
-    def _opened(self, connect: tuple[str, ...] = (), *, listens: bool = True) -> "FabricSession":
+    def _opened(self, role: Role, connect: tuple[str, ...] = ()) -> "FabricSession":
         from littoral.adapters.fabric.session import FabricSession  # noqa: PLC0415 - 30 MB
 
         assert self._inbox is not None
         assert self._presence is not None
         session = FabricSession(
-            *(self._pop, self._place, self._inbox, self._presence), connect=connect, listens=listens
+            *(self._pop, self._place, self._inbox, self._presence), connect=connect, role=role
         )
         try:
             session.declare(self._all_said, partial(self._met, session))
@@ -180,11 +196,17 @@ class ZenohNames:
         if old is None:
             self._open()
             return
-        bridge = self._opened((self._place.itself, *old.dialled()), listens=False)
+        if not self._place.listens:
+            self._session = self._opened(Role.DIALS, old.dialled())
+            self._session.stand_in_for(old, FABRIC_BRIDGE_WAIT_S)
+            old.close()
+            self._hear_no_more()
+            return
+        bridge = self._opened(Role.DIALS, (self._place.itself, *old.dialled()))
         bridge.stand_in_for(old, FABRIC_BRIDGE_WAIT_S)
         self._session = bridge
         old.close()
-        new = self._opened(bridge.dialled())
+        new = self._opened(Role.LISTENS, bridge.dialled())
         new.stand_in_for(bridge, FABRIC_BRIDGE_WAIT_S)
         self._session = new
         bridge.close()
@@ -201,7 +223,24 @@ class ZenohNames:
             except OSError as error:
                 log.warning("the fabric did not take what was said on %s (%s)", topic, error)
 
+    def _overhear(self) -> None:
+        """Be a client of one of those that the other session is linked to."""
+        session, hears = self._session, self._overhears
+        if session is None or (hears is not None and hears.links()):
+            return
+        self._hear_no_more()
+        linked = session.dialled()
+        if linked:
+            with contextlib.suppress(OperatorError):  # it has gone: another one is tried later
+                self._overhears = self._opened(Role.OVERHEARS, linked)
+
+    def _hear_no_more(self) -> None:
+        hears, self._overhears = self._overhears, None
+        if hears is not None:
+            hears.close()
+
     def _close(self) -> None:
+        self._hear_no_more()
         session, self._session = self._session, None
         if session is not None:
             session.close()

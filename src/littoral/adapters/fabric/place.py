@@ -11,13 +11,14 @@ Rules
 - What a link brings is bounded before it is read.
 """
 
+import enum
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from littoral.terms.limits import FABRIC_LEASE_S, RECORD_BYTES_MAX
 
-__all__ = ["ROOT", "FabricPlace", "configuration"]
+__all__ = ["ROOT", "FabricPlace", "Role", "configuration"]
 
 ROOT: Final = "littoral"
 """What every key begins with."""
@@ -49,9 +50,11 @@ class FabricPlace:
     seeds: tuple[str, ...] = ()
     """`HOST:PORT` of PoPs that are likely to be there."""
     lease_s: float = FABRIC_LEASE_S
+    listens: bool = True
+    """Others can dial it; then it listens at the host and port."""
 
     @property
-    def listens(self) -> str:
+    def endpoint(self) -> str:
         """The endpoint that it listens on."""
         return f"tls/{_bracketed(self.host)}:{self.port}"
 
@@ -62,20 +65,32 @@ class FabricPlace:
         return f"tls/{_bracketed(host)}:{self.port}"
 
 
-def configuration(
-    place: FabricPlace, *, connect: tuple[str, ...], listens: bool
-) -> dict[str, object]:
+class Role(enum.Enum):
+    """What one session of a PoP is to the others."""
+
+    LISTENS = "listens"
+    """Others may dial it, and it dials those whom it hears of."""
+    DIALS = "dials"
+    """It dials all whom it hears of."""
+    OVERHEARS = "overhears"
+    """It is linked to one other, as a client of it, and hears by it whom it can't be linked to: a
+    peer passes on between its clients and other peers, and not from peer to peer."""
+
+
+def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -> dict[str, object]:
     """Zenoh's configuration, JSON-shaped.
 
     Args:
         place: where the PoP stands.
-        connect: endpoints to dial until each has answered, beside the seeds.
-        listens: whether others may dial it; else it dials all whom it hears of.
+        connect: endpoints to dial until each has answered, beside the seeds; whoever overhears
+            dials these alone.
+        role: of the session.
     """
+    listens, client = role is Role.LISTENS, role is Role.OVERHEARS
     chain, key = str(place.chain), str(place.key)
-    seeds = tuple(f"tls/{seed}" for seed in place.seeds)
+    seeds = () if client else tuple(f"tls/{seed}" for seed in place.seeds)
     return {
-        "mode": "peer",
+        "mode": "client" if client else "peer",
         "scouting": {
             "multicast": {"enabled": False},
             "gossip": {
@@ -89,7 +104,7 @@ def configuration(
                 },
             },
         },
-        "listen": {"endpoints": [place.listens] if listens else [], "exit_on_failure": True},
+        "listen": {"endpoints": [place.endpoint] if listens else [], "exit_on_failure": True},
         "connect": {
             "endpoints": list(dict.fromkeys((*seeds, *connect))),
             "timeout_ms": -1,

@@ -18,13 +18,14 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import zenoh
 
 from littoral.adapters.fabric.inbox import Inbox
 from littoral.adapters.fabric.lingering import linger_no_more
-from littoral.adapters.fabric.place import ROOT, FabricPlace, configuration
+from littoral.adapters.fabric.place import ROOT, FabricPlace, Role, configuration
 from littoral.adapters.fabric.presence import Presence
 from littoral.terms.errors import ConfigError, IdentityError, OperatorError, PortInUseError
 from littoral.terms.heard import Said
@@ -50,7 +51,7 @@ class FabricSession:
         presence: Presence,
         *,
         connect: tuple[str, ...] = (),
-        listens: bool = True,
+        role: Role = Role.LISTENS,
     ) -> None:
         """Open it; nothing is declared yet.
 
@@ -60,9 +61,9 @@ class FabricSession:
         self._pop = pop
         self._inbox = inbox
         self._presence = presence
-        self._listens = listens
+        self._role = role
         self._hears = True
-        text = json.dumps(configuration(place, connect=connect, listens=listens))
+        text = json.dumps(configuration(place, connect=connect, role=role))
         try:
             self._session = zenoh.open(zenoh.Config.from_json5(text))
         except zenoh.ZError as error:
@@ -76,46 +77,49 @@ class FabricSession:
     def declare(
         self, said: Callable[[], Mapping[str, bytes]], met: Callable[[PopId, str], None]
     ) -> None:
-        """Hear others, answer them, and then be seen.
+        """Hear others, answer them, and then be seen; whoever overhears only hears.
 
         Args:
             said: all that this PoP says now, by topic. Called on any thread.
             met: takes a PoP and the name of a session of it that is seen from now on, on any
                 thread; it is to be asked (`ask`).
         """
-        session = self._session
-        remote = zenoh.Locality.REMOTE
+        session, speaks = self._session, self._role is not Role.OVERHEARS
+        remote, liveliness = zenoh.Locality.REMOTE, session.liveliness()
+        self._declared: list[object] = [
+            session.declare_subscriber(f"{ROOT}/*/*/*", self._record, allowed_origin=remote)
+        ]
+        if speaks:
+            own, answer = f"{ROOT}/*/{self._pop}/*", partial(self._answer, said)
+            self._declared.append(
+                session.declare_queryable(own, answer, complete=True, allowed_origin=remote)
+            )
+        life = partial(self._life, met)
+        self._declared.append(liveliness.declare_subscriber(f"{_ALIVE}*/*", life, history=True))
+        if speaks:
+            self._declared.append(liveliness.declare_token(f"{_ALIVE}{self._pop}/{self.name}"))
 
-        def answer(query: zenoh.Query) -> None:
-            with query:
-                if query.parameters.get("session") == self.name:
-                    by = query.parameters.get("by")
-                    if by is not None and len(self.asked_by) < 2 * FLEET_POPS_MAX:
-                        self.asked_by.add(PopId(by))
-                for topic, record in said().items():
-                    key = f"{ROOT}/{topic}"
-                    if query.key_expr.intersects(key):
-                        query.reply(key, record)
+    def _answer(self, said: Callable[[], Mapping[str, bytes]], query: zenoh.Query) -> None:
+        with query:
+            if query.parameters.get("session") == self.name:
+                by = query.parameters.get("by")
+                if by is not None and len(self.asked_by) < 2 * FLEET_POPS_MAX:
+                    self.asked_by.add(PopId(by))
+            for topic, record in said().items():
+                key = f"{ROOT}/{topic}"
+                if query.key_expr.intersects(key):
+                    query.reply(key, record)
 
-        def life(sample: zenoh.Sample) -> None:
-            pop, _, name = str(sample.key_expr).removeprefix(_ALIVE).partition("/")
-            if not self._hears or pop == self._pop:
-                return
-            token = (self.name, name)
-            if sample.kind == zenoh.SampleKind.PUT:
-                self._presence.seen(PopId(pop), token)
-                met(PopId(pop), name)
-            else:
-                self._presence.lost(PopId(pop), token)
-
-        self._declared = (
-            session.declare_subscriber(f"{ROOT}/*/*/*", self._record, allowed_origin=remote),
-            session.declare_queryable(
-                f"{ROOT}/*/{self._pop}/*", answer, complete=True, allowed_origin=remote
-            ),
-            session.liveliness().declare_subscriber(f"{_ALIVE}*/*", life, history=True),
-            session.liveliness().declare_token(f"{_ALIVE}{self._pop}/{self.name}"),
-        )
+    def _life(self, met: Callable[[PopId, str], None], sample: zenoh.Sample) -> None:
+        pop, _, name = str(sample.key_expr).removeprefix(_ALIVE).partition("/")
+        if not self._hears or pop == self._pop:
+            return
+        token = (self.name, name)
+        if sample.kind == zenoh.SampleKind.PUT:
+            self._presence.seen(PopId(pop), token)
+            met(PopId(pop), name)
+        else:
+            self._presence.lost(PopId(pop), token)
 
     def say(self, topic: str, record: bytes) -> None:
         """Say this to all who are there.
@@ -163,7 +167,9 @@ class FabricSession:
 
     def dialled(self) -> tuple[str, ...]:
         """The addresses of those, where it is this one that dialled all of them."""
-        return () if self._listens else tuple(link.dst for link in self._session.info.links())
+        if self._role is Role.LISTENS:
+            return ()
+        return tuple(link.dst for link in self._session.info.links())
 
     def stand_in_for(self, other: "FabricSession", wait_s: float) -> None:
         """Wait until whoever the other session sees is seen here and has seen this one."""
@@ -199,10 +205,10 @@ def _translated(text: str, place: FabricPlace) -> OperatorError:
     """What Zenoh said, as an error of ours; of where in its source it says nothing."""
     text = text.partition(" at /")[0]
     if "in use" in text:
-        return PortInUseError(f"something else listens on {place.listens}")
+        return PortInUseError(f"something else listens on {place.endpoint}")
     for path in (place.chain, place.key, place.roots):
         if not path.is_file():
             return IdentityError(f"there is no {path.name} for the fabric")
     if "TLS" in text or "certificate" in text:
         return IdentityError(f"the certificate for the fabric can't be used ({text[:200]})")
-    return ConfigError(f"the fabric can't be opened on {place.listens} ({text[:200]})")
+    return ConfigError(f"the fabric can't be opened on {place.endpoint} ({text[:200]})")
