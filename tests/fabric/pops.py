@@ -15,9 +15,11 @@ from littoral.adapters.models.catalogue import ECHO
 from littoral.adapters.upstreams.upstreams import Neighbourhood
 from littoral.adapters.upstreams.words import Follow, Rank
 from littoral.node.config import load_config
+from littoral.node.fabric.relaying import Relaying
 from littoral.node.neighbours import Admission, Fabric
 from littoral.node.pop import Pop, running_pop
 from littoral.terms.errors import IdentityError
+from littoral.terms.facts import Fact
 from littoral.terms.ids import ModelName
 from littoral.terms.values import (
     EngineKind,
@@ -53,16 +55,30 @@ class Side:
     """Members that are treated otherwise than those of the owner."""
     shown: list[ssl.SSLContext] = field(default_factory=list)
     """How it speaks to others: the last of them counts."""
+    relayed: list[Fact] = field(default_factory=list)
+    """What its relaying said."""
 
     @property
     def fabric_port(self) -> int:
         assert self.pop.neighbours is not None
         return self.pop.neighbours.addresses[0][1]
 
+    @property
+    def url(self) -> str:
+        """Of its listener for other PoPs."""
+        return f"https://127.0.0.1:{self.fabric_port}"
+
     def target(self, *, peer: str = "", port: int = 0) -> UpstreamTarget:
         """This PoP as another one's upstream; under another name, or at another port."""
         url = f"https://127.0.0.1:{port or self.fabric_port}/v1"
         return UpstreamTarget(url, FAR, peer=peer or self.member.name, apis=APIS)
+
+    def relayed_by(self, relay: "Side") -> UpstreamTarget:
+        """This PoP as an upstream that another one passes requests on to."""
+        name = self.member.name
+        return UpstreamTarget(
+            f"{relay.url}/v1", FAR, peer=name, apis=APIS, through=relay.member.name
+        )
 
     def offer(self, *targets: UpstreamTarget, **policy: float) -> None:
         """Have `FAR` as a guest."""
@@ -201,14 +217,21 @@ async def side(
     async def newcomers(request: Request, responder: Responder) -> None:
         await responder.send(200, {"content-type": "text/plain"}, b"welcome " + request.body)
 
-    fabric = Fabric(
-        bind=Bind(),
-        tls=authority.server(shows or named.name),
-        neighbourhood=Neighbourhood(lambda _: shown[-1], rank, follow),
-        knows=by_name,
-        policy=lambda other: admitted.get(other, OWN),
-        newcomers=newcomers,
-        members=lambda _: newcomers,
-    )
-    async with running_pop(config, fabric) as pop:
-        yield Side(pop, authority, named, admitted, shown)
+    async with asyncio.TaskGroup() as tasks:
+        said: list[Fact] = []
+        relaying = Relaying(named, by_name, tasks.create_task, said.append)
+        fabric = Fabric(
+            bind=Bind(),
+            tls=authority.server(shows or named.name),
+            neighbourhood=Neighbourhood(lambda _: shown[-1], rank, follow, relaying.line),
+            knows=by_name,
+            policy=lambda other: admitted.get(other, OWN),
+            newcomers=newcomers,
+            members=lambda _: newcomers,
+            relaying=relaying,
+        )
+        async with running_pop(config, fabric) as pop:
+            try:
+                yield Side(pop, authority, named, admitted, shown, said)
+            finally:
+                relaying.close()

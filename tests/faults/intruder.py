@@ -13,7 +13,7 @@ from pathlib import Path
 import zenoh
 
 from littoral.adapters.fabric import FabricPlace
-from littoral.adapters.fabric.place import configuration
+from littoral.adapters.fabric.place import Role, configuration
 from littoral.adapters.owner import FabricFiles
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     home, listens, *seeds = sys.argv[1:]
     files, (host, _, port) = FabricFiles(Path(home)), listens.partition(":")
     place = FabricPlace(host, int(port), files.chain, files.key, files.bundle, tuple(seeds))
-    settings = configuration(place, connect=(), listens=False)
+    settings = configuration(place, connect=(), role=Role.DIALS)
     settings.pop("access_control")
     session = zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))
     tokens = []

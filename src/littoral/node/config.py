@@ -64,6 +64,7 @@ class Config:
     fabric_port: int
     state_port: int
     fabric_address: str
+    fabric_dials_out: bool
     models: tuple[str, ...]
     threads: int
     slots: int

@@ -249,6 +249,11 @@ FABRIC_STRANGERS: Final = _counter(
     "littoral_fabric_strangers",
     "Connections refused whose certificate no trusted owner has signed.",
 )
+FABRIC_RELAYED: Final = _counter(
+    "littoral_fabric_relayed",
+    "Requests passed to PoPs that can't be dialled, by how they ended: answered, lost or left.",
+    "outcome",
+)
 
 METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
@@ -263,7 +268,15 @@ METERED: Final = (
         CACHE_CHANGES,
     ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
-    *(REUSE, REUSE_CHECKS, MEMBERSHIP, FABRIC_POPS, FABRIC_REJECTED, FABRIC_STRANGERS),
+    *(
+        REUSE,
+        REUSE_CHECKS,
+        MEMBERSHIP,
+        FABRIC_POPS,
+        FABRIC_REJECTED,
+        FABRIC_STRANGERS,
+        FABRIC_RELAYED,
+    ),
 )
 """Every metric, in the order of the text."""
 

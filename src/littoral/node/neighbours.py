@@ -12,6 +12,8 @@ Rules
   server is told to look again.
 - Whose request it is, the PoP that passes it on says in `littoral-scope`. Each scope of each PoP is
   a tenant of its own, with a key id of its own; all PoPs of an owner spend the same limits.
+- What comes over a connection that this PoP has dialled, to be asked on it, is passed on by the PoP
+  that it chose for that: the request is of whoever that one names (`littoral-for`).
 - A request that has been here, or at more PoPs than limits.FABRIC_HOPS_MAX, is refused; so is one
   whose time is over. What is left of its time bounds all that is done for it.
 """
@@ -24,8 +26,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from littoral.adapters.upstreams.target import DEADLINE, SCOPE, VIA
+from littoral.adapters.upstreams.target import DEADLINE, FOR, SCOPE, TO, VIA
 from littoral.adapters.upstreams.upstreams import Neighbourhood
+from littoral.node.fabric.relaying import HOLD, PING, Relaying
 from littoral.node.onward import key_behind
 from littoral.node.relay.relay import Relay
 from littoral.node.surface import log_defect
@@ -34,6 +37,7 @@ from littoral.terms.errors import (
     DeadlineOverError,
     LoopDetectedError,
     NotAllowedError,
+    NotFoundError,
     StrangerError,
 )
 from littoral.terms.ids import KeyId, ModelName, OwnerId, PopId
@@ -96,6 +100,8 @@ class Fabric:
     """Answers below `JOINING`."""
     members: Callable[[Certificate], Handler]
     """Answers a member below `CONTROL`."""
+    relaying: Relaying | None = None
+    """Passes on what is for PoPs that can't be dialled."""
 
 
 class Neighbours:
@@ -133,11 +139,14 @@ class Neighbours:
         member = None if certificate is None else self._fabric.knows(certificate)
         if certificate is None or member is None:
             return Answers(self._joining(_refuse), gate=_stranger)
-        who = _Asking(self._pop, member, self._fabric.policy, self._clock).caller
+        policy, dialled = self._fabric.policy, certificate.dialled
+        asking = _Relayed if dialled else _Asking
+        who = asking(self._pop, member, policy, self._clock).caller
         gate = self._app.gate(who)
-        handler = self._joining(
-            _below(CONTROL, self._fabric.members(certificate), self._app.handler(who))
-        )
+        members = self._fabric.members(certificate)
+        if dialled:
+            members = _below(PING, members, _not_relayed)
+        handler = self._joining(_below(CONTROL, members, self._app.handler(who)))
 
         def check(method: str, path: str, headers: Mapping[str, str]) -> None:
             if not path.startswith(CONTROL):
@@ -150,7 +159,9 @@ class Neighbours:
         def stays() -> bool:
             return self._fabric.policy(member) is not None
 
-        return Answers(handler, check, _Hot(self._relay, who), admit, stays)
+        shown = None if dialled else (member, certificate)
+        hot = _Hot(self._relay, who, self._fabric.relaying, shown)
+        return Answers(handler, check, hot, admit, stays)
 
     def _joining(self, otherwise: Handler) -> Handler:
         return _below(JOINING, self._fabric.newcomers, otherwise)
@@ -159,21 +170,50 @@ class Neighbours:
 class _Hot:
     """The hot path of one connection."""
 
-    def __init__(self, relay: Relay, who: Who) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        who: Who,
+        relaying: Relaying | None,
+        shown: tuple[Member, Certificate] | None,
+    ) -> None:
         self._relay = relay
         self._who = who
+        self._relaying = relaying
+        self._shown = shown
+        """Who may have requests passed on."""
 
     def take(self, head: Head, body: bytes, reply: Reply) -> Underway | None:
         """See hot.HotPath."""
+        if TO in head.headers or head.path == HOLD:
+            if self._relaying is None or self._shown is None:
+                raise NotFoundError("nothing is passed on from here")
+            live = self._relaying.take(*self._shown, self._via, head, body, reply)
+            if live is not None:
+                return live
         return self._relay.take_from(self._who, head, body, reply)
+
+    def _via(self, headers: Mapping[str, str]) -> tuple[PopId, ...]:
+        hop = self._who(headers).hop
+        assert hop is not None, "another PoP asks"
+        return hop.via
 
 
 class _Asking:
     """A member that asks on one connection."""
 
-    def __init__(self, pop: PopId, member: Member, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        pop: PopId,
+        member: Member,
+        policy: Policy,
+        clock: Clock,
+        by: tuple[PopId, ...] = (),
+    ) -> None:
+        """Args: this PoP, who asks, what it may, a clock, and who passes its requests on."""
         self._pop = pop
         self._member = member
+        self._came: tuple[PopId, ...] = (member.pop, *by)
         self._policy = policy
         self._clock = clock
         self._admission: Admission | None = None
@@ -221,11 +261,11 @@ class _Asking:
     def _via(self, headers: Mapping[str, str]) -> tuple[PopId, ...]:
         said = headers.get(VIA)
         if said is None:
-            return (self._member.pop,)
+            return self._came
         if not _POPS.fullmatch(said):
             raise _malformed(VIA)
         via = tuple(PopId(each.strip()) for each in said.split(","))
-        if via[-1] != self._member.pop:
+        if via[-len(self._came) :] != self._came:
             raise BadRequestError(f"{VIA} does not end with the PoP that asks", param=VIA)
         if self._pop in via:
             raise LoopDetectedError("this request has been here already")
@@ -245,6 +285,36 @@ class _Asking:
         return Instant(self._clock.now() + left)
 
 
+class _Relayed:
+    """A member that passes on what others ask, on a connection that was dialled for that."""
+
+    def __init__(self, pop: PopId, member: Member, policy: Policy, clock: Clock) -> None:
+        self._pop = pop
+        self._member = member
+        self._policy = policy
+        self._clock = clock
+        self._own = _Asking(pop, member, policy, clock)
+        self._behind: dict[str, _Asking] = {}
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """As `_Asking`, of the PoP that is named, or else of the one that passes it on.
+
+        Raises:
+            As `_Asking`; IdentityError: the name is none.
+        """
+        name = headers.get(FOR)
+        if name is None:
+            return self._own.caller(headers)
+        known = self._behind.get(name)
+        if known is None:
+            if len(self._behind) >= FABRIC_SCOPES_KNOWN_MAX:
+                self._behind.clear()
+            asks, by = Member.of_name(name), (self._member.pop,)
+            known = _Asking(self._pop, asks, self._policy, self._clock, by)
+            self._behind[name] = known
+        return known.caller(headers)
+
+
 def _account(owner: OwnerId) -> KeyId:
     """Whose limits all PoPs of an owner spend."""
     return KeyId(f"o{hashlib.sha256(owner.encode()).hexdigest()[:_KEY_DIGITS]}")
@@ -261,6 +331,10 @@ def _below(start: str, handler: Handler, otherwise: Handler) -> Handler:
         await (handler if request.path.startswith(start) else otherwise)(request, responder)
 
     return handle
+
+
+async def _not_relayed(request: Request, _: Responder) -> None:
+    raise NotFoundError(f"{request.path[:200]} is not asked over another PoP")
 
 
 async def _refuse(request: Request, _: Responder) -> None:

@@ -178,6 +178,13 @@ SETTINGS: Final = (
         "fabric",
     ),
     Setting(
+        "fabric_dials_out",
+        False,
+        "flag",
+        "This PoP can't be dialled: hold connections to others that can, and be asked over them.",
+        "fabric",
+    ),
+    Setting(
         "models",
         "smollm2-135m,all-minilm-l6-v2",
         "names",

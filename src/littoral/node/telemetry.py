@@ -32,6 +32,7 @@ from littoral.terms.facts import (
     PopBack,
     PopChanged,
     PopGone,
+    PopHeld,
     PopSeen,
     ReceiptLost,
     ReceiptsHalted,
@@ -39,6 +40,7 @@ from littoral.terms.facts import (
     RequestEnded,
     RequestQueued,
     RequestRefused,
+    RequestRelayed,
     ReuseChecked,
     ReuseJudged,
     StandingChanged,
@@ -149,7 +151,7 @@ class Telemetry:
                 )
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
-            case PopSeen() | PopChanged() | PopGone() | PopBack():
+            case PopSeen() | PopChanged() | PopGone() | PopBack() | PopHeld() | RequestRelayed():
                 self._met(fact)
             case RecordRejected() | StrangersRefused():
                 self._turned_away(fact)
@@ -182,8 +184,10 @@ class Telemetry:
             case StandingChanged(pop, standing):
                 log.warning("%s is %s from now on", pop, standing)
 
-    def _met(self, fact: PopSeen | PopChanged | PopGone | PopBack) -> None:
-        """What is seen of other PoPs."""
+    def _met(
+        self, fact: PopSeen | PopChanged | PopGone | PopBack | PopHeld | RequestRelayed
+    ) -> None:
+        """What is seen of other PoPs, and passed on to them."""
         match fact:
             case PopSeen(pop, owner, zone, site):
                 self._count(metrics.FABRIC_POPS, "seen")
@@ -197,6 +201,11 @@ class Telemetry:
             case PopBack(pop):
                 self._count(metrics.FABRIC_POPS, "back")
                 log.info("%s: is back", pop)
+            case PopHeld(pop, held):
+                how = "holds connections to this PoP" if held else "holds no connection any more"
+                log.info("%s: %s", pop, how)
+            case RequestRelayed(_, outcome):
+                self._count(metrics.FABRIC_RELAYED, outcome)
 
     def _turned_away(self, fact: RecordRejected | StrangersRefused) -> None:
         """What others had to say and is not taken from them."""

@@ -221,7 +221,7 @@ def rtt_of(known: Known, fleet: Fleet, here: Member, links: Mapping[PopId, float
     """Seconds of a round trip to a PoP, by the way that requests go; None if there is no way.
 
     Measured here, else what the other side says, else a prior by place. One that can't be dialled
-    is reached through the nearest of the PoPs that pass requests on to it.
+    is reached through a PoP that passes requests on to it (`Fleet.relay_of`).
 
     Args:
         known: the other PoP, or this one.
@@ -234,15 +234,12 @@ def rtt_of(known: Known, fleet: Fleet, here: Member, links: Mapping[PopId, float
         return 0.0
     if state.url:
         return _direct_s(known, here, links)
-    through = (fleet.pops.get(pop) for pop in state.relays)
-    ways = [
-        _direct_s(relay, here, links) + _direct_s(known, relay.member, {})
-        if relay.member.pop != here.pop
-        else _direct_s(known, here, links)
-        for relay in through
-        if relay is not None and (relay.member.pop == here.pop or (relay.alive and relay.state.url))
-    ]
-    return min(ways, default=None)
+    relay = fleet.relay_of(known, here.pop)
+    if relay is None:
+        return None
+    if relay.member.pop == here.pop or _within(links.get(state.pop, 0.0), _SECONDS_MAX):
+        return _direct_s(known, here, links)
+    return _direct_s(relay, here, links) + _direct_s(known, relay.member, {})
 
 
 def _direct_s(other: Known, here: Member, links: Mapping[PopId, float]) -> float:

@@ -213,6 +213,23 @@ class Fleet:
                 return self
         return Fleet({**self.pops, known.state.pop: known})
 
+    def relay_of(self, known: Known, here: PopId) -> Known | None:
+        """The PoP by which one that can't be dialled is reached; None if there is none.
+
+        It is this PoP (`here`), if that holds a connection from it; else the first in the order
+        that the PoP itself says. Only PoPs of its own owner count: it could name anybody.
+        """
+        found: list[Known] = []
+        for pop in known.state.relays:
+            relay = self.pops.get(pop)
+            if relay is None or relay.member.owner != known.member.owner:
+                continue
+            if pop == here:
+                return relay
+            if relay.alive and relay.state.url and not relay.state.draining:
+                found.append(relay)
+        return found[0] if found else None
+
     def left(self, pop: PopId) -> "Fleet":
         """The fleet once a PoP can't be reached any more; what it said is kept."""
         before = self.pops.get(pop)

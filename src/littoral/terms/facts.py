@@ -13,6 +13,7 @@ from littoral.terms.values import Finish, Kind, Source, Usage
 
 __all__ = [
     "RequestRefused",
+    "RequestRelayed",
     "RequestQueued",
     "FirstToken",
     "RequestEnded",
@@ -37,6 +38,7 @@ __all__ = [
     "PopSeen",
     "PopChanged",
     "PopGone",
+    "PopHeld",
     "PopBack",
     "RecordRejected",
     "StrangersRefused",
@@ -291,6 +293,23 @@ class PopBack:
 
 
 @dataclass(frozen=True, slots=True)
+class PopHeld:
+    """A PoP that can't be dialled holds connections to this one from now on, or no longer."""
+
+    pop: PopId
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRelayed:
+    """A request was passed to a PoP that holds connections to this one, and is over."""
+
+    pop: PopId
+    outcome: str
+    """`answered`, `lost` (by the PoP that was asked) or `left` (by the one that asks)."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """Records were dropped: they are not what their maker may say there."""
 
@@ -339,6 +358,8 @@ Fact = (
     | PopChanged
     | PopGone
     | PopBack
+    | PopHeld
+    | RequestRelayed
     | RecordRejected
     | StrangersRefused
 )

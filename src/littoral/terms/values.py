@@ -135,8 +135,7 @@ class UpstreamTarget:
 
     base_url: str
     """With the version segment, for example `http://127.0.0.1:8000/v1`."""
-    model: str
-    """The upstream's own name for the model."""
+    model: str  # the upstream's own name for it
     key_file: str | None = None
     key_env: str | None = None
     key_header: str = "authorization"
@@ -147,6 +146,7 @@ class UpstreamTarget:
     """What it speaks itself, as in `Ask.api`; for other APIs its chat is translated."""
     peer: str = ""
     """The SPIFFE name of the PoP that it is; empty for a server that is no PoP of the fabric."""
+    through: str = ""  # of the PoP that relays to one that can't be dialled; its own if held here
 
 
 @dataclass(frozen=True, slots=True)

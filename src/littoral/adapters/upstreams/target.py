@@ -21,12 +21,16 @@ from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import EngineInfo, EngineKind, ModelEntry, UpstreamTarget
 from littoral.trust.members import Member
 
-__all__ = ["DEADLINE", "SCOPE", "VIA", "Gathering", "ReadSecret", "Target"]
+__all__ = ["DEADLINE", "FOR", "SCOPE", "TO", "VIA", "Gathering", "ReadSecret", "Target"]
 
 VIA: Final = "littoral-via"
 """The PoPs that a request has come through, in order, with commas between them."""
 SCOPE: Final = "littoral-scope"
 """Whose request it is, in digits that tell one from another and nothing else."""
+TO: Final = "littoral-to"
+"""The PoP that a request is for, where another one passes it on."""
+FOR: Final = "littoral-for"
+"""Whose request one is that is passed on so: the name of the PoP that asks."""
 DEADLINE: Final = "littoral-deadline-ms"
 """Milliseconds until whoever waits gives the request up."""
 
@@ -69,6 +73,9 @@ class Target:
         self._secret = secret
         self.pop: PopId | None = Member.of_name(settings.peer).pop if settings.peer else None
         """The PoP that it is, if it is one."""
+        relayed = settings.through not in {"", settings.peer}
+        self.relay: PopId | None = Member.of_name(settings.through).pop if relayed else None
+        """The other PoP that passes requests on to it, if it can't be dialled."""
         self.name = self.pop or self._origin.name
         self.witnessed = self.pop is not None and entry.relay.receipts
         """Its answers come with receipts of its own."""
@@ -133,6 +140,8 @@ class Target:
             start += errand.fields.encode("latin-1")
         if self.pop is not None:
             start += _passed_on(errand, left_s)
+            if self.relay is not None:
+                start += f"{TO}: {self.pop}\r\n".encode("latin-1")
         head = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
         return self.line.ask(head, body, hears, self.deadlines)
 

@@ -82,6 +82,8 @@ class Neighbourhood:
     """Which of them is best for a request; without it, what the board knows decides."""
     follow: Follow | None = None
     """Hears of each request that is sent to one of them."""
+    held: Callable[[PopId], Line] | None = None
+    """The way to one that can't be dialled, and holds connections to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class Upstreams:
         stages: list[Stage] = []
         for stage, targets in zip(route.stages, route.targets, strict=True):
             pops = {row: target for row, target in targets.items() if target.pop is not None}
-            barred = {row for row, target in pops.items() if far or target.pop in via}
+            barred = {row for row, target in pops.items() if far or _came_through(target, via)}
             open_to = {row: pops[row].settings for row in pops.keys() - barred}
             order: Sequence[int] = ()
             if rank is not None and open_to:
@@ -280,16 +282,29 @@ class Upstreams:
         """The connections to another PoP, which all models that it has share."""
         if self._neighbourhood is None:
             raise ConfigError(f"{settings.peer} is another PoP, and this one is in no fabric")
+        if settings.through == settings.peer:
+            if self._neighbourhood.held is None:
+                raise ConfigError(f"{settings.peer} can't be dialled, and holds nothing here")
+            return self._neighbourhood.held(Member.of_name(settings.peer).pop)
         origin, _ = Origin.of_url(settings.base_url)
-        line = self._lines.get((settings.peer, origin.name))
+        name = settings.through or settings.peer
+        line = self._lines.get((name, origin.name))
         if line is None:
             if not origin.tls:
                 raise ConfigError("another PoP is asked over TLS", advice="give an https URL")
-            owner = Member.of_name(settings.peer).owner
-            peering = Peering(settings.peer, partial(self._neighbourhood.tls, owner))
+            owner = Member.of_name(name).owner
+            peering = Peering(name, partial(self._neighbourhood.tls, owner))
             line = Line(origin, self._watch, self._spawn, peering=peering)
-            self._lines[settings.peer, origin.name] = line
+            self._lines[name, origin.name] = line
         return line
+
+
+def _came_through(target: Target, via: frozenset[PopId]) -> bool:
+    """Whether a request can't go to a PoP for where it was: there, or at who passes it on."""
+    relay = target.relay
+    return target.pop in via or (
+        relay is not None and (relay in via or len(via) >= FABRIC_HOPS_MAX)
+    )
 
 
 def _candidates(targets: Mapping[int, Target]) -> Candidates:

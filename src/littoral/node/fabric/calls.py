@@ -12,8 +12,9 @@ from typing import Final
 
 from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.words import Deadlines, HttpError, Origin, Peering
+from littoral.adapters.upstreams.target import TO
 from littoral.terms.errors import UpstreamFailedError
-from littoral.terms.ids import OwnerId
+from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import CALL_BYTES_MAX, CALL_WAIT_S, CALLED_MAX
 from littoral.trust.members import Member
 
@@ -30,7 +31,16 @@ class Calls:
         self._tls = tls
         self._clients: dict[tuple[str, str], HttpClient] = {}
 
-    async def ask(self, name: str, url: str, method: str, path: str, body: bytes = b"") -> bytes:
+    async def ask(
+        self,
+        name: str,
+        url: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        to: PopId | None = None,
+    ) -> bytes:
         """What a PoP answers.
 
         Args:
@@ -39,13 +49,17 @@ class Calls:
             method: GET or POST.
             path: below the url.
             body: JSON, or nothing.
+            to: another PoP, to which this one passes it on.
 
         Raises:
             UpstreamFailedError: it refuses, or does not answer within CALL_WAIT_S.
         """
-        client = self._client(name, url)
+        client, headers = self._client(name, url), {} if to is None else {TO: to}
         try:
-            async with asyncio.timeout(CALL_WAIT_S), client.request(method, path, body) as response:
+            async with (
+                asyncio.timeout(CALL_WAIT_S),
+                client.request(method, path, body, headers=headers) as response,
+            ):
                 answer = await response.read(CALL_BYTES_MAX)
         except (HttpError, TimeoutError) as error:
             reason = str(error) or f"{CALL_WAIT_S:g} s without an answer"

@@ -8,8 +8,9 @@ Rules
 - What can't be renewed is tried again every RENEW_RETRY_S; open connections never notice.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from littoral.node.fabric.newcomer import accept
 from littoral.node.fabric.registrar import Registrar
 from littoral.terms.errors import LittoralError, UpstreamFailedError
 from littoral.terms.ids import SiteName, ZoneName
+from littoral.terms.limits import RENEW_RETRY_S
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
 from littoral.trust.joining import JoinAnswer, KeyRequests
@@ -117,6 +119,39 @@ class Certificate:
                 return
         why = "; ".join(refusals) or "no issuer is known"
         raise UpstreamFailedError(f"the certificate can't be renewed ({why})")
+
+    async def renewals(
+        self, there: Callable[[], Sequence[KnownPop]], calls: Calls
+    ) -> AsyncIterator[None]:
+        """Renew it whenever it is due, without an end; each step of the iteration is a new one.
+
+        Args:
+            there: PoPs that are seen now.
+            calls: the way to them.
+        """
+        while True:
+            # Not all at once, where many were started together: each opens its links anew then.
+            await asyncio.sleep(RENEW_RETRY_S * (0.5 + self._clock.random_bytes(1)[0] / 256))
+            if not self.due():
+                continue
+            try:
+                await self.renew(there(), calls)
+            except LittoralError as error:
+                log.warning("%s", error)
+            else:
+                yield
+
+    async def come_back(self, calls: Calls, then: Callable[[], Awaitable[object]]) -> None:
+        """Have a new one for the one that ran out, however long it takes; then go on with that."""
+        while True:
+            try:
+                await self.renew((), calls)
+                await then()
+            except LittoralError as error:
+                log.warning("this PoP is not in the fabric for now: %s", error)
+            else:
+                return
+            await asyncio.sleep(RENEW_RETRY_S)
 
     async def _renewed_by(self, issuer: KnownPop, calls: Calls) -> JoinAnswer:
         keys = self._keys()

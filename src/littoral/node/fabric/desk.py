@@ -107,6 +107,11 @@ class Desk:
         if not self._membership.certificate.had:
             make_owner(self._opened.home, self._opened.identity.pop_id, self._opened.clock)
         registrar = self._registrar()
+        if self._membership.dials_out:
+            raise ConflictError(
+                "who is invited must reach the PoP that invites, and this one can't be dialled",
+                advice="invite at a PoP that can be; `littoral pops` shows which",
+            )
         zone, site = self._place
         own = self._membership.files.own()
         if own is not None:
@@ -287,7 +292,9 @@ def _reach(known: Known | None, *, here: bool) -> str:
         return "never seen"
     if not known.alive:
         return "gone"
-    return "direct" if known.state.url else "relayed"
+    if known.state.url:
+        return "direct"
+    return "relayed" if known.state.relays else "out of reach"
 
 
 def _said(policy: OwnerPolicy | None) -> str:

@@ -10,7 +10,8 @@ Rules
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from littoral.routing.fleet import Fleet, Known, ModelState
@@ -31,6 +32,15 @@ MayServe = Callable[[Member, ModelName], bool]
 """Whether requests for a model may be sent to a PoP."""
 
 _RELAY: Final = RelayPolicy(connect_s=GUEST_CONNECT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a PoP is reached, as UpstreamTarget says it."""
+
+    url: str
+    peer: str
+    through: str = ""
 
 
 class Guests:
@@ -64,13 +74,14 @@ def guests_of(fleet: Fleet, here: PopId, may_serve: MayServe) -> Mapping[ModelNa
         here: this one.
         may_serve: see MayServe.
     """
-    having: dict[ModelName, list[tuple[Known, ModelState]]] = {}
+    having: dict[ModelName, list[tuple[_Way, ModelState]]] = {}
     for pop, known in sorted(fleet.pops.items()):
-        if pop == here or not known.state.url:
+        way = None if pop == here else _way(known, fleet, here)
+        if way is None:
             continue
         for model in known.state.models:
             if may_serve(known.member, model.name):
-                having.setdefault(model.name, []).append((known, model))
+                having.setdefault(model.name, []).append((way, model))
     names = sorted(having)[:GUESTS_MAX]
     return {name: _entry(name, having[name]) for name in names}
 
@@ -85,22 +96,25 @@ def _differ(before: Mapping[PopId, Known], after: Mapping[PopId, Known], here: P
     """Whether other guests may follow from these PoPs, without a look at who may serve."""
     if before.keys() != after.keys():
         return True
+    relays = {pop for known in after.values() for pop in known.state.relays}
     changed = (pop for pop, known in after.items() if known is not before[pop] and pop != here)
-    return any(_offer(before[pop]) != _offer(after[pop]) for pop in changed)
+    return any(_offer(before[pop], relays) != _offer(after[pop], relays) for pop in changed)
 
 
-def _offer(known: Known) -> object:
+def _offer(known: Known, relays: Container[PopId]) -> object:
     """All of a PoP that guests follow from."""
     models = [
         (each.name, each.digest, each.kinds, each.context_tokens, each.apis)
         for each in known.state.models
     ]
-    return known.member, known.state.url, models
+    state = known.state
+    passes_on = state.pop in relays and known.alive and not state.draining
+    return known.member, state.url, state.relays, passes_on, models
 
 
-def _entry(name: ModelName, having: list[tuple[Known, ModelState]]) -> ModelEntry:
+def _entry(name: ModelName, having: list[tuple[_Way, ModelState]]) -> ModelEntry:
     digest = settled_digest([model for _, model in having])
-    same = [(known, model) for known, model in having if model.digest == digest]
+    same = [(way, model) for way, model in having if model.digest == digest]
     same = same[:GUEST_TARGETS_MAX]
     first = same[0][1]
     contexts = [model.context_tokens for _, model in same]
@@ -113,15 +127,29 @@ def _entry(name: ModelName, having: list[tuple[Known, ModelState]]) -> ModelEntr
         description=f"on {len(same)} other PoPs" if len(same) > 1 else "on another PoP",
         digest=digest,
         tools=ToolSupport.NATIVE,
-        upstreams=tuple(_target(known, model) for known, model in same),
+        upstreams=tuple(_target(way, model) for way, model in same),
         relay=_RELAY,
     )
 
 
-def _target(known: Known, model: ModelState) -> UpstreamTarget:
+def _way(known: Known, fleet: Fleet, here: PopId) -> _Way | None:
+    """How requests go to a PoP; None where they can't."""
+    peer = known.member.name
+    if known.state.url:
+        return _Way(known.state.url, peer)
+    relay = fleet.relay_of(known, here)
+    if relay is None:
+        return None
+    if relay.state.pop == here:
+        return _Way(f"https://{known.state.pop}", peer, through=peer)
+    return _Way(relay.state.url, peer, through=relay.member.name)
+
+
+def _target(way: _Way, model: ModelState) -> UpstreamTarget:
     return UpstreamTarget(
-        base_url=f"{known.state.url}/v1",
+        base_url=f"{way.url}/v1",
         model=model.name,
         apis=model.apis,
-        peer=known.member.name,
+        peer=way.peer,
+        through=way.through,
     )

@@ -5,6 +5,8 @@
     POST /fabric/join/back    ComeBackRequest -> JoinAnswer         a member of yesterday
     POST /fabric/renew        RenewRequest -> JoinAnswer            a member, by its certificate
     GET  /fabric/ping         nothing                               a member, by its certificate
+    POST /fabric/ping         the same, as what is relayed          a member, by its certificate
+    POST /fabric/hold         the connection is held (relaying.py)  a member, by its certificate
 
 A newcomer trusts nobody but the owner whose fingerprint its ticket has: the first connection is
 looked at (`tls.inviter`) before a byte is sent on it, and the ticket's secret is never sent at all.
@@ -23,9 +25,9 @@ from littoral.adapters.http.words import Deadlines, HttpError, Origin, Peering
 from littoral.adapters.identity import Identity
 from littoral.adapters.owner import Checked, FabricFiles, issuer_request
 from littoral.adapters.owner.tls import client_context, inviter, newcomer_context
-from littoral.node.fabric.links import PING
 from littoral.node.fabric.newcomer import accept
 from littoral.node.fabric.registrar import Registrar
+from littoral.node.fabric.relaying import PING
 from littoral.terms.errors import (
     BadRequestError,
     JoinRejectedError,
@@ -132,7 +134,7 @@ def controls(
 
     def of(certificate: Certificate) -> Handler:
         async def handle(request: Request, responder: Responder) -> None:
-            if (request.method, request.path) == ("GET", PING):
+            if request.method in {"GET", "POST"} and request.path == PING:
                 # It gives nothing away; who had no good certificate has no such connection.
                 await responder.send(200, {}, b"")
                 return

@@ -5,6 +5,7 @@ Rules
   more than LINKS_EACH is measured in turns.
 - A time is smoothed towards the lower ones: a busy loop delays an answer and is no longer link.
 - Who does not answer has no time any more.
+- One that can't be dialled is asked as requests are: over what it holds here, or another PoP.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from littoral.node.fabric.calls import Calls
+from littoral.node.fabric.relaying import PING, Relaying
 from littoral.routing.fleet import Fleet, Known
 from littoral.terms.errors import UpstreamFailedError
 from littoral.terms.ids import PopId
@@ -19,9 +21,7 @@ from littoral.terms.limits import LINK_S, LINKS_AT_ONCE, LINKS_EACH
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Instant
 
-__all__ = ["PING", "Links"]
-
-PING: Final = "/fabric/ping"
+__all__ = ["Links"]
 
 _UP: Final = 0.1
 _DOWN: Final = 0.5
@@ -31,11 +31,19 @@ _DOWN: Final = 0.5
 class Links:
     """Of one PoP."""
 
-    def __init__(self, here: PopId, fleet: Callable[[], Fleet], calls: Calls, clock: Clock) -> None:
+    def __init__(
+        self,
+        here: PopId,
+        fleet: Callable[[], Fleet],
+        calls: Calls,
+        relaying: Relaying,
+        clock: Clock,
+    ) -> None:
         """Nothing is measured yet."""
         self._here = here
         self._fleet = fleet
         self._calls = calls
+        self._relaying = relaying
         self._clock = clock
         self._asked: dict[PopId, Instant] = {}
         self._seconds: dict[PopId, float] = {}
@@ -70,7 +78,7 @@ class Links:
         return [
             known
             for pop, known in fleet.items()
-            if pop != self._here and known.alive and known.state.url
+            if pop != self._here and known.alive and (known.state.url or known.state.relays)
         ]
 
     def _due(self, known: Known) -> int:
@@ -84,13 +92,32 @@ class Links:
             self._asked[pop] = self._clock.now()
             try:
                 if first:  # opens the connection
-                    await self._calls.ask(known.member.name, known.state.url, "GET", PING)
+                    await self.ping(known)
                 began = self._clock.now()
-                await self._calls.ask(known.member.name, known.state.url, "GET", PING)
+                await self.ping(known)
             except UpstreamFailedError:
                 self._seconds.pop(pop, None)
                 return
             self._learn(pop, (self._clock.now() - began) / SECOND)
+
+    async def ping(self, known: Known) -> None:
+        """Ask a PoP for a sign of life, by the way that requests take.
+
+        Raises:
+            UpstreamFailedError: it gives none.
+        """
+        name, state = known.member.name, known.state
+        if state.url:
+            await self._calls.ask(name, state.url, "GET", PING)
+            return
+        relay = self._fleet().relay_of(known, self._here)
+        if relay is None:
+            raise UpstreamFailedError(f"no PoP passes anything on to {state.pop}")
+        if relay.state.pop == self._here:
+            await self._relaying.ping(state.pop)
+        else:
+            through = relay.member.name, relay.state.url
+            await self._calls.ask(*through, "POST", PING, to=state.pop)
 
     def _learn(self, pop: PopId, seconds: float) -> None:
         known = self._seconds.get(pop)

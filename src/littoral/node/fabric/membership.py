@@ -33,16 +33,18 @@ from littoral.node.fabric.ahead import Ahead
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.certificate import Certificate
 from littoral.node.fabric.guests import Guests
+from littoral.node.fabric.holding import Holding
 from littoral.node.fabric.joining import controls, newcomers
 from littoral.node.fabric.learning import Learning
 from littoral.node.fabric.links import Links
-from littoral.node.fabric.memory import known_of, recall, remember
+from littoral.node.fabric.memory import KnownPop, known_of, recall, remember
 from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
-from littoral.node.fabric.placed import place_of, seeds_of, state_place
+from littoral.node.fabric.placed import listening_host, place_of, seeds_of, state_place
 from littoral.node.fabric.ranking import Ranking
 from littoral.node.fabric.registrar import Registrar
-from littoral.node.fabric.saying import Place, state_of
+from littoral.node.fabric.relaying import Relaying
+from littoral.node.fabric.saying import state_of
 from littoral.node.fabric.speaking import Speaking
 from littoral.node.fabric.standing import Standing
 from littoral.node.fabric.view import FleetView
@@ -58,7 +60,7 @@ from littoral.terms.errors import (
 )
 from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import OwnerId, PopId
-from littoral.terms.limits import KNOWN_POPS_MAX, RENEW_RETRY_S
+from littoral.terms.limits import KNOWN_POPS_MAX
 from littoral.terms.values import SECOND, UpstreamTarget
 from littoral.trust.records import Record
 from littoral.web import certificate as shown_by
@@ -89,15 +91,16 @@ class Membership:
         self._opened = opened
         self._clock = opened.clock
         self._tasks = tasks
+        self.dials_out: Final = config.fabric_dials_out
         self.files: Final = FabricFiles(config.home)
         self.certificate: Final = Certificate(
-            config.home,
-            opened.identity,
-            opened.clock,
-            self.registrar,
-            (config.zone, config.site),
+            *(config.home, opened.identity, opened.clock, self.registrar),
+            place=(config.zone, config.site),
         )
-        self.neighbourhood: Final = Neighbourhood(self._client, self._rank, self._follow)
+        self.neighbourhood: Final = Neighbourhood(
+            *(self._client, self._rank, self._follow),
+            held=lambda pop: self._in_it().relaying.line(pop),  # noqa: PLW0108 - not before
+        )
         self.learning: Final = Learning(
             opened.clock, kv_tokens=config.kv_tokens, at_work=self._at_work
         )
@@ -131,7 +134,8 @@ class Membership:
         if self.certificate.left_s() > 0 or self.registrar() is not None:
             await self.turn_on()
         else:
-            self._running.append(self._tasks.create_task(self._come_back()))
+            back = self.certificate.come_back(Calls(self._client), self.turn_on)
+            self._running.append(self._tasks.create_task(back))
 
     async def turn_on(self) -> Standing:
         """Be a member from now on, if this PoP is none yet.
@@ -159,8 +163,7 @@ class Membership:
             self._stack = stack
             standing.speaking.say_card(self.files.shown())
             self.words_changed()
-            works = (standing.speaking.go_on(), standing.links.measure(), self._look())
-            for work in (*works, self._renew()):
+            for work in (*standing.works(), self._look(), self._renew()):
                 self._running.append(self._tasks.create_task(work))
             return standing
 
@@ -220,10 +223,11 @@ class Membership:
         member = own.member
         memory = recall(home)
         boot = max(self._clock.unix_ns() // _MILLISECOND, memory.boot + 1)
-        host = config.fabric_host or memory.host or "127.0.0.1"
-        remember(home, structs.replace(memory, host=host, boot=boot))
+        host, kept = listening_host(config, memory)
+        remember(home, structs.replace(memory, host=kept, boot=boot))
         peers = Peers(self.files, opened.store.members, self._clock, opened.telemetry.observe)
         words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
+        relaying = Relaying(member, peers.knows, self._tasks.create_task, opened.telemetry.observe)
         server = await stack.enter_async_context(
             self._serve(
                 Fabric(
@@ -234,9 +238,11 @@ class Membership:
                     policy=words.may_ask,
                     newcomers=newcomers(self.registrar),
                     members=controls(self.registrar, self._shown),
+                    relaying=relaying,
                 )
             )
         )
+        stack.callback(relaying.close)
         place = place_of(config, host, server.addresses[0][1], member.pop, boot)
         names = ZenohNames(member.pop, state_place(self.files, host, place, memory))
         view = FleetView(
@@ -248,33 +254,35 @@ class Membership:
         )
         calls = Calls(self._client)
         stack.callback(calls.close)
-        links = Links(member.pop, lambda: view.fleet, calls, self._clock)
+        links = Links(member.pop, lambda: view.fleet, calls, relaying, self._clock)
         ranking = Ranking(
             member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
         )
-        parting = Parting(self._upstreams, calls, self._tasks)
+        parting = Parting(self._upstreams, relaying, links.ping, self._tasks)
         stack.callback(parting.close)
         view.watch(parting.look)
         view.watch(self._seen)
         stack.push_async_callback(names.close)
         speaking = Speaking(
-            opened.identity,
-            self._clock,
-            names,
-            view,
-            lambda number: self._state(number, place, words, links),
-            place.boot,
+            *(opened.identity, self._clock, names, view), state=self._state, boot=place.boot
+        )
+        holding = Holding(
+            *(member, lambda: view.fleet, links.seconds, server.adopt, peers.client),
+            *(self._clock, speaking.changed.set),
         )
         others = (peers, words, view, names, calls, links, ranking, place, speaking)
-        return Standing(member, *others, parting, server)
+        return Standing(member, *others, parting, server, relaying, holding)
 
-    def _state(self, number: int, place: Place, words: Words, links: Links) -> PopState:
+    def _state(self, number: int) -> PopState:
         """What this PoP is now."""
         assert self._host is not None, "attached before"
+        standing = self._in_it()
+        place, links, relays = standing.place, standing.links, standing.holding.relays
         # An answer without a receipt is none to another PoP.
         halted = bool(self._opened.telemetry.receipts_halted())
-        drains = self._drains or words.drained(place.pop) or halted
-        now = replace(place, draining=drains, memory_free=granted_memory_bytes())
+        drains = self._drains or standing.words.drained(place.pop) or halted
+        memory_free = granted_memory_bytes()
+        now = replace(place, draining=drains, memory_free=memory_free, relays=relays)
         slots, statuses = self._config.slots, self._host.statuses()
         return state_of(now, number, statuses, links.seconds, self.learning, slots)
 
@@ -285,9 +293,7 @@ class Membership:
         return None if self.standing is None else self.standing.peers.shown(certificate)
 
     def _client(self, owner: OwnerId) -> ssl.SSLContext:
-        if self.standing is None:
-            raise IdentityError("this PoP is in no fabric")
-        return self.standing.peers.client(owner)
+        return self._in_it().peers.client(owner)
 
     def _rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
         return () if self.standing is None else self.standing.ranking.rank(errand, targets)
@@ -295,6 +301,11 @@ class Membership:
     def _follow(self, errand: Errand, pop: PopId) -> Followed | None:
         standing = self.standing
         return None if standing is None else standing.ranking.follow(errand, pop)
+
+    def _in_it(self) -> Standing:
+        if self.standing is None:
+            raise IdentityError("this PoP is in no fabric")
+        return self.standing
 
     # --- what is heard --------------------------------------------------------------------------
 
@@ -340,8 +351,7 @@ class Membership:
         Raises:
             IdentityError, PortInUseError: the fabric can't be opened anew; it is tried again.
         """
-        standing = self.standing
-        assert standing is not None, "a member has links"
+        standing = self._in_it()
         home = self._config.home
         memory = recall(home)
         known = tuple(dict.fromkeys((*seeds, *memory.seeds)))[:KNOWN_POPS_MAX]
@@ -352,13 +362,12 @@ class Membership:
 
     async def _look(self) -> None:
         """Notice who has fallen silent, and remember who is there."""
-        standing = self.standing
-        assert standing is not None, "a member looks"
-        home, here = self._config.home, standing.member.pop
+        standing = self._in_it()
+        home = self._config.home
         while True:
             await asyncio.sleep(1)
             standing.view.tick(self._clock.now(), self._unix_s())
-            known = known_of(standing.view.fleet, here, standing.words.issuers())
+            known = self._there()
             memory = recall(home)
             if known and known != memory.pops:
                 try:
@@ -367,34 +376,20 @@ class Membership:
                     log.warning("the PoPs of the fabric can't be remembered: %s", error)
 
     async def _renew(self) -> None:
-        """Keep the certificate good: from half of its life on, it is renewed."""
-        standing = self.standing
-        assert standing is not None, "a member renews"
-        while True:
-            # Not all at once, where many were started together: each opens its links anew then.
-            await asyncio.sleep(RENEW_RETRY_S * (0.5 + self._clock.random_bytes(1)[0] / 256))
-            if not self.certificate.due():
-                continue
-            there = known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
+        """Keep the certificate good, and show the new one to all."""
+        standing = self._in_it()
+        async for _ in self.certificate.renewals(self._there, standing.calls):
             try:
-                await self.certificate.renew(there, standing.calls)
                 standing.peers.renewed()
                 standing.speaking.say_card(self.files.shown())
                 await standing.names.reopen()
             except LittoralError as error:
                 log.warning("%s", error)
 
-    async def _come_back(self) -> None:
-        """The certificate ran out while this PoP was away: have a new one, then be a member."""
-        calls = Calls(self._client)
-        while True:
-            try:
-                await self.certificate.renew((), calls)
-                await self.turn_on()
-                return
-            except LittoralError as error:
-                log.warning("this PoP is not in the fabric for now: %s", error)
-            await asyncio.sleep(RENEW_RETRY_S)
+    def _there(self) -> Sequence[KnownPop]:
+        """The other PoPs, issuers first."""
+        standing = self._in_it()
+        return known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
 
     def _at_work(self, model: str) -> int:
         assert self._host is not None, "attached before"

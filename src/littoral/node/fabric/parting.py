@@ -14,12 +14,11 @@ Rules
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from littoral.adapters.upstreams.upstreams import Upstreams
-from littoral.node.fabric.calls import Calls
-from littoral.node.fabric.links import PING
+from littoral.node.fabric.relaying import Relaying
 from littoral.routing.fleet import Fleet, Known
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import PopId
@@ -31,16 +30,24 @@ __all__ = ["Parting"]
 class Parting:
     """Of one PoP: watches its view of the fleet."""
 
-    def __init__(self, upstreams: Upstreams, calls: Calls, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        relaying: Relaying,
+        ping: Callable[[Known], Awaitable[None]],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         """Nobody is there yet.
 
         Args:
             upstreams: where requests are under way.
-            calls: ask whoever seems gone.
+            relaying: where those of other PoPs are.
+            ping: asks whoever seems gone, by the way that requests take.
             tasks: own these questions.
         """
         self._upstreams: Final = upstreams
-        self._calls = calls
+        self._relaying = relaying
+        self._ping = ping
         self._tasks = tasks
         self._asking: dict[PopId, asyncio.Task[None]] = {}
         self._there: frozenset[PopId] = frozenset()
@@ -56,6 +63,7 @@ class Parting:
                 self._asking[pop] = self._tasks.create_task(self._ask(known))
         for pop in there - self._there:
             self._upstreams.regain(pop)
+            self._relaying.regain(pop)
             if pop in self._asking:
                 self._asking.pop(pop).cancel()
         self._there = there
@@ -69,16 +77,18 @@ class Parting:
         """Nothing is wanted of these any more."""
         for pop in pops:
             self._upstreams.lose(pop, f"{pop} was shut out")
+            self._relaying.cut(pop)
 
     def _end(self, pop: PopId) -> None:
         self._upstreams.lose(pop, f"{pop} is gone", STILL_S)
+        self._relaying.lose(pop, f"{pop} is gone", STILL_S)
 
     async def _ask(self, known: Known) -> None:
         """See whether it answers, until it is back or does not."""
         while True:
             try:
                 async with asyncio.timeout(STILL_S):
-                    await self._calls.ask(known.member.name, known.state.url, "GET", PING)
+                    await self._ping(known)
             except (TimeoutError, LittoralError):
                 self._end(known.state.pop)
                 return

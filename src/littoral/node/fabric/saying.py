@@ -56,6 +56,7 @@ class Place:
     boot: int
     url: str
     state_address: str
+    relays: tuple[PopId, ...] = ()
     draining: bool = False
     memory_free: int = 0
     disk_free: int = 0
@@ -96,6 +97,7 @@ def state_of(
         seq=number,
         url=place.url,
         state_address=place.state_address,
+        relays=place.relays,
         models=tuple(_model(each, learning, slots) for each in own[:STATE_ITEMS_MAX]),
         links=tuple(
             LinkState(pop, round(seconds * 1000, 2))

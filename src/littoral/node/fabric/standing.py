@@ -1,12 +1,16 @@
 """What there is while a PoP is a member of the fabric."""
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from littoral.node.fabric.calls import Calls
+from littoral.node.fabric.holding import Holding
 from littoral.node.fabric.links import Links
 from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.ranking import Ranking
+from littoral.node.fabric.relaying import Relaying
 from littoral.node.fabric.saying import Place
 from littoral.node.fabric.speaking import Speaking
 from littoral.node.fabric.view import FleetView
@@ -36,3 +40,12 @@ class Standing:
     parting: Parting
     server: Server
     """Answers the others."""
+    relaying: Relaying
+    """To PoPs that can't be dialled."""
+    holding: Holding
+    """At work where this one can't be dialled."""
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """What goes on as long as it is a member."""
+        works = [self.speaking.go_on(), self.links.measure(), self.relaying.keep()]
+        return works if self.place.url else [*works, self.holding.go_on()]
