@@ -57,6 +57,11 @@ class Side:
     """How it speaks to others: the last of them counts."""
     relayed: list[Fact] = field(default_factory=list)
     """What its relaying said."""
+    passing: list[Relaying] = field(default_factory=list)
+
+    @property
+    def relaying(self) -> Relaying:
+        return self.passing[0]
 
     @property
     def fabric_port(self) -> int:
@@ -232,6 +237,6 @@ async def side(
         )
         async with running_pop(config, fabric) as pop:
             try:
-                yield Side(pop, authority, named, admitted, shown, said)
+                yield Side(pop, authority, named, admitted, shown, said, [relaying])
             finally:
                 relaying.close()

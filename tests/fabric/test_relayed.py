@@ -99,6 +99,9 @@ class Three:
             while self.outcomes() != list(relayed):
                 await asyncio.sleep(0.001)
 
+    def holds(self) -> list[bool]:
+        return [fact.held for fact in self.relay.relayed if isinstance(fact, PopHeld)]
+
     def outcomes(self) -> list[str]:
         return [fact.outcome for fact in self.relay.relayed if isinstance(fact, RequestRelayed)]
 
@@ -254,8 +257,27 @@ async def test_a_held_pop_that_vanishes_is_lost_and_another_one_answers(
         for _ in range(4):
             answer = await three.gateway.ask(CHAT, body_of("chat", FAR))
             assert answer.status == 200
-    held = [fact.held for fact in three.relay.relayed if isinstance(fact, PopHeld)]
-    assert held == [True, False]
+    assert three.holds() == [True, False]
+
+
+async def test_what_a_held_pop_was_asked_ends_when_the_fabric_says_that_it_is_gone(
+    three: Three,
+) -> None:
+    three.far.add(FAR_ECHO)
+    client = await three.gateway.open()
+    await client.send(three.gateway.request(CHAT, body_of("chat stream", FAR, **LONG)))
+    await client.until(b"data: ")
+    assert not three.relay.relaying.none.is_set()
+    three.relay.relaying.lose(three.far.member.pop, "it is gone", 0)
+    assert b'"error"' in (await client.answer("POST")).body
+    client.leave()
+    assert three.relay.relaying.none.is_set()
+    assert (await three.gateway.ask(CHAT, body_of("chat", FAR))).status == 502
+    three.relay.relaying.regain(three.far.member.pop)
+    three.relay.relaying.cut(three.far.member.pop)
+    async with asyncio.timeout(PATIENCE_S):
+        while three.holds() != [True, False, True]:
+            await asyncio.sleep(0.001)
 
 
 async def test_connections_grow_with_use_and_only_then(three: Three) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from littoral.adapters.models import Catalogue
 from littoral.adapters.models.catalogue import ECHO
 from littoral.terms.ids import ModelName
-from littoral.trust.receipts import stated
+from littoral.trust.receipts import FRAME_START, stated
 from tests.faults.network import UNAVAILABLE, Host, network
 from tests.hardening.pops import parted
 from tests.web.raw import Answer
@@ -60,6 +61,10 @@ class Pop:
         self.port, self.pid = int(ready["url"].rpartition(":")[2]), ready["pid"]
         self.key = ready["key"] or self.key
 
+    def stop(self) -> None:
+        """Let it stop in order."""
+        os.kill(self.pid, signal.SIGINT)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -95,7 +100,7 @@ class Pop:
         )
         return Answer(status, dict(headers), answer, [])
 
-    def begin(self, **more: object) -> http.client.HTTPConnection:
+    def begin(self, **more: object) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """The same, of which only the first bytes are read."""
         with self.host.inside():
             connected = socket.create_connection(("127.0.0.1", self.port), 20)
@@ -105,8 +110,9 @@ class Pop:
         data = json.dumps({**body, **more}).encode()
         fields = {"content-type": "application/json", **self.bearer}
         connection.request("POST", "/v1/chat/completions", data, fields)
-        assert connection.getresponse().read(6) == b"data: "
-        return connection
+        answer = connection.getresponse()
+        assert answer.read(6) == b"data: "
+        return connection, answer
 
 
 def until(done: Callable[[], Any], what: str) -> None:
@@ -173,7 +179,7 @@ def test_two_pops_that_nobody_can_dial_serve_each_other_over_those_that_can(
         assert parent is not None
         assert gateway.reach()[parent.pop] == "relayed"
 
-        client = gateway.begin(echo=LONG)
+        client, _ = gateway.begin(echo=LONG)
         until(lambda: far.in_flight() == 1, "it is at work")
         client.close()
         until(lambda: far.in_flight() == 0, "it has heard that nobody waits")
@@ -181,3 +187,11 @@ def test_two_pops_that_nobody_can_dial_serve_each_other_over_those_that_can(
         first.kill()
         until(lambda: reaches("direct", "gone", "relayed"), "one is gone")
         until(lambda: gateway.ask().status == 200, "the other one passes on")
+
+        client, stream = gateway.begin(echo={"tokens": 80, "interval_ms": 20})
+        second.stop()
+        rest = stream.read()
+        assert b"data: [DONE]" in rest, "what is under way when the relay stops is not cut off"
+        assert FRAME_START in rest
+        client.close()
+        until(lambda: gateway.ask().status != 200, "nobody passes on any more")

@@ -291,7 +291,8 @@ class _Parts:
             finally:
                 self._status.draining = self._relay.closing = True
                 self._membership.draws_near()
-                await _wind_down(self._host, self._relay, front, self._config.drain_s)
+                parts = self._host, self._relay, self._membership
+                await _wind_down(*parts, front, self._config.drain_s)
                 async with asyncio.TaskGroup() as draining:
                     for server in filter(None, (front.server, neighbours)):
                         draining.create_task(server.drain(LAST_WORDS_S))
@@ -375,7 +376,9 @@ class _Front:
     workers: Workers | None
 
 
-async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: float) -> None:
+async def _wind_down(
+    host: ModelHost, relay: Relay, membership: Membership, front: _Front, drain_s: float
+) -> None:
     """Let answers under way end, then end the engines, and workers after what they pass on."""
     async with asyncio.TaskGroup() as tasks:
         if front.workers is not None:
@@ -384,6 +387,8 @@ async def _wind_down(host: ModelHost, relay: Relay, front: _Front, drain_s: floa
             async with asyncio.timeout(drain_s):
                 await host.drain()
                 await relay.legs.none.wait()
+                if membership.standing is not None:
+                    await membership.standing.relaying.none.wait()
         host.close()
         relay.end_all()
 

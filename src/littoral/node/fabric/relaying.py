@@ -22,16 +22,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
 from littoral.adapters.http.held import Held, HeldHop
-from littoral.adapters.http.hop import Call, Hop
+from littoral.adapters.http.hop import Hop
 from littoral.adapters.http.line import Line, Spawn
 from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import AnswerHead, Deadlines, HttpError, Origin
-from littoral.adapters.upstreams.failures import error_of_http
-from littoral.adapters.upstreams.target import FOR, TO, VIA
+from littoral.adapters.upstreams.target import TO
 from littoral.adapters.upstreams.words import PATHS
+from littoral.node.fabric.passing import Passing, head_for
 from littoral.terms.errors import (
     BadRequestError,
     LoopDetectedError,
@@ -66,18 +65,6 @@ PING: Final = "/fabric/ping"
 _PASSED: Final = frozenset((PING, *(f"/v1{path}" for path in PATHS.values())))
 _DEADLINES: Final = Deadlines(GUEST_CONNECT_S)
 _CALL: Final = Deadlines(CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S)
-_LINK_ONLY: Final = frozenset(
-    {
-        *("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer"),
-        *("transfer-encoding", "upgrade", FOR, TO, VIA),
-    }
-)
-"""Fields of a request that are not the other PoP's."""
-_OWN: Final = frozenset(
-    {b"connection", b"content-length", b"date", b"keep-alive", b"request-id", b"x-request-id"}
-    | {b"transfer-encoding"}
-)
-"""Fields of an answer that this PoP's listener says itself."""
 
 
 @dataclass(slots=True)
@@ -115,6 +102,10 @@ class Relaying:
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._loop)
         self._holders: dict[PopId, _Holder] = {}
+        self._passing = 0
+        self.none = asyncio.Event()
+        """Set while nothing is passed on."""
+        self.none.set()
         self._closed = False
 
     def take(
@@ -273,100 +264,20 @@ class Relaying:
         holder = self._holders.get(to)
         if holder is None or not holder.held.open:
             raise UpstreamFailedError(f"{to[:40]} holds no connection to this PoP")
-        passing = _Passing(reply, lambda outcome: self._observe(RequestRelayed(to, outcome)))
+        self._passing += 1
+        self.none.clear()
+        passing = Passing(reply, partial(self._passed, to))
         through = ", ".join((*via, self._here.pop))
         passing.call = holder.line.ask(
-            _head_for(to, asker, through, head, body), body, passing, _DEADLINES
+            head_for(to, asker, through, head, body), body, passing, _DEADLINES
         )
         return passing
 
-
-def _head_for(to: PopId, asker: Member, via: str, head: Head, body: bytes) -> bytes:
-    """The head of a request as it is passed on."""
-    fields = {name: value for name, value in head.headers.items() if name not in _LINK_ONLY}
-    fields |= {"host": to, VIA: via, FOR: asker.name, "content-length": str(len(body))}
-    written = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"{head.method} {quote(head.path)} HTTP/1.1\r\n{written}\r\n".encode("latin-1")
-
-
-class _Passing:
-    """One answer on its way through, from the PoP that gives it to the one that asks."""
-
-    __slots__ = ("_head", "_over", "_reply", "call")
-
-    call: Call
-
-    def __init__(self, reply: Reply, over: Callable[[str], None]) -> None:
-        self._reply = reply
-        self._over = over
-        self._head = AnswerHead(0, [])
-
-    # --- hot.Underway ---
-
-    def pause(self) -> None:
-        """Whoever asks is slow."""
-        self.call.pause(self)
-
-    def resume(self) -> None:
-        """It has caught up."""
-        self.call.resume(self)
-
-    def gone(self) -> None:
-        """It has left."""
-        self._reply.over = True
-        self._over("left")
-        self.call.cancel(self)
-
-    # --- Hears ---
-
-    def head(self, head: AnswerHead) -> None:
-        """It is sent with the first bytes of the body."""
-        self._head = head
-
-    def data(self, data: bytes) -> None:
-        """More of the body."""
-        reply = self._reply
-        try:
-            if reply.started:
-                reply.push(data)
-            elif self._head.get(b"content-length") == str(len(data)):
-                self._give(data)
-            else:
-                reply.start_written(self._head.status, self._fields())
-                reply.push(data)
-        except ConnectionResetError:
-            self.gone()
-
-    def end(self) -> None:
-        """The answer is whole."""
-        if self._reply.over:
-            return
-        try:
-            if self._reply.started:
-                self._over("answered")
-                self._reply.close()
-            else:
-                self._give(b"")
-        except ConnectionResetError:
-            self._reply.over = True
-
-    def lost(self, error: HttpError) -> None:
-        """There is no answer, or not all of it."""
-        if self._reply.over:
-            return
-        self._over("lost")
-        if self._reply.started:
-            self._reply.cut()
-        else:
-            self._reply.fail(error_of_http(error))
-
-    def _give(self, body: bytes) -> None:
-        self._over("answered")
-        self._reply.give(self._head.status, self._fields(), body)
-
-    def _fields(self) -> str:
-        kept = (each for each in self._head.fields if each[0] not in _OWN)
-        return b"".join(b"%b: %b\r\n" % each for each in kept).decode("latin-1")
+    def _passed(self, to: PopId, outcome: str) -> None:
+        self._passing -= 1
+        if not self._passing:
+            self.none.set()
+        self._observe(RequestRelayed(to, outcome))
 
 
 class _Pinged:
