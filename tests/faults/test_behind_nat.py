@@ -76,15 +76,20 @@ class Pop:
     def bearer(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}
 
-    def reach(self) -> dict[str, str]:
-        """How it sees all PoPs."""
+    def rows(self) -> list[dict[str, Any]]:
+        """What `littoral pops` shows."""
         done = subprocess.run(
             self.command("pops", "--json", "--home", str(self.home)),
             check=True,
             capture_output=True,
             text=True,
         )
-        return {row["pop"]: row["reach"] for row in json.loads(done.stdout)["pops"]}
+        rows: list[dict[str, Any]] = json.loads(done.stdout)["pops"]
+        return rows
+
+    def reach(self) -> dict[str, str]:
+        """How it sees all PoPs."""
+        return {row["pop"]: row["reach"] for row in self.rows()}
 
     def in_flight(self) -> int:
         """Requests of `far` here."""
@@ -178,6 +183,8 @@ def test_two_pops_that_nobody_can_dial_serve_each_other_over_those_that_can(
         parent = stated(receipt).parent
         assert parent is not None
         assert gateway.reach()[parent.pop] == "relayed"
+        issuers = {row["reach"] for row in gateway.rows() if row["issuer"]}
+        assert issuers == {"direct"}, "who can't be dialled can't renew certificates"
 
         client, _ = gateway.begin(echo=LONG)
         until(lambda: far.in_flight() == 1, "it is at work")

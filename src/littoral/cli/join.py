@@ -66,7 +66,8 @@ async def _join(config: Config, ticket: Ticket) -> Joined:
         _check_alone(config.home, ticket)
         identity = open_identity(config.home, clock)
         with open_store(config.home) as store:
-            joined = await join_by(ticket, identity, config.home, clock)
+            would_issue = not config.fabric_dials_out
+            joined = await join_by(ticket, identity, config.home, clock, would_issue=would_issue)
             store.members.keep(joined.answer.admission)
         memory = recall(config.home)
         remember(

@@ -189,8 +189,17 @@ class Returning:
     url: str
 
 
-async def join(ticket: Ticket, identity: Identity, home: Path, clock: Clock) -> Joined:
+async def join(
+    ticket: Ticket, identity: Identity, home: Path, clock: Clock, *, would_issue: bool = True
+) -> Joined:
     """Join by a ticket: the first of its addresses that answers is asked.
+
+    Args:
+        ticket: whose.
+        identity: of this PoP.
+        home: its files are kept there.
+        clock: for certificates.
+        would_issue: offer to issue certificates too, as who can't be dialled had better not.
 
     Raises:
         TicketRejectedError, JoinRejectedError, IdentityError: refused; nothing was written.
@@ -200,7 +209,7 @@ async def join(ticket: Ticket, identity: Identity, home: Path, clock: Clock) -> 
     unanswered: list[str] = []
     for address in ticket.addresses:
         try:
-            return await _join_at(address, ticket, identity, home, clock)
+            return await _join_at(address, ticket, identity, home, clock, would_issue=would_issue)
         except UpstreamFailedError as error:
             unanswered.append(f"{address}: {error.message}")
     raise UpstreamFailedError(
@@ -210,7 +219,13 @@ async def join(ticket: Ticket, identity: Identity, home: Path, clock: Clock) -> 
 
 
 async def _join_at(
-    address: str, ticket: Ticket, identity: Identity, home: Path, clock: Clock
+    address: str,
+    ticket: Ticket,
+    identity: Identity,
+    home: Path,
+    clock: Clock,
+    *,
+    would_issue: bool,
 ) -> Joined:
     reached: list[str] = []
 
@@ -223,7 +238,8 @@ async def _join_at(
     try:
         nonce = await asking.ask("GET", _NONCE, None, _Nonce)
         pop = identity.pop_id
-        keys = files.requests(pop, clock, issuer_csr=issuer_request(home, pop, clock))
+        issuer_csr = issuer_request(home, pop, clock) if would_issue else b""
+        keys = files.requests(pop, clock, issuer_csr=issuer_csr)
         request = join_request(ticket, identity, nonce=nonce.nonce, keys=keys)
         answer = await asking.ask("POST", _JOIN, request, JoinAnswer)
         reached.append(asking.host)
