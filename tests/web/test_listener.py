@@ -1,6 +1,7 @@
 """Where a server may listen, and over what."""
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -176,3 +177,20 @@ async def test_a_socket_file_of_too_long_a_path_says_what_to_do(tmp_path: Path) 
     with pytest.raises(ConfigError, match="--home"):
         async with on_file(tmp_path / ("x" * 120)):
             pass
+
+
+async def test_one_that_is_through_with_tls_when_the_server_has_ended_is_let_go(
+    certificate: tuple[str, str],
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    wrong: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+    async with serving(echo, tls=server_tls(*certificate)) as served:
+        slow = await served.client()
+        assert (await (await served.client(tls=trusting)).ask(get())).status == 200
+        await served.server.close()
+        with contextlib.suppress(OSError):
+            await slow.writer.start_tls(trusting, server_hostname="localhost")
+            slow.writer.write(get())
+            assert await slow.reader.read() == b""
+    assert not wrong

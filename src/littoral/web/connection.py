@@ -80,22 +80,22 @@ class Connection(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many connections already."""
+        """Begin, unless there are too many connections already, or all has ended meanwhile."""
         # uvloop's transports have the whole interface and not the base class.
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
+        if self._service.draining:  # it was accepted before, and TLS took until now
+            self._phase = Phase.GONE
+            self._transport.abort()
+            return
         self.answers = self._service.answers_on(transport)
         self._service.connections.add(self)
         self._service.all_gone.clear()
         self._wait(Phase.IDLE, self._bounds.idle_wait_s)
         if len(self._service.connections) > self._bounds.connections_max:
-            self._refuse(
-                QueueFullError(
-                    f"this machine has {self._bounds.connections_max} open connections already",
-                    retry_after_s=1,
-                )
-            )
+            said = f"this machine has {self._bounds.connections_max} open connections already"
+            self._refuse(QueueFullError(said, retry_after_s=1))
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
