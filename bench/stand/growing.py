@@ -30,8 +30,8 @@ __all__ = ["SETTLE_S", "Fleet", "at_rest", "come_and_killed", "cut_and_healed", 
 
 WITHOUT_MODELS = ("--models", "")
 NEWCOMER = "new"
-SETTLE_S = 6.0
-"""Longer than a state is said again, and than links are measured first."""
+SETTLE_S = 25.0
+"""Twice as long as it takes until all links are measured, which is said meanwhile."""
 
 
 @dataclass(slots=True)
