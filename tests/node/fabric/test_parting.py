@@ -9,8 +9,8 @@ import pytest
 
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.fabric import parting
-from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.parting import Parting
+from littoral.node.fabric.relaying import Relaying
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.errors import UpstreamFailedError
 from littoral.terms.ids import PopId
@@ -22,7 +22,7 @@ POP = Pop(1)
 
 
 class Both:
-    """Stands in for the ways of requests, and of questions."""
+    """Stands in for the ways of requests, one's own and those passed on, and of questions."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -35,11 +35,13 @@ class Both:
     def regain(self, pop: PopId) -> None:
         self.told.append(f"{pop} is back")
 
-    async def ask(self, *_: object) -> bytes:
+    def cut(self, pop: PopId) -> None:
+        self.told.append(f"{pop} was cut")
+
+    async def ping(self, _: Known) -> None:
         self.asked.release()
         if not self.answers:
             raise UpstreamFailedError("it does not answer")
-        return b""
 
 
 def fleet(*, alive: bool) -> Fleet:
@@ -51,7 +53,7 @@ def fleet(*, alive: bool) -> Fleet:
 async def seen(both: Both) -> AsyncIterator[Parting]:
     """A PoP that was seen, and is watched."""
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        made = Parting(cast("Upstreams", both), cast("Calls", both), tasks)
+        made = Parting(cast("Upstreams", both), cast("Relaying", both), both.ping, tasks)
         made.look(fleet(alive=True))
         both.told.clear()
         yield made
@@ -72,7 +74,7 @@ async def test_what_is_under_way_at_one_that_answers_goes_on_until_it_does_not(
         while not both.told:
             await both.asked.acquire()
             await asyncio.sleep(0)
-    assert both.told == [f"{POP.id} is gone, 0.05 s"]
+    assert both.told == 2 * [f"{POP.id} is gone, 0.05 s"]
 
 
 async def test_nobody_is_asked_any_more_once_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ async def test_nobody_is_asked_any_more_once_it_is_back(monkeypatch: pytest.Monk
         watched.look(fleet(alive=False))
         await both.asked.acquire()
         watched.look(fleet(alive=True))
-        assert both.told == [f"{POP.id} is back"]
+        assert both.told == 2 * [f"{POP.id} is back"]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await both.asked.acquire()
@@ -93,5 +95,9 @@ async def test_of_one_that_is_no_member_any_more_or_shut_out_it_ends_without_a_q
     async with seen(both) as watched:
         watched.look(Fleet({}))
         watched.shut_out([POP.id])
-    assert both.told == [f"{POP.id} is gone, 1 s", f"{POP.id} was shut out, 0 s"]
+    assert both.told == [
+        *2 * [f"{POP.id} is gone, 1 s"],
+        f"{POP.id} was shut out, 0 s",
+        f"{POP.id} was cut",
+    ]
     assert both.asked.locked()
