@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from littoral.adapters.upstreams.words import Errand
 from littoral.node.fabric.elsewhere import Others
@@ -123,6 +124,21 @@ def test_what_was_sent_counts_until_it_is_over() -> None:
     assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11]
     sent.began()
     sent.ended()
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+
+
+def test_a_record_that_came_since_tells_of_what_was_sent_and_an_old_one_does_not() -> None:
+    slow = model(slots=1, decode_tps=1.0)
+    world = World([pop(1, slow), pop(2, slow)], {NEAR: 0.001, FAR: 0.1})
+    world.ranking.look(world.fleet)
+    world.ranking.follow(errand(), NEAR)
+    world.ranking.look(world.fleet)
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11]
+    later = pop(1, slow, heard_at=Instant(NOW + SECOND))
+    world.ranking.look(world.fleet.heard(Known(later.member, later.state, later.heard_at)))
+    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11], "the same record"
+    state = structs.replace(later.state, seq=2)
+    world.ranking.look(world.fleet.heard(Known(later.member, state, later.heard_at)))
     assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
 
 

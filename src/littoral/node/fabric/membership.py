@@ -261,6 +261,7 @@ class Membership:
         parting = Parting(self._upstreams, relaying, links.ping, self._tasks)
         stack.callback(parting.close)
         view.watch(parting.look)
+        view.watch(ranking.look)
         view.watch(self._seen)
         stack.push_async_callback(names.close)
         speaking = Speaking(
@@ -314,12 +315,7 @@ class Membership:
         standing, host = self.standing, self._host
         if standing is None or host is None:
             return
-        here = standing.member.pop
-        now = self._clock.now()
-        for pop, known in seen.pops.items():
-            if pop != here and known.heard_at == now:
-                standing.ranking.heard(pop, now)
-        guests = self._guests.of(seen, here, standing.words.may_serve)
+        guests = self._guests.of(seen, standing.member.pop, standing.words.may_serve)
         if guests is not None:
             host.entries.offer(guests)
             assert self._ahead is not None, "attached with the host"

@@ -109,6 +109,8 @@ class Ranking:
         self._owners = owners
         self._clock = clock
         self._models: dict[ModelName, _Model] = {}
+        self._heard: Mapping[PopId, Instant] = {}
+        """When the last record of each PoP came."""
         self._read: _Read | None = None
 
     def rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
@@ -165,11 +167,14 @@ class Ranking:
         send = known.sends.sent(pop, max(0, wanted.prompt_tokens - kept), now)
         return _Following(known.sends, send, why)
 
-    def heard(self, pop: PopId, at: Instant) -> None:
-        """A record of this PoP came: it tells of what was sent before."""
-        rtt_s = self._links.get(pop, 0.0)
-        for known in self._models.values():
-            known.sends.heard(pop, at, rtt_s)
+    def look(self, fleet: Fleet) -> None:
+        """The fleet is this from now on: a new record of a PoP tells of what was sent before."""
+        for pop, known in fleet.pops.items():
+            if self._heard.get(pop) == known.heard_at:
+                continue
+            for model in self._models.values():
+                model.sends.heard(pop, known.heard_at, self._links.get(pop, 0.0))
+        self._heard = {pop: known.heard_at for pop, known in fleet.pops.items()}
 
     def _known(self, model: ModelName, now: Instant) -> _Model:
         known = self._models.get(model)
