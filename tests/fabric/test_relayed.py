@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.clock import SystemClock
+from littoral.adapters.http.words import AnswerHead, Deadlines, HttpError
 from littoral.node.fabric.holding import Holding
 from littoral.node.fabric.relaying import HOLD, HOLDING, PING
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.facts import PopHeld, RequestRelayed
-from littoral.terms.limits import HOLD_IDLE
-from littoral.terms.values import Instant, UpstreamTarget
+from littoral.terms.limits import HOLD_AGE_S, HOLD_IDLE
+from littoral.terms.values import SECOND, Instant, UpstreamTarget
 from littoral.trust.receipts import Receipt, stated
 from tests.certificates import Authority, member
 from tests.fabric.pops import APIS, FAR, FAR_ECHO, Side, side
@@ -27,12 +28,43 @@ NOBODY = member("pop-00000000000000ff")
 STRANGER = member("pop-00000000000000ee", "own-00000000000000bb")
 
 
+class Later(SystemClock):
+    """A clock that can be put forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0
+
+    def now(self) -> Instant:
+        return Instant(super().now() + self.ahead)
+
+
+class Told:
+    """Hears of one answer."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def head(self, head: AnswerHead) -> None:
+        self.status.set_result(head.status)
+
+    def data(self, data: bytes) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def lost(self, error: HttpError) -> None:
+        self.status.set_exception(error)
+
+
 class Held:
     """One that holds connections."""
 
     def __init__(self, pop: Side, relays: tuple[Side, ...]) -> None:
         self.fleet = Fleet({each.member.pop: known(each) for each in relays})
         self.changes = 0
+        self.clock = Later()
         assert pop.pop.neighbours is not None
         self.holding = Holding(
             pop.member,
@@ -40,7 +72,7 @@ class Held:
             {each.member.pop: 0.1 * number for number, each in enumerate(relays, 1)},
             pop.pop.neighbours.adopt,
             lambda _: pop.shown[-1],
-            SystemClock(),
+            self.clock,
             self._changed,
         )
         self.task = asyncio.create_task(self.holding.go_on())
@@ -90,8 +122,11 @@ class Three:
         await self.far.pop.neighbours.drain(0)
 
     def connections(self) -> int:
+        return len(self.open())
+
+    def open(self) -> frozenset[object]:
         assert self.far.pop.neighbours is not None
-        return self.far.pop.neighbours.connections
+        return frozenset(self.far.pop.neighbours._service.connections)
 
     async def until(self, *relayed: str) -> None:
         """Requests that were passed on are over, in these ways."""
@@ -293,6 +328,33 @@ async def test_connections_grow_with_use_and_only_then(three: Three) -> None:
         client.leave()
 
 
+async def test_connections_are_replaced_before_a_certificate_on_them_runs_out(
+    three: Three,
+) -> None:
+    three.far.add(FAR_ECHO)
+    before = three.open()
+    client = await three.gateway.open()
+    await client.send(three.gateway.request(CHAT, body_of("chat stream", FAR, **LONG)))
+    await client.until(b"data: ")
+    three.held.clock.ahead = int(HOLD_AGE_S) * SECOND
+    three.held.holding.moved.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while len(three.open() & before) != 1 or three.connections() != HOLD_IDLE + 1:
+            await asyncio.sleep(0.001)
+    await client.until(b"data: ")  # what is under way goes on where it is
+    client.leave()
+    assert three.holds() == [True]
+
+
+async def test_a_relay_asks_for_nothing_but_what_it_passes_on(three: Three) -> None:
+    told, path = Told(), b"/fabric/renew"
+    line = three.relay.relaying.line(three.far.member.pop)
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" % path
+    line.ask(head, b"", told, Deadlines())
+    async with asyncio.timeout(PATIENCE_S):
+        assert await told.status == 404
+
+
 async def test_another_relay_is_found_when_one_goes(tmp_path: Path, authority: Authority) -> None:
     async with AsyncExitStack() as stack:
         relays = [
@@ -310,6 +372,11 @@ async def test_another_relay_is_found_when_one_goes(tmp_path: Path, authority: A
         held.fleet = held.fleet.heard(Known(second.member, state, Instant(0)))
         await held.until(third)
         assert held.changes
+        async with asyncio.timeout(PATIENCE_S):
+            while second.pop.neighbours is None or second.pop.neighbours.connections:
+                await asyncio.sleep(0.001)
+        said = [fact.held for fact in second.relayed if isinstance(fact, PopHeld)]
+        assert said == [True, False], "one that drains is left, and left alone"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ class _Relay:
     known: Known
     connections: list[tuple[Adopted, Instant]] = field(default_factory=list)
     """Each with when it was opened."""
+    leaving: bool = False
+    """It is gone, or drains: what is under way may end, and nothing is opened."""
     opening: bool = False
     failures: int = 0
     """In a row."""
@@ -73,12 +75,14 @@ class _Relay:
 
     def wanted(self, now: Instant) -> int:
         """How many connections are to be opened."""
+        if self.leaving:
+            return 0
         fresh = [each for each, opened in self.connections if each.open and not _old(opened, now)]
         if len(fresh) < HOLD_IDLE:
             return HOLD_IDLE - len(fresh)
         if any(each.idle for each in fresh):
             return 0
-        return min(len(fresh), HELD_MAX - len(self.connections))
+        return max(0, min(len(fresh), HELD_MAX - len(self.connections)))
 
 
 class Holding:
@@ -162,15 +166,22 @@ class Holding:
     def _choose(self, now: Instant) -> None:
         """Keep to those that are well, and take the nearest others for the rest."""
         there = {pop: known for pop, known in self._fleet().pops.items() if self._may(known)}
+        enough = sum(each.holds for each in self._relays.values()) >= HOLD_RELAYS
         for pop, relay in list(self._relays.items()):
-            relay.known = there.get(pop, relay.known)
-            if pop not in there and not relay.opening:
+            relay.known, relay.leaving = there.get(pop, relay.known), pop not in there
+            if enough and not relay.holds and not relay.opening:
+                del self._relays[pop]
+            elif relay.leaving and not relay.opening:
                 for each, _ in relay.connections:
                     if each.idle:
                         each.drain()
                 if not relay.holds:
                     del self._relays[pop]
-        serving = [each for each in self._relays.values() if each.holds or now >= each.again_at]
+        serving = [
+            each
+            for each in self._relays.values()
+            if not each.leaving and (each.holds or now >= each.again_at)
+        ]
         for pop in sorted(there.keys() - self._relays.keys(), key=self._far):
             if len(serving) >= HOLD_RELAYS:
                 return
