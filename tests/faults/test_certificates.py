@@ -56,7 +56,7 @@ def test_renewals_break_off_no_answer(pops: Fabric) -> None:
     stream = Stream(first, tokens=950, interval_ms=10)
     stream.read_events(1)
     assert b"littoral-receipt" in stream.read_rest()
-    assert given(pops, "renewed") >= before + 2
+    assert given(pops, "renewed") > before, "the one that it began with has run out"
     assert left_s(member) > 0
     for pop in pops.pops.values():
         assert "can't be renewed" not in pop.said()

@@ -59,18 +59,16 @@ class Parting:
             known = fleet.pops.get(pop)
             if known is None:
                 self._end(pop)
-            else:
+            elif pop not in self._asking:
                 self._asking[pop] = self._tasks.create_task(self._ask(known))
         for pop in there - self._there:
             self._upstreams.regain(pop)
             self._relaying.regain(pop)
-            if pop in self._asking:
-                self._asking.pop(pop).cancel()
         self._there = there
 
     def close(self) -> None:
         """Ask nobody any more."""
-        for task in self._asking.values():
+        for task in list(self._asking.values()):
             task.cancel()
 
     def shut_out(self, pops: Iterable[PopId]) -> None:
@@ -85,11 +83,14 @@ class Parting:
 
     async def _ask(self, known: Known) -> None:
         """See whether it answers, until it is back or does not."""
-        while True:
-            try:
+        pop = known.state.pop
+        try:
+            while pop not in self._there:
                 async with asyncio.timeout(STILL_S):
                     await self._ping(known)
-            except (TimeoutError, LittoralError):
-                self._end(known.state.pop)
-                return
-            await asyncio.sleep(STILL_S)
+                await asyncio.sleep(STILL_S)
+        except (TimeoutError, LittoralError):
+            if pop not in self._there:
+                self._end(pop)
+        finally:
+            del self._asking[pop]
