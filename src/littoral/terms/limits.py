@@ -540,6 +540,9 @@ LINK_S: Final = 10.0
 LINKS_EACH: Final = 64
 """PoPs that are measured in one turn; so `LINKS_AT_ONCE` of them at a time."""
 
+LINKS_SAID_MAX: Final = 8
+"""Links that a PoP says in its state: the shortest, which tell where it is."""
+
 LINKS_AT_ONCE: Final = 8
 """More would wait for each other on a slow loop, and seem far."""
 

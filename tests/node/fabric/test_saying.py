@@ -94,8 +94,14 @@ def test_everything_said_is_in_bounds_and_comes_back_the_same() -> None:
     ]
     links = {name(number): number / 1_000 for number in range(600)}
     state = said(*statuses, links=links)
-    assert len(state.models) == len(state.links) == len(state.artifacts) == STATE_ITEMS_MAX
+    assert len(state.models) == len(state.artifacts) == STATE_ITEMS_MAX
     assert decoded(encoded(state)) == state
+
+
+def test_only_the_shortest_links_are_said() -> None:
+    links = {name(number): (100 - number) / 1_000 for number in range(60)}
+    said_links = said(links=links).links
+    assert [link.pop for link in said_links] == [name(number) for number in range(52, 60)]
 
 
 def test_links_are_said_in_milliseconds() -> None:

@@ -4,6 +4,8 @@ Rules
 - What changes where requests may go (a model more or less, its warmth, draining) is said at once.
 - What changes how long they take there (queues, rates, links) is said when it has moved by enough
   to matter, SAY_S apart at least.
+- Of the links only the shortest are said: each PoP measures its own, and with 24 of them they were
+  most of what is said at rest.
 - What does not matter is said every STATE_SAY_S, so that a PoP at rest sends a few hundred bytes
   a second in all.
 """
@@ -11,13 +13,14 @@ Rules
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Final
 
 from littoral import __version__
 from littoral.node.fabric.learning import Learning
 from littoral.routing.fleet import LinkState, ModelState, PopState, Warmth
 from littoral.terms.ids import PopId
-from littoral.terms.limits import SAY_S, STATE_ITEMS_MAX, STATE_SAY_S
+from littoral.terms.limits import LINKS_SAID_MAX, SAY_S, STATE_ITEMS_MAX, STATE_SAY_S
 from littoral.terms.values import (
     SECOND,
     EngineKind,
@@ -101,7 +104,7 @@ def state_of(
         models=tuple(_model(each, learning, slots) for each in own[:STATE_ITEMS_MAX]),
         links=tuple(
             LinkState(pop, round(seconds * 1000, 2))
-            for pop, seconds in sorted(links.items())[:STATE_ITEMS_MAX]
+            for pop, seconds in sorted(nsmallest(LINKS_SAID_MAX, links.items(), key=_seconds))
         ),
         draining=place.draining,
         memory_free=place.memory_free,
@@ -129,6 +132,11 @@ def due(how_much: Matter, said_at: Instant, now: Instant) -> bool:
         return True
     pause_s = SAY_S if how_much is Matter.TIMES else STATE_SAY_S
     return now - said_at >= pause_s * SECOND
+
+
+def _seconds(link: tuple[PopId, float]) -> tuple[float, PopId]:
+    pop, seconds = link
+    return seconds, pop
 
 
 def _model(status: ModelStatus, learning: Learning, slots: int) -> ModelState:
