@@ -30,7 +30,7 @@ def main() -> None:
         found: list[str] = []
         match json.loads(line):
             case ["get", key]:
-                replies = session.get(key, target=zenoh.QueryTarget.ALL, timeout=5)
+                replies = session.get(key, target=zenoh.QueryTarget.ALL, timeout=1)
                 found = [each.ok.payload.to_bytes().hex() for each in replies if each.ok]
             case ["put", key, record]:
                 session.put(key, bytes.fromhex(record))
