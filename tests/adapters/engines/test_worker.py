@@ -98,6 +98,26 @@ async def test_nothing_is_left_when_it_is_cancelled(minilm: ModelEntry, tmp_path
 
 
 @pytest.mark.model
+async def test_who_asks_as_a_worker_dies_waits_for_the_next_one(
+    minilm: ModelEntry, tmp_path: Path
+) -> None:
+    async with running(minilm, tmp_path) as subject:
+        for _ in range(3):
+            pid = subject.readies[-1].info.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            waiting = [
+                asyncio.create_task(subject.body({"input": "hello"}, Kind.EMBED)) for _ in range(4)
+            ]
+            await asyncio.sleep(0)
+            os.kill(pid, signal.SIGKILL)
+            for each in waiting:
+                with pytest.raises(EngineLostError):
+                    await each
+            assert await subject.body({"input": "again"}, Kind.EMBED)
+
+
+@pytest.mark.model
 async def test_a_run_directory_too_long_for_a_socket_is_no_obstacle(
     minilm: ModelEntry, tmp_path: Path
 ) -> None:

@@ -60,6 +60,9 @@ _TERMINATE_S: Final = 1.0
 _READY_WAIT_S: Final = 10.0
 """A call that meets a restart waits this long for the new worker."""
 
+_DOUBT_S: Final = 0.5
+"""A worker whose connection is lost is dead within this, or lives."""
+
 _MESSAGE_BYTES_MAX: Final = 64 * 1024
 
 
@@ -166,9 +169,27 @@ class Worker:
             raise EngineLostError(f"the engine was ended after {error}") from error
         except HttpError as error:
             life.lost += 1
+            await self._doubt(life)
             raise EngineLostError("the engine's worker died during this request") from error
         finally:
             life.under_way -= 1
+
+    async def _doubt(self, life: _Life) -> None:
+        """A connection was lost: whoever comes next waits until it is known whether the worker was.
+
+        The end of a connection is seen a moment before the end of its process.
+        """
+        if self._life is not life:
+            return
+        self._ready.clear()
+        try:
+            async with asyncio.timeout(_DOUBT_S):
+                await life.process.wait()
+        except TimeoutError:
+            pass  # it lives, and has let one connection go
+        finally:
+            if self._life is life and life.ready and life.process.returncode is None:
+                self._ready.set()
 
     async def _ready_life(self) -> _Life:
         try:
