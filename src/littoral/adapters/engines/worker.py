@@ -168,8 +168,8 @@ class Worker:
             self._kill(life)
             raise EngineLostError(f"the engine was ended after {error}") from error
         except HttpError as error:
-            life.lost += 1
             await self._doubt(life)
+            life.lost += 1  # until now it was under way
             raise EngineLostError("the engine's worker died during this request") from error
         finally:
             life.under_way -= 1
