@@ -289,6 +289,7 @@ def state_address(home: Path) -> str:
 def test_the_root_key_can_be_kept_elsewhere(models_home: Path, tmp_path: Path) -> None:
     away = tmp_path / "root.key"
     with founder_without(tmp_path / "a") as first:
+        assert "is alone" in cli("pops", "--home", str(first.home)).stdout
         first.cli("invite")
         assert first.cli("owners", "root-away", str(away))["file"] == str(away)
         assert first.cli("pops")["root"] == "elsewhere"

@@ -92,7 +92,10 @@ def pops(context: typer.Context, home: HomeOption = None, as_json: JsonOption = 
     with command(as_json=as_json) as show:
         known = ask(load_config({"home": home}), FABRIC, FabricShown)
         show.data(known)
-        _tabulate(show, known.pops)
+        if known.pops:
+            _tabulate(show, known.pops)
+        else:
+            show.line(f"{known.pop} is alone; `littoral invite` lets others join")
 
 
 @_pops.command("approve")
