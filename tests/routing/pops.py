@@ -1,6 +1,7 @@
 """PoPs and requests for tests of the choice among PoPs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet, Known, ModelState, PopState, Tier
@@ -14,6 +15,23 @@ MODEL = ModelName("model")
 NEEDS = Needs(Kind.CHAT, "chat.completions")
 NOW = Instant(1_000 * SECOND)
 NONE = Sends()
+
+
+@dataclass
+class Clock:
+    """One that stands still unless it is set; its chance is what is said."""
+
+    at: Instant = NOW
+    drawn: int = 0
+
+    def now(self) -> Instant:
+        return self.at
+
+    def unix_ns(self) -> int:
+        return 0
+
+    def random_bytes(self, count: int) -> bytes:
+        return self.drawn.to_bytes(count, "little")
 
 
 def name(number: int) -> PopId:

@@ -17,7 +17,7 @@ from littoral.terms.limits import BODY_BYTES_MAX
 from littoral.trust.receipts import FRAME_START, decode_document
 from littoral.trust.saved import encode_bundle, read_saved
 
-__all__ = ["PopClient", "Reply", "client_of"]
+__all__ = ["PopClient", "Reply", "client_of", "refused"]
 
 T = TypeVar("T")
 
@@ -187,13 +187,13 @@ async def _read(response: Response, request: bytes, on_text: Callable[[str], Non
     )
 
 
-def refused(body: bytes) -> LittoralError:
-    """The PoP's own error, under its own code."""
+def refused(body: bytes, kinds: Sequence[type[LittoralError]] = _KINDS) -> LittoralError:
+    """The PoP's own error, under its own code if it is one of these kinds."""
     try:
         said = _EVENT.decode(body).error or _Error("the PoP refused without saying why")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         said = _Error("the PoP refused in words that are not understood")
-    kind = next((kind for kind in _KINDS if kind.code == said.code), UpstreamFailedError)
+    kind = next((kind for kind in kinds if kind.code == said.code), UpstreamFailedError)
     error = kind(said.message)
     error.advice = ""  # the PoP's message has its advice in it
     return error

@@ -204,8 +204,7 @@ class _Parts:
             ),
             self._elsewhere,
         )
-        place = config.zone, config.site
-        desk = FabricDesk(membership, opened, self._host.entries, self._onward, place)
+        desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._app = App(self._door, self._status, desk)
         self._relay = self._hot_path()
 

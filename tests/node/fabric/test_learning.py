@@ -10,22 +10,11 @@ from littoral.node.onward import Onward, key_behind
 from littoral.routing.prefix import decoded, prefixes_of, prompt_of
 from littoral.terms.facts import ModelLoading, ModelReady, RequestEnded
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
-from littoral.terms.values import Caller, EngineCall, Finish, Hop, Instant, Kind, Source, Usage
-from tests.routing.pops import MODEL, NOW, name
+from littoral.terms.values import Caller, EngineCall, Finish, Hop, Kind, Source, Usage
+from tests.routing.pops import MODEL, Clock, name
 
 LONG = {"messages": [{"role": "user", "content": "What is it? " * 200}]}
 CALLER = Caller(KeyId("kaaaaaaaaaaaa"), "shop")
-
-
-class Clock:
-    def now(self) -> Instant:
-        return NOW
-
-    def unix_ns(self) -> int:
-        return 0
-
-    def random_bytes(self, count: int) -> bytes:
-        return bytes(count)
 
 
 class Key:

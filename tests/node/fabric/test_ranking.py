@@ -27,26 +27,11 @@ from littoral.terms.values import (
     Passage,
     UpstreamTarget,
 )
-from tests.routing.pops import MODEL, NOW, member, model, name, pop
+from tests.routing.pops import MODEL, NOW, Clock, member, model, name, pop
 
 DIGEST = Digest("sha256:" + "a" * 64)
 HERE, NEAR, FAR = (name(number) for number in range(3))
 OWNERS = frozenset({OwnerId("own-0000000000000001")})
-
-
-@dataclass
-class Clock:
-    at: Instant = NOW
-    drawn: int = 0
-
-    def now(self) -> Instant:
-        return self.at
-
-    def unix_ns(self) -> int:
-        return 0
-
-    def random_bytes(self, count: int) -> bytes:
-        return self.drawn.to_bytes(count, "little")
 
 
 @dataclass

@@ -25,21 +25,10 @@ from littoral.terms.values import (
     Starting,
     UpstreamTarget,
 )
-from tests.routing.pops import NOW, member, model, name, pop
+from tests.routing.pops import NOW, Clock, member, model, name, pop
 
 PLACE = Place(name(1), boot=7, url="https://10.0.0.1:7401", state_address="10.0.0.1:7402")
 READY = Ready(EngineInfo(EngineKind.LLAMA, "x 1", "cpu", 8, 8_192))
-
-
-class Clock:
-    def now(self) -> Instant:
-        return NOW
-
-    def unix_ns(self) -> int:
-        return 0
-
-    def random_bytes(self, count: int) -> bytes:
-        return bytes(count)
 
 
 def learning() -> Learning:

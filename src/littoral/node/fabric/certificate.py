@@ -18,7 +18,7 @@ import msgspec
 from littoral.adapters.identity import Identity
 from littoral.adapters.owner import FabricFiles, issuer_request
 from littoral.node.fabric.calls import Calls
-from littoral.node.fabric.joining import RENEW, RenewRequest, Returning, come_back
+from littoral.node.fabric.joining import RENEW, RenewRequest, come_back
 from littoral.node.fabric.memory import KnownPop, recall
 from littoral.node.fabric.newcomer import accept
 from littoral.node.fabric.registrar import Registrar
@@ -67,6 +67,12 @@ class Certificate:
         """Whether there is one, good or not."""
         return self._files.own() is not None
 
+    @property
+    def place(self) -> tuple[ZoneName, SiteName]:
+        """Zone and site: as the certificate says, or, before there is one, as was said."""
+        own = self._files.own()
+        return self._place if own is None else (own.member.zone, own.member.site)
+
     def left_s(self) -> int:
         """Seconds until it runs out; 0 where there is none, less where it has."""
         own = self._files.own()
@@ -85,8 +91,7 @@ class Certificate:
         """
         registrar = self._registrar()
         assert registrar is not None, "the first PoP issues"
-        own = self._files.own()
-        zone, site = self._place if own is None else (own.member.zone, own.member.site)
+        zone, site = self.place
         answer = registrar.found(self._identity.public_key, zone, site, self._keys())
         self._accept(answer, registrar.owner.fingerprint)
 
@@ -108,8 +113,7 @@ class Certificate:
         for issuer in (each for each in known.values() if each.issuer):
             try:
                 if self.left_s() <= 0:
-                    returning = Returning(issuer.name, issuer.url)
-                    await come_back(returning, self._identity, self._home, self._clock)
+                    await come_back(issuer, self._identity, self._home, self._clock)
                 else:
                     answer = await self._renewed_by(issuer, calls)
                     self._accept(answer, self._files.fingerprint())

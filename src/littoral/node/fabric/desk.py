@@ -62,7 +62,6 @@ class Desk:
         opened: Opened,
         models: KnownModels,
         onward: Onward,
-        place: tuple[ZoneName, SiteName],
     ) -> None:
         """Answer for this membership.
 
@@ -71,13 +70,11 @@ class Desk:
             opened: its home's.
             models: that it knows.
             onward: what goes with a request to others.
-            place: zone and site of a PoP that is alone.
         """
         self._membership = membership
         self._opened = opened
         self._models = models
         self._onward = onward
-        self._place = place
 
     def show(self) -> FabricShown:
         """What this PoP knows of the fabric."""
@@ -112,16 +109,13 @@ class Desk:
                 "who is invited must reach the PoP that invites, and this one can't be dialled",
                 advice="invite at a PoP that can be; `littoral pops` shows which",
             )
-        zone, site = self._place
-        own = self._membership.files.own()
-        if own is not None:
-            zone, site = own.member.zone, own.member.site
+        zone, site = self._membership.certificate.place
         zone = ZoneName(place_name(wanted.zone or zone, "zone"))
         site = SiteName(place_name(wanted.site or site, "site"))
         standing = await self._membership.turn_on()
-        addresses = self._addresses(standing)
+        address = standing.place.url.removeprefix("https://")
         ticket = registrar.invite(
-            addresses,
+            [address],
             zone,
             site,
             uses=wanted.uses,
@@ -132,10 +126,10 @@ class Desk:
             ticket=ticket.text(),
             expires_unix_s=self._opened.clock.unix_ns() // SECOND + wanted.expires_s,
             uses=wanted.uses,
-            addresses=tuple(addresses),
+            addresses=(address,),
             site=site,
             zone=zone,
-            warning=_warning(addresses[0]),
+            warning=_warning(address),
         )
 
     async def act(self, pop: PopId, wanted: ActOn) -> PopRow:
@@ -222,17 +216,6 @@ class Desk:
             said = "no PoP is" if not found else f"{len(found)} PoPs are"
             raise NotFoundError(f"{said} named {pop[:40]!r}", advice="`littoral pops` lists them")
         return found[0]
-
-    def _addresses(self, standing: Standing) -> Sequence[str]:
-        """Where a newcomer can be admitted: here first, then at other issuers."""
-        issuers = standing.words.issuers()
-        others = [
-            known.state.url
-            for pop, known in standing.view.fleet.pops.items()
-            if pop in issuers and known.alive and known.state.url
-        ]
-        urls = dict.fromkeys((standing.place.url, *others))
-        return [url.removeprefix("https://") for url in urls][:1]
 
     def _row(
         self, standing: Standing, pop: PopId, admission: Admission | None, known: Known | None

@@ -25,13 +25,14 @@ from littoral.adapters.http.words import Deadlines, HttpError, Origin, Peering
 from littoral.adapters.identity import Identity
 from littoral.adapters.owner import Checked, FabricFiles, issuer_request
 from littoral.adapters.owner.tls import client_context, inviter, newcomer_context
+from littoral.node.asking import refused
+from littoral.node.fabric.memory import KnownPop
 from littoral.node.fabric.newcomer import accept
 from littoral.node.fabric.registrar import Registrar
 from littoral.node.fabric.relaying import PING
 from littoral.terms.errors import (
     BadRequestError,
     JoinRejectedError,
-    LittoralError,
     NotFoundError,
     OwnerKeyAwayError,
     StrangerError,
@@ -57,7 +58,6 @@ __all__ = [
     "RENEW",
     "Joined",
     "RenewRequest",
-    "Returning",
     "come_back",
     "join",
     "controls",
@@ -81,15 +81,6 @@ class RenewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Nonce(msgspec.Struct, frozen=True):
     nonce: bytes
-
-
-class _Error(msgspec.Struct):
-    message: str
-    code: str = ""
-
-
-class _Refusal(msgspec.Struct):
-    error: _Error
 
 
 _T = TypeVar("_T")
@@ -181,14 +172,6 @@ class Joined:
     """Address of this machine by which it reached the other PoP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Returning:
-    """An issuer that a PoP knew before its certificate ran out."""
-
-    name: str
-    url: str
-
-
 async def join(
     ticket: Ticket, identity: Identity, home: Path, clock: Clock, *, would_issue: bool = True
 ) -> Joined:
@@ -227,50 +210,52 @@ async def _join_at(
     *,
     would_issue: bool,
 ) -> Joined:
-    reached: list[str] = []
-
     def vet(connection: ssl.SSLObject) -> None:
         inviter(connection, ticket.fingerprint, clock.unix_ns() // SECOND)
 
-    files = FabricFiles(home)
-    context = newcomer_context()
-    asking = _Asking(Origin.of_url(f"https://{address}")[0], Peering("", lambda: context, vet))
-    try:
-        nonce = await asking.ask("GET", _NONCE, None, _Nonce)
-        pop = identity.pop_id
+    pop = identity.pop_id
+
+    def request(nonce: bytes) -> JoinRequest:
         issuer_csr = issuer_request(home, pop, clock) if would_issue else b""
-        keys = files.requests(pop, clock, issuer_csr=issuer_csr)
-        request = join_request(ticket, identity, nonce=nonce.nonce, keys=keys)
-        answer = await asking.ask("POST", _JOIN, request, JoinAnswer)
-        reached.append(asking.host)
-    finally:
-        asking.close()
+        keys = FabricFiles(home).requests(pop, clock, issuer_csr=issuer_csr)
+        return join_request(ticket, identity, nonce=nonce, keys=keys)
+
+    context = newcomer_context()
+    peering = Peering("", lambda: context, vet)
+    answer, host = await _answered(f"https://{address}", peering, _JOIN, request)
     member, _ = accept(home, answer, pop=pop, fingerprint=ticket.fingerprint, clock=clock)
-    return Joined(member, answer, reached[0])
+    return Joined(member, answer, host)
 
 
-async def come_back(
-    issuer: Returning, identity: Identity, home: Path, clock: Clock
-) -> tuple[Member, JoinAnswer]:
+async def come_back(issuer: KnownPop, identity: Identity, home: Path, clock: Clock) -> None:
     """Have an issuer renew a certificate that has run out.
 
     Raises:
         As `join`.
     """
     files = FabricFiles(home)
-    owner = Member.of_name(issuer.name).owner
-    context = client_context(files, owner, shows_itself=False)
-    asking = _Asking(Origin.of_url(issuer.url)[0], Peering(issuer.name, lambda: context))
-    try:
-        nonce = await asking.ask("GET", _NONCE, None, _Nonce)
-        pop = identity.pop_id
+    owner, pop = Member.of_name(issuer.name).owner, identity.pop_id
+
+    def request(nonce: bytes) -> ComeBackRequest:
         keys = files.requests(pop, clock, issuer_csr=issuer_request(home, pop, clock))
-        request = come_back_request(owner, identity, nonce=nonce.nonce, keys=keys)
-        answer = await asking.ask("POST", _BACK, request, JoinAnswer)
+        return come_back_request(owner, identity, nonce=nonce, keys=keys)
+
+    context = client_context(files, owner, shows_itself=False)
+    peering = Peering(issuer.name, lambda: context)
+    answer, _ = await _answered(issuer.url, peering, _BACK, request)
+    accept(home, answer, pop=pop, fingerprint=files.fingerprint(), clock=clock)
+
+
+async def _answered(
+    url: str, peering: Peering, path: str, request: Callable[[bytes], msgspec.Struct]
+) -> tuple[JoinAnswer, str]:
+    """What an issuer answers to a request for its nonce, and this machine's address on the way."""
+    asking = _Asking(Origin.of_url(url)[0], peering)
+    try:
+        nonce = (await asking.ask("GET", _NONCE, None, _Nonce)).nonce
+        return await asking.ask("POST", path, request(nonce), JoinAnswer), asking.host
     finally:
         asking.close()
-    member, _ = accept(home, answer, pop=pop, fingerprint=files.fingerprint(), clock=clock)
-    return member, answer
 
 
 class _Asking:
@@ -291,19 +276,12 @@ class _Asking:
                 answer = await response.read(CALL_BYTES_MAX)
         except HttpError as error:
             raise UpstreamFailedError(str(error)) from None
+        if response.status != 200:
+            raise refused(answer, _KINDS)
         try:
-            if response.status != 200:
-                raise _refused(msgspec.json.decode(answer, type=_Refusal).error)
             return msgspec.json.decode(answer, type=kind)
         except (msgspec.DecodeError, UnicodeError):
             raise UpstreamFailedError("its answer is not understood") from None
 
     def close(self) -> None:
         self._http.close()
-
-
-def _refused(said: _Error) -> LittoralError:
-    kind = next((each for each in _KINDS if each.code == said.code), UpstreamFailedError)
-    error = kind(said.message)
-    error.advice = ""  # what was said has its advice in it
-    return error
