@@ -61,9 +61,7 @@ class Speaking:
 
     def say(self) -> None:
         """Say what this PoP is, now."""
-        self._number += 1
-        self._said, self._said_at = self._state(self._number), self._clock.now()
-        self._publish(RecordKind.STATE, encoded(self._said))
+        self._say(self._state(self._number + 1))
 
     def say_card(self, chain: Sequence[bytes]) -> None:
         """Say which certificates it has (DER, its own first)."""
@@ -75,9 +73,10 @@ class Speaking:
         """Say what changes, until cancelled; and now and then that this PoP is still there."""
         while True:
             self.changed.clear()
-            how_much = matter(self._said, self._state(self._number))
+            state = self._state(self._number + 1)
+            how_much = matter(self._said, state)
             if due(how_much, self._said_at, self._clock.now()):
-                self.say()
+                self._say(state)
                 how_much = Matter.NOTHING
             if how_much is Matter.NOTHING:
                 try:
@@ -86,6 +85,11 @@ class Speaking:
                 except TimeoutError:
                     continue
             await asyncio.sleep(STATE_LOOK_S)
+
+    def _say(self, state: PopState) -> None:
+        self._number = state.seq
+        self._said, self._said_at = state, self._clock.now()
+        self._publish(RecordKind.STATE, encoded(state))
 
     def _publish(self, kind: RecordKind, payload: bytes) -> None:
         record, about = signed(kind, payload, self._signer), topic(kind, self._pop)
