@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +134,8 @@ async def test_one_that_is_not_there_is_replaced_by_another(
     async with two(tmp_path, authority) as (gateway, serving), stub(authority) as (third, target):
         serving.add(FAR_ECHO)
         nobody = serving.target(peer=member("pop-0000000000000004").name, port=1)
-        gateway.offer(nobody, target, serving.target())
+        first = [replace(each, weight=100) for each in (nobody, target)]  # the choice is by chance
+        gateway.offer(*first, serving.target())
         for call in ("chat", "chat stream") * 3:
             assert (await gateway.ask(CHAT, body_of(call, FAR))).status == 200
         assert third.asked
