@@ -9,6 +9,7 @@ from typing import Final, NewType
 from littoral.terms.errors import BadRequestError
 
 __all__ = [
+    "ArtifactId",
     "Digest",
     "KeyId",
     "ModelName",
@@ -18,11 +19,15 @@ __all__ = [
     "SiteName",
     "TicketId",
     "ZoneName",
+    "artifact_id",
     "digest_of_hex",
     "model_name",
     "place_name",
     "receipt_id",
 ]
+
+ArtifactId = NewType("ArtifactId", str)
+"""`blake3:` and 64 lowercase hexadecimal digits: the BLAKE3 of an artifact's manifest."""
 
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lowercase hexadecimal digits: the name of some exact bytes."""
@@ -65,6 +70,20 @@ def receipt_id(unix_ns: int, random: bytes) -> ReceiptId:
         random: 10 bytes.
     """
     return ReceiptId(f"rcpt_{unix_ns // 1_000_000:012x}{random.hex()}")
+
+
+def artifact_id(text: str) -> ArtifactId:
+    """The name of an artifact, checked.
+
+    Raises:
+        BadRequestError: it is anything else.
+    """
+    if not _HEX.fullmatch(text.removeprefix("blake3:")) or not text.startswith("blake3:"):
+        raise BadRequestError(
+            f"{text[:80]!r} does not name an artifact",
+            advice="it is blake3: and 64 lowercase hexadecimal digits",
+        )
+    return ArtifactId(text)
 
 
 def digest_of_hex(hexadecimal: str) -> Digest:

@@ -3,10 +3,11 @@
 Every port has a contract test (tests/contract/) that all of its adapters pass.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
+from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.facts import Fact
 from littoral.terms.heard import Heard
 from littoral.terms.ids import ReceiptId
@@ -30,6 +31,7 @@ __all__ = [
     "Machine",
     "Names",
     "Observe",
+    "Origin",
     "Signer",
     "Status",
     "Verify",
@@ -193,6 +195,32 @@ class Names(Protocol):
 
     def linked(self) -> int:
         """How many others there is a link to now."""
+
+
+class Origin(Protocol):
+    """Where artifacts come from: immutable bytes by name, in ranges. Blocks; called on threads.
+
+    What goes wrong is an `OriginError`; its subclasses say whether to ask again, and when.
+    """
+
+    def find(self, reference: str) -> OriginListing:
+        """What a reference of this kind means now.
+
+        Raises:
+            BadRequestError: it is no reference of this kind.
+            OriginError: the origin can't be reached, refuses, or has nothing of that name.
+        """
+
+    def read(
+        self, file: OriginFile, start: int, end: int
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes of a file from `start` up to `end`, in pieces of any size, each once.
+
+        Leaving the context early closes the transfer.
+
+        Raises, on entering or on the way:
+            OriginError: it broke off, stalled, or is another file by now.
+        """
 
 
 E_contra = TypeVar("E_contra", contravariant=True)

@@ -1,0 +1,1 @@
+"""Delivery: chunks, manifests and pulls, as values."""
