@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from littoral.sim.clock import VirtualClock
 from littoral.sim.names import Air, Weather
 from littoral.terms.facts import PopGone
+from littoral.terms.limits import FABRIC_LEASE_S
 from littoral.terms.values import SECOND
 from tests.fabric_made import Pop
 from tests.fabric_stand import SimStand, Standing
@@ -72,7 +73,7 @@ async def test_both_sides_of_a_cut_see_the_other_gone_after_a_lease_and_back_aft
     clock, air, (one, two, three, _) = await fabric(3, Weather())
     clock.run(1)
     air.cut({POPS[0].id}, {POPS[1].id, POPS[2].id, POPS[3].id})
-    clock.run(1.9)
+    clock.run(FABRIC_LEASE_S - 0.1)
     assert one.sees(two.pop)
     clock.run(0.2)
     assert not one.sees(two.pop)

@@ -470,12 +470,16 @@ REJECTIONS_KNOWN_MAX: Final = 256
 STATE_SAY_S: Final = 5.0
 """How often a PoP says its state though nothing has changed: a fourth of FLEET_SILENT_S."""
 
-FABRIC_LEASE_S: Final = 2.0
-"""A link that is silent for so long is down; keep-alives are sent each quarter of it."""
+FABRIC_LEASE_S: Final = 2.7
+"""A link that is silent for so long is down."""
+
+FABRIC_KEEP_ALIVES: Final = 3
+"""Sent over a link in a lease, if nothing else is: two may be lost, and a stall of two thirds of a
+lease is none."""
 
 STILL_S: Final = 1.0
-"""An answer from a PoP that is said to be gone goes on if some of it came within this time: half a
-lease, in which a PoP that is really gone has sent nothing."""
+"""An answer from a PoP that is said to be gone goes on if some of it came within this time: less
+than half a lease, in which a PoP that is really gone has sent nothing."""
 
 FABRIC_INBOX_BYTES_MAX: Final = 16 * 1024 * 1024
 """News that wait for the loop, the latest of each key; of more the oldest is dropped."""

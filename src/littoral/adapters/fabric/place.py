@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from littoral.terms.limits import FABRIC_LEASE_S, RECORD_BYTES_MAX
+from littoral.terms.limits import FABRIC_KEEP_ALIVES, FABRIC_LEASE_S, RECORD_BYTES_MAX
 
 __all__ = ["ROOT", "FabricPlace", "Role", "configuration"]
 
@@ -117,7 +117,7 @@ def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -
             "shared_memory": {"enabled": False},
             "link": {
                 "protocols": ["tls"],
-                "tx": {"lease": int(place.lease_s * 1000)},
+                "tx": {"lease": int(place.lease_s * 1000), "keep_alive": FABRIC_KEEP_ALIVES},
                 "rx": {"max_message_size": 2 * RECORD_BYTES_MAX},
                 "tls": {
                     "root_ca_certificate": str(place.roots),
