@@ -52,6 +52,7 @@ class Standing:
             check=check,
             admissible=lambda _: True,
             observe=self.facts.append,
+            keeps=lambda _: False,
             passed_on=lambda _: None,
         )
 

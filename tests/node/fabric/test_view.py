@@ -29,12 +29,14 @@ class Seen(FleetView):
     def __init__(self, admissible: Callable[[Member], bool] = lambda _: True) -> None:
         self.facts: list[Fact] = []
         self.passed: list[Record] = []
+        self.kept: set[bytes] = set()
         self.fleets: list[Fleet] = []
         super().__init__(
             verify=verify,
             check=check,
             admissible=admissible,
             observe=self.facts.append,
+            keeps=lambda record: record.payload in self.kept,
             passed_on=self.passed.append,
         )
         self.watch(self.fleets.append)
@@ -232,6 +234,18 @@ def test_what_owners_signed_is_handed_on_whoever_passes_it_on() -> None:
     view.take(Said(A.topic(RecordKind.ADMISSION, B.id), said))
     view.take(Said(B.topic(RecordKind.ADMISSION, B.id), said))
     assert [(each.pop, each.payload) for each in view.passed] == [(A.id, b"of somebody")]
+
+
+def test_what_is_kept_already_is_not_handed_on_again() -> None:
+    view = Seen()
+    said = Said(
+        A.topic(RecordKind.ADMISSION, B.id),
+        signed(RecordKind.ADMISSION, b"of somebody", A.identity),
+    )
+    view.take(said)
+    view.kept.add(b"of somebody")
+    view.take(said)
+    assert len(view.passed) == 1
 
 
 def test_names_that_are_nobodys_push_out_none_of_the_members() -> None:

@@ -31,6 +31,7 @@ def view_of(bundle: Bundle, facts: list[Fact]) -> FleetView:
         check=Checker(bundle).member,
         admissible=lambda _: True,
         observe=facts.append,
+        keeps=lambda _: False,
         passed_on=lambda _: None,
     )
 

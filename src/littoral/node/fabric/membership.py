@@ -250,6 +250,7 @@ class Membership:
             check=peers.check,
             admissible=lambda _: True,
             observe=opened.telemetry.observe,
+            keeps=words.keeps,
             passed_on=lambda record: self._word(words, record),
         )
         calls = Calls(self._client)

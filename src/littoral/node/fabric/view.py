@@ -79,6 +79,7 @@ class FleetView:
         check: Check,
         admissible: Callable[[Member], bool],
         observe: Observe,
+        keeps: Callable[[Record], bool],
         passed_on: Callable[[Record], None],
     ) -> None:
         """See nobody yet.
@@ -88,6 +89,8 @@ class FleetView:
             check: checks certificates.
             admissible: whether a member may be in the fleet; call `recheck` when that changes.
             observe: takes facts.
+            keeps: whether what a record of an admission or owner says is kept already: then nobody
+                looks at its signature, and it changes nothing.
             passed_on: takes a record of an admission or owner, whose outer signature is good. What
                 is in it has signatures of its own, which nobody has looked at.
         """
@@ -95,6 +98,7 @@ class FleetView:
         self._check = check
         self._admissible = admissible
         self._observe = observe
+        self._keeps = keeps
         self._passed_on = passed_on
         self._heard: dict[PopId, _Heard] = {}
         self._fleet = Fleet({})
@@ -176,6 +180,8 @@ class FleetView:
             return
         known = self._heard.get(pop)
         if known is not None and data in (known.state_record, known.card_record):
+            return
+        if not about_itself and self._keeps(record):
             return
         try:
             payload = records.opened(record, self._verify)

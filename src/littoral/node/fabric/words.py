@@ -1,14 +1,16 @@
 """The signed words of owners as this PoP keeps and passes them on: who is admitted, who may what.
 
 Rules
-- A word is checked before it is kept, and only one that changes something is passed on.
+- A word is checked before it is kept, and only one that changes something is passed on, once.
+- One that is kept already is not checked again: with three issuers each is heard three times, and
+  again by whoever asks them.
 - Issuers say every word that they keep. Others say only those against somebody: who is removed or
   revoked is to be known when every issuer is gone. So a fleet at rest has as many words as members,
   and not their square.
 - A foreign owner's admissions are that owner's to say; what it may do here is ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from littoral.adapters.owner import Bundle, FabricFiles
@@ -51,11 +53,16 @@ class Words:
         self._signer = signer
         self._pop = pop_id(signer.public_key)
         self._policies: Mapping[OwnerId, tuple[OwnerPolicy, MayAsk]] = {}
+        self._kept: frozenset[bytes] = frozenset()
+        self._said: dict[str, bytes] = {}
+        """What was passed on of each topic."""
         self.reread()
 
     def reread(self) -> None:
         """The book has changed."""
-        policies = map(OwnerPolicy.of_payload, (each.payload for each in self._book.policies()))
+        words = self._all()
+        self._kept = frozenset(each.encoded() for each in words)
+        policies = (OwnerPolicy.of_payload(each.payload) for each in words if _is_policy(each))
         self._policies = {each.owner: (each, _may_ask(each)) for each in policies}
 
     @property
@@ -125,6 +132,10 @@ class Words:
 
     # --- what comes and goes ---
 
+    def keeps(self, record: Record) -> bool:
+        """Whether a word that another PoP passes on was checked and kept already, as it is."""
+        return record.payload in self._kept
+
     def hear(self, record: Record) -> bool:
         """Take a word that another PoP passes on; says whether it changed anything.
 
@@ -147,18 +158,22 @@ class Words:
             self._trust()
 
     def to_say(self, *, issuing: bool) -> Mapping[str, bytes]:
-        """What is to be passed on to all, by topic.
+        """What is to be passed on to all and was not yet, by topic.
 
         Args:
             issuing: whether this PoP may issue.
         """
         said: dict[str, bytes] = {}
-        for word in (*self._book.admissions(), *self._book.policies()):
+        for word in self._all():
             kind, subject, against = _about(word)
-            if issuing or against:
-                record = signed(kind, word.encoded(), self._signer)
-                said[topic(kind, self._pop, subject)] = record
+            about, payload = topic(kind, self._pop, subject), word.encoded()
+            if (issuing or against) and self._said.get(about) != payload:
+                self._said[about] = payload
+                said[about] = signed(kind, payload, self._signer)
         return said
+
+    def _all(self) -> Sequence[Signed]:
+        return (*self._book.admissions(), *self._book.policies())
 
     def _trust(self) -> None:
         """Have the bundle hold the roots of the owners that are let in, and no others."""
@@ -173,6 +188,10 @@ def _may_ask(policy: OwnerPolicy) -> MayAsk:
         requests_per_minute=policy.requests_per_minute, tokens_per_minute=policy.tokens_per_minute
     )
     return MayAsk(limits, policy.models)
+
+
+def _is_policy(word: Signed) -> bool:
+    return word.kind != ADMISSION
 
 
 def _about(word: Signed) -> tuple[RecordKind, str, bool]:

@@ -104,6 +104,7 @@ class Hearing:
             check=self._check,
             admissible=lambda member: member.pop not in self.revoked,
             observe=self._observe,
+            keeps=lambda _: False,
             passed_on=self._passed_on,
         )
         self.view.watch(self._changed)
