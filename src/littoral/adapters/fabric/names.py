@@ -3,7 +3,7 @@
 Rules
 - Zenoh's calls may block, so all of them are made on one thread, in the order they were asked for.
 - Of what is said on a topic only the latest is kept, here and on the way. Whoever is seen is
-  asked for it all, now and again.
+  asked for it all, now and again: soon where nothing was answered, much later where something was.
 - Zenoh reads the certificate that it listens with once, at `open`. So a renewed one takes a new
   session on the same port, which two can't have at a time. A third one, which only dials, stands in
   meanwhile: it links to all, then the old one goes, the new one comes, and the third one goes. To
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from littoral.adapters.fabric.inbox import Inbox
 from littoral.adapters.fabric.place import FabricPlace, Role
@@ -48,6 +48,9 @@ log = logging.getLogger("littoral")
 
 T = TypeVar("T")
 
+_ANSWERED_TIMES: Final = 8
+"""Who has answered is asked again after so many times as long: then little can have been missed."""
+
 
 class ZenohNames:
     """One PoP in the fabric."""
@@ -64,7 +67,8 @@ class ZenohNames:
         self._lock = threading.Lock()
         self._said: dict[str, bytes] = {}
         self._unsent: dict[str, bytes] = {}
-        self._to_ask: dict[tuple[FabricSession, PopId, str], int] = {}
+        self._to_ask: dict[tuple[FabricSession, PopId, str], float] = {}
+        """Each with the pause after which it is asked again."""
         self._thread: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: Inbox | None = None
@@ -164,13 +168,15 @@ class ZenohNames:
         with self._lock:
             return dict(self._said)
 
-    def _met(self, session: "FabricSession", pop: PopId, name: str, tries: int = 0) -> None:
+    def _met(
+        self, session: "FabricSession", pop: PopId, name: str, pause_s: float = FABRIC_ASK_PAUSE_S
+    ) -> None:
         """Have this session of a PoP asked, on any thread. Beyond the bound it is passed over."""
         with self._lock:
             thread, idle = self._thread, not self._to_ask
             if thread is None or len(self._to_ask) >= FABRIC_ASKS_MAX:
                 return
-            self._to_ask[session, pop, name] = tries
+            self._to_ask[session, pop, name] = pause_s
         if idle:
             with contextlib.suppress(RuntimeError):  # it is being closed
                 thread.submit(self._ask)
@@ -178,17 +184,20 @@ class ZenohNames:
     def _ask(self) -> None:
         with self._lock:
             to_ask, self._to_ask = self._to_ask, {}
-        for (session, pop, name), tries in to_ask.items():
-            session.ask(pop, name, partial(self._again, session, pop, name, tries + 1))
+        for (session, pop, name), pause_s in to_ask.items():
+            session.ask(pop, name, partial(self._again, session, pop, name, pause_s))
 
-    def _again(self, session: "FabricSession", pop: PopId, name: str, tries: int) -> None:
+    def _again(
+        self, session: "FabricSession", pop: PopId, name: str, pause_s: float, answered: bool
+    ) -> None:
         """Have it asked again after a pause, on any thread: something may have been missed."""
-        pause_s = min(FABRIC_ASK_PAUSE_S * 2 ** min(tries, 16), FABRIC_ASK_PAUSE_S_MAX)
-        loop = self._loop
+        if answered:
+            pause_s *= _ANSWERED_TIMES
+        pause_s, loop = min(pause_s, FABRIC_ASK_PAUSE_S_MAX), self._loop
         assert loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is gone
             loop.call_soon_threadsafe(
-                loop.call_later, pause_s, self._met, session, pop, name, tries
+                loop.call_later, pause_s, self._met, session, pop, name, 2 * pause_s
             )
 
     def _reopen(self) -> None:

@@ -133,23 +133,26 @@ class FabricSession:
         except zenoh.ZError as error:
             raise OSError(str(error)) from None
 
-    def ask(self, pop: PopId, name: str, again: Callable[[], None]) -> None:
+    def ask(self, pop: PopId, name: str, again: Callable[[bool], None]) -> None:
         """Ask this PoP for all that it says.
 
         Args:
             pop: whom.
             name: the session of it that was seen.
             again: called on any thread once it has answered, or the time is over, if that session
-                is still seen.
+                is still seen; with whether anything was answered.
         """
+        answered = False
 
         def take(reply: zenoh.Reply) -> None:
+            nonlocal answered
             if reply.ok is not None:
+                answered = True
                 self._record(reply.ok)
 
         def over() -> None:
             if self._hears and self._presence.is_seen(pop, (self.name, name)):
-                again()
+                again(answered)
 
         with contextlib.suppress(zenoh.ZError):
             self._session.get(
