@@ -471,11 +471,7 @@ STATE_SAY_S: Final = 5.0
 """How often a PoP says its state though nothing has changed: a fourth of FLEET_SILENT_S."""
 
 FABRIC_LEASE_S: Final = 2.7
-"""A link that is silent for so long is down."""
-
-FABRIC_KEEP_ALIVES: Final = 3
-"""Sent over a link in a lease, if nothing else is: two may be lost, and a stall of two thirds of a
-lease is none."""
+"""A link that is silent for so long is down; keep-alives are sent each third of it."""
 
 STILL_S: Final = 1.0
 """An answer from a PoP that is said to be gone goes on if some of it came within this time: less
@@ -505,7 +501,7 @@ FABRIC_ASK_WAIT_S: Final = 2.0
 FABRIC_ASK_PAUSE_S: Final = 0.25
 """Until a PoP is asked again what it says; each time in a row doubles it."""
 
-FABRIC_ASK_PAUSE_S_MAX: Final = 30.0
+FABRIC_ASK_PAUSE_S_MAX: Final = 60.0
 """The longest such pause: what was missed has come by then, and asking costs next to nothing."""
 
 FABRIC_ASKS_MAX: Final = 1_024
@@ -539,7 +535,10 @@ STRANGERS_TOLD_S: Final = 1.0
 """Between two words in the log on refused connections: who knocks often is counted."""
 
 LINK_S: Final = 10.0
-"""Between two measurements of the round trip to a PoP."""
+"""Between two measurements of the round trip to a PoP, as long as it moves."""
+
+LINK_STEADY_S: Final = 60.0
+"""The same for one that stays as it is, doubling up to this: less than IDLE_WAIT_S."""
 
 LINKS_EACH: Final = 64
 """PoPs that are measured in one turn; so `LINKS_AT_ONCE` of them at a time."""

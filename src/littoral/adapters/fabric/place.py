@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from littoral.terms.limits import FABRIC_KEEP_ALIVES, FABRIC_LEASE_S, RECORD_BYTES_MAX
+from littoral.terms.limits import FABRIC_LEASE_S, RECORD_BYTES_MAX
 
 __all__ = ["ROOT", "FabricPlace", "Role", "configuration"]
 
 ROOT: Final = "littoral"
 """What every key begins with."""
+
+_KEEP_ALIVES: Final = 3
+"""Sent over a link in a lease, if nothing else is: a stall of two thirds of a lease is none."""
 
 _MESSAGES: Final = (
     "put",
@@ -117,7 +120,7 @@ def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -
             "shared_memory": {"enabled": False},
             "link": {
                 "protocols": ["tls"],
-                "tx": {"lease": int(place.lease_s * 1000), "keep_alive": FABRIC_KEEP_ALIVES},
+                "tx": {"lease": int(place.lease_s * 1000), "keep_alive": _KEEP_ALIVES},
                 "rx": {"max_message_size": 2 * RECORD_BYTES_MAX},
                 "tls": {
                     "root_ca_certificate": str(place.roots),

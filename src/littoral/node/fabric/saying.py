@@ -32,7 +32,7 @@ from littoral.terms.values import (
     Starting,
 )
 
-__all__ = ["Matter", "Place", "due", "matter", "state_of"]
+__all__ = ["Matter", "Place", "due", "link_moved", "matter", "state_of"]
 
 _APIS: Final = {
     Kind.CHAT: ("chat.completions", "messages", "responses"),
@@ -45,7 +45,7 @@ _SLOTS_OF_UPSTREAM: Final = 64
 _LOAD_BYTES_PER_S: Final = 200e6
 """For a model that was never loaded here: a disk that is not cached, cautiously."""
 _MOVED: Final = 0.25
-_LINK_MS: Final = 2.0
+_LINK_S: Final = 0.002
 """PoPs whose times differ by less are equals to whoever chooses (predict.NEAR_S), and on a fast
 link a busy moment of either side is as long as this."""
 _QUEUE_TOKENS: Final = 256
@@ -122,8 +122,16 @@ def matter(before: PopState | None, after: PopState) -> Matter:
     if any(_times_moved(one, other) for one, other in pairs):
         return Matter.TIMES
     links = {each.pop: each.rtt_ms for each in before.links}
-    moved = any(_link_moved(links.get(each.pop), each.rtt_ms) for each in after.links)
+    moved = any(
+        each.pop not in links or link_moved(links[each.pop] / 1000, each.rtt_ms / 1000)
+        for each in after.links
+    )
     return Matter.TIMES if moved else Matter.NOTHING
+
+
+def link_moved(before_s: float, after_s: float) -> bool:
+    """Whether a link with another round trip is another link: less than _LINK_S decides nothing."""
+    return abs(before_s - after_s) > _LINK_S and _moved(before_s, after_s)
 
 
 def due(how_much: Matter, said_at: Instant, now: Instant) -> bool:
@@ -201,13 +209,6 @@ def _times_moved(one: ModelState, other: ModelState) -> bool:
         (one.load_s, other.load_s),
     )
     return any(_moved(*pair) for pair in rates)
-
-
-def _link_moved(before_ms: float | None, after_ms: float) -> bool:
-    """Whether a link is another one: less than LINK_MS decides nothing."""
-    if before_ms is None:
-        return True
-    return abs(before_ms - after_ms) > _LINK_MS and _moved(before_ms, after_ms)
 
 
 def _moved(one: float, other: float) -> bool:
