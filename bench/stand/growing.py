@@ -97,15 +97,19 @@ def fleet(folder: Path, size: int) -> Iterator[Fleet]:
 
 def at_rest(pops: Sequence[FabricPop], seconds: float) -> dict[str, float]:
     """What each of these costs while nobody asks anything: medians of all."""
+    said_before = [each.said_bytes() for each in pops]  # asking costs CPU, so around the rest
     before = [(each.cpu_s(), _sent(each)) for each in pops]
     began_s = time.monotonic()
     time.sleep(seconds)
     took_s = time.monotonic() - began_s
     after = [(each.cpu_s(), _sent(each)) for each in pops]
+    said_after = [each.said_bytes() for each in pops]
     pairs = list(zip(before, after, strict=True))
+    said = zip(said_before, said_after, strict=True)
     figures = {
         "cpu_percent": statistics.median(100 * (b[0] - a[0]) / took_s for a, b in pairs),
         "rss_mb": statistics.median(each.rss_mb() for each in pops),
+        "said_bytes_s": statistics.median((b - a) / took_s for a, b in said),
     }
     sent = [(b[1] - a[1]) / took_s for a, b in pairs if a[1] is not None and b[1] is not None]
     return figures | ({"sent_bytes_s": statistics.median(sent)} if sent else {})

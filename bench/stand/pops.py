@@ -41,6 +41,7 @@ __all__ = [
 
 SEEN, GONE, BACK, ADMITTED = "is in the fabric", "is gone", "is back", "joined in zone"
 _LINE = re.compile(rf"(pop-[0-9a-f]{{16}}):? ({SEEN}|{GONE}|{BACK}|{ADMITTED})")
+_SAID = re.compile(r"^littoral_fabric_said_bytes_total\{.*\} (\S+)$", re.MULTILINE)
 WAIT_S = 60.0
 FREE_PORTS = ("--fabric-port", "0", "--state-port", "0")
 
@@ -169,8 +170,17 @@ class FabricPop:
         """Resident memory."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
 
+    def said_bytes(self) -> float:
+        """Of all records that it has said so far, each once, however many heard it."""
+        _, text = self._fetch("GET", "/metrics")
+        return sum(float(value) for value in _SAID.findall(text.decode()))
+
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, object]:
         """What it answers at its own address, as JSON; the status first."""
+        status, answer = self._fetch(method, path, body)
+        return status, json.loads(answer)
+
+    def _fetch(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         host = self.place.host
         with nullcontext() if host is None else host.inside():
             connected = socket.create_connection(("127.0.0.1", self.port), WAIT_S)
@@ -180,7 +190,7 @@ class FabricPop:
             fields = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), fields)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 

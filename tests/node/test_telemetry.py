@@ -24,6 +24,7 @@ from littoral.terms.facts import (
     ReceiptLost,
     ReceiptsHalted,
     RecordRejected,
+    RecordSaid,
     RequestEnded,
     RequestRefused,
     ReuseChecked,
@@ -275,6 +276,9 @@ def test_what_is_seen_of_other_pops_is_counted_and_logged(caplog: pytest.LogCapt
     telemetry.observe(RecordRejected("state/\n", "signature", 3))
     for change in ("seen", "changed", "gone", "back"):
         assert sample(telemetry, "littoral_fabric_pop_changes_total", change=change) == 1
+    for size_bytes in (600, 500):
+        telemetry.observe(RecordSaid("state", size_bytes))
+    assert sample(telemetry, "littoral_fabric_said_bytes_total", kind="state") == 1_100
     name = "littoral_fabric_records_rejected_total"
     assert sample(telemetry, name, reason="signature") == 3
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]

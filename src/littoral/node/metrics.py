@@ -240,6 +240,11 @@ FABRIC_POPS: Final = _counter(
     "What this PoP saw of others: seen, changed, gone or back.",
     "change",
 )
+FABRIC_SAID: Final = _counter(
+    "littoral_fabric_said_bytes",
+    "Records that this PoP said to all others, each once, however many hear it.",
+    "kind",
+)
 FABRIC_REJECTED: Final = _counter(
     "littoral_fabric_records_rejected",
     "Records of other PoPs that were dropped, by why.",
@@ -273,6 +278,7 @@ METERED: Final = (
         REUSE_CHECKS,
         MEMBERSHIP,
         FABRIC_POPS,
+        FABRIC_SAID,
         FABRIC_REJECTED,
         FABRIC_STRANGERS,
         FABRIC_RELAYED,

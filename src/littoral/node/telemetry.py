@@ -37,6 +37,7 @@ from littoral.terms.facts import (
     ReceiptLost,
     ReceiptsHalted,
     RecordRejected,
+    RecordSaid,
     RequestEnded,
     RequestQueued,
     RequestRefused,
@@ -151,7 +152,15 @@ class Telemetry:
                 )
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
-            case PopSeen() | PopChanged() | PopGone() | PopBack() | PopHeld() | RequestRelayed():
+            case (
+                PopSeen()
+                | PopChanged()
+                | PopGone()
+                | PopBack()
+                | PopHeld()
+                | RequestRelayed()
+                | RecordSaid()
+            ):
                 self._met(fact)
             case RecordRejected() | StrangersRefused():
                 self._turned_away(fact)
@@ -185,9 +194,10 @@ class Telemetry:
                 log.warning("%s is %s from now on", pop, standing)
 
     def _met(
-        self, fact: PopSeen | PopChanged | PopGone | PopBack | PopHeld | RequestRelayed
+        self,
+        fact: PopSeen | PopChanged | PopGone | PopBack | PopHeld | RequestRelayed | RecordSaid,
     ) -> None:
-        """What is seen of other PoPs, and passed on to them."""
+        """What is seen of other PoPs, passed on to them, and said to them."""
         match fact:
             case PopSeen(pop, owner, zone, site):
                 self._count(metrics.FABRIC_POPS, "seen")
@@ -206,6 +216,8 @@ class Telemetry:
                 log.info("%s: %s", pop, how)
             case RequestRelayed(_, outcome):
                 self._count(metrics.FABRIC_RELAYED, outcome)
+            case RecordSaid(kind, size_bytes):
+                self._count(metrics.FABRIC_SAID, kind, amount=size_bytes)
 
     def _turned_away(self, fact: RecordRejected | StrangersRefused) -> None:
         """What others had to say and is not taken from them."""

@@ -41,6 +41,7 @@ __all__ = [
     "PopHeld",
     "PopBack",
     "RecordRejected",
+    "RecordSaid",
     "StrangersRefused",
     "Fact",
 ]
@@ -310,6 +311,16 @@ class RequestRelayed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSaid:
+    """This PoP has said a record to all others."""
+
+    kind: str
+    """`state`, `card`, `admission` or `owner`."""
+    size_bytes: int
+    """Of the record, once, however many hear it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """Records were dropped: they are not what their maker may say there."""
 
@@ -360,6 +371,7 @@ Fact = (
     | PopBack
     | PopHeld
     | RequestRelayed
+    | RecordSaid
     | RecordRejected
     | StrangersRefused
 )

@@ -266,7 +266,8 @@ class Membership:
         view.watch(self._seen)
         stack.push_async_callback(names.close)
         speaking = Speaking(
-            *(opened.identity, self._clock, names, view), state=self._state, boot=place.boot
+            *(opened.identity, self._clock, names, view),
+            *(self._state, place.boot, opened.telemetry.observe),
         )
         holding = Holding(
             *(member, lambda: view.fleet, links.seconds, server.adopt, peers.client),
@@ -333,8 +334,7 @@ class Membership:
         if standing is None:
             return
         issuing = self.registrar() is not None
-        for topic, record in standing.words.to_say(issuing=issuing).items():
-            standing.names.say(topic, record)
+        standing.speaking.pass_on(standing.words.to_say(issuing=issuing))
         self._guests.forget()
         standing.view.recheck(self._unix_s())
         self._seen(standing.view.fleet)

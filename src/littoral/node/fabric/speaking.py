@@ -5,15 +5,16 @@ view, so that it sees itself as the others do.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from littoral.node.fabric.saying import Matter, due, matter
 from littoral.node.fabric.view import FleetView
 from littoral.routing.fleet import PopState, encoded
+from littoral.terms.facts import RecordSaid
 from littoral.terms.heard import Said
 from littoral.terms.limits import STATE_LOOK_S, STATE_SAY_S
-from littoral.terms.ports import Clock, Names, Signer
+from littoral.terms.ports import Clock, Names, Observe, Signer
 from littoral.terms.values import SECOND, Instant
 from littoral.trust.names import pop_id
 from littoral.trust.records import Card, RecordKind, signed, topic
@@ -35,6 +36,7 @@ class Speaking:
         view: FleetView,
         state: Callable[[int], PopState],
         boot: int,
+        observe: Observe,
     ) -> None:
         """Say nothing yet.
 
@@ -45,6 +47,7 @@ class Speaking:
             view: this PoP's own.
             state: what it is now, with this number.
             boot: as in its state.
+            observe: takes facts.
         """
         self._signer = signer
         self._pop = pop_id(signer.public_key)
@@ -53,6 +56,7 @@ class Speaking:
         self._view = view
         self._state = state
         self._boot = boot
+        self._observe = observe
         self._number = 0
         self._said: PopState | None = None
         self._said_at = Instant(0)
@@ -68,6 +72,11 @@ class Speaking:
         self._number += 1
         card = Card(self._boot, self._number, tuple(chain[:_CERTIFICATES]))
         self._publish(RecordKind.CARD, card.encoded())
+
+    def pass_on(self, words: Mapping[str, bytes]) -> None:
+        """Say these records of what owners have signed, by topic."""
+        for about, record in words.items():
+            self._tell(about, record)
 
     async def go_on(self) -> None:
         """Say what changes, until cancelled; and now and then that this PoP is still there."""
@@ -93,6 +102,10 @@ class Speaking:
 
     def _publish(self, kind: RecordKind, payload: bytes) -> None:
         record, about = signed(kind, payload, self._signer), topic(kind, self._pop)
-        self._names.say(about, record)
+        self._tell(about, record)
         unix_s = self._clock.unix_ns() // SECOND
         self._view.hear([Said(about, record)], self._clock.now(), unix_s)
+
+    def _tell(self, about: str, record: bytes) -> None:
+        self._names.say(about, record)
+        self._observe(RecordSaid(about.partition("/")[0], len(record)))
