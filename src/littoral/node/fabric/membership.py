@@ -359,16 +359,16 @@ class Membership:
 
     async def _look(self) -> None:
         """Notice who has fallen silent, and remember who is there."""
-        standing = self._in_it()
-        home = self._config.home
+        standing, home = self._in_it(), self._config.home
+        remembered: Sequence[KnownPop] = recall(home).pops
         while True:
             await asyncio.sleep(1)
             standing.view.tick(self._clock.now(), self._unix_s())
             known = self._there()
-            memory = recall(home)
-            if known and known != memory.pops:
+            if known and known != remembered:
                 try:
-                    remember(home, structs.replace(memory, pops=known))
+                    remember(home, structs.replace(recall(home), pops=known))
+                    remembered = known
                 except LittoralError as error:
                     log.warning("the PoPs of the fabric can't be remembered: %s", error)
 

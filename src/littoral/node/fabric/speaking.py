@@ -89,11 +89,16 @@ class Speaking:
                 how_much = Matter.NOTHING
             if how_much is Matter.NOTHING:
                 try:
-                    async with asyncio.timeout(STATE_SAY_S / 4):
+                    async with asyncio.timeout(self._pause_s()):
                         await self.changed.wait()
                 except TimeoutError:
                     continue
             await asyncio.sleep(STATE_LOOK_S)
+
+    def _pause_s(self) -> float:
+        """Until it is said again, or, if that is sooner, until a look for what nobody tells of."""
+        left_s = STATE_SAY_S - (self._clock.now() - self._said_at) / SECOND
+        return min(max(left_s, STATE_LOOK_S), STATE_SAY_S / 2)
 
     def _say(self, state: PopState) -> None:
         self._number = state.seq
