@@ -489,6 +489,9 @@ FABRIC_OPEN_WAIT_S: Final = 10.0
 FABRIC_BRIDGE_WAIT_S: Final = 2.0
 """How long a fabric that is opened anew waits for the links that the old one had."""
 
+FABRIC_FEW_S: Final = 30.0
+"""So long less than half of those that were known are linked to, before all of them are dialled."""
+
 FABRIC_OVERHEAR_S: Final = 1.0
 """How often a PoP that can't be dialled sees to hearing others that can't."""
 

@@ -8,6 +8,8 @@ Rules
   session on the same port, which two can't have at a time. A third one, which only dials, stands in
   meanwhile: it links to all, then the old one goes, the new one comes, and the third one goes. To
   all others the PoP is there throughout, as its token is held by at least one of them.
+- Where fewer than half of those that were there before are linked to for a while, it is opened anew
+  to dial all of them: those that were to tell of the others may be gone for good.
 - A PoP that can't be dialled dials all others, and so is linked to all but those that can't be
   dialled either. Those it hears by a second session, a client of one of the others: what that hears
   twice is dropped as anything else is, and only they are missed while it is opened anew.
@@ -33,6 +35,7 @@ from littoral.terms.limits import (
     FABRIC_ASK_PAUSE_S_MAX,
     FABRIC_ASKS_MAX,
     FABRIC_BRIDGE_WAIT_S,
+    FABRIC_FEW_S,
     FABRIC_OPEN_WAIT_S,
     FABRIC_OVERHEAR_S,
     FABRIC_SAID_MAX,
@@ -48,6 +51,8 @@ log = logging.getLogger("littoral")
 
 T = TypeVar("T")
 
+_FEW_LOOKS: Final = 3
+"""Within FABRIC_FEW_S; each of them is to find few links."""
 _ANSWERED_TIMES: Final = 8
 """Who has answered is asked again after so many times as long: then little can have been missed."""
 
@@ -76,6 +81,8 @@ class ZenohNames:
         self._session: FabricSession | None = None
         self._overhears: FabricSession | None = None
         self._looking: asyncio.TimerHandle | None = None
+        self._few = 0
+        """Looks in a row that found few links."""
 
     async def open(self, hear: Hear) -> None:
         """As in the port."""
@@ -89,8 +96,7 @@ class ZenohNames:
         except BaseException:
             await self.close()
             raise
-        if not self._place.listens:
-            self._look()
+        self._look()
 
     def say(self, topic: str, record: bytes) -> None:
         """As in the port.
@@ -139,10 +145,12 @@ class ZenohNames:
         return await _within(asyncio.wrap_future(self._thread.submit(act)))
 
     def _look(self) -> None:
-        """See now and then that what can't be linked to is overheard."""
+        """See now and then that what can't be linked to is overheard, and that others are there."""
         if self._thread is not None and self._loop is not None:
-            self._thread.submit(self._overhear)
-            self._looking = self._loop.call_later(FABRIC_OVERHEAR_S, self._look)
+            listens = self._place.listens
+            pause_s = FABRIC_FEW_S / _FEW_LOOKS if listens else FABRIC_OVERHEAR_S
+            self._thread.submit(self._see_few if listens else self._overhear)
+            self._looking = self._loop.call_later(pause_s, self._look)
 
     # What follows runs on the thread.
 
@@ -215,7 +223,11 @@ class ZenohNames:
         bridge.stand_in_for(old, FABRIC_BRIDGE_WAIT_S)
         self._session = bridge
         old.close()
-        new = self._opened(Role.LISTENS, bridge.dialled())
+        there = (
+            each.removeprefix("tls/") for each in bridge.dialled() if each != self._place.itself
+        )
+        self._place = replace(self._place, known=tuple(there) or self._place.known)
+        new = self._opened(Role.LISTENS)
         new.stand_in_for(bridge, FABRIC_BRIDGE_WAIT_S)
         self._session = new
         bridge.close()
@@ -231,6 +243,19 @@ class ZenohNames:
                 session.say(topic, record)
             except OSError as error:
                 log.warning("the fabric did not take what was said on %s (%s)", topic, error)
+
+    def _see_few(self) -> None:
+        """Dial all that are known, if few of them are linked to."""
+        session, place = self._session, self._place
+        if session is None or place.dials_all or not place.known:
+            return
+        self._few = 0 if 2 * session.links() >= len(place.known) else self._few + 1
+        if self._few > _FEW_LOOKS:
+            self._place = replace(place, dials_all=True)
+            try:
+                self._reopen()
+            except OperatorError as error:
+                log.warning("the fabric can't be opened anew to dial all that are known: %s", error)
 
     def _overhear(self) -> None:
         """Be a client of one of those that the other session is linked to."""

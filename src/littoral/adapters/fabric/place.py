@@ -4,6 +4,8 @@ Rules
 - Nobody is found by shouting: no multicast; seeds are named, and whoever is linked tells of others.
 - Seeds are dialled until they answer, in the background: a wait of -1 for it, and no exit. With a
   wait of 0 Zenoh dials once, and a PoP that starts before its seed is alone for good.
+- Who is only remembered is dialled by few: where both sides of a pair dial, Zenoh keeps two links,
+  and each costs what one does. Gossip has one side dial. Where it brings too few, all are dialled.
 - Links are mutual TLS against the roots of known owners, and end when either certificate does. The
   name in a certificate is not compared with the address: PoPs are dialled by addresses that change,
   and who they are is in the records that they sign.
@@ -22,6 +24,9 @@ __all__ = ["ROOT", "FabricPlace", "Role", "configuration"]
 
 ROOT: Final = "littoral"
 """What every key begins with."""
+
+_DIALLED: Final = 3
+"""So many are, if there are not more seeds: one of them may be gone, and one be away."""
 
 _KEEP_ALIVES: Final = 3
 """Sent over a link in a lease, if nothing else is: a stall of two thirds of a lease is none."""
@@ -51,7 +56,11 @@ class FabricPlace:
     roots: Path
     """PEM: the root certificates of all known owners."""
     seeds: tuple[str, ...] = ()
-    """`HOST:PORT` of PoPs that are likely to be there."""
+    """`HOST:PORT` of PoPs that are dialled until they answer."""
+    known: tuple[str, ...] = ()
+    """The same of PoPs that were there before: of these the first few are."""
+    dials_all: bool = False
+    """All of them are."""
     lease_s: float = FABRIC_LEASE_S
     listens: bool = True
     """Others can dial it; then it listens at the host and port."""
@@ -60,6 +69,14 @@ class FabricPlace:
     def endpoint(self) -> str:
         """The endpoint that it listens on."""
         return f"tls/{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def dialled(self) -> tuple[str, ...]:
+        """Endpoints that it dials from the beginning, each once."""
+        known = tuple(each for each in self.known if each not in self.seeds)
+        if self.listens and not self.dials_all:
+            known = known[: max(0, _DIALLED - len(self.seeds))]
+        return tuple(f"tls/{each}" for each in (*self.seeds, *known))
 
     @property
     def itself(self) -> str:
@@ -85,13 +102,13 @@ def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -
 
     Args:
         place: where the PoP stands.
-        connect: endpoints to dial until each has answered, beside the seeds; whoever overhears
-            dials these alone.
+        connect: endpoints to dial until each has answered, beside those of the place; whoever
+            overhears dials these alone.
         role: of the session.
     """
     listens, client = role is Role.LISTENS, role is Role.OVERHEARS
     chain, key = str(place.chain), str(place.key)
-    seeds = () if client else tuple(f"tls/{seed}" for seed in place.seeds)
+    first = () if client else place.dialled
     return {
         "mode": "client" if client else "peer",
         "scouting": {
@@ -109,7 +126,7 @@ def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -
         },
         "listen": {"endpoints": [place.endpoint] if listens else [], "exit_on_failure": True},
         "connect": {
-            "endpoints": list(dict.fromkeys((*seeds, *connect))),
+            "endpoints": list(dict.fromkeys((*first, *connect))),
             "timeout_ms": -1,
             "exit_on_failure": False,
             "retry": {"period_init_ms": 250, "period_max_ms": 4000, "period_increase_factor": 2},

@@ -15,7 +15,7 @@ from littoral.terms.ids import PopId
 __all__ = ["listening_host", "place_of", "seeds_of", "state_place"]
 
 _LOOPBACK: Final = "127.0.0.1"
-_SEEDS: Final = 8
+_SEEDS: Final = 3
 """Named to whoever comes: enough that one of them is there."""
 
 
@@ -60,14 +60,15 @@ def state_place(files: FabricFiles, host: str, place: Place, memory: Memory) -> 
     """Where it joins the state of the fabric, and with what."""
     listens = bool(place.state_address)
     port = host_and_port(place.state_address, "state_address")[1] if listens else 0
-    known = dict.fromkeys((*memory.seeds, *(each.state_address for each in memory.pops)))
+    known = (each.state_address for each in memory.pops)
     return FabricPlace(
         host=host,
         port=port,
         chain=files.chain,
         key=files.key,
         roots=files.bundle,
-        seeds=tuple(each for each in known if each and each != place.state_address),
+        seeds=tuple(each for each in memory.seeds if each != place.state_address),
+        known=tuple(each for each in known if each and each != place.state_address),
         listens=listens,
     )
 
