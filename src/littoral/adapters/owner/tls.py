@@ -52,10 +52,25 @@ class _Accepted(ssl.SSLObject):
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            context = self.context
-            assert isinstance(context, _ServerContext), "made by one"
-            context.refused(error.verify_message)
+            _refused(self.context, error)
             raise
+
+
+class _AcceptedSocket(ssl.SSLSocket):
+    """The same of one that has its socket."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+        """As in SSLSocket."""
+        try:
+            super().do_handshake(block)
+        except ssl.SSLCertVerificationError as error:
+            _refused(self.context, error)
+            raise
+
+
+def _refused(context: ssl.SSLContext, error: ssl.SSLCertVerificationError) -> None:
+    assert isinstance(context, _ServerContext), "made by one"
+    context.refused(error.verify_message)
 
 
 class _ServerContext(ssl.SSLContext):
@@ -63,6 +78,7 @@ class _ServerContext(ssl.SSLContext):
 
     refused: Callable[[str], None]
     sslobject_class = _Accepted
+    sslsocket_class = _AcceptedSocket
 
 
 def server_context(files: FabricFiles, refused: Callable[[str], None]) -> ssl.SSLContext:
