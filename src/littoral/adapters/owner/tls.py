@@ -27,6 +27,7 @@ from littoral.terms.ids import OwnerId
 from littoral.terms.limits import CHAIN_CERTIFICATES_MAX
 
 __all__ = [
+    "Connection",
     "client_context",
     "inviter",
     "newcomer_context",
@@ -59,7 +60,7 @@ class _Accepted(ssl.SSLObject):
 class _AcceptedSocket(ssl.SSLSocket):
     """The same of one that has its socket."""
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+    def do_handshake(self, block: bool = False) -> None:
         """As in SSLSocket."""
         try:
             super().do_handshake(block)
