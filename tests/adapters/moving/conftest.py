@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from littoral.adapters.owner import Owner
-from tests.adapters.moving.made import Mover, acquainted, an_owner
+from tests.adapters.moving.made import Mover, a_pop, acquainted, an_owner, now
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -22,7 +22,7 @@ def owner(tmp_path: Path) -> Owner:
 
 @pytest.fixture
 async def pair(tmp_path: Path, owner: Owner) -> AsyncIterator[tuple[Mover, Mover]]:
-    one, two = (Mover(owner, tmp_path / f"pop{number}", number) for number in (1, 2))
+    one, two = (Mover(a_pop(tmp_path / f"pop{number}", owner, number), now()) for number in (1, 2))
     acquainted(one, two)
     for each in (one, two):
         each.listen()

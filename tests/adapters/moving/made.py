@@ -17,9 +17,10 @@ from littoral.adapters.moving.server import Server
 from littoral.adapters.moving.words import HearsNews, Held, Peer
 from littoral.adapters.owner import FabricFiles, Owner
 from littoral.adapters.owner.contexts import Contexts
+from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
 from littoral.trust.members import Member
-from tests.adapters.owner.made import SetClock, identity, member_of, owner_at, pop_at
+from tests.adapters.owner.made import SetClock, owner_at, pop_at
 
 WAIT_S = 20.0
 GROUP = "blake3:" + 64 * "a"
@@ -38,13 +39,14 @@ class FileShelf:
         self, path: Path, size_bytes: int, piece_bytes: int, digests: Sequence[bytes]
     ) -> None:
         """An empty file of this size."""
+        self.path = path
         with path.open("w+b") as file:
             file.truncate(size_bytes)
             self.data = memoryview(mmap.mmap(file.fileno(), size_bytes))
         self._piece_bytes = piece_bytes
         self._digests = digests
         self.here: set[int] = set()
-        self._hear: list[Callable[[int], None]] = []
+        self.watched: list[Callable[[int], None]] = []
 
     @classmethod
     def full(cls, path: Path, data: bytes, piece_bytes: int) -> "FileShelf":
@@ -78,16 +80,16 @@ class FileShelf:
         start = number * self._piece_bytes
         self.data[start : start + len(data)] = data
         self.here.add(number)
-        for hear in list(self._hear):
+        for hear in list(self.watched):
             hear(number)
         return True
 
     def watch(self, hear: Callable[[int], None]) -> Callable[[], None]:
-        self._hear.append(hear)
+        self.watched.append(hear)
 
         def end() -> None:
-            if hear in self._hear:
-                self._hear.remove(hear)
+            if hear in self.watched:
+                self.watched.remove(hear)
 
         return end
 
@@ -155,15 +157,16 @@ class Told:
 class Mover:
     """One PoP's, on the loop that runs."""
 
-    def __init__(self, owner: Owner, home: Path, number: int, in_flight: int = 0) -> None:
-        self.clock = now()
-        self.files: FabricFiles = pop_at(home, owner, self.clock, number)
-        self.member = member_of(owner, identity(number).pop_id)
+    def __init__(self, files: FabricFiles, clock: Clock) -> None:
+        self.files = files
+        own = files.own()
+        assert own is not None
+        self.member = own.member
         self.refused: list[str] = []
-        self.contexts = Contexts(self.files, self.refused.append)
-        self.access = Access(self.contexts, self.clock)
+        self.contexts = Contexts(files, self.refused.append)
+        self.access = Access(self.contexts, clock)
         loop = asyncio.get_running_loop()
-        self.in_flight = in_flight
+        self.in_flight = 0
         self.flows = Flows(loop, lambda: self.in_flight)
         self.library = Shelves()
         self.server = Server(loop, self.access, self.library, self.flows)
@@ -188,6 +191,11 @@ def now() -> SetClock:
 
 def an_owner(home: Path) -> Owner:
     return owner_at(home, now())
+
+
+def a_pop(home: Path, owner: Owner, number: int) -> FabricFiles:
+    """The files of a PoP that has joined."""
+    return pop_at(home, owner, now(), number)
 
 
 def acquainted(*movers: Mover) -> None:

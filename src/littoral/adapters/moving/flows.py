@@ -8,12 +8,13 @@ systems other than Linux, streams go as TCP lets them, and nothing is measured.
 import asyncio
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
-from littoral.adapters.moving.pacing import Flow, Uplink
+from littoral.adapters.moving.pacing import WINDOWS, Flow, Uplink
 from littoral.adapters.moving.wire import Wire
 from littoral.terms.limits import DELIVERY_UPLINK_START, DELIVERY_WINDOW_S
 
@@ -24,8 +25,9 @@ _SO_MAX_PACING_RATE: Final = 47
 _UNPACED: Final = 2**64 - 1
 _INFO_BYTES: Final = 192
 _NUMBER: Final = Struct("=Q")
-_ACKED_AT, _BUSY_US_AT = 120, 168
-"""Where struct tcp_info of Linux has tcpi_bytes_acked and tcpi_busy_time, since 4.10."""
+_SHORT: Final = Struct("=I")
+_RTT_AT, _ACKED_AT, _RTT_MIN_AT, _BUSY_US_AT = 68, 120, 148, 168
+"""Where struct tcp_info of Linux has tcpi_rtt, _bytes_acked, _min_rtt, _busy_time, since 4.10."""
 _NOTICEABLE: Final = 0.03
 """Changes of a pace by a smaller part are not worth a system call."""
 
@@ -34,7 +36,9 @@ _NOTICEABLE: Final = 0.03
 class _Stream:
     acked_bytes: int
     busy_us: int
-    pace: float
+    pace: float = 0.0
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS))
+    """What it got in the last windows, bytes/s."""
 
 
 class Flows:
@@ -65,6 +69,11 @@ class Flows:
         """What the uplink carries, bytes/s; None before anything is known."""
         return self._uplink.measured
 
+    @property
+    def streams(self) -> int:
+        """How many leave now."""
+        return len(self._streams)
+
     def begin(self, wire: Wire) -> None:
         """Pace this one from now on."""
         if not _PACED:
@@ -72,7 +81,7 @@ class Flows:
         if self._timer is None:
             self._since = self._loop.time()
             self._timer = self._loop.call_later(DELIVERY_WINDOW_S, self._look)
-        self._streams[wire] = _Stream(*_info(wire), 0.0)
+        self._streams[wire] = _Stream(*_info(wire)[:2])
         pace = self._uplink.share(len(self._streams), yielding=self._yielding())
         for each, stream in self._streams.items():
             if stream.pace == 0.0 or stream.pace > pace:
@@ -103,19 +112,25 @@ class Flows:
                 _set(wire, stream, pace)
 
 
-def _info(wire: Wire) -> tuple[int, int]:
-    """Bytes confirmed, and microseconds busy, since the connection began."""
+def _info(wire: Wire) -> tuple[int, int, float]:
+    """Bytes confirmed and microseconds busy since the connection began; seconds of waiting now."""
     info = wire.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
     if len(info) < _BUSY_US_AT + _NUMBER.size:
-        return 0, 0
-    return _NUMBER.unpack_from(info, _ACKED_AT)[0], _NUMBER.unpack_from(info, _BUSY_US_AT)[0]
+        return 0, 0, 0.0
+    (acked,) = _NUMBER.unpack_from(info, _ACKED_AT)
+    (busy_us,) = _NUMBER.unpack_from(info, _BUSY_US_AT)
+    (rtt_us,), (rtt_us_min,) = (_SHORT.unpack_from(info, at) for at in (_RTT_AT, _RTT_MIN_AT))
+    return acked, busy_us, max(0, rtt_us - rtt_us_min) / 1e6
 
 
 def _flow(wire: Wire, stream: _Stream, seconds: float) -> Flow:
-    acked_bytes, busy_us = _info(wire)
+    acked_bytes, busy_us, waited_s = _info(wire)
     acked, busy = acked_bytes - stream.acked_bytes, (busy_us - stream.busy_us) / 1e6
     stream.acked_bytes, stream.busy_us = acked_bytes, busy_us
-    return Flow(acked, min(1.0, busy / seconds), stream.pace)
+    busy = min(1.0, busy / seconds)
+    stream.rates.append(acked / (seconds * max(busy, 0.05)))
+    lately = sum(stream.rates) / len(stream.rates)
+    return Flow(acked, busy, stream.pace, lately, waited_s)
 
 
 def _set(wire: Wire, stream: _Stream, pace: float) -> None:

@@ -1,15 +1,15 @@
-"""How fast each stream that leaves this machine may go: a share of what the uplink has shown.
+"""How fast each stream that leaves this machine may go, so that no queue on its way fills up.
 
-Pure: measurements of a window of time in, paces out. A queue that overflows somewhere on the way
-costs more than a little idleness, so streams are paced, each a little over its fair share.
+Pure: measurements of a window of time in, paces out. What waits in a queue delays what people ask
+for on the same link, and a queue that overflows costs more than a little idleness.
 
 Rules
-- The *budget* is what all streams together may take. It grows while streams could use more of it
-  and get what they use: fast until the link was first seen to be full, then in steps of a tenth.
-- When most of what is sent gets less than its pace, the link is full: the budget is a little over
-  the most that went through in the last windows. Windows with little to send say nothing.
-- Shares are fair by max-min: a stream that is held up elsewhere (a slow receiver) has a little over
-  what it gets, and leaves the rest to the others.
+- A stream goes faster while its packets do not wait, and slower the longer they wait beyond
+  TARGET_S, wherever that is: at this machine's uplink, or before a receiver with many sources.
+- All together take no more than the *budget*: a little over the most that went through lately. It
+  grows while streams could use more of it and get what they use: fast until the link was first
+  seen to be full, then in small steps.
+- Shares of it are fair by max-min: what a stream does not want or get is left to the others.
 - While requests of people are being answered, streams have a part of the budget, and what they get
   then is no measure of the link.
 """
@@ -21,20 +21,31 @@ from typing import Final
 
 from littoral.terms.limits import DELIVERY_PACE_MIN, DELIVERY_UPLINK_START, DELIVERY_YIELD_SHARE
 
-__all__ = ["Flow", "Uplink"]
+__all__ = ["TARGET_S", "WINDOWS", "Flow", "Uplink"]
 
+TARGET_S: Final = 0.025
+"""How long packets may wait: half of what LEDBAT (RFC 6817) grants itself at most, 100 ms."""
+WINDOWS: Final = 4
+"""What goes through is looked at over so many: a queue on the way lets much through at once."""
 _BUSY: Final = 0.95
 """Part of the time in which a stream had something to send, from which on it could use more."""
 _ON_PACE: Final = 0.85
 """Part of its pace that a stream gets, from which on nothing else holds it up."""
+_STEP: Final = 0.25
+"""The largest change of a stream's pace for how long packets waited, in one window."""
 _GROWING_FAST: Final = 1.5
-_GROWING: Final = 1.1
+_GROWING: Final = 1.05
+_EAGER_WINDOWS: Final = 2
+"""So many in a row, in which streams could use more, before they get it: a moment is no reason."""
+_SHRINKING: Final = 0.95
 _OVER: Final = 1.1
-"""Of what goes through when the link is full, so that it is seen to grow."""
-_HELD_UP: Final = 1.25
-"""Of what a stream gets that is held up elsewhere, so that it is seen to be let go."""
-_REMEMBERED: Final = 12
-"""Windows with a full link, whose best counts."""
+"""Of what a full link was seen to carry, so that it is seen to carry more."""
+_FAIR: Final = 0.8
+"""Of a fair share, that a stream has which gets what it is given, however long packets wait."""
+_LEAST: Final = 0.25
+"""Of a fair share, that a stream has which gets nothing just now: its packets were lost."""
+_REMEMBERED: Final = 40
+"""Windows with anything to send, whose best counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,27 @@ class Flow:
     """Part of the window in which it had unconfirmed bytes, from 0 to 1."""
     pace: float
     """That was set, bytes/s."""
+    lately: float
+    """What it got in the last windows while it was busy, bytes/s, their mean."""
+    waited_s: float
+    """How much longer its packets are on their way than the fastest ever were."""
 
-    def rate(self, seconds: float) -> float:
-        """Bytes/s while it was busy."""
-        return self.acked_bytes / (seconds * max(self.busy, 0.05))
+    @property
+    def wants_more(self) -> bool:
+        """It had something to send all the time."""
+        return self.busy >= _BUSY
+
+    @property
+    def on_pace(self) -> bool:
+        """It got what it was given."""
+        return self.lately >= _ON_PACE * self.pace
+
+    def demand(self, fair: float) -> float:
+        """The pace that it is to have, if the budget allows, bytes/s; `fair` is its equal share."""
+        off = max(-1.0, min(1.0, (TARGET_S - self.waited_s) / TARGET_S))
+        if self.wants_more and not self.on_pace:
+            return max(_LEAST * fair, self.lately * (1 + _STEP * off))
+        return max(_FAIR * fair, self.pace * (1 + _STEP * off))
 
 
 class Uplink:
@@ -59,13 +87,16 @@ class Uplink:
     def __init__(self, start: float = DELIVERY_UPLINK_START) -> None:
         """Begin with a guess, bytes/s: what was measured last time, if anything was."""
         self._budget = start
-        self._full: deque[float] = deque(maxlen=_REMEMBERED)
-        self._best = 0.0
+        self._totals: deque[float] = deque(maxlen=WINDOWS)
+        self._seen: deque[float] = deque(maxlen=_REMEMBERED)
+        self._full = False
+        self._eager = 0
+        """Windows in a row in which streams could use more."""
 
     @property
     def measured(self) -> float | None:
-        """Bytes/s that go through at most; None before anything did."""
-        return max(self._full) if self._full else self._best or None
+        """Bytes/s that went through at most lately; None before anything did."""
+        return max(self._seen, default=None)
 
     def share(self, streams: int, *, yielding: bool) -> float:
         """The pace of a stream that begins, one of so many, bytes/s."""
@@ -79,27 +110,24 @@ class Uplink:
             seconds: the length of the window that they tell of.
             yielding: requests of people are being answered.
         """
-        rates = [flow.rate(seconds) for flow in flows]
-        busy = [flow.busy >= _BUSY for flow in flows]
-        on_pace = [rate >= _ON_PACE * flow.pace for rate, flow in zip(rates, flows, strict=True)]
-        total = sum(flow.acked_bytes for flow in flows) / seconds
-        held_up = [here and not well for here, well in zip(busy, on_pace, strict=True)]
-        eager = sum(here and well for here, well in zip(busy, on_pace, strict=True))
-        if not yielding and flows:
-            self._learn(total, eager, sum(held_up), len(flows))
-        demands = [
-            _HELD_UP * rate if held else float("inf")
-            for rate, held in zip(rates, held_up, strict=True)
-        ]
-        return _shares(self._allowed(yielding=yielding), demands)
+        if not yielding and any(flow.acked_bytes for flow in flows):
+            self._learn(flows, sum(flow.acked_bytes for flow in flows) / seconds)
+        allowed = self._allowed(yielding=yielding)
+        fair = allowed / max(1, len(flows))
+        return _shares(allowed, [flow.demand(fair) for flow in flows])
 
-    def _learn(self, total: float, eager: int, held_up: int, flows: int) -> None:
-        self._best = max(self._best, total)
-        if eager > held_up and 2 * eager >= flows:
+    def _learn(self, flows: Sequence[Flow], total: float) -> None:
+        self._totals.append(total)
+        self._seen.append(sum(self._totals) / len(self._totals))
+        free = [flow.on_pace and flow.waited_s < TARGET_S for flow in flows if flow.wants_more]
+        eager = 2 * len(free) >= len(flows) and 2 * sum(free) > len(free)
+        self._eager = self._eager + 1 if eager else 0
+        if self._eager >= _EAGER_WINDOWS:
             self._budget *= _GROWING if self._full else _GROWING_FAST
-        elif held_up > eager and 2 * held_up >= flows:
-            self._full.append(total)
-            self._budget = max(_OVER * max(self._full), DELIVERY_PACE_MIN)
+        elif 2 * len(free) >= len(flows) and not eager:
+            self._full = True
+            least = max(_OVER * max(self._seen), DELIVERY_PACE_MIN)
+            self._budget = max(min(self._budget, least), self._budget * _SHRINKING)
 
     def _allowed(self, *, yielding: bool) -> float:
         return self._budget * (DELIVERY_YIELD_SHARE if yielding else 1.0)

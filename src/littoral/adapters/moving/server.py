@@ -117,7 +117,8 @@ class Server:
         self.flows = flows
         self.beat = Beat(loop)
         self._listening: socket.socket | None = None
-        self._peers: set[_Serving] = set()
+        self.peers: set[_Serving] = set()
+        """All that are connected."""
 
     def listen(self, host: str, port: int) -> int:
         """Begin, at an address of this machine; 0 is a free port. Returns the port.
@@ -146,14 +147,14 @@ class Server:
             plain, _ = self._listening.accept()
         except OSError:
             return  # it has gone already, or the machine has no descriptor left: it comes again
-        if len(self._peers) >= DELIVERY_CONNECTIONS_MAX:
+        if len(self.peers) >= DELIVERY_CONNECTIONS_MAX:
             plain.close()
             return
-        self._peers.add(_Serving(self, plain))
+        self.peers.add(_Serving(self, plain))
 
     def looked(self) -> None:
         """The list of who is let in has changed."""
-        for peer in list(self._peers):
+        for peer in list(self.peers):
             peer.look()
 
     def close(self) -> None:
@@ -162,12 +163,12 @@ class Server:
             self.loop.remove_reader(self._listening.fileno())
             self._listening.close()
             self._listening = None
-        for peer in list(self._peers):
+        for peer in list(self.peers):
             peer.close()
 
     def gone(self, peer: "_Serving") -> None:
         """One has left."""
-        self._peers.discard(peer)
+        self.peers.discard(peer)
 
 
 class _Serving:

@@ -277,8 +277,12 @@ class Wire:
     # Ending
 
     def tick(self, now: float) -> None:
-        """Have the owner look at its deadlines."""
+        """Have the owner look at its deadlines, once it has what came and was no reason to wake."""
+        if self._wake_bytes > 1:
+            self._readable()
         try:
+            if self.closed:
+                return
             self.owner.tick(now)
         except HttpError as error:
             self.fail(error)
