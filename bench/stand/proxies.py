@@ -25,7 +25,17 @@ from bench.stand.native import Upstream, free_port, request_bytes
 from bench.stand.report import note
 from bench.stand.running import ROOT
 
-__all__ = ["PEERS", "Absent", "Peer", "Proxy", "asked", "peers_running"]
+__all__ = [
+    "PEERS",
+    "PEERS_FOLDER",
+    "Absent",
+    "Peer",
+    "Proxy",
+    "asked",
+    "environment",
+    "peers_running",
+    "program",
+]
 
 PEERS_FOLDER = ROOT / ".peers"
 SYSTEM = PEERS_FOLDER / "system"
@@ -74,9 +84,14 @@ class Peer:
 
     def path(self) -> str | None:
         """Where its program is."""
-        places = [PEERS_FOLDER / self.environment / "bin", SYSTEM / "usr/sbin"]
-        path = os.pathsep.join([*map(str, places), os.defpath, "/usr/sbin", "/usr/local/sbin"])
-        return shutil.which(self.program, path=path)
+        return program(self.program, PEERS_FOLDER / self.environment / "bin")
+
+
+def program(name: str, *places: Path) -> str | None:
+    """Where a peer's program is: in one of these places, unpacked, or installed."""
+    unpacked = (SYSTEM / "usr/sbin", SYSTEM / "usr/bin")
+    path = [*map(str, (*places, *unpacked)), os.defpath, "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which(name, path=os.pathsep.join(path))
 
 
 def _worker_urls(port: int, upstream: Upstream) -> list[str]:

@@ -598,3 +598,57 @@ REASON_CHARS_MAX: Final = 200
 
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""
+
+DELIVERY_CHUNK_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One chunk: the largest piece that is passed on only when it is verified as a whole."""
+
+DELIVERY_CHUNKS_MAX: Final = 4 * 1024 * 1024
+"""Chunks of one artifact: 688 GB in pieces of 1 MiB, with room for small tensors."""
+
+DELIVERY_CONNECTIONS_MAX: Final = 512
+"""Connections of other movers, and requests to them, each: two of some 250 PoPs."""
+
+DELIVERY_IDLE_PER_PEER_MAX: Final = 2
+"""Connections to one other mover that are kept open without a request."""
+
+DELIVERY_WANTED_BYTES_MAX: Final = 1024 * 1024
+"""The runs of one request for chunks: some 50,000."""
+
+DELIVERY_NEWS_LINE_BYTES_MAX: Final = 2 * 1024 * 1024
+"""One piece of news: which of 4,194,304 chunks somebody has, in base 64, and room for a deal."""
+
+DELIVERY_NEWS_BYTES_MAX: Final = 8 * 1024 * 1024
+"""News that a peer was told and has not taken yet; one that lags further is given up."""
+
+DELIVERY_TICK_S: Final = 0.25
+"""Between two looks at the deadlines of a mover's connections."""
+
+DELIVERY_ALIVE_S: Final = 0.5
+"""A stream with nothing to send says after this long that it lives."""
+
+DELIVERY_STALL_S: Final = 1.75
+"""A peer that says nothing for so long is given up: with one look at deadlines, within 2 s."""
+
+DELIVERY_FRAME_WAIT_S: Final = 30.0
+"""One chunk, from its first byte to its last: 4 MiB at 140 kB/s."""
+
+DELIVERY_HEAD_WAIT_S: Final = 5.0
+"""A mover's TLS handshake and each of its requests, to their last byte."""
+
+DELIVERY_STUCK_S: Final = 10.0
+"""A peer that takes no byte for this long, though some wait for it, is given up."""
+
+DELIVERY_UNSENT_BYTES: Final = 256 * 1024
+"""Of a stream, that the kernel holds and has not sent yet: more only delays what is more urgent."""
+
+DELIVERY_WINDOW_S: Final = 0.25
+"""Between two looks at what streams get through; each sets their paces anew."""
+
+DELIVERY_UPLINK_START: Final = 12_500_000
+"""Bytes/s that an uplink is taken for until it has been measured: 100 Mbit/s."""
+
+DELIVERY_PACE_MIN: Final = 32 * 1024
+"""Bytes/s of the slowest stream: below it a chunk takes longer than it may."""
+
+DELIVERY_YIELD_SHARE: Final = 0.5
+"""Of the uplink, that bulk takes while requests of people are being answered."""

@@ -27,6 +27,7 @@ from littoral.terms.ids import OwnerId
 from littoral.terms.limits import CHAIN_CERTIFICATES_MAX
 
 __all__ = [
+    "Connection",
     "client_context",
     "inviter",
     "newcomer_context",
@@ -52,10 +53,25 @@ class _Accepted(ssl.SSLObject):
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            context = self.context
-            assert isinstance(context, _ServerContext), "made by one"
-            context.refused(error.verify_message)
+            _refused(self.context, error)
             raise
+
+
+class _AcceptedSocket(ssl.SSLSocket):
+    """The same of one that has its socket."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As in SSLSocket."""
+        try:
+            super().do_handshake(block)
+        except ssl.SSLCertVerificationError as error:
+            _refused(self.context, error)
+            raise
+
+
+def _refused(context: ssl.SSLContext, error: ssl.SSLCertVerificationError) -> None:
+    assert isinstance(context, _ServerContext), "made by one"
+    context.refused(error.verify_message)
 
 
 class _ServerContext(ssl.SSLContext):
@@ -63,6 +79,7 @@ class _ServerContext(ssl.SSLContext):
 
     refused: Callable[[str], None]
     sslobject_class = _Accepted
+    sslsocket_class = _AcceptedSocket
 
 
 def server_context(files: FabricFiles, refused: Callable[[str], None]) -> ssl.SSLContext:

@@ -4,16 +4,14 @@ Rules
 - A certificate is believed if an issuer of the owner in its name has signed it, and nothing is
   known against the PoP or that issuer. A word that has not come yet costs nothing but an hour: the
   certificate of whoever was revoked is not renewed.
-- PoPs of one owner are asked in a context that trusts nobody else.
-- Open connections go on with the certificates that they began with.
 """
 
 import ssl
 from collections.abc import Sequence
 from typing import Final
 
-from littoral.adapters.owner import Bundle, Checked, Checker, FabricFiles
-from littoral.adapters.owner.tls import client_context, peer, renew, server_context, trust
+from littoral.adapters.owner import Checked, FabricFiles
+from littoral.adapters.owner.contexts import Contexts
 from littoral.adapters.store import MemberBook
 from littoral.terms.errors import IdentityError, StoreError
 from littoral.terms.facts import StrangersRefused
@@ -45,15 +43,13 @@ class Peers:
         Raises:
             IdentityError: the files can't be used.
         """
-        self._files = files
         self._book = book
         self._clock = clock
         self._observe = observe
         self._refused = 0
         self._told_at: Instant | None = None
-        self._clients: dict[OwnerId, ssl.SSLContext] = {}
-        self._checker = Checker(Bundle.read(files.bundle))
-        self.server: Final = server_context(files, self._stranger)
+        self._contexts = Contexts(files, self._stranger)
+        self.server: Final = self._contexts.server
         """For the fabric listener; the same object as long as this one."""
 
     def knows(self, certificate: Certificate) -> Member | None:
@@ -65,7 +61,7 @@ class Peers:
         """The same, with who issued it and until when it is good."""
         unix_s = self._clock.unix_ns() // SECOND
         try:
-            checked = peer(certificate.connection, self._checker, unix_s)
+            checked = self._contexts.peer(certificate.connection, unix_s)
             if checked is not None:
                 self._book.roll().check(checked.member, checked.issuer)
         except (IdentityError, StoreError):  # where the book can't be read, nobody is known
@@ -78,7 +74,7 @@ class Peers:
         Raises:
             IdentityError: it is no member's.
         """
-        checked = self._checker.checked(chain, unix_s)
+        checked = self._contexts.checker.checked(chain, unix_s)
         self._book.roll().check(checked.member, checked.issuer)
         return checked.member
 
@@ -90,9 +86,9 @@ class Peers:
         """
         unix_s = self._clock.unix_ns() // SECOND
         if signed.kind == ADMISSION:
-            self._checker.admission(signed, unix_s)
+            self._contexts.checker.admission(signed, unix_s)
         else:
-            self._checker.policy(signed, owner, unix_s)
+            self._contexts.checker.policy(signed, owner, unix_s)
 
     def client(self, owner: OwnerId) -> ssl.SSLContext:
         """For dialling PoPs of this owner.
@@ -100,10 +96,7 @@ class Peers:
         Raises:
             IdentityError: the owner is not known here, or the files can't be used.
         """
-        context = self._clients.get(owner)
-        if context is None:
-            context = self._clients[owner] = client_context(self._files, owner)
-        return context
+        return self._contexts.client(owner)
 
     def _stranger(self, reason: str) -> None:
         """Tell of the first that is refused at once, of those that follow now and then."""
@@ -119,8 +112,4 @@ class Peers:
         Raises:
             IdentityError: they can't be used; all is as it was.
         """
-        bundle = Bundle.read(self._files.bundle)
-        renew(self.server, self._files)
-        trust(self.server, bundle)
-        self._checker = Checker(bundle)
-        self._clients.clear()
+        self._contexts.renewed()

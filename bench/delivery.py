@@ -1,0 +1,214 @@
+"""One file from an origin to 8 PoPs: how near to what the links allow, and what it costs.
+
+Origin and PoPs have network namespaces of their own, with links of known rates (stand/lab.py). In
+each scenario ours, and in the first its peers (aria2, libtorrent, each PoP alone), run one after
+another in rounds, and every copy is compared byte for byte. The bound is that of Kumar and Ross
+(2006) for the rates of the links, in the time that a single plain flow took in the same lab; ours
+has TLS both ways, its peers have none. CPU is that of all processes from the start to the end.
+
+Nothing else should run: the load of the machine is in the last line.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.stand.deliveries import Goods, goods, single, striped
+from bench.stand.lab import Lab, lab, unavailable
+from bench.stand.measuring import EVERYTHING, Figures
+from bench.stand.native import StandError
+from bench.stand.report import Promise, at_most, note, print_report, print_table
+from bench.stand.running import end_on_signal
+from bench.stand.swarms import ALONE_PART, alone, aria2, torrent
+
+Way = Callable[[Lab, Goods], dict[str, float]]
+
+OURS, ARIA2, TORRENT, ALONE = "ours", "aria2", "libtorrent", "each alone"
+PEERS: dict[str, Way] = {OURS: striped, ARIA2: aria2, TORRENT: torrent, ALONE: alone}
+MEGABYTES = 126
+SHM = Path("/dev/shm")
+"""Where the copies are, if it is there: no disk is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Links, and what is promised for them."""
+
+    name: str
+    origin_mbit: float
+    pops_mbit: tuple[float, ...]
+    limit: float
+    """Of the time that the last PoP takes, to the bound."""
+    ways: tuple[str, ...] = (OURS,)
+
+    def bound(self, size_bytes: float, byte_s: float) -> float:
+        """Seconds that the links take at least.
+
+        Args:
+            size_bytes: of the file.
+            byte_s: seconds for a byte over a link of 1 Mbit/s, as a single flow showed.
+        """
+        count, total = len(self.pops_mbit), self.origin_mbit + sum(self.pops_mbit)
+        slowest = min(self.origin_mbit, *self.pops_mbit, total / count)
+        return size_bytes * byte_s / slowest
+
+    def target(self, way: str) -> str:
+        """What one way is called in the table."""
+        return f"{self.name}: {way}"
+
+    @property
+    def flow(self) -> str:
+        """What its single flow is called."""
+        return f"{self.name}: single flow"
+
+
+EQUAL = Scenario("equal links", 100, (100,) * 8, 1.06, tuple(PEERS))
+QUARTER = Scenario("origin at a quarter", 25, (100,) * 8, 1.04)
+SLOW = Scenario("one PoP at half, one at a quarter", 100, (100,) * 6 + (50, 25), 1.15)
+SCENARIOS = (EQUAL, QUARTER, SLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int = 5
+    megabytes: int = MEGABYTES
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+
+
+QUICK = Effort(rounds=1, megabytes=32)
+
+
+def measure(figures: Figures, scenario: Scenario, given: Goods, turned: bool) -> None:
+    """One round of a scenario."""
+    with lab(scenario.origin_mbit, scenario.pops_mbit) as links:
+        part = replace(given, size_bytes=given.size_bytes // ALONE_PART)
+        figures.take(scenario.flow, "flow", _flow, links, part, scenario)
+        byte_s = figures.median(scenario.flow, "byte_s")
+        if byte_s is None:
+            return
+        for way in reversed(scenario.ways) if turned else scenario.ways:
+            figures.take(
+                scenario.target(way), "delivery", _delivery, way, links, given, scenario, byte_s
+            )
+
+
+def _flow(links: Lab, part: Goods, scenario: Scenario) -> dict[str, float]:
+    """What the slower of the two links at its ends carries."""
+    slower = min(scenario.origin_mbit, scenario.pops_mbit[0])
+    return {"byte_s": single(links, part)["last_s"] * slower / part.size_bytes}
+
+
+def _delivery(
+    way: str, links: Lab, given: Goods, scenario: Scenario, byte_s: float
+) -> dict[str, float]:
+    taken = PEERS[way](links, given)
+    size = given.size_bytes / ALONE_PART if way == ALONE else given.size_bytes
+    ratio = taken["last_s"] / scenario.bound(size, byte_s)
+    note(f"  {scenario.target(way)}: last {taken['last_s']:.2f} s, {ratio:.3f} of the bound")
+    return {**taken, "ratio": ratio}
+
+
+def promises_of(figures: Figures) -> list[Promise]:
+    """What was promised, from what was measured."""
+    promises = []
+    for scenario in SCENARIOS:
+        ours = scenario.target(OURS)
+        why = figures.reason("delivery", ours)
+        promises += [
+            at_most(
+                f"last of 8 PoPs, {scenario.name}",
+                _median(figures, ours, "ratio"),
+                scenario.limit,
+                "x the bound",
+                why,
+            ),
+            at_most(
+                f"origin egress, {scenario.name}",
+                _median(figures, ours, "origin_files"),
+                1.01,
+                "files",
+                why,
+            ),
+        ]
+    ours, peer = EQUAL.target(OURS), EQUAL.target(ARIA2)
+    mine, theirs = (figures.median(name, "cpu_s_gb") for name in (ours, peer))
+    return [
+        *promises,
+        at_most(
+            "CPU for a GB to all PoPs, of aria2's",
+            [mine / theirs] if mine and theirs else [],
+            1,
+            "x",
+            figures.reason("delivery", ours, peer),
+        ),
+    ]
+
+
+def _median(figures: Figures, target: str, name: str) -> list[float]:
+    value = figures.median(target, name)
+    return [] if value is None else [value]
+
+
+COLUMNS = (
+    ("x bound", "ratio"),
+    ("last s", "last_s"),
+    ("first s", "first_s"),
+    ("origin files", "origin_files"),
+    ("CPU s/GB", "cpu_s_gb"),
+)
+
+
+def measure_all(figures: Figures, effort: Effort, folder: Path) -> None:
+    """All rounds."""
+    pops = max(len(scenario.pops_mbit) for scenario in effort.scenarios)
+    given = goods(folder, effort.megabytes * 1_000_000, pops)
+    for number in range(effort.rounds):
+        note(f"round {number + 1} of {effort.rounds}")
+        for scenario in effort.scenarios:
+            measure(figures, scenario, given, turned=bool(number % 2))
+
+
+def targets(scenarios: Sequence[Scenario]) -> list[str]:
+    """Every row."""
+    return [scenario.target(way) for scenario in scenarios for way in scenario.ways]
+
+
+def main() -> None:
+    """Measure everything and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smaller file, once")
+    parser.add_argument("--rounds", type=int, help="instead of 5")
+    parser.add_argument("--only", help="scenarios whose name has this in it")
+    options = parser.parse_args()
+    effort = QUICK if options.quick else Effort()
+    chosen = tuple(each for each in SCENARIOS if (options.only or "") in each.name)
+    effort = replace(effort, scenarios=chosen, rounds=options.rounds or effort.rounds)
+    end_on_signal()
+    figures = Figures()
+    names = targets(SCENARIOS)
+    if reason := unavailable():
+        for name in names:
+            figures.missing(name, EVERYTHING, reason)
+    else:
+        with tempfile.TemporaryDirectory(dir=SHM if SHM.exists() else None) as folder:
+            try:
+                measure_all(figures, effort, Path(folder))
+            except (StandError, RuntimeError) as error:
+                for name in names:
+                    figures.missing(name, EVERYTHING, str(error))
+    rows = [[name, *(figures.median(name, key) for _, key in COLUMNS)] for name in names]
+    print_table(["", *(title for title, _ in COLUMNS)], rows)
+    print_report(
+        "delivery",
+        promises_of(figures),
+        {name: figures.document(name) for name in names},
+        effort.rounds,
+    )
+
+
+if __name__ == "__main__":
+    main()

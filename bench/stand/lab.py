@@ -1,0 +1,87 @@
+"""Links of known rates on one machine: an origin and PoPs, each in a namespace on a bridge.
+
+Both directions of every link are shaped with `tc tbf`, whose queue holds 60 ms: what is sent faster
+than the link carries waits, and then is lost, as at a router. All use cubic, the usual congestion
+control, whatever the machine prefers. Nothing of the machine's own network is touched.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from bench.stand.native import StandError
+from tests.faults.network import SUBNET, UNAVAILABLE, Host, Network, network
+
+__all__ = ["Lab", "lab", "unavailable"]
+
+ORIGIN: Final = "origin"
+BURST_BYTES: Final = 256 * 1024
+QUEUE_MS: Final = 60
+_HEADERS: Final = 1514 / 1448
+"""Bytes of a full Ethernet frame for each byte that TCP carries in it, with time stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """An origin and PoPs that reach each other over links of these rates."""
+
+    hosts: Network
+    pops: tuple[Host, ...]
+    rates: Mapping[str, float]
+    """Mbit/s of each host's link, by its name."""
+
+    @property
+    def origin(self) -> Host:
+        """Where everything comes from."""
+        return self.hosts[ORIGIN]
+
+    def bytes_s(self, host: Host) -> float:
+        """What a host's link carries of what TCP carries."""
+        return self.rates[host.name] * 1e6 / 8 / _HEADERS
+
+    def sent_bytes(self, host: Host) -> int:
+        """What has left a host, headers included."""
+        words = ["ip", "-n", host.namespace, "-s", "-j", "link", "show", "eth0"]
+        (link,) = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+        return int(link["stats64"]["tx"]["bytes"])
+
+
+def unavailable() -> str:
+    """Why there can be no lab here; nothing when there can."""
+    if UNAVAILABLE:
+        return UNAVAILABLE
+    return "" if shutil.which("tc") else "shaped links need the command `tc` (package iproute2)"
+
+
+@contextmanager
+def lab(origin_mbit: float, pops_mbit: Sequence[float]) -> Iterator[Lab]:
+    """An origin and PoPs with links of these rates, each the same both ways.
+
+    Raises:
+        StandError: the links can't be shaped here.
+    """
+    names = [f"p{number}" for number in range(len(pops_mbit))]
+    rates = dict(zip([ORIGIN, *names], [origin_mbit, *pops_mbit], strict=True))
+    with network(*rates) as hosts:
+        for name, mbit in rates.items():
+            host = hosts[name]
+            _shape(host.namespace, "eth0", mbit)
+            _shape(hosts.hub, f"to-{name}", mbit)
+            route = f"ip -n {host.namespace} route change {SUBNET} dev eth0 congctl cubic"
+            _run(*route.split())
+        yield Lab(hosts, tuple(hosts[name] for name in names), rates)
+
+
+def _shape(namespace: str, device: str, mbit: float) -> None:
+    bucket = f"rate {mbit:g}mbit burst {BURST_BYTES} latency {QUEUE_MS}ms"
+    _run(*f"tc -n {namespace} qdisc replace dev {device} root tbf {bucket}".split())
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise StandError(f"{' '.join(words)}: {done.stderr.strip()}")

@@ -1,0 +1,98 @@
+"""What a mover asks of others: chunks as they come there, news, documents and spans of files.
+
+Not here: whom to ask for what, and what follows when one fails; how requests are made (asking.py),
+and what is done with their answers (replies.py).
+"""
+
+import asyncio
+
+import msgspec
+
+from littoral.adapters.http.words import MalformedError
+from littoral.adapters.moving.access import Access
+from littoral.adapters.moving.asking import Asker
+from littoral.adapters.moving.heads import Span, request
+from littoral.adapters.moving.replies import Body, Chunks, News
+from littoral.adapters.moving.server import Wanted
+from littoral.adapters.moving.words import Fetching, Hears, HearsNews, Peer, Shelf
+from littoral.delivery.chunk_set import ChunkSet
+
+__all__ = ["Client"]
+
+
+class Client:
+    """Asks other movers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, access: Access) -> None:
+        """Ask nobody yet."""
+        self._loop = loop
+        self._asker = Asker(loop, access)
+
+    def fetch(
+        self, peer: Peer, group: str, chunks: ChunkSet, shelf: Shelf, hears: Hears
+    ) -> Fetching:
+        """Ask for chunks, which come in any order, as the peer gets them.
+
+        Args:
+            peer: whom.
+            group: whose chunks.
+            chunks: not none, and not here already.
+            shelf: where to put them.
+            hears: is told of each, and of the end; never before this returns.
+        """
+        body = msgspec.json.encode(Wanted(tuple(chunks.runs())))
+        fields = {"content-type": "application/json", "content-length": str(len(body))}
+        return self._asker.ask(
+            peer,
+            request("POST", f"/v1/delivery/{group}/chunks", _host(peer), fields) + body,
+            Chunks(self._loop, chunks, shelf, hears),
+        )
+
+    def news(self, peer: Peer, group: str, hears: HearsNews) -> "News":
+        """Call a peer to exchange news; what is said before it has answered is said then."""
+        fields = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+        news = News(self._loop, hears)
+        head = request("POST", f"/v1/delivery/{group}/news", _host(peer), fields)
+        news.asking = self._asker.ask(peer, head, news)
+        return news
+
+    async def document(
+        self,
+        peer: Peer,
+        artifact: str,
+        name: str,
+        *,
+        bytes_max: int,
+        span: Span | None = None,
+    ) -> bytes:
+        """A `manifest`, `tables/N` or `files/N`, or a span of it. Unverified.
+
+        Raises:
+            RefusedError: the peer does not give it.
+            MalformedError: it is over the bound, or not what was asked for.
+            HttpError: it did not come.
+        """
+        fields = {} if span is None else {"range": f"bytes={span[0]}-{span[1] - 1}"}
+        body = Body(self._loop, bytes_max)
+        head = request("GET", f"/v1/delivery/{artifact}/{name}", _host(peer), fields)
+        asking = self._asker.ask(peer, head, body)
+        try:
+            data = await body.whole
+        finally:
+            asking.drop()
+        if span is not None and len(data) != span[1] - span[0]:
+            raise MalformedError("another span than was asked for")
+        return data
+
+    def looked(self) -> None:
+        """The list of who is let in has changed."""
+        self._asker.looked()
+
+    def close(self) -> None:
+        """End everything; whoever has asked hears of it."""
+        self._asker.close()
+
+
+def _host(peer: Peer) -> str:
+    host = f"[{peer.host}]" if ":" in peer.host else peer.host
+    return f"{host}:{peer.port}"

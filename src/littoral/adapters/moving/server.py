@@ -1,0 +1,365 @@
+"""What a mover gives to others over HTTP/1.1: chunks as they come, news, documents and files.
+
+- `GET /v1/delivery/ARTIFACT/manifest`, `/tables/N`, `/files/N`: whole, or the `Range` of it.
+- `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames.
+- `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
+
+Rules
+- Nobody is answered who is not on the list; whoever is taken from it loses its connections.
+- One request at a time on a connection; each phase has a deadline, and everything a bound.
+- A peer that takes no byte for a while, though some wait for it, is given up.
+
+Not here: what there is (words.Library); when what is asked of whom.
+"""
+
+import asyncio
+import re
+import socket
+from typing import Final, Protocol
+
+import msgspec
+
+from littoral.adapters.http.words import HttpError, MalformedError
+from littoral.adapters.moving.access import Access
+from littoral.adapters.moving.chunks import ChunkStream
+from littoral.adapters.moving.flows import Flows
+from littoral.adapters.moving.heads import Head, Message, answer, span_of
+from littoral.adapters.moving.news import NewsLink
+from littoral.adapters.moving.wire import Beat, Wire, late
+from littoral.adapters.moving.words import Library
+from littoral.delivery.chunk_set import ChunkSet, Run
+from littoral.terms.limits import (
+    ACCEPTS_WAITING_MAX,
+    DELIVERY_CHUNKS_MAX,
+    DELIVERY_CONNECTIONS_MAX,
+    DELIVERY_HEAD_WAIT_S,
+    DELIVERY_STUCK_S,
+    IDLE_WAIT_S,
+)
+from littoral.trust.members import Member
+
+__all__ = ["Server", "Wanted"]
+
+_PATH: Final = re.compile(
+    r"/v1/delivery/([A-Za-z0-9:._-]{1,128})/(manifest|(?:tables|files)/[0-9]{1,6}|chunks|news)"
+)
+_BUFFER_BYTES: Final = 32 * 1024
+_STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding": "chunked"}
+_LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The body of a request for chunks."""
+
+    runs: tuple[Run, ...]
+
+    def chunks(self) -> ChunkSet:
+        """All of them.
+
+        Raises:
+            MalformedError: these are no runs, or of more chunks than an artifact may have.
+        """
+        if any(not 0 <= first < end <= DELIVERY_CHUNKS_MAX for first, end in self.runs):
+            raise MalformedError("runs of chunks that there can't be")
+        return ChunkSet.of_runs(self.runs)
+
+
+class _Answer(Protocol):
+    """What is said to one request."""
+
+    done: bool
+    """All of it has been put."""
+
+    def refill(self) -> bool: ...
+
+    def heard(self, data: bytes) -> bool: ...
+
+    def tick(self, now: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Plain:
+    """An answer that is all there: a head, and some bytes that it says the number of."""
+
+    def __init__(self) -> None:
+        self.done = True
+
+    def refill(self) -> bool:
+        """It was put at once."""
+        return False
+
+    def heard(self, _data: bytes) -> bool:
+        """Nothing may be said before its end."""
+        return False
+
+    def tick(self, now: float) -> None:
+        """It waits for nothing but the peer."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Server:
+    """Listens for other movers."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        access: Access,
+        library: Library,
+        flows: Flows,
+    ) -> None:
+        """Listen nowhere yet."""
+        self.loop = loop
+        self.access = access
+        self.library = library
+        self.flows = flows
+        self.beat = Beat(loop)
+        self._listening: socket.socket | None = None
+        self.peers: set[_Serving] = set()
+        """All that are connected."""
+
+    def listen(self, host: str, port: int) -> int:
+        """Begin, at an address of this machine; 0 is a free port. Returns the port.
+
+        Raises:
+            OSError: it can't be listened there.
+        """
+        assert self._listening is None, "once"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
+            listening.listen(ACCEPTS_WAITING_MAX)
+        except OSError:
+            listening.close()
+            raise
+        listening.setblocking(False)
+        self._listening = listening
+        self.loop.add_reader(listening.fileno(), self._accept)
+        return int(listening.getsockname()[1])
+
+    def _accept(self) -> None:
+        assert self._listening is not None
+        try:
+            plain, _ = self._listening.accept()
+        except OSError:
+            return  # it has gone already, or the machine has no descriptor left: it comes again
+        if len(self.peers) >= DELIVERY_CONNECTIONS_MAX:
+            plain.close()
+            return
+        self.peers.add(_Serving(self, plain))
+
+    def looked(self) -> None:
+        """The list of who is let in has changed."""
+        for peer in list(self.peers):
+            peer.look()
+
+    def close(self) -> None:
+        """End everything."""
+        if self._listening is not None:
+            self.loop.remove_reader(self._listening.fileno())
+            self._listening.close()
+            self._listening = None
+        for peer in list(self.peers):
+            peer.close()
+
+    def gone(self, peer: "_Serving") -> None:
+        """One has left."""
+        self.peers.discard(peer)
+
+
+class _Serving:
+    """One connection of a peer (wire.Owner)."""
+
+    def __init__(self, server: Server, plain: socket.socket) -> None:
+        self._server = server
+        self._read = memoryview(bytearray(_BUFFER_BYTES))
+        self._member: Member | None = None
+        self._message = Message(to_server=True)
+        self._answer: _Answer | None = None
+        self._news: NewsLink | None = None
+        self._keep_alive = True
+        self._since = self._moved_at = server.loop.time()
+        """When the present phase began, and when bytes were last taken."""
+        self._begun = True
+        """Something of a request has come, or the first is awaited."""
+        self._sent_bytes = 0
+        self._wire = Wire(server.loop, server.beat, plain, server.access.server, self, server=True)
+
+    def opened(self) -> None:
+        """See who it is."""
+        self._member = self._server.access.admitted(self._wire.connection)
+        self._since = self._server.loop.time()
+
+    def look(self) -> None:
+        """Leave, if it is not on the list any more."""
+        if self._member is not None and not self._server.access.allows(self._member):
+            self.close()
+
+    def close(self) -> None:
+        """End it at once."""
+        if not self._wire.closed:
+            self._wire.close()
+            self.lost(None)
+
+    # Reading
+
+    def buffer(self) -> memoryview:
+        """The same for all that it says."""
+        return self._read
+
+    def took(self, count: int) -> None:
+        """Read a request, or what is said during an answer."""
+        data = bytes(self._read[:count])
+        if self._answer is not None:
+            if not self._answer.heard(data):
+                raise MalformedError("something was said before the answer had ended")
+            return
+        if not self._begun:
+            self._begun, self._since = True, self._server.loop.time()
+        message, head = self._message, self._message.head
+        if head is None:
+            found = message.feed_head(data)
+            if found is None:
+                return
+            head, data = found
+            if self._takes_news(head, data):
+                return
+        message.feed_body(data)
+        if message.whole:
+            self._respond(head, message.taken())
+
+    # Answering
+
+    def _respond(self, head: Head, body: bytes) -> None:
+        self._keep_alive = head.keep_alive
+        found = _PATH.fullmatch(head.path)
+        assert self._member is not None
+        if found is None:
+            self._say(404)
+        elif found[2] == "news":
+            self._say(400)
+        elif found[2] == "chunks":
+            self._chunks(head, found[1], body)
+        else:
+            self._document(head, found[1], found[2])
+        self._moved_at = self._server.loop.time()
+        self._wire.push()
+
+    def _say(self, status: int) -> None:
+        self._wire.put(answer(status, {"content-length": "0"}))
+        self._answer = _Plain()
+
+    def _document(self, head: Head, artifact: str, name: str) -> None:
+        assert self._member is not None
+        if head.method not in {"GET", "HEAD"}:
+            self._say(405)
+            return
+        data = self._server.library.document(artifact, name, self._member)
+        if data is None:
+            self._say(404)
+            return
+        size = len(data)
+        asked = head.fields.get("range", "")
+        span = span_of(asked, size) if asked else (0, size)
+        if span is None:
+            self._wire.put(answer(416, {"content-range": f"bytes */{size}", "content-length": "0"}))
+            self._answer = _Plain()
+            return
+        first, end = span
+        fields = {"content-length": str(end - first), "accept-ranges": "bytes"}
+        if asked:
+            fields["content-range"] = f"bytes {first}-{end - 1}/{size}"
+        self._wire.put(answer(206 if asked else 200, fields))
+        if head.method == "GET" and end > first:
+            self._wire.put(data[first:end])
+            self._server.flows.begin(self._wire)
+        self._answer = _Plain()
+
+    def _chunks(self, head: Head, group: str, body: bytes) -> None:
+        assert self._member is not None
+        if head.method != "POST":
+            self._say(405)
+            return
+        shelf = self._server.library.shelf(group, self._member)
+        if shelf is None:
+            self._say(404)
+            return
+        try:
+            wanted = msgspec.json.decode(body, type=Wanted).chunks()
+            if wanted:
+                shelf.size_bytes(wanted.mask.bit_length() - 1)
+        except (msgspec.MsgspecError, MalformedError, KeyError):
+            self._say(400)
+            return
+        self._wire.put(answer(200, _STREAM))
+        self._answer = ChunkStream(self._wire, shelf, wanted, self._server.loop.time())
+        self._server.flows.begin(self._wire)
+
+    def _takes_news(self, head: Head, rest: bytes) -> bool:
+        found = _PATH.fullmatch(head.path)
+        coding = head.fields.get("transfer-encoding", "")
+        if found is None or found[2] != "news" or head.method != "POST" or coding != "chunked":
+            return False
+        now = self._server.loop.time()
+        link = NewsLink(self._wire, self._message, now)
+        assert self._member is not None
+        hears = self._server.library.news(found[1], self._member, link.say)
+        if hears is None:
+            self._keep_alive = False
+            self._say(404)
+        else:
+            link.hear(hears)
+            self._wire.put(answer(200, _LINES))
+            self._answer = self._news = link
+            if rest:
+                link.heard(rest)
+        self._moved_at = now
+        self._wire.push()
+        return True
+
+    # What the wire asks
+
+    def refill(self) -> bool:
+        """Put more of the answer; after its end, wait for the next request."""
+        if self._answer is None:
+            return False
+        if self._answer.refill():
+            return True
+        if self._answer.done and not self._wire.unsent:
+            self._over()
+        return False
+
+    def _over(self) -> None:
+        assert self._answer is not None
+        self._answer.close()
+        self._answer = None
+        self._server.flows.end(self._wire)
+        self._message = Message(to_server=True)
+        self._begun, self._since = False, self._server.loop.time()
+        if not self._keep_alive:
+            self.close()
+
+    def tick(self, now: float) -> None:
+        """Look at the deadline of the present phase."""
+        if self._answer is None:
+            wait_s = DELIVERY_HEAD_WAIT_S if self._begun else IDLE_WAIT_S
+            late(now, self._since, wait_s, "without a whole request")
+            return
+        if self._sent_bytes != self._wire.sent_bytes or not self._wire.unsent:
+            self._sent_bytes, self._moved_at = self._wire.sent_bytes, now
+        late(now, self._moved_at, DELIVERY_STUCK_S, "in which the peer took nothing")
+        self._answer.tick(now)
+
+    def lost(self, error: HttpError | None) -> None:
+        """Let go of everything."""
+        self._server.flows.end(self._wire)
+        self._server.gone(self)
+        answer_, self._answer = self._answer, None
+        if answer_ is not None:
+            answer_.close()
+        if self._news is not None:
+            self._news.lost(error)

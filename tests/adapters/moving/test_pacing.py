@@ -1,0 +1,146 @@
+"""Streams find what a link carries, share it fairly, and leave room for what people ask for."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from littoral.adapters.moving.pacing import TARGET_S, Flow, Uplink
+from littoral.terms.limits import DELIVERY_PACE_MIN, DELIVERY_YIELD_SHARE
+
+WINDOW_S = 0.25
+MB = 1e6
+
+
+@dataclass
+class Link:
+    """Streams over one uplink with a queue; each may have a limit of its own (a slow receiver)."""
+
+    rate: float
+    limits: list[float]
+    uplink: Uplink = field(default_factory=Uplink)
+    paces: list[float] = field(init=False)
+    waited_s: float = 0.0
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        count = len(self.limits)
+        self.paces = [self.uplink.share(count, yielding=False)] * count
+
+    def windows(self, count: int, *, busy: float = 1.0, yielding: bool = False) -> None:
+        for _ in range(count):
+            wanted = [min(*each) * busy for each in zip(self.paces, self.limits, strict=True)]
+            part = min(1.0, self.rate / sum(wanted))
+            queued_s = self.waited_s + (sum(wanted) / self.rate - 1) * WINDOW_S
+            self.waited_s = max(0.0, min(0.08, queued_s))
+            self.total = sum(wanted) * part
+            flows = [
+                Flow(
+                    int(rate * part * WINDOW_S),
+                    busy,
+                    pace,
+                    rate * part / busy,
+                    0.06 if limit < pace else self.waited_s,
+                )
+                for rate, pace, limit in zip(wanted, self.paces, self.limits, strict=True)
+            ]
+            self.paces = self.uplink.window(flows, WINDOW_S, yielding=yielding)
+
+    def means(self) -> tuple[float, float]:
+        """What goes through, and the sum of all paces, over some more windows."""
+        totals, paces = [], []
+        for _ in range(20):
+            self.windows(1)
+            totals.append(self.total)
+            paces.append(sum(self.paces))
+        return sum(totals) / 20, sum(paces) / 20
+
+
+@pytest.mark.parametrize("rate", [0.5 * MB, 12 * MB, 125 * MB, 1250 * MB])
+@pytest.mark.parametrize("streams", [1, 7])
+def test_a_link_of_any_rate_is_found_and_filled(rate: float, streams: int) -> None:
+    link = Link(rate, [float("inf")] * streams)
+    link.windows(100)
+    total, paced = link.means()
+    assert total >= 0.9 * rate
+    assert paced <= 1.3 * rate
+    measured = link.uplink.measured
+    assert measured is not None
+    assert 0.9 * rate <= measured <= 1.05 * rate
+
+
+def test_a_link_that_grows_is_seen_to_grow() -> None:
+    link = Link(12 * MB, [float("inf")] * 4)
+    link.windows(40)
+    link.rate = 24 * MB
+    link.windows(120)
+    total, _ = link.means()
+    assert total >= 0.85 * 24 * MB
+
+
+def test_a_link_that_shrinks_is_not_flooded() -> None:
+    link = Link(24 * MB, [float("inf")] * 4)
+    link.windows(40)
+    link.rate = 6 * MB
+    link.windows(60)
+    _, paced = link.means()
+    assert paced <= 1.5 * 6 * MB
+
+
+def test_what_a_slow_receiver_does_not_take_is_left_to_the_others() -> None:
+    link = Link(12 * MB, [0.3 * MB, float("inf"), float("inf"), float("inf")])
+    link.windows(80)
+    assert link.paces[0] <= 0.25 * 1.3 * 12 * MB / 3
+    assert sum(link.paces[1:]) >= 0.85 * (12 - 0.3) * MB
+
+
+def test_streams_with_little_to_send_do_not_make_the_link_seem_slow() -> None:
+    link = Link(12 * MB, [float("inf")] * 4)
+    link.windows(20)
+    before = sum(link.paces)
+    link.windows(20, busy=0.2)
+    assert sum(link.paces) >= 0.8 * before
+
+
+def test_bulk_yields_while_people_are_answered_and_is_measured_no_worse_for_it() -> None:
+    link = Link(12 * MB, [float("inf")] * 3)
+    link.windows(40)
+    measured = link.uplink.measured
+    link.windows(3, yielding=True)
+    assert sum(link.paces) <= DELIVERY_YIELD_SHARE * 1.3 * 12 * MB
+    assert link.uplink.measured == measured
+    link.windows(8)
+    assert link.total >= 0.8 * 12 * MB
+
+
+@given(
+    st.lists(
+        st.builds(
+            Flow,
+            st.integers(0, 10**9),
+            st.floats(0, 1),
+            st.floats(0, 1e10),
+            st.floats(0, 1e10),
+            st.floats(0, 100),
+        ),
+        max_size=20,
+    ),
+    st.floats(1e-3, 10),
+    st.booleans(),
+)
+def test_paces_are_always_some_and_never_over_the_budget(
+    flows: list[Flow], seconds: float, yielding: bool
+) -> None:
+    uplink = Uplink()
+    for _ in range(3):
+        paces = uplink.window(flows, seconds, yielding=yielding)
+        assert len(paces) == len(flows)
+        assert all(pace >= DELIVERY_PACE_MIN for pace in paces)
+
+
+def test_packets_that_wait_slow_a_stream_down_and_those_that_do_not_speed_it_up() -> None:
+    for waited_s, faster in ((0.0, True), (2 * TARGET_S, False)):
+        flow = Flow(250_000, 1.0, 1 * MB, 1 * MB, waited_s)
+        pace = Uplink(10 * MB).window([flow] * 12, WINDOW_S, yielding=False)[0]
+        assert (pace > 0.8 * MB) is faster
