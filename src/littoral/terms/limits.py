@@ -592,3 +592,12 @@ REASON_CHARS_MAX: Final = 200
 
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""
+
+CHUNKS_MAX: Final = 4_000_000
+"""Of one artifact: a terabyte in pieces of 256 KiB."""
+
+NEWS_BYTES_MAX: Final = 1_048_576
+"""One line of news between PoPs that pull; a set of CHUNKS_MAX takes two thirds of it."""
+
+NEWS_RUNS_MAX: Final = 4_096
+"""Runs of chunks in one line of news; what is more waits for the next."""
