@@ -27,6 +27,7 @@ __all__ = [
     "Finish",
     "Landed",
     "Met",
+    "Moving",
     "Parted",
     "Rates",
     "Replaced",
@@ -95,6 +96,15 @@ class Landed(msgspec.Struct, frozen=True, gc=False):
     or the manifest says it."""
     changed: bool = False
     """It was held already, and its bytes were others."""
+
+
+class Moving(msgspec.Struct, frozen=True, gc=False):
+    """Bytes of a fetch come, and its next chunk is not whole yet.
+
+    Said about twice a second, so that a slow source is not taken for a silent one.
+    """
+
+    fetch: int
 
 
 class Spoiled(msgspec.Struct, frozen=True, gc=False):

@@ -601,3 +601,7 @@ NEWS_BYTES_MAX: Final = 1_048_576
 
 NEWS_RUNS_MAX: Final = 4_096
 """Runs of chunks in one line of news; what is more waits for the next."""
+
+FETCHES_EACH_MAX: Final = 2
+"""What one source is asked for at once and one artifact: of what it brings in, and of what it has,
+so many each."""
