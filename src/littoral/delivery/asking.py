@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.fetches import Under
 from littoral.delivery.peers import Peer
 from littoral.delivery.state import SILENT, State, union
 from littoral.delivery.wanting import pick, rarities, spot
@@ -36,11 +37,12 @@ _LAST: Final = 4
 class Asking:
     """Of one pull."""
 
-    __slots__ = ("_aside_at", "_moved_at", "_state", "_strikes", "_under", "effects")
+    __slots__ = ("_aside_at", "_left", "_moved_at", "_state", "_strikes", "_under", "effects")
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._under = ChunkSet()
+        self._left: dict[PopId, ChunkSet] = {}
         self._strikes = 0
         self._moved_at = self._aside_at = Instant(0)
         self.effects: list[Effect] = []
@@ -49,7 +51,8 @@ class Asking:
     def ask(self, now: Instant) -> None:
         """Decide what to ask for now."""
         state = self._state
-        self._under = state.fetches.chunks()
+        self._left = state.fetches.left()
+        self._under = union(self._left.values())
         if state.holding.doubted:
             self._read_again(now)
         has = state.holding.set
@@ -99,10 +102,7 @@ class Asking:
     def look(self, now: Instant) -> None:
         """Leave sources that are due and silent."""
         state = self._state
-        due: dict[PopId, ChunkSet] = {}
-        for under in state.fetches:
-            due[under.source] = due.get(under.source, ChunkSet()) | under.left
-        for pop, left in due.items():
+        for pop, left in state.fetches.left().items():
             peer = state.source(pop)
             if peer is None:
                 continue
@@ -204,38 +204,45 @@ class Asking:
     def _move(self, sources: Iterable[Peer], now: Instant) -> None:
         """Take from the source that will be last what one with nothing to do can give."""
         state = self._state
+        latest, slow = max(
+            ((self._seconds(pop, left, now), pop) for pop, left in self._left.items()),
+            default=(0.0, ORIGIN),
+        )
+        if latest < _LATE_S:
+            return
         busy = {under.source for under in state.fetches if under.want}
         for peer in sources:
-            if peer.pop in busy:
+            if peer.pop == slow or peer.pop in busy:
                 continue
-            latest, whose = _LATE_S, None
-            for under in state.fetches:
-                last = self._seconds(under.source, now)
-                if last > latest and under.source != peer.pop and under.left & peer.has:
-                    latest, whose = last, under
-            if whose is None:
-                continue
-            self._moved_at = now
-            takes = whose.left & peer.has
-            if state.holding.lacking > _LAST:
-                chunks = list(takes)
-                later = ChunkSet.of_runs([(chunks[len(chunks) // 2], chunks[-1] + 1)])
-                takes = pick(takes & later, (), 0.0, self._bite(peer), state.sizes)
-                rest = whose.left - takes
-                state.fetches.end(whose.id)
-                self.effects.append(Drop(whose.id))
-                slow = state.source(whose.source)
-                if rest and slow is not None:
-                    self._fetch(slow, rest, now, want=whose.want)
-            self._fetch(peer, takes, now, want=True)
-            return
+            for under in state.fetches.of(slow):
+                takes = under.left & peer.has
+                if takes:
+                    self._moved_at = now
+                    self._split(under, takes, peer, now)
+                    return
 
-    def _seconds(self, pop: PopId, now: Instant) -> float:
-        """How long a source will need for all that it is asked and has."""
+    def _split(self, slow: Under, takes: ChunkSet, peer: Peer, now: Instant) -> None:
+        """Ask another for the second half of what a slow source was asked; the last, of both."""
+        state = self._state
+        if state.holding.lacking > _LAST:
+            chunks = list(takes)
+            later = ChunkSet.of_runs([(chunks[len(chunks) // 2], chunks[-1] + 1)])
+            takes = pick(takes & later, (), 0.0, self._bite(peer), state.sizes)
+            rest = slow.left - takes
+            state.fetches.end(slow.id)
+            self._under -= takes
+            self.effects.append(Drop(slow.id))
+            source = state.source(slow.source)
+            if rest and source is not None:
+                self._under -= rest
+                self._fetch(source, rest, now, want=slow.want)
+        self._fetch(peer, takes, now, want=True)
+
+    def _seconds(self, pop: PopId, left: ChunkSet, now: Instant) -> float:
+        """How long a source will need for what it is asked and has."""
         peer = self._state.source(pop)
         if peer is None:
             return 0.0
-        left = union(under.left for under in self._state.fetches.of(pop))
         if peer.role is not Role.SPRING:
             left &= peer.has
         return peer.seconds(len(left) * self._state.sizes.mean, now)
@@ -268,6 +275,7 @@ class Asking:
         fetches = self._state.fetches
         if not fetches.of(peer.pop):
             peer.rest(now)
-        under = fetches.begin(peer.pop, chunks, want=want, now=now)
+        doubled = chunks & self._under
+        under = fetches.begin(peer.pop, chunks, doubled, want=want, now=now)
         self._under |= chunks
         self.effects.append(Fetch(under.id, peer.pop, chunks))

@@ -35,7 +35,7 @@ _NOBODY: Final = PopId("~")
 class Deals:
     """The table that counts now."""
 
-    __slots__ = ("dealer", "epoch", "number", "owned")
+    __slots__ = ("_all", "dealer", "epoch", "number", "owned")
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -43,6 +43,7 @@ class Deals:
         self.dealer = _NOBODY
         self.owned: dict[PopId, ChunkSet] = {}
         """What each was dealt, less what was dealt to others later."""
+        self._all = ChunkSet()
 
     def hear(self, dealer: PopId, table: Table) -> Sequence[Deal] | None:
         """Take in what a dealer says; the deals that are new, or None where it does not count."""
@@ -54,7 +55,7 @@ class Deals:
                 return None
         self.epoch, self.dealer, self.number = table.epoch, dealer, table.number
         if table.whole:
-            self.owned = {}
+            self.owned, self._all = {}, ChunkSet()
         for deal in table.deals:
             self.put(deal)
         return table.deals
@@ -62,9 +63,11 @@ class Deals:
     def put(self, deal: Deal) -> None:
         """One deal: who had any of it before has it no more."""
         run = ChunkSet.of_runs([(deal.first, deal.end)])
-        for pop, owned in self.owned.items():
-            if owned & run:
-                self.owned[pop] = owned - run
+        if run & self._all:
+            for pop, owned in self.owned.items():
+                if owned & run:
+                    self.owned[pop] = owned - run
+        self._all |= run
         self.owned[deal.owner] = self.owned.get(deal.owner, _NONE) | run
 
     def of(self, pop: PopId) -> ChunkSet:

@@ -1,15 +1,12 @@
 """What is asked for now: fetches under way, and which of their chunks are still to come."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.terms.ids import PopId
 from littoral.terms.values import Instant
 
 __all__ = ["Fetches", "Under"]
-
-_NONE: Final = ChunkSet()
 
 
 class Under:
@@ -52,13 +49,16 @@ class Under:
 class Fetches:
     """All of one pull."""
 
-    __slots__ = ("_by_id", "_doubled", "_next")
+    __slots__ = ("_by_id", "_by_source", "_doubled", "_next", "ever")
 
     def __init__(self) -> None:
         self._by_id: dict[int, Under] = {}
+        self._by_source: dict[PopId, dict[int, Under]] = {}
         self._doubled: set[int] = set()
         """Chunks that may be in several fetches."""
         self._next = 0
+        self.ever = ChunkSet()
+        """All chunks that were asked of whoever was dealt them."""
 
     def __iter__(self) -> Iterator[Under]:
         return iter(list(self._by_id.values()))
@@ -70,29 +70,40 @@ class Fetches:
         """The fetch of this number, if it is under way."""
         return self._by_id.get(number)
 
-    def begin(self, source: PopId, chunks: ChunkSet, *, want: bool, now: Instant) -> Under:
-        """A new one; some of its chunks may be asked of others already."""
-        doubled = chunks & self.chunks()
-        if doubled:
-            self._doubled.update(doubled)
+    def begin(
+        self, source: PopId, chunks: ChunkSet, doubled: ChunkSet, *, want: bool, now: Instant
+    ) -> Under:
+        """A new one; those of its chunks that are doubled are asked of others already."""
+        self._doubled.update(doubled)
         self._next += 1
         under = self._by_id[self._next] = Under(self._next, source, chunks, want=want, now=now)
+        self._by_source.setdefault(source, {})[self._next] = under
+        if not want:
+            self.ever |= chunks
         return under
 
     def end(self, number: int) -> None:
         """It is not under way any more."""
-        self._by_id.pop(number, None)
+        under = self._by_id.pop(number, None)
+        if under is not None:
+            of_source = self._by_source[under.source]
+            del of_source[number]
+            if not of_source:
+                del self._by_source[under.source]
 
     def of(self, source: PopId) -> list[Under]:
         """Those of one source, the oldest first."""
-        return [under for under in self._by_id.values() if under.source == source]
+        return list(self._by_source.get(source, {}).values())
 
-    def chunks(self) -> ChunkSet:
-        """All that is still to come."""
-        mask = 0
-        for under in self._by_id.values():
-            mask |= under.left.mask
-        return ChunkSet(mask)
+    def left(self) -> dict[PopId, ChunkSet]:
+        """What is still to come from each source that is asked for something."""
+        left = {}
+        for source, unders in self._by_source.items():
+            mask = 0
+            for under in unders.values():
+                mask |= under.left.mask
+            left[source] = ChunkSet(mask)
+        return left
 
     def landed(self, number: int, chunk: int) -> list[int]:
         """A chunk came with this fetch; the fetches that have nothing more to bring, without it."""

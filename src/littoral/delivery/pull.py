@@ -183,7 +183,7 @@ class PullMachine:
             peer.moved(size, now)
             if not under and under.want:
                 self._asking.done(peer, under.asked_at, now)
-            if len(under) < 2:
+            if len(under) < 2:  # its next is asked for in time
                 self._soon(now)
         if holding.lacking:
             self._by(Instant(self._planned_at + self._tick))
@@ -330,25 +330,24 @@ class PullMachine:
 
     def check(self) -> None:
         """Assert what must hold between any two events."""
-        state = self._state
-        state.check()
+        self._state.check()
         if self._phase == "done":
-            assert not len(state.fetches)
+            assert not len(self._state.fetches)
         if self._phase == "sealing":
-            assert not state.holding.lacking
+            assert not self._state.holding.lacking
 
     # --- what is done --------------------------------------------------------------------------
 
     @property
     def _tick(self) -> int:
-        return max(_TICK, self._state.appetite.ahead // 32)
+        return max(_TICK, len(self._state.peers) * _TICK // 25, self._state.appetite.ahead // 32)
 
     def _by(self, moment: Instant) -> None:
         self._plan_at = min(self._plan_at, moment)
 
     def _soon(self, now: Instant) -> None:
         """Plan in a moment, with what else comes until then."""
-        self._by(Instant(now + _SOON))
+        self._by(Instant(max(now + _SOON, self._planned_at + self._tick // 2)))
 
     def _decided(self) -> Sequence[Effect]:
         effects = self._asking.effects
@@ -377,7 +376,7 @@ class PullMachine:
             table = self._sharing.deal(self._telling.hunger, now)
             self._asking.look(now)
             self._asking.ask(now)
-        news = self._telling.changes(table, now, pulling=pulling)
+        news = self._telling.changes(table, now, self._tick, pulling=pulling)
         if news is not None:
             self._asking.effects.append(Tell(news))
 

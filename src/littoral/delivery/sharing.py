@@ -121,7 +121,7 @@ class Sharing:
         state = self._state
         run = ChunkSet.of_runs([(deal.first, deal.end)])
         mine = deal.owner == state.me
-        for under in state.fetches:
+        for under in state.fetches if run & state.fetches.ever else ():
             if under.want or under.source == deal.owner or not under.left & run:
                 continue
             peer = state.source(under.source)
@@ -134,7 +134,8 @@ class Sharing:
                 rest = under.left - run
                 state.promised[under.source] = state.promised.get(under.source, _NONE) | rest
         for pop, promised in state.promised.items():
-            state.promised[pop] = promised - run
+            if promised & run:
+                state.promised[pop] = promised - run
         own = state.appetite.own
         if mine:
             state.appetite.own = own | run

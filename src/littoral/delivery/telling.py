@@ -30,8 +30,19 @@ class Telling:
         """What is said first."""
         return self._news(table, pulling=pulling, holds=self._state.holding.set.encoded())
 
-    def changes(self, table: Table | None, now: Instant, *, pulling: bool) -> News | None:
-        """What is said next, if anything is to be."""
+    def changes(
+        self, table: Table | None, now: Instant, pause: int, *, pulling: bool
+    ) -> News | None:
+        """What is said next, if anything is to be.
+
+        Args:
+            table: new deals, which are said at once.
+            now: the time.
+            pause: nanoseconds between two lines without deals, while this PoP pulls.
+            pulling: it wants what it lacks.
+        """
+        if table is None and pulling and now - self._said_at < pause:
+            return None
         holding, deals = self._state.holding, self._state.deals
         gained, lost = holding.fresh(), list(holding.lost.runs())
         holding.lost = ChunkSet.of_runs(lost[NEWS_RUNS_MAX:])
