@@ -705,3 +705,15 @@ ORIGIN_REFERENCE_CHARS_MAX: Final = 4_096
 
 ORIGIN_WHEELS_KEPT: Final = 4
 """Parts of a packaged model that are kept unpacked while it is read, some 50 MB each."""
+CHUNKS_MAX: Final = 4_000_000
+"""Of one artifact: a terabyte in pieces of 256 KiB."""
+
+NEWS_BYTES_MAX: Final = 1_048_576
+"""One line of news between PoPs that pull; a set of CHUNKS_MAX takes two thirds of it."""
+
+NEWS_RUNS_MAX: Final = 4_096
+"""Runs of chunks in one line of news; what is more waits for the next."""
+
+FETCHES_EACH_MAX: Final = 2
+"""What one source is asked for at once and one artifact: of what it brings in, and of what it has,
+so many each."""

@@ -1,0 +1,110 @@
+"""What a PoP holds of an artifact while it pulls, and who vouches for it.
+
+In a draft a chunk is as right as whoever vouches for its hash. Where a whole file turns out wrong,
+the chunks of one voucher after the other are read again at the origin, until it is right.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from littoral.delivery.chunk_set import ChunkSet, Run
+from littoral.terms.ids import PopId
+
+__all__ = ["Holding", "runs_of"]
+
+_RUNS_AT_ONCE: Final = 4_096
+
+
+def runs_of(chunks: Iterable[int]) -> list[Run]:
+    """Numbers, in any order, as runs; ascending where they are."""
+    runs: list[Run] = []
+    for chunk in sorted(chunks):
+        if runs and runs[-1][1] == chunk:
+            runs[-1] = (runs[-1][0], chunk + 1)
+        else:
+            runs.append((chunk, chunk + 1))
+    return runs
+
+
+class Holding:
+    """Chunks held, and those that came since others were told."""
+
+    __slots__ = ("_flags", "_fresh", "_settled", "_vouchers", "all", "doubted", "lacking", "lost")
+
+    def __init__(self, count: int, has: ChunkSet) -> None:
+        """Begin with what was held before.
+
+        Args:
+            count: chunks of the artifact.
+            has: those that are here.
+        """
+        self.all = ChunkSet.of_runs([(0, count)])
+        assert not has - self.all, "it holds chunks of the artifact only"
+        self._settled = has
+        self.lacking = count - len(has)
+        """Chunks that are not held."""
+        self._flags = bytearray(count)
+        for first, end in has.runs():
+            self._flags[first:end] = b"\1" * (end - first)
+        self._fresh: list[int] = []
+        """Came since the set was last put together."""
+        self._vouchers: dict[int, PopId] = {}
+        self.doubted = ChunkSet()
+        """To be read again, at the origin only."""
+        self.lost = ChunkSet()
+        """Doubted since others were told."""
+
+    def __contains__(self, chunk: int) -> bool:
+        return self._flags[chunk] == 1
+
+    def add(self, chunk: int, voucher: PopId) -> bool:
+        """A chunk came; whether it was lacking. An empty voucher vouches for nothing but itself."""
+        if self._flags[chunk]:
+            return False
+        self._flags[chunk] = 1
+        self.lacking -= 1
+        self._fresh.append(chunk)
+        if voucher:
+            self._vouchers[chunk] = voucher
+        return True
+
+    def fresh(self) -> list[Run]:
+        """What came since this was last asked, as runs; no more of them than news may have."""
+        runs = runs_of(self._fresh)
+        said, rest = runs[:_RUNS_AT_ONCE], runs[_RUNS_AT_ONCE:]
+        self._settled |= ChunkSet.of_runs(runs)
+        self._fresh = [chunk for first, end in rest for chunk in range(first, end)]
+        return said
+
+    @property
+    def set(self) -> ChunkSet:
+        """All that is held."""
+        return self._settled | ChunkSet.of(self._fresh) if self._fresh else self._settled
+
+    def doubt(self, run: Run) -> bool:
+        """A file of these chunks is wrong: doubt what one of its vouchers vouched for.
+
+        Returns:
+            False where nobody else vouches for any of it.
+        """
+        by: dict[PopId, list[int]] = {}
+        for chunk in range(*run):
+            if chunk in self._vouchers:
+                by.setdefault(self._vouchers[chunk], []).append(chunk)
+        if not by:
+            return False
+        fewest = min(sorted(by), key=lambda pop: len(by[pop]))
+        chunks = ChunkSet.of(by[fewest])
+        self._settled -= chunks
+        self._fresh = [chunk for chunk in self._fresh if chunk not in chunks]
+        for chunk in chunks:
+            self._flags[chunk] = 0
+        self.lacking += len(chunks)
+        self.doubted |= chunks
+        self.lost |= chunks
+        return True
+
+    def read_again(self, chunk: int) -> PopId:
+        """A doubted chunk came from the origin; who had vouched for it."""
+        self.doubted -= ChunkSet.of_runs([(chunk, chunk + 1)])
+        return self._vouchers.pop(chunk)

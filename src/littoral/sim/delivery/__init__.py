@@ -1,0 +1,1 @@
+"""Simulated delivery: real pulls, in a network whose links are described."""

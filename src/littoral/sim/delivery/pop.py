@@ -1,0 +1,252 @@
+"""One PoP that pulls: what performs a real `PullMachine` in a simulated network.
+
+A chunk's bytes are one word: right, or forged. A PoP checks what comes against the manifest; in a
+draft, against what is said by whoever vouches for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.news import News, decoded, encoded
+from littoral.delivery.pull import PullMachine
+from littoral.delivery.words import (
+    ORIGIN,
+    Begin,
+    Blame,
+    Drop,
+    Effect,
+    Ended,
+    Event,
+    Fail,
+    Fetch,
+    Finish,
+    Landed,
+    Met,
+    Parted,
+    Replaced,
+    Role,
+    Seal,
+    Sealed,
+    SealFailed,
+    Spoiled,
+    Tell,
+    Told,
+    Woke,
+)
+from littoral.sim.clock import Act
+from littoral.sim.delivery.net import Stream
+from littoral.sim.delivery.outlet import Outlet
+from littoral.terms.ids import PopId
+from littoral.terms.values import Instant
+
+if TYPE_CHECKING:
+    from littoral.sim.delivery.world import World
+
+__all__ = ["RIGHT", "Copy", "SimPop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A chunk as somebody has it."""
+
+    forged: bool = False
+    voucher: PopId = ORIGIN
+    """Who read it at the origin, if that was another."""
+
+
+RIGHT = Copy()
+
+
+class SimPop:
+    """See the module docstring."""
+
+    def __init__(
+        self, world: "World", pop: PopId, has: ChunkSet, expected: Sequence[PopId]
+    ) -> None:
+        self.world = world
+        self.pop = pop
+        self.store: dict[int, Copy] = dict.fromkeys(has, RIGHT)
+        self.machine = PullMachine(pop, world.sizes, has, expected)
+        self.alive = True
+        self.ended: Instant | None = None
+        self.failed = ""
+        self.lies = 0.0
+        """Share of what it sends that is forged."""
+        self.blamed: set[PopId] = set()
+        self.came_at = world.clock.now()
+        """When something last came that was lacking."""
+        self.longest = 0
+        """Nanoseconds without anything that was lacking."""
+        self._outlets: dict[PopId, Outlet] = {}
+        self._active: dict[int, Outlet] = {}
+        self._sources: dict[int, PopId] = {}
+        self._wake: Act | None = None
+
+    # --- what happens to it --------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start pulling."""
+        self.came_at = self.world.clock.now()
+        self.take(Begin())
+
+    def meet(self, other: "SimPop", role: Role, news: News) -> None:
+        """A link is there."""
+        self.take(Met(other.pop, role, self._read(news)))
+
+    def hear(self, other: PopId, news: News) -> None:
+        """Another says something."""
+        self.take(Told(other, self._read(news)))
+
+    def part(self, other: PopId) -> None:
+        """A link ends, with all that is on it."""
+        outlet = self._outlets.pop(other, None)
+        if outlet is not None:
+            outlet.stream.close()
+        self.take(Parted(other))
+
+    def die(self) -> None:
+        """Its process is gone."""
+        self.alive = False
+        for outlet in self._outlets.values():
+            outlet.stream.close()
+
+    def outlet_to(self, asker: "SimPop") -> Outlet:
+        """What sends chunks to one that asks."""
+        outlet = self._outlets.get(asker.pop)
+        if outlet is None:
+            stream = Stream(self.world.net, self.pop, asker.pop)
+            outlet = Outlet(
+                stream,
+                self.world.sizes,
+                self.store,
+                lambda fetch, chunk: asker.receive(fetch, chunk, self.copy_of(chunk)),
+            )
+            self._outlets[asker.pop] = outlet
+        return outlet
+
+    def copy_of(self, chunk: int) -> Copy:
+        """A chunk as this PoP sends it."""
+        copy = self.store[chunk]
+        if self.lies and self.world.chance.happens(self.lies):
+            return Copy(forged=True, voucher=self.pop)
+        if copy.voucher == ORIGIN:
+            return Copy(copy.forged, self.pop)
+        return copy
+
+    def receive(self, fetch: int, chunk: int, copy: Copy) -> None:
+        """A chunk is in."""
+        world = self.world
+        if not self.alive or fetch not in self._sources:
+            world.wasted += world.sizes[chunk]
+            return
+        if copy.forged and not world.draft:
+            world.spoiled += 1
+            self.take(Spoiled(fetch, chunk))
+            return
+        before = self.store.get(chunk)
+        if before is None:
+            now = world.clock.now()
+            self.longest = max(self.longest, now - self.came_at)
+            self.came_at = now
+        else:
+            world.wasted += world.sizes[chunk]
+        self.store[chunk] = copy
+        for outlet in self._outlets.values():
+            outlet.have(chunk)
+        changed = before is not None and before.forged != copy.forged
+        voucher = copy.voucher if world.draft else ORIGIN
+        self.take(Landed(fetch, chunk, voucher, changed))
+
+    def end(self, fetch: int, error: str | None) -> None:
+        """A fetch is over."""
+        if self._sources.pop(fetch, None) is not None:
+            self.take(Ended(fetch, error))
+
+    def take(self, event: Event) -> None:
+        """Let the machine step, and do what it says."""
+        if not self.alive or self.machine.done:
+            return
+        world = self.world
+        effects = self.machine.step(event, world.clock.now())
+        if world.checks:
+            self.machine.check()
+        for effect in effects:
+            self._perform(effect)
+        self._set_alarm()
+
+    # --- what it does --------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        world = self.world
+        match effect:
+            case Fetch(number, source, chunks):
+                world.story(f"{self.pop} asks {source or 'origin'} {list(chunks.runs())}")
+                self._sources[number] = source
+                world.later(lambda: self._ask(number, source, chunks))
+            case Drop(number):
+                self._drop(number)
+            case Tell(news):
+                world.tell(self, news)
+            case Blame(source, chunk):
+                world.story(f"{self.pop} blames {source or 'origin'} for {chunk}")
+                self.blamed.add(source)
+            case Replaced(source):
+                world.story(f"{self.pop} replaces {source or 'origin'}")
+                world.replaced.append((self.pop, source, world.clock.now()))
+            case Seal():
+                world.later(self._seal)
+            case Finish():
+                world.story(f"{self.pop} has it all")
+                self.ended = world.clock.now()
+            case Fail(reason):
+                world.story(f"{self.pop} gives up: {reason}")
+                self.failed = reason
+            case _:
+                assert_never(effect)
+
+    def _ask(self, fetch: int, source: PopId, chunks: ChunkSet) -> None:
+        world = self.world
+        if not self.alive or fetch not in self._sources:
+            return
+        if source == ORIGIN:
+            outlet = world.origin_outlet(self, fetch)
+        else:
+            other = world.pops[source]
+            if not other.alive or source not in world.linked(self.pop):
+                world.later(lambda: self.end(fetch, "it is gone"))
+                return
+            outlet = other.outlet_to(self)
+        self._active[fetch] = outlet
+        outlet.ask(fetch, chunks)
+
+    def _drop(self, fetch: int) -> None:
+        source = self._sources.pop(fetch, None)
+        outlet = self._active.pop(fetch, None)
+        if outlet is None:
+            return
+        if source == ORIGIN:
+            outlet.stream.close()
+        else:
+            self.world.later(lambda: outlet.drop(fetch))
+
+    def _seal(self) -> None:
+        wrong = {self.world.file_of(chunk) for chunk, copy in self.store.items() if copy.forged}
+        for first, end in sorted(wrong):
+            self.take(SealFailed(first, end))
+        if not wrong:
+            self.take(Sealed())
+
+    def _set_alarm(self) -> None:
+        if self._wake is not None:
+            self._wake.call_off()
+            self._wake = None
+        moment = self.machine.deadline()
+        if moment is not None:
+            self._wake = self.world.clock.at(moment, lambda: self.take(Woke()))
+
+    def _read(self, news: News) -> News:
+        if not self.world.checks:
+            return news
+        return decoded(encoded(news), len(self.world.sizes))
