@@ -1,7 +1,8 @@
 """A worker's way to the conductor of its PoP: requests that the worker does not answer itself.
 
 Method, path, header fields and body go as they came, the client's key among them, and the answer
-comes back as it is, piece by piece. A client that leaves is missed there at once.
+comes back as it is, piece by piece, unless it is short. A client that leaves is missed there at
+once.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.words import Deadlines, HttpError, Origin
 from littoral.terms.errors import InternalError
-from littoral.terms.limits import ANSWER_BYTES_MAX
+from littoral.terms.limits import FORWARDED_WHOLE_BYTES_MAX
 from littoral.web.http import Request, Responder
 
 __all__ = ["Forward", "PATIENT", "end_to_end"]
@@ -58,23 +59,26 @@ class Forward:
         Raises:
             InternalError: the conductor does not answer, or not to the end.
         """
-        # The answer to HEAD is that to GET; what answers here leaves its body out.
+        # The answer to HEAD is that to GET; of one that is not short, only the head is taken.
         method = "GET" if request.method == "HEAD" else request.method
-        path = quote(request.path, safe="/:@!$&'()*+,;=~")
+        path = request.escaped or quote(request.path, safe="/:@!$&'()*+,;=~")
         path = f"{path}?{request.query}" if request.query else path
         fields = end_to_end(request.headers)
         try:
             async with self._client.request(method, path, request.body, headers=fields) as answer:
                 kept = {k: v for k, v in answer.headers.items() if k not in _OF_THE_ANSWER}
-                if "content-length" in answer.headers:
-                    body = await answer.read(ANSWER_BYTES_MAX)
+                length = answer.headers.get("content-length")
+                size = None if length is None else int(length)
+                if size is not None and size <= FORWARDED_WHOLE_BYTES_MAX:
+                    body = await answer.read(size)
                     if answer.status >= 400:
                         body = _in_our_name(body, answer.headers, request)
                     await responder.send(answer.status, kept, body)
                     return
-                await responder.start(answer.status, kept)
-                async for piece in answer:
-                    await responder.write(piece)
+                await responder.start(answer.status, kept, size)
+                if request.method != "HEAD":
+                    async for piece in answer:
+                        await responder.write(piece)
                 await responder.end()
         except HttpError as error:
             raise InternalError(

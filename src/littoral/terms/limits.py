@@ -138,6 +138,10 @@ FLIGHT_BYTES_MAX: Final = 8 * 1024 * 1024
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """A whole JSON answer: embeddings of 2,048 texts at 1,024 dimensions are about 45 MB."""
 
+FORWARDED_WHOLE_BYTES_MAX: Final = 1024 * 1024
+"""An answer of the main process that a worker gathers before it passes it on; longer ones are
+passed on piece by piece."""
+
 GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
 """All whole answers of upstreams together that are not complete yet."""
 

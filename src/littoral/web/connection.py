@@ -290,6 +290,7 @@ class Connection(asyncio.Protocol):
             body=body,
             peer=self._peer,
             id=request_id,
+            escaped=head.escaped,
         )
         self._task = self._service.tasks.create_task(self._handle(request, response))
 

@@ -113,7 +113,9 @@ class Told:
         await self.write(body)
         await self.end()
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+    async def start(
+        self, status: int, headers: Mapping[str, str], body_bytes: int | None = None
+    ) -> None:
         assert not self.started
         self.status, self.headers = status, dict(headers)
 

@@ -83,6 +83,7 @@ def request_of(head: Head, body: bytes, request_id: str, instead_of: StandIn | N
         body=body,
         peer="",
         id=request_id,
+        escaped=head.escaped,
         instead_of=instead_of,
     )
 
@@ -164,8 +165,10 @@ class Handled:
         self._ended = True
         self._flight.whole(begun, body, self._outcome)
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin a stream."""
+    async def start(
+        self, status: int, headers: Mapping[str, str], _body_bytes: int | None = None
+    ) -> None:
+        """Begin a stream, in chunks for each of its clients."""
         self._flight.begun(self._begin(status, headers))
 
     async def write(self, data: bytes) -> None:
