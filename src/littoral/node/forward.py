@@ -13,7 +13,7 @@ from urllib.parse import quote
 from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.words import Deadlines, HttpError, Origin
 from littoral.terms.errors import InternalError
-from littoral.terms.limits import FORWARDED_WHOLE_BYTES_MAX
+from littoral.terms.limits import PIECE_BYTES_MAX
 from littoral.web.http import Request, Responder
 
 __all__ = ["Forward", "PATIENT", "end_to_end"]
@@ -69,7 +69,7 @@ class Forward:
                 kept = {k: v for k, v in answer.headers.items() if k not in _OF_THE_ANSWER}
                 length = answer.headers.get("content-length")
                 size = None if length is None else int(length)
-                if size is not None and size <= FORWARDED_WHOLE_BYTES_MAX:
+                if size is not None and size <= PIECE_BYTES_MAX:
                     body = await answer.read(size)
                     if answer.status >= 400:
                         body = _in_our_name(body, answer.headers, request)
