@@ -46,6 +46,8 @@ class Request(msgspec.Struct, frozen=True):
     """`req_` and 24 hexadecimal digits; the answer says it in `x-request-id`."""
     escaped: str = ""
     """The path as it came, where it holds an escape (`Head.escaped`); else empty."""
+    secure: bool = False
+    """It came over TLS."""
     instead_of: StandIn | None = None
     """Its body names a model that stands in for the one that was asked for."""
 
@@ -59,6 +61,9 @@ class Responder(Protocol):
 
     def outcome(self, usage: Usage, finish: Finish) -> None:
         """Note what the answer has used and how it ended, before its end, for who keeps it."""
+
+    def hold_on(self) -> None:
+        """Tell the client that its answer will come; it may be told any number of times."""
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""

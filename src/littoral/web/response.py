@@ -6,6 +6,7 @@ line end into a header, has a defect, and nothing of its answer leaves.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ _STATUS_LINES: Final = {
 }
 _FRAMING: Final = frozenset({"connection", "content-length", "date", "transfer-encoding"})
 _BODILESS: Final = frozenset({204, 304})
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOIN_BYTES_MAX: Final = 16 * 1024
 """Up to this size a body is copied behind its head, to leave in one system call."""
 
@@ -70,6 +72,12 @@ class Response:
 
     def outcome(self, usage: Usage, finish: Finish) -> None:
         """Nobody keeps an answer that goes to one client."""
+
+    def hold_on(self) -> None:
+        """Tell the client that its answer will come, if it knows interim answers."""
+        if self._chunked and not self.started:
+            with suppress(ConnectionResetError):
+                self._wire.put(_CONTINUE)
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""

@@ -25,7 +25,7 @@ def shelved(
     """Write the files, and say what they are."""
     listed = []
     for number, (path, data) in enumerate(sorted(files.items())):
-        place = folder / f"{repository.replace('/', '--')}-{'-'.join(names)}-{number}"
+        place = folder / "-".join((repository, *names, str(number))).replace("/", "-")
         place.write_bytes(data)
         blob = hashlib.sha1(b"blob %d\0%b" % (len(data), data)).hexdigest()
         listed.append(

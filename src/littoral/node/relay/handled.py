@@ -159,6 +159,9 @@ class Handled:
         """What the answer has used, and how it ended."""
         self._outcome = Outcome(finish, usage)
 
+    def hold_on(self) -> None:
+        """Do nothing: those who wait here know that they may wait long."""
+
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer."""
         begun = self._begin(status, headers)
