@@ -24,6 +24,7 @@ from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
 from littoral.web.models import find_model, model_list, model_object
+from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
@@ -99,7 +100,7 @@ def _routes(
     if fabric is not None:
         table |= fabric_routes(fabric)
     if files is not None:
-        table |= hub_routes(files)
+        table |= hub_routes(files) | oci_routes(files)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 
