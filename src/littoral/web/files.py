@@ -46,10 +46,11 @@ class FileDesk:
         self._sending = 0
 
     @contextmanager
-    def attended(self, api: str) -> Iterator[None]:
-        """Observe what is refused while the context is open."""
+    def attended(self, api: str, responder: Responder) -> Iterator[None]:
+        """Observe what is refused while the context is open, and keep who waits from giving up."""
         try:
-            yield
+            with patient(responder):
+                yield
         except LittoralError as error:
             self._observe(RequestRefused(api, error.code, error.status))
             raise
@@ -112,8 +113,7 @@ class FileDesk:
         sent, outcome = 0, "failed"
         try:
             async with self.shelf.open(file, span.start, span.end) as pieces:
-                with patient(responder):
-                    piece = await anext(pieces)
+                piece = await anext(pieces)
                 await responder.start(*head, span.end - span.start)
                 await responder.write(piece)
                 sent = len(piece)

@@ -30,7 +30,6 @@ from littoral.web.files import FileDesk
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
 from littoral.web.oci_manifests import Blob, Packed, packed
-from littoral.web.patience import patient
 from littoral.web.refusals import OCI
 from littoral.web.routes import Route
 
@@ -52,7 +51,7 @@ def oci_routes(files: FileDesk) -> dict[str, dict[str, Route]]:
     registry = _Registry(files)
 
     async def read(request: Request, responder: Responder, caller: Caller, rest: str) -> None:
-        with files.attended(_API):
+        with files.attended(_API, responder):
             await registry.read(request, responder, caller, rest)
 
     return {OCI: {"GET": Route(read, bare=True)}}
@@ -77,13 +76,12 @@ class _Registry:
                 tags = await self._tags(self._repository(name, caller), caller)
                 await send_json(responder, 200, {"name": "/".join(name), "tags": tags})
             case [*name, "manifests", reference]:
-                with patient(responder):
-                    asked = self._repository(name, caller), reference
-                    manifest = await self._manifest(request, *asked, caller)
+                repository = self._repository(name, caller)
+                manifest = await self._manifest(request, repository, reference, caller)
                 await _send_blob(responder, manifest)
             case [*name, "blobs", digest]:
-                asked = self._repository(name, caller), digest
-                await self._send_file(request, responder, *asked, caller)
+                repository = self._repository(name, caller)
+                await self._send_file(request, responder, repository, digest, caller)
             case [*_, "referrers", _]:
                 await send_json(responder, 200, _EMPTY_INDEX)
             case _:
