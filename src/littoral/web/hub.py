@@ -104,11 +104,12 @@ class _Hub:
             for name in self._shelf.repositories(caller)
             if name.startswith(start) and (start or not name.startswith("datasets/"))
         ]
-        return [
-            {"_id": "0" * 24, "id": name, "modelId": name, "private": False, "tags": []}
+        rows: list[Row] = [
+            {"_id": "0" * 24, "id": name, "modelId": name, "tags": []}
             for name in names
             if search in name.lower() and (not author or name.lower().startswith(f"{author}/"))
-        ][:PAGE_ROWS]
+        ]
+        return rows[:PAGE_ROWS]
 
     async def _tell(
         self,
