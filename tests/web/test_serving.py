@@ -3,6 +3,9 @@
 import asyncio
 import re
 
+import h11
+import pytest
+
 from littoral.terms.errors import ConflictError, LoadingError
 from littoral.web.http import Request, Responder
 from tests.web.raw import chunked, echo, get, post, serving
@@ -270,3 +273,49 @@ async def test_answers_without_a_body_are_framed_as_such() -> None:
         answer = await client.ask(get())
         assert "content-length" not in answer.headers
         assert (await client.ask(get())).status == 204
+
+
+async def test_an_answer_of_known_length_says_it_and_comes_piece_by_piece() -> None:
+    async def tell(request: Request, responder: Responder) -> None:
+        await responder.start(206, {"content-type": "text/plain"}, 11)
+        if request.method != "HEAD":
+            await responder.write(b"hello ")
+            await responder.write(b"world")
+        await responder.end()
+
+    async with serving(tell) as served:
+        client = await served.client()
+        whole = await client.ask(get())
+        head = await client.ask(get().replace(b"GET", b"HEAD"), "HEAD")
+        assert not served.defects
+    assert (whole.status, whole.body) == (206, b"hello world")
+    assert "transfer-encoding" not in whole.headers
+    assert (head.headers["content-length"], head.body) == ("11", b"")
+
+
+@pytest.mark.parametrize("pieces", [(b"short",), (b"much ", b"too long")])
+async def test_an_answer_of_another_length_than_it_said_is_a_defect(
+    pieces: tuple[bytes, ...],
+) -> None:
+    async def lie(_: Request, responder: Responder) -> None:
+        await responder.start(200, {}, 8)
+        for piece in pieces:
+            await responder.write(piece)
+        await responder.end()
+
+    async with serving(lie) as served:
+        client = await served.client()
+        with pytest.raises(h11.RemoteProtocolError):
+            await client.ask(get())
+        assert len(served.defects) == 1
+
+
+async def test_what_takes_names_apart_sees_the_path_as_it_came() -> None:
+    async def tell(request: Request, responder: Responder) -> None:
+        await responder.send(200, {}, f"{request.path} {request.escaped}".encode())
+
+    async with serving(tell) as served:
+        client = await served.client()
+        escaped = await client.ask(get("/a/b%2Fc?d=%2F"))
+        plain = await client.ask(get("/a/b/c"))
+    assert (escaped.body, plain.body) == (b"/a/b/c /a/b%2Fc", b"/a/b/c ")

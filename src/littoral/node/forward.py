@@ -1,19 +1,23 @@
 """A worker's way to the conductor of its PoP: requests that the worker does not answer itself.
 
 Method, path, header fields and body go as they came, the client's key among them, and the answer
-comes back as it is, piece by piece. A client that leaves is missed there at once.
+comes back as it is, piece by piece, unless it is short. A client that leaves is missed there at
+once.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from littoral.adapters.http.client import HttpClient
+from littoral.adapters.http.client import HttpClient, Response
 from littoral.adapters.http.words import Deadlines, HttpError, Origin
 from littoral.terms.errors import InternalError
-from littoral.terms.limits import ANSWER_BYTES_MAX
+from littoral.terms.limits import PIECE_BYTES_MAX
 from littoral.web.http import Request, Responder
+from littoral.web.patience import patient
+from littoral.web.refusals import HUB, OCI
 
 __all__ = ["Forward", "PATIENT", "end_to_end"]
 
@@ -27,6 +31,7 @@ _OF_THE_HOP: Final = frozenset(
         *("content-type", "user-agent"),  # the client that forwards has its own
     }
 )
+_BODILESS: Final = frozenset({204, 304})
 _OF_THE_ANSWER: Final = frozenset(
     {"connection", "content-length", "date", "keep-alive", "transfer-encoding"}
     | {"x-request-id", "request-id"}  # the worker's own answer has these
@@ -58,24 +63,15 @@ class Forward:
         Raises:
             InternalError: the conductor does not answer, or not to the end.
         """
-        # The answer to HEAD is that to GET; what answers here leaves its body out.
-        method = "GET" if request.method == "HEAD" else request.method
-        path = quote(request.path, safe="/:@!$&'()*+,;=~")
+        fields = end_to_end(request.headers) | _seen_from_outside(request)
+        path = request.escaped or quote(request.path, safe="/:@!$&'()*+,;=~")
         path = f"{path}?{request.query}" if request.query else path
-        fields = end_to_end(request.headers)
+        told = patient(responder) if path.startswith((HUB, OCI)) else nullcontext()
+        asking = self._client.request(request.method, path, request.body, headers=fields)
         try:
-            async with self._client.request(method, path, request.body, headers=fields) as answer:
-                kept = {k: v for k, v in answer.headers.items() if k not in _OF_THE_ANSWER}
-                if "content-length" in answer.headers:
-                    body = await answer.read(ANSWER_BYTES_MAX)
-                    if answer.status >= 400:
-                        body = _in_our_name(body, answer.headers, request)
-                    await responder.send(answer.status, kept, body)
-                    return
-                await responder.start(answer.status, kept)
-                async for piece in answer:
-                    await responder.write(piece)
-                await responder.end()
+            with told:
+                async with asking as answer:
+                    await _pass_on(answer, request, responder)
         except HttpError as error:
             raise InternalError(
                 "the main process of this PoP did not answer to the end",
@@ -86,6 +82,34 @@ class Forward:
     def close(self) -> None:
         """Close the idle connections."""
         self._client.close()
+
+
+async def _pass_on(answer: Response, request: Request, responder: Responder) -> None:
+    kept = {k: v for k, v in answer.headers.items() if k not in _OF_THE_ANSWER}
+    length = answer.headers.get("content-length")
+    size = None if length is None else int(length)
+    if answer.status in _BODILESS:
+        await responder.send(answer.status, kept, b"")
+    elif request.method == "HEAD":
+        await responder.start(answer.status, kept, size)
+        await responder.end()
+    elif size is not None and size <= PIECE_BYTES_MAX:
+        body = await answer.read(size)
+        if answer.status >= 400:
+            body = _in_our_name(body, answer.headers, request)
+        await responder.send(answer.status, kept, body)
+    else:
+        await responder.start(answer.status, kept, size)
+        async for piece in answer:
+            await responder.write(piece)
+        await responder.end()
+
+
+def _seen_from_outside(request: Request) -> dict[str, str]:
+    """Where the client has found this PoP, unless a proxy has said it."""
+    host, scheme = request.headers.get("host", ""), "https" if request.secure else "http"
+    seen = {"x-forwarded-host": host, "x-forwarded-proto": scheme}
+    return {name: value for name, value in seen.items() if name not in request.headers}
 
 
 def _in_our_name(body: bytes, headers: Mapping[str, str], request: Request) -> bytes:

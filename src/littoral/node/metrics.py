@@ -39,6 +39,8 @@ __all__ = [
     "FABRIC_REJECTED",
     "FABRIC_STRANGERS",
     "FALLBACKS",
+    "FILE_BYTES",
+    "FILES",
     "FIRST_TOKEN",
     "LOAD",
     "LOADED",
@@ -211,6 +213,12 @@ CACHE_CHANGES: Final = _counter(
     "Answers stored in the answer cache, and dropped from it to make room or as expired.",
     "change",
 )
+FILES: Final = _counter(
+    "littoral_files_sent",
+    "Files, or ranges of them, given to clients: whole, left (by the client) or failed.",
+    *("api", "outcome"),
+)
+FILE_BYTES: Final = _counter("littoral_file_bytes_sent", "Bytes of files given to clients.", "api")
 CACHE_CHANGED_BYTES: Final = _counter(
     "littoral_cache_changed_bytes", "Bytes of the answers stored and dropped.", "change"
 )
@@ -274,6 +282,8 @@ METERED: Final = (
     ),
     *(CACHE_CHANGED_BYTES, UPSTREAM_ATTEMPTS, UPSTREAM_HEDGES, BREAKER_STATE, FALLBACKS),
     *(
+        FILES,
+        FILE_BYTES,
         REUSE,
         REUSE_CHECKS,
         MEMBERSHIP,

@@ -29,6 +29,7 @@ from typing import Final
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines import make_engine
 from littoral.adapters.models import Catalogue
+from littoral.adapters.shelves import LocalShelf, models_shelved
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
@@ -76,6 +77,7 @@ from littoral.terms.ports import Engine
 from littoral.terms.values import SECOND, EngineKind, ModelEntry
 from littoral.trust.issuing import Issuer
 from littoral.web.app import App
+from littoral.web.files import FileDesk
 from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
 
@@ -205,7 +207,9 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        self._app = App(self._door, self._status, desk)
+        shelf = LocalShelf(lambda: models_shelved(self._host.entries.by_name.values()))
+        files = FileDesk(shelf, self._telemetry.observe)
+        self._app = App(self._door, self._status, desk, files)
         self._relay = self._hot_path()
 
     def _kept(self, opened: Opened) -> Keeping | None:

@@ -22,6 +22,7 @@ from littoral.terms.facts import (
     CacheMissed,
     Fact,
     FellBack,
+    FileSent,
     FirstToken,
     JoinRefused,
     MemberJoined,
@@ -140,16 +141,11 @@ class Telemetry:
                 self._say(metrics.BREAKER_STATE, _BREAKER[state], model, target)
                 level = logging.WARNING if state == "open" else logging.INFO
                 log.log(level, "%s: the breaker of upstream %s is %s", model, target, state)
-            case ReceiptLost(model, code):
-                self._count(metrics.RECEIPTS_LOST, code)
-                log.error(
-                    "%s: an answer has no receipt, for it could not be kept (%s)", model, code
-                )
-            case ReceiptsHalted(reason, over):
-                self._cells[self._at(metrics.RECEIPTS_HALTED, reason)] = 0 if over else 1
-                log.warning(
-                    "receipts can %s (%s)", "be kept again" if over else "not be kept", reason
-                )
+            case ReceiptLost() | ReceiptsHalted():
+                self._unkept(fact)
+            case FileSent(api, count, outcome):
+                self._count(metrics.FILES, api, outcome)
+                self._count(metrics.FILE_BYTES, api, amount=count)
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
             case (
@@ -218,6 +214,20 @@ class Telemetry:
                 self._count(metrics.FABRIC_RELAYED, outcome)
             case RecordSaid(kind, size_bytes):
                 self._count(metrics.FABRIC_SAID, kind, amount=size_bytes)
+
+    def _unkept(self, fact: ReceiptLost | ReceiptsHalted) -> None:
+        """Receipts that could not be kept."""
+        match fact:
+            case ReceiptLost(model, code):
+                self._count(metrics.RECEIPTS_LOST, code)
+                log.error(
+                    "%s: an answer has no receipt, for it could not be kept (%s)", model, code
+                )
+            case ReceiptsHalted(reason, over):
+                self._cells[self._at(metrics.RECEIPTS_HALTED, reason)] = 0 if over else 1
+                log.warning(
+                    "receipts can %s (%s)", "be kept again" if over else "not be kept", reason
+                )
 
     def _turned_away(self, fact: RecordRejected | StrangersRefused) -> None:
         """What others had to say and is not taken from them."""

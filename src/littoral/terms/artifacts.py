@@ -1,10 +1,10 @@
-"""Artifacts before they are ours: what a reference means at its origin. All are frozen."""
+"""Artifacts by the names that people know: at their origin, and on a shelf here. All are frozen."""
 
 from dataclasses import dataclass
 
-from littoral.terms.ids import Digest
+from littoral.terms.ids import Digest, ModelName
 
-__all__ = ["OriginFile", "OriginListing"]
+__all__ = ["OriginFile", "OriginListing", "Shelved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,23 @@ class OriginListing:
     """It was given only because of a credential, so it goes to PoPs of the same owner only."""
     base: str | None = None
     """The reference of the model that this one is said to be derived from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """One revision of a repository, as this PoP gives it to clients."""
+
+    repository: str
+    """`owner/name`; of data sets `datasets/owner/name`."""
+    commit: str
+    """40 hexadecimal digits: the commit at the origin, or what stands for one (`stand_in_commit`).
+    Asked by it, the repository has the same bytes for ever, on every PoP."""
+    files: tuple[OriginFile, ...]
+    """Sorted by path. Each has a digest, a git name, or both; a file with a git name is one that
+    its origin keeps in git itself, and the name is that of its bytes."""
+    names: tuple[str, ...] = ("main",)
+    """Branches and tags that mean this revision now; none if only its commit does."""
+    private: bool = False
+    """As in `OriginListing`."""
+    models: tuple[ModelName, ...] = ()
+    """A key that is limited to models opens it if it may use one of these."""

@@ -43,6 +43,7 @@ __all__ = [
     "RecordRejected",
     "RecordSaid",
     "StrangersRefused",
+    "FileSent",
     "Fact",
 ]
 
@@ -342,6 +343,18 @@ class StrangersRefused:
     """How many since the last such fact."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileSent:
+    """A file of an artifact, or a range of one, was given to a client; its sending is over."""
+
+    api: str
+    """By which door: `hub` or `oci`."""
+    bytes: int
+    """How many left."""
+    outcome: str
+    """`whole` (all that was asked for), `left` (by the client) or `failed`."""
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -374,4 +387,5 @@ Fact = (
     | RecordSaid
     | RecordRejected
     | StrangersRefused
+    | FileSent
 )

@@ -112,10 +112,7 @@ UPSTREAM_CONNECTIONS_MAX: Final = 2_048
 """Connections to one upstream; more requests wait for one, no longer than to connect."""
 
 UPSTREAM_TARGETS_MAX: Final = 4_096
-"""Upstreams of all models together, other PoPs among them, since the PoP started: each has a row of
-counts that all processes share, some 100 bytes."""
-
-"""Upstreams of all models together: each has a row of counts that all processes share."""
+"""Upstreams of all models, other PoPs among them, since the start: each has 100 bytes of counts."""
 
 SIGNATURES_KNOWN_MAX: Final = 64
 """Of other PoPs' receipts: those last looked at are remembered with what came of it."""
@@ -137,6 +134,15 @@ FLIGHT_BYTES_MAX: Final = 8 * 1024 * 1024
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """A whole JSON answer: embeddings of 2,048 texts at 1,024 dimensions are about 45 MB."""
+
+PIECE_BYTES_MAX: Final = 1024 * 1024
+"""Of an answer longer than this, read and sent at a time: what each client costs in memory."""
+
+FILES_SENT_MAX: Final = 128
+"""Answers with bytes of files under way at a time; the next is answered 429 with Retry-After."""
+
+SHELF_PIECES_KNOWN_MAX: Final = 2 * 1024 * 1024
+"""Pieces of 256 KiB of files that are known by digest, 32 bytes each: those of 512 GiB."""
 
 GATHERED_BYTES_MAX: Final = 256 * 1024 * 1024
 """All whole answers of upstreams together that are not complete yet."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
-from littoral.terms.artifacts import OriginFile, OriginListing
+from littoral.terms.artifacts import OriginFile, OriginListing, Shelved
 from littoral.terms.facts import Fact
 from littoral.terms.heard import Heard
 from littoral.terms.ids import ReceiptId
@@ -32,6 +32,7 @@ __all__ = [
     "Names",
     "Observe",
     "Origin",
+    "Shelf",
     "Signer",
     "Status",
     "Verify",
@@ -221,6 +222,45 @@ class Origin(Protocol):
 
         Raises, on entering or on the way:
             OriginError: it broke off, stalled, or is another file by now.
+        """
+
+
+class Shelf(Protocol):
+    """Artifacts as clients know them: repositories with revisions and files.
+
+    What is listed may still be on its way; every byte that is given has been checked against what
+    its file is listed under. Each method gives a caller what `delivery/access.py` allows it.
+    """
+
+    async def find(self, repository: str, revision: str, caller: Caller) -> Shelved:
+        """What a revision (branch, tag or commit) of a repository (`Shelved.repository`) is now.
+
+        Raises:
+            NotFoundError: it is neither here nor to be had (`delivery/access.py` says what).
+            NotAllowedError: this caller may not read it, though it may know of it.
+            OriginError: nobody who may have it can be asked now.
+        """
+
+    async def revisions(self, repository: str, caller: Caller) -> Sequence[Shelved]:
+        """All revisions of a repository that are known here, the present `main` first.
+
+        Raises:
+            As `find`.
+        """
+
+    def repositories(self, caller: Caller) -> Sequence[str]:
+        """Repositories that are known here, sorted."""
+
+    def open(
+        self, file: OriginFile, start: int, end: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of a listed file from `start` up to `end`, in pieces, each once.
+
+        A piece that has not arrived is waited for. Leaving the context early ends the work.
+
+        Raises, on entering or on the way:
+            DigestMismatchError: the bytes here are not those of the file any more.
+            OriginError: they can't be had, or not now.
         """
 
 

@@ -19,9 +19,12 @@ from littoral.terms.values import Caller
 from littoral.web.dialects import chat, completions, embeddings, messages, responses
 from littoral.web.errors import shape_of
 from littoral.web.fabric import FabricDesk, fabric_routes
+from littoral.web.files import FileDesk
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
+from littoral.web.hub import hub_routes
 from littoral.web.models import find_model, model_list, model_object
+from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
@@ -42,8 +45,14 @@ _Table = dict[str, dict[str, Route]]
 class App:
     """All that a PoP answers."""
 
-    def __init__(self, door: Door, status: Status, fabric: FabricDesk | None = None) -> None:
-        self._routes = _routes(door, status, fabric)
+    def __init__(
+        self,
+        door: Door,
+        status: Status,
+        fabric: FabricDesk | None = None,
+        files: FileDesk | None = None,
+    ) -> None:
+        self._routes = _routes(door, status, fabric, files)
         self._door = door
 
     def handler(self, who: Who | None = None) -> Handler:
@@ -84,10 +93,14 @@ def requiring(caller: Caller, headers: Mapping[str, str]) -> Caller:
     return replace(caller, requires=said)
 
 
-def _routes(door: Door, status: Status, fabric: FabricDesk | None) -> Routes:
+def _routes(
+    door: Door, status: Status, fabric: FabricDesk | None, files: FileDesk | None
+) -> Routes:
     table = _dialects(door) | _catalogue(door) | _monitoring(status)
     if fabric is not None:
         table |= fabric_routes(fabric)
+    if files is not None:
+        table |= hub_routes(files) | oci_routes(files)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

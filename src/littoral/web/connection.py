@@ -19,12 +19,13 @@ from typing import cast
 
 from littoral.terms.errors import LittoralError, QueueFullError, RequestTimeoutError
 from littoral.web.arrival import Arrival
-from littoral.web.errors import draining, error_answer, shape_of
+from littoral.web.errors import draining
 from littoral.web.handling import handled
 from littoral.web.head import Head
 from littoral.web.hot import Reply, Underway, offered
 from littoral.web.http import Request
 from littoral.web.phases import Phase, Taking
+from littoral.web.refusals import refusal
 from littoral.web.response import Response
 from littoral.web.service import Service
 
@@ -283,13 +284,10 @@ class Connection(asyncio.Protocol):
         wanted, chunks = head.method != "HEAD", head.chunks_understood
         response = Response(self, request_id, body_wanted=wanted, chunks_understood=chunks)
         request = Request(
-            method=head.method,
-            path=head.path,
-            query=head.query,
-            headers=head.headers,
-            body=body,
-            peer=self._peer,
+            *(head.method, head.path, head.query, head.headers, body, self._peer),
             id=request_id,
+            escaped=head.escaped,
+            secure=self._transport.get_extra_info("sslcontext") is not None,
         )
         self._task = self._service.tasks.create_task(self._handle(request, response))
 
@@ -368,7 +366,7 @@ class Connection(asyncio.Protocol):
         request_id = self._service.request_id()
         wanted = head is None or head.method != "HEAD"
         response = Response(self, request_id, body_wanted=wanted, chunks_understood=True)
-        response.put(*error_answer(error, shape_of(path, headers), request_id))
+        response.put(*refusal(error, path, headers, request_id))
         self._finish()
 
     def _finish(self) -> None:

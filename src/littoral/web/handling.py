@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from littoral.terms.errors import LittoralError
-from littoral.web.errors import defect, draining, error_answer, shape_of
+from littoral.web.errors import defect, draining
 from littoral.web.http import Request
+from littoral.web.refusals import refusal
 from littoral.web.response import Response
 from littoral.web.service import Answers
 
@@ -77,5 +78,4 @@ def _tell(
 ) -> None:
     """Answer with the error, if nothing was answered yet and somebody is there to hear."""
     if not response.started and not closing():
-        shape = shape_of(request.path, request.headers)
-        response.put(*error_answer(error, shape, request.id))
+        response.put(*refusal(error, request.path, request.headers, request.id))

@@ -49,6 +49,8 @@ class Head(msgspec.Struct, frozen=True):
     """Whether the client waits for `100 Continue` before it sends the body."""
     chunks_understood: bool
     """Whether the answer may come in chunks; an HTTP/1.0 client reads to the end instead."""
+    escaped: str = ""
+    """The path as it came, where it holds an escape: `%2F` is no `/` to who takes names apart."""
 
 
 def read_head(data: bytes, headers_max: int) -> Head:
@@ -83,6 +85,7 @@ def read_head(data: bytes, headers_max: int) -> Head:
         head.keep_alive,
         head.expects_continue,
         head.chunks_understood,
+        head.escaped,
     )
 
 
@@ -121,7 +124,7 @@ def _read_anew(data: bytes, headers_max: int) -> Head:
     headers = _headers(lines)
     if modern and "host" not in headers:
         raise _malformed("the host field is missing")
-    path, query = _target(target)
+    raw_path, path, query = _target(target)
     return Head(
         method=method.decode("ascii"),
         path=path,
@@ -131,6 +134,7 @@ def _read_anew(data: bytes, headers_max: int) -> Head:
         keep_alive=modern and syntax.keep_alive,
         expects_continue=modern and headers.get("expect", "").lower() == "100-continue",
         chunks_understood=modern,
+        escaped=raw_path.decode("ascii") if b"%" in raw_path else "",
     )
 
 
@@ -192,7 +196,7 @@ def _body_bytes(headers: dict[str, str], *, modern: bool) -> int | None:
     return int(length)
 
 
-def _target(target: bytes) -> tuple[str, str]:
+def _target(target: bytes) -> tuple[bytes, str, str]:
     absolute = _ABSOLUTE.match(target)
     rest = target[absolute.end() :] if absolute else target
     raw_path, _, query = rest.partition(b"?")
@@ -200,7 +204,7 @@ def _target(target: bytes) -> tuple[str, str]:
         raw_path = b"/"
     if not raw_path.startswith(b"/"):
         raise _malformed("the request target is not a path")
-    return _decoded(raw_path), query.decode("ascii")
+    return raw_path, _decoded(raw_path), query.decode("ascii")
 
 
 def _decoded(raw_path: bytes) -> str:

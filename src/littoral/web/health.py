@@ -4,6 +4,7 @@ Nothing here names a caller, a key or a prompt.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,9 +14,13 @@ from littoral.web.http import Responder
 __all__ = ["send_json", "tell_about", "tell_health", "tell_ready"]
 
 
-async def send_json(responder: Responder, status: int, value: object) -> None:
-    """Answer with a value as JSON."""
-    headers: Mapping[str, str] = {"content-type": "application/json"}
+_JSON: Final[Mapping[str, str]] = {"content-type": "application/json"}
+
+
+async def send_json(
+    responder: Responder, status: int, value: object, headers: Mapping[str, str] = _JSON
+) -> None:
+    """Answer with a value as JSON; `headers` say so, and may say more."""
     await responder.send(status, headers, msgspec.json.encode(value))
 
 

@@ -44,6 +44,10 @@ class Request(msgspec.Struct, frozen=True):
     """The client's address, for logs: `127.0.0.1:50312`, or `unix`."""
     id: str = ""
     """`req_` and 24 hexadecimal digits; the answer says it in `x-request-id`."""
+    escaped: str = ""
+    """The path as it came, where it holds an escape (`Head.escaped`); else empty."""
+    secure: bool = False
+    """It came over TLS."""
     instead_of: StandIn | None = None
     """Its body names a model that stands in for the one that was asked for."""
 
@@ -58,11 +62,16 @@ class Responder(Protocol):
     def outcome(self, usage: Usage, finish: Finish) -> None:
         """Note what the answer has used and how it ended, before its end, for who keeps it."""
 
+    def hold_on(self) -> None:
+        """Tell the client that its answer will come; it may be told any number of times."""
+
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin an answer of unknown length."""
+    async def start(
+        self, status: int, headers: Mapping[str, str], body_bytes: int | None = None
+    ) -> None:
+        """Begin an answer: of so many bytes, or of unknown length. HEAD gets none of them."""
 
     async def write(self, data: bytes) -> None:
         """Send one piece now. Waits while the client is slow to take what was sent before."""

@@ -6,6 +6,7 @@ line end into a header, has a defect, and nothing of its answer leaves.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ _STATUS_LINES: Final = {
 }
 _FRAMING: Final = frozenset({"connection", "content-length", "date", "transfer-encoding"})
 _BODILESS: Final = frozenset({204, 304})
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOIN_BYTES_MAX: Final = 16 * 1024
 """Up to this size a body is copied behind its head, to leave in one system call."""
 
@@ -41,7 +43,10 @@ class Wire(Protocol):
 class Response:
     """Either `send`, or `start`, `write` and `end`; see `Responder`."""
 
-    __slots__ = ("_body_wanted", "_chunks_understood", "_wire", "ended", "id", "started")
+    __slots__ = (
+        *("_body_wanted", "_chunked", "_missing", "_wire"),
+        *("ended", "id", "started"),
+    )
 
     def __init__(
         self, wire: Wire, request_id: str, *, body_wanted: bool, chunks_understood: bool
@@ -57,7 +62,9 @@ class Response:
         self._wire = wire
         self.id = request_id
         self._body_wanted = body_wanted
-        self._chunks_understood = chunks_understood
+        self._chunked = chunks_understood
+        self._missing: int | None = None
+        """Bytes of a body of known length that were not written yet."""
         self.started = False
         """The status line has left."""
         self.ended = False
@@ -65,6 +72,12 @@ class Response:
 
     def outcome(self, usage: Usage, finish: Finish) -> None:
         """Nobody keeps an answer that goes to one client."""
+
+    def hold_on(self) -> None:
+        """Tell the client that its answer will come, if it knows interim answers."""
+        if self._chunked and not self.started:
+            with suppress(ConnectionResetError):
+                self._wire.put(_CONTINUE)
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer, with its length."""
@@ -88,13 +101,21 @@ class Response:
             self._wire.put(head)
             self._wire.put(body)
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin an answer of unknown length."""
-        self.start_written(status, written(headers))
+    async def start(
+        self, status: int, headers: Mapping[str, str], body_bytes: int | None = None
+    ) -> None:
+        """Begin an answer: of so many bytes, or of unknown length. HEAD gets none of them."""
+        if body_bytes is None:
+            self.start_written(status, written(headers))
+            return
+        head = self._head(status, written(headers), f"content-length: {body_bytes}\r\n")
+        self._missing, self._chunked = body_bytes, False
+        self.started = True
+        self._wire.put(head)
 
     def start_written(self, status: int, fields: str) -> None:
         """As `start`, with header fields as `written` gives them, for callers that do not wait."""
-        framing = "transfer-encoding: chunked\r\n" if self._chunks_understood else ""
+        framing = "transfer-encoding: chunked\r\n" if self._chunked else ""
         head = self._head(status, fields, framing)
         self.started = True
         self._wire.put(head)
@@ -102,7 +123,7 @@ class Response:
     @property
     def chunked(self) -> bool:
         """Whether its end is said by the body itself."""
-        return self._chunks_understood
+        return self._chunked
 
     async def write(self, data: bytes) -> None:
         """Send one piece now. Waits while the client is slow to take what was sent before."""
@@ -113,8 +134,9 @@ class Response:
         """As `write`, for callers that do not wait."""
         if not self.started or self.ended:
             raise _out_of_order()
+        self._count(data)
         if data and self._body_wanted:
-            self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunks_understood else data)
+            self._wire.put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     async def end(self) -> None:
         """Say that the answer is complete."""
@@ -125,16 +147,26 @@ class Response:
         """As `end`, after a last piece, for callers that do not wait."""
         if not self.started or self.ended:
             raise _out_of_order()
+        self._count(last)
+        if self._missing and self._body_wanted:
+            raise RuntimeError(f"{self._missing} bytes of an answer of known length are missing")
         self.ended = True
         if not self._body_wanted:
             return
-        if not self._chunks_understood:
+        if not self._chunked:
             if last:
                 self._wire.put(last)
         elif last:
             self._wire.put(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
         else:
             self._wire.put(b"0\r\n\r\n")
+
+    def _count(self, data: bytes) -> None:
+        if self._missing is None:
+            return
+        if len(data) > self._missing:
+            raise RuntimeError("an answer of known length has more bytes than it said")
+        self._missing -= len(data)
 
     def _head(self, status: int, fields: str, framing: str) -> bytes:
         if self.started:

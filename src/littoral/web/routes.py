@@ -5,6 +5,7 @@ longer path that begins with it, and the route gets the rest (a model's name may
 """
 
 import enum
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,8 @@ class Route:
 
     serve: Serve
     access: Access = Access.ANY_KEY
+    bare: bool = False
+    """It answers its path itself too, where that ends in `/`; the rest is then empty."""
 
 
 def read_only(serve: Serve, access: Access = Access.ANY_KEY) -> dict[str, Route]:
@@ -74,17 +77,29 @@ class Routes:
         if methods is not None:
             return methods, ""
         for start, methods in self._longer.items():
-            if path.startswith(start) and len(path) > len(start):
+            is_bare = path == start and any(route.bare for route in methods.values())
+            if is_bare or (path.startswith(start) and len(path) > len(start)):
                 return methods, path[len(start) :]
         raise NotFoundError(f"there is nothing at {path[:200]}", advice="GET / says what there is")
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:
-    """The API key that came with a request, as OpenAI's or as Anthropic's clients send it."""
+    """The API key that came with a request: as OpenAI's, Anthropic's or registries' clients do it.
+
+    The last send a name and a password; the key is the password, and the name does not matter.
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
-    return headers.get("x-api-key") or None
+    other = headers.get("x-api-key")
+    return other or (_password(token) if scheme.lower() == "basic" else None)
+
+
+def _password(credentials: str) -> str | None:
+    try:
+        return b64decode(credentials, validate=True).decode("ascii").partition(":")[2] or None
+    except ValueError:
+        return None
 
 
 def _is_exact(path: str) -> bool:

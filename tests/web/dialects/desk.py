@@ -108,12 +108,17 @@ class Told:
     def outcome(self, usage: Usage, finish: Finish) -> None:
         assert not self.ended, "what was used is noted before the end"
 
+    def hold_on(self) -> None:
+        assert not self.started
+
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         await self.start(status, headers)
         await self.write(body)
         await self.end()
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+    async def start(
+        self, status: int, headers: Mapping[str, str], body_bytes: int | None = None
+    ) -> None:
         assert not self.started
         self.status, self.headers = status, dict(headers)
 

@@ -175,7 +175,7 @@ class HttpClient:
         """Send a request and give its answer; leaving before its end closes the connection.
 
         Args:
-            method: `GET` or `POST`.
+            method: `GET`, `POST`, or `HEAD`, after whose head the answer must be left.
             path: with the query, percent-encoded.
             body: JSON, or nothing.
             deadlines: instead of the client's own.

@@ -83,6 +83,7 @@ def request_of(head: Head, body: bytes, request_id: str, instead_of: StandIn | N
         body=body,
         peer="",
         id=request_id,
+        escaped=head.escaped,
         instead_of=instead_of,
     )
 
@@ -158,14 +159,19 @@ class Handled:
         """What the answer has used, and how it ended."""
         self._outcome = Outcome(finish, usage)
 
+    def hold_on(self) -> None:
+        """Do nothing: those who wait here know that they may wait long."""
+
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Give the whole answer."""
         begun = self._begin(status, headers)
         self._ended = True
         self._flight.whole(begun, body, self._outcome)
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin a stream."""
+    async def start(
+        self, status: int, headers: Mapping[str, str], _body_bytes: int | None = None
+    ) -> None:
+        """Begin a stream, in chunks for each of its clients."""
         self._flight.begun(self._begin(status, headers))
 
     async def write(self, data: bytes) -> None:
