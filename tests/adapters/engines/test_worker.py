@@ -17,8 +17,7 @@ from littoral.adapters.engines.worker_log import WorkerLog
 from littoral.adapters.http.words import Deadlines
 from littoral.terms.errors import EngineLostError
 from littoral.terms.facts import Fact, WorkerDied
-from littoral.terms.ids import ModelName
-from littoral.terms.values import Down, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
+from littoral.terms.values import Down, EngineInfo, EngineKind, EngineState, Kind, ModelEntry, Ready
 from tests.adapters.engines.running import running
 
 PARENT = """
@@ -49,12 +48,12 @@ def ended_within(pid: int, seconds: float) -> bool:
 
 def worker_of(
     module: str, folder: Path, facts: list[Fact], *, run_dir: Path | None = None
-) -> Worker:
-    def describe(_ready: object, pid: int) -> EngineInfo:
-        return EngineInfo(EngineKind.ONNX, "test", "cpu", 1, 1, pid=pid)
+) -> Worker[Ready]:
+    def describe(_ready: object, pid: int) -> Ready:
+        return Ready(EngineInfo(EngineKind.ONNX, "test", "cpu", 1, 1, pid=pid))
 
     return Worker(
-        WorkerPlan(ModelName("some/model:1"), module, run_dir or folder, folder),
+        WorkerPlan("some/model:1", "the engine of some/model:1", module, run_dir or folder, folder),
         arguments=dict,
         describe=describe,
         clock=SystemClock(),

@@ -46,7 +46,15 @@ from littoral.terms.errors import (
 from littoral.terms.facts import ThreadsStepped
 from littoral.terms.limits import ANSWER_BYTES_MAX
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
+from littoral.terms.values import (
+    EngineCall,
+    EngineInfo,
+    EngineKind,
+    EngineState,
+    Kind,
+    ModelEntry,
+    Ready,
+)
 
 __all__ = ["LlamaEngine"]
 
@@ -80,6 +88,7 @@ class LlamaEngine:
         self._worker = Worker(
             WorkerPlan(
                 entry.name,
+                f"the engine of {entry.name}",
                 "littoral.adapters.engines.llama_worker",
                 place.run_dir,
                 place.log_dir,
@@ -152,17 +161,19 @@ class LlamaEngine:
             return self._context_tokens
         return self._place.kv_tokens
 
-    def _describe(self, ready: Mapping[str, object], pid: int) -> EngineInfo:
+    def _describe(self, ready: Mapping[str, object], pid: int) -> Ready:
         self._seats, self._places = self._fresh_seats()
-        return EngineInfo(
-            engine=EngineKind.LLAMA,
-            build=f"xllamacpp {ready['version']}",
-            device=f"{ready['device']}",
-            slots=self._place.slots,
-            context_tokens=self._context_tokens,
-            kv_tokens=0 if Kind.EMBED in self._entry.kinds else self._kv_tokens,
-            threads=self._threads,
-            pid=pid,
+        return Ready(
+            EngineInfo(
+                engine=EngineKind.LLAMA,
+                build=f"xllamacpp {ready['version']}",
+                device=f"{ready['device']}",
+                slots=self._place.slots,
+                context_tokens=self._context_tokens,
+                kv_tokens=0 if Kind.EMBED in self._entry.kinds else self._kv_tokens,
+                threads=self._threads,
+                pid=pid,
+            )
         )
 
     def _fresh_seats(self) -> tuple[Seats, asyncio.Semaphore]:

@@ -24,7 +24,15 @@ from littoral.terms.errors import (
 )
 from littoral.terms.limits import ANSWER_BYTES_MAX
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import EngineCall, EngineInfo, EngineKind, EngineState, Kind, ModelEntry
+from littoral.terms.values import (
+    EngineCall,
+    EngineInfo,
+    EngineKind,
+    EngineState,
+    Kind,
+    ModelEntry,
+    Ready,
+)
 
 __all__ = ["OnnxEngine"]
 
@@ -42,7 +50,11 @@ class OnnxEngine:
         self._threads = threads_for(granted_cores(), place.threads or max(1, int(granted_cores())))
         self._worker = Worker(
             WorkerPlan(
-                entry.name, "littoral.adapters.engines.onnx_worker", place.run_dir, place.log_dir
+                entry.name,
+                f"the engine of {entry.name}",
+                "littoral.adapters.engines.onnx_worker",
+                place.run_dir,
+                place.log_dir,
             ),
             arguments=self._arguments,
             describe=self._describe,
@@ -85,15 +97,17 @@ class OnnxEngine:
             "threads": self._threads,
         }
 
-    def _describe(self, ready: Mapping[str, object], pid: int) -> EngineInfo:
-        return EngineInfo(
-            engine=EngineKind.ONNX,
-            build=f"onnxruntime {ready['version']}",
-            device=f"{ready['device']}",
-            slots=self._place.slots,
-            context_tokens=self._entry.context_tokens,
-            threads=self._threads,
-            pid=pid,
+    def _describe(self, ready: Mapping[str, object], pid: int) -> Ready:
+        return Ready(
+            EngineInfo(
+                engine=EngineKind.ONNX,
+                build=f"onnxruntime {ready['version']}",
+                device=f"{ready['device']}",
+                slots=self._place.slots,
+                context_tokens=self._entry.context_tokens,
+                threads=self._threads,
+                pid=pid,
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""A model's worker process: started, watched, restarted, and ended with all that it had.
+"""A worker process, a model's or another: started, watched, restarted, and ended with all it had.
 
 Rules
 - The worker is in a process group of its own, so that the terminal's Ctrl-C reaches only the PoP.
@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -40,7 +40,7 @@ from littoral.terms.errors import EngineLostError, EngineStartError, QueueFullEr
 from littoral.terms.facts import WorkerDied
 from littoral.terms.ids import ModelName
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import SECOND, Down, EngineInfo, EngineState, Ready, Starting
+from littoral.terms.values import SECOND, Down, Starting
 
 __all__ = ["Worker", "WorkerPlan"]
 
@@ -68,9 +68,12 @@ _MESSAGE_BYTES_MAX: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What to run for which model, and where its socket and log go."""
+    """What to run, for what, and where its socket and log go."""
 
-    model: ModelName
+    name: str
+    """In facts and file names: of an engine, its model's."""
+    what: str
+    """In errors: `the engine of NAME`."""
     module: str
     run_dir: Path
     log_dir: Path
@@ -102,11 +105,11 @@ class _Life:
     """What the worker itself said was wrong."""
 
 
-Describe = Callable[[Mapping[str, object], int], EngineInfo]
-"""Makes the engine's description of a worker's ready message and its process id."""
+_R = TypeVar("_R")
+"""What a worker that is ready is, as whoever keeps it says it."""
 
 
-class Worker:
+class Worker(Generic[_R]):
     """Keeps one worker process running and takes requests to it."""
 
     def __init__(
@@ -114,7 +117,7 @@ class Worker:
         plan: WorkerPlan,
         *,
         arguments: Callable[[], Mapping[str, object]],
-        describe: Describe,
+        describe: Callable[[Mapping[str, object], int], _R],
         clock: Clock,
         observe: Observe,
     ) -> None:
@@ -123,7 +126,7 @@ class Worker:
         Args:
             plan: what to run.
             arguments: asked for at every start; `socket_path` and `key` are added here.
-            describe: what a ready worker is.
+            describe: what a ready worker is, by its message and its process id.
             clock: time, and randomness for keys.
             observe: hears of deaths.
         """
@@ -132,7 +135,7 @@ class Worker:
         self._describe = describe
         self._clock = clock
         self._observe = observe
-        file_name = plan.model.replace("/", "_").replace(":", "_")
+        file_name = plan.name.replace("/", "_").replace(":", "_")
         self._log = WorkerLog(plan.log_dir / f"{file_name}.log")
         self._life: _Life | None = None
         self._ready = asyncio.Event()
@@ -159,18 +162,20 @@ class Worker:
                 yield response
         except NoConnectionFreeError as error:
             raise QueueFullError(
-                f"the engine of {self._plan.model} is asked too much at once",
+                f"{self._plan.what} is asked too much at once",
                 advice="it is the machine's limit, not your key's; try again later",
                 retry_after_s=2.0,
             ) from error
         except WaitedTooLongError as error:
             life.lost += 1
             self._kill(life)
-            raise EngineLostError(f"the engine was ended after {error}") from error
+            raise EngineLostError(f"{self._plan.what} was ended after {error}") from error
         except HttpError as error:
             await self._doubt(life)
             life.lost += 1  # until now it was under way
-            raise EngineLostError("the engine's worker died during this request") from error
+            raise EngineLostError(
+                f"the worker of {self._plan.what} died during this request"
+            ) from error
         finally:
             life.under_way -= 1
 
@@ -196,7 +201,7 @@ class Worker:
             async with asyncio.timeout(_READY_WAIT_S):
                 await self._ready.wait()
         except TimeoutError:
-            raise EngineLostError("the engine has no running worker") from None
+            raise EngineLostError(f"{self._plan.what} has no running worker") from None
         assert self._life is not None
         return self._life
 
@@ -208,7 +213,7 @@ class Worker:
 
     # --- lives ---------------------------------------------------------------------------------
 
-    async def serve(self, report: Callable[[EngineState], None]) -> None:
+    async def serve(self, report: Callable[[Starting | Down | _R], None]) -> None:
         """Keep a worker running until cancelled; returns only when it gives up."""
         with self._socket_dir() as socket_dir:
             deaths_in_a_row = 0
@@ -222,7 +227,7 @@ class Worker:
                     report(Starting("restarting"))
                     continue
                 status, lost = life.process.returncode or 0, life.lost + life.under_way
-                self._observe(WorkerDied(self._plan.model, status, lost))
+                self._observe(WorkerDied(ModelName(self._plan.name), status, lost))
                 quick = self._clock.now() - life.started_at < _QUICK_NS
                 deaths_in_a_row = deaths_in_a_row + 1 if quick else 1
                 if life.error is not None or deaths_in_a_row >= _QUICK_DEATHS_MAX:
@@ -231,7 +236,9 @@ class Worker:
                 report(Down(self._explain(life), retrying=True))
                 await asyncio.sleep(_PAUSES_S[deaths_in_a_row - 1])
 
-    async def _live(self, socket_dir: Path, report: Callable[[EngineState], None]) -> _Life:
+    async def _live(
+        self, socket_dir: Path, report: Callable[[Starting | Down | _R], None]
+    ) -> _Life:
         """Run one worker process from start to end."""
         report(Starting("starting the worker"))
         self._log.begin()
@@ -276,7 +283,7 @@ class Worker:
         while data := await process.stderr.read(64 * 1024):
             self._log.write(data)
 
-    async def _listen(self, life: _Life, report: Callable[[EngineState], None]) -> None:
+    async def _listen(self, life: _Life, report: Callable[[Starting | Down | _R], None]) -> None:
         """Follow what the worker says, up to its end."""
         try:
             async with asyncio.timeout(limits.WORKER_READY_S) as deadline:
@@ -284,7 +291,7 @@ class Worker:
                     if message.ready is not None:
                         deadline.reschedule(None)
                         life.ready = True
-                        report(Ready(self._describe(message.ready, life.process.pid)))
+                        report(self._describe(message.ready, life.process.pid))
                         self._ready.set()
                     elif message.stage is not None:
                         report(Starting(message.stage))
@@ -333,14 +340,14 @@ class Worker:
         lines = self._log.last(3)
         tail = f", which ends: {' | '.join(lines)}" if lines else ""
         return EngineStartError(
-            f"the engine of {self._plan.model} is not running: {reason}",
+            f"{self._plan.what} is not running: {reason}",
             advice=f"read {self._log.path}{tail}",
             details={"log": self._log.last(limits.STDERR_LINES_MAX)},
         )
 
     def _not_started(self, error: OSError) -> EngineStartError:
         return EngineStartError(
-            f"no process could be started for {self._plan.model}: {error.strerror}",
+            f"no process could be started for {self._plan.what}: {error.strerror}",
             advice="look at the machine's limits on processes, open files and memory",
         )
 
