@@ -37,6 +37,7 @@ from littoral.terms.ids import Digest
 from littoral.trust.decoding import UNREADABLE, Sha256
 
 __all__ = [
+    "DRAFT_BYTES_MAX",
     "Draft",
     "DraftFile",
     "DraftId",

@@ -27,6 +27,8 @@ from littoral.terms.ids import ArtifactId
 from littoral.trust.decoding import Sha256
 
 __all__ = [
+    "MANIFEST_BYTES_MAX",
+    "CHUNKS_MAX",
     "GIT_BYTES_MAX",
     "Blake3",
     "Count",

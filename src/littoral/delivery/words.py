@@ -155,6 +155,7 @@ Event = (
     | Parted
     | Told
     | Landed
+    | Moving
     | Spoiled
     | Ended
     | Rates

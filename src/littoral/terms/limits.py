@@ -449,6 +449,58 @@ RECORD_BYTES_MAX: Final = 64 * 1024
 STATE_ITEMS_MAX: Final = 256
 """Models, links or artifacts in one PoP's state; sorted by use, the rest matters to nobody."""
 
+DELIVERIES_SAID_MAX: Final = 64
+"""Artifacts in one PoP's state, some 45 bytes each: those that were used last."""
+
+STORE_BYTES_MAX: Final = 2**62
+"""Disk for artifacts where nobody has said: whatever it has free, which is looked at each time."""
+
+LISTING_KEPT_S: Final = 30.0
+"""What an origin lists for a branch is asked for again after this long."""
+
+LISTINGS_KEPT_MAX: Final = 64
+"""Listings of repositories that are kept that long; one of 10,000 files takes 2 MB."""
+
+PULLS_MAX: Final = 64
+"""Pulls under way on one PoP at a time."""
+
+PULLS_KEPT: Final = 64
+"""Pulls that ended, of which it is still told what came of them."""
+
+GROUPS_KEPT_S: Final = 600.0
+"""How long a pull that has ended stays known by the name of its draft, to those still at it."""
+
+CLAIMS_BYTES_MAX: Final = 1024 * 1024
+"""All claims on one artifact, as another PoP gives them."""
+
+WISH_LOOK_S: Final = 2.0
+"""How often a PoP looks whether a wish is to be fulfilled, and how long that must have been so."""
+
+WISH_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""All wishes of a PoP, on its disk."""
+
+PREFETCH_BYTES_PER_HOUR_MAX: Final = 50e9
+"""What one PoP fetches ahead of demand in an hour: a tenth of a link of 1 Gbit/s."""
+
+WISH_SITES_MAX: Final = 256
+"""Sites that one wish names."""
+
+WISH_REPLICAS_MAX: Final = 10_000
+"""Copies that one wish asks for."""
+
+WISHES_MAX: Final = 256
+"""Wishes that a PoP keeps; each is looked at whenever the fleet changes."""
+
+DEMAND_HALF_LIFE_S: Final = 1800.0
+"""A request counts half for demand after this: long enough to fetch a model for, short enough to
+follow a working day."""
+
+DEMAND_MODELS_MAX: Final = 256
+"""Models whose demand a PoP counts."""
+
+DEMAND_SAID_MAX: Final = 16
+"""Of them, the most wanted, that it says to the others."""
+
 STATE_NUMBER_MAX: Final = 1e15
 """Any rate, time or count that a PoP says of itself; more is a mistake or a lie."""
 
