@@ -10,7 +10,7 @@ from littoral.adapters.shelves import LocalShelf
 from littoral.terms.artifacts import Shelved
 from littoral.terms.facts import Fact
 from littoral.terms.ports import Shelf
-from littoral.web.app import App
+from littoral.web.app import App, Desks
 from littoral.web.files import FileDesk
 from tests.adapters.shelves.made import shelved
 from tests.web.fake_door import EMBED_MODEL, KEY, FakeDoor, FakeStatus
@@ -69,7 +69,7 @@ class Pop:
 async def pop_with(shelf: Shelf, *, sending_max: int = 128) -> AsyncIterator[Pop]:
     facts: list[Fact] = []
     files = FileDesk(shelf, facts.append, sending_max=sending_max)
-    app = App(FakeDoor(), FakeStatus(), files=files)
+    app = App(FakeDoor(), FakeStatus(), Desks(files=files))
     async with serving(app.handler(), gate=app.gate()) as served:
         yield Pop(served, facts)
         assert not served.defects

@@ -11,7 +11,7 @@ from littoral.node.config import Config
 from littoral.node.home import Home
 from littoral.terms.errors import NotFoundError
 
-__all__ = ["ask", "tell"]
+__all__ = ["ask", "tell", "untell"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,11 @@ def ask(config: Config, path: str, kind: type[T]) -> T:
 def tell(config: Config, path: str, what: msgspec.Struct, kind: type[T]) -> T:
     """What the running PoP answers to a POST; raises as `ask` does."""
     return asyncio.run(_of(config, lambda client: client.post(path, what, kind)))
+
+
+def untell(config: Config, path: str, kind: type[T]) -> T:
+    """What the running PoP answers to a DELETE; raises as `ask` does."""
+    return asyncio.run(_of(config, lambda client: client.delete(path, kind)))
 
 
 async def _of(config: Config, asks: Callable[[PopClient], Awaitable[T]]) -> T:

@@ -1,9 +1,9 @@
 """Asking a PoP over HTTP, as any client does: chats, and what operators ask it."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from littoral.terms.limits import BODY_BYTES_MAX
 from littoral.trust.receipts import FRAME_START, decode_document
 from littoral.trust.saved import encode_bundle, read_saved
 
-__all__ = ["PopClient", "Reply", "client_of", "refused"]
+__all__ = ["Asks", "PopClient", "Reply", "client_of", "refused"]
 
 T = TypeVar("T")
 
@@ -58,6 +58,9 @@ _KINDS: Final = (
     errors.IdentityError,
     errors.PortInUseError,
     errors.StoreError,
+    errors.OriginError,
+    errors.DigestMismatchError,
+    errors.DiskShortError,
     errors.MemoryShortError,
     errors.LoadingError,
     errors.QueueFullError,
@@ -96,10 +99,19 @@ class Reply:
         return encode_bundle(response=saved.response, receipt=receipt, request=self.request)
 
 
+class Asks(Protocol):
+    """Takes requests to one server."""
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", /
+    ) -> AbstractAsyncContextManager[Response]:
+        """The answer, while the context is open. Raises HttpError, or an error of ours."""
+
+
 class PopClient:
     """Talks to one PoP."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: Asks) -> None:
         self._http = http
 
     async def chat(
@@ -137,6 +149,10 @@ class PopClient:
         """What it answers to a POST; raises as `get` does."""
         body = msgspec.json.encode(what)
         return msgspec.json.decode(await self._told("POST", path, body), type=kind)
+
+    async def delete(self, path: str, kind: type[T]) -> T:
+        """What it answers to a DELETE; raises as `get` does."""
+        return msgspec.json.decode(await self._told("DELETE", path, b""), type=kind)
 
     async def _told(self, method: str, path: str, body: bytes) -> bytes:
         try:

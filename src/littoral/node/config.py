@@ -65,6 +65,10 @@ class Config:
     state_port: int
     fabric_address: str
     fabric_dials_out: bool
+    mover_port: int
+    mover_address: str
+    store_bytes_max: int
+    hub_endpoint: str
     models: tuple[str, ...]
     threads: int
     slots: int

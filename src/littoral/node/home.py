@@ -8,6 +8,7 @@
     HOME/fabric/        the TLS key and certificate by which other PoPs know this one
     HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model
+    HOME/artifacts/     what was delivered: files in chunks, and what they belong to
     HOME/logs/          one bounded log for each engine
     HOME/run/           lock, sockets and `pop.json`, of the PoP that runs now
 
@@ -52,6 +53,11 @@ class Home:
     def models(self) -> Path:
         """One directory a model."""
         return self.path / "models"
+
+    @property
+    def artifacts(self) -> Path:
+        """What was delivered."""
+        return self.path / "artifacts"
 
     @property
     def logs(self) -> Path:

@@ -19,27 +19,31 @@ from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
-    suppress,
 )
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines import make_engine
 from littoral.adapters.models import Catalogue
-from littoral.adapters.shelves import LocalShelf, models_shelved
+from littoral.adapters.shelves import models_shelved
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
+from littoral.node.delivery.front import PullThrough
+from littoral.node.delivery.office import Office
+from littoral.node.delivery.wishing import Pulls, Wishing
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import watch
 from littoral.node.exchanges import Exchanges
+from littoral.node.fabric.ahead import Ahead
 from littoral.node.fabric.desk import Desk as FabricDesk
 from littoral.node.fabric.elsewhere import Others
 from littoral.node.fabric.learning import Learnt
 from littoral.node.fabric.membership import Membership
+from littoral.node.fabric.surroundings import Surroundings
+from littoral.node.front import Front, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
@@ -76,7 +80,7 @@ from littoral.terms.ids import PopId
 from littoral.terms.ports import Engine
 from littoral.terms.values import SECOND, EngineKind, ModelEntry
 from littoral.trust.issuing import Issuer
-from littoral.web.app import App
+from littoral.web.app import App, Desks
 from littoral.web.files import FileDesk
 from littoral.web.listener import Bind, Server, listening, reserved
 from littoral.web.service import Answers
@@ -84,9 +88,6 @@ from littoral.web.service import Answers
 __all__ = ["Pop", "running_pop"]
 
 log = logging.getLogger("littoral")
-
-_MARGIN_S: Final = 0.75
-"""Beyond all that a worker waits for when it is to end: then it is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +208,26 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        shelf = LocalShelf(lambda: models_shelved(self._host.entries.by_name.values()))
-        files = FileDesk(shelf, self._telemetry.observe)
-        self._app = App(self._door, self._status, desk, files)
+        self._office = Office(config, clock, self._telemetry.observe, tasks, membership.changed)
+        self._wishing = self._wishes()
+        desks = Desks(desk, self._office, self._wishing, self._files())
+        self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
+
+    def _wishes(self) -> Wishing:
+        office = self._office
+        pulls = Pulls(office.pull, office.plan, office.room_bytes, self._telemetry.asked)
+        return Wishing(self._home.path, pulls, self._identity, self._clock)
+
+    def _files(self) -> FileDesk:
+        entries = self._host.entries
+        shelf = PullThrough(
+            self._home.artifacts,
+            lambda: models_shelved(entries.by_name.values()),
+            self._office,
+            self._clock,
+        )
+        return FileDesk(shelf, self._telemetry.observe)
 
     def _kept(self, opened: Opened) -> Keeping | None:
         reusing = reusing_on(
@@ -295,19 +312,20 @@ class _Parts:
                 self._status.draining = self._relay.closing = True
                 self._membership.draws_near()
                 parts = self._host, self._relay, self._membership
-                await _wind_down(*parts, front, self._config.drain_s)
+                await wind_down(*parts, front, self._config.drain_s)
                 async with asyncio.TaskGroup() as draining:
                     for server in filter(None, (front.server, neighbours)):
                         draining.create_task(server.drain(LAST_WORDS_S))
+                self._office.close()
                 self._upstreams.close()
 
     @asynccontextmanager
-    async def _front(self) -> AsyncIterator["_Front"]:
+    async def _front(self) -> AsyncIterator[Front]:
         """Clients are answered: by this process, or by workers that pass on to it."""
         config, tls = self._config, tls_of(self._config)
         if config.workers == 1:
             async with self._server(bind_of(config), tls) as server:
-                yield _Front(server.url, server, None)
+                yield Front(server.url, server, None)
             return
         secret = self._clock.random_bytes(32).hex()
         async with (
@@ -329,7 +347,7 @@ class _Parts:
                 clock=self._clock,
                 tasks=self._tasks,
             ) as workers:
-                yield _Front(url, server, workers)
+                yield Front(url, server, workers)
 
     @asynccontextmanager
     async def _neighbours(self) -> AsyncIterator[Server | None]:
@@ -338,7 +356,10 @@ class _Parts:
             async with self._answering(self._fabric) as server:
                 yield server
             return
-        self._membership.attach(self._host, self._upstreams, self._answering)
+        ahead = Ahead(self._upstreams.warm)
+        delivery = (self._office, self._wishing)
+        parts = (self._host, self._upstreams, ahead, *delivery, self._answering)
+        self._membership.attach(Surroundings(*parts))
         try:
             await self._membership.begin()
             yield None
@@ -367,33 +388,6 @@ class _Parts:
         """What a dead worker held is free again."""
         self._keyring.forget_worker(worker)
         self._targets.forget_worker(worker)
-
-
-@dataclass(frozen=True, slots=True)
-class _Front:
-    """What meets the clients of a PoP."""
-
-    url: str
-    server: Server
-    """This process's own: at the PoP's address, or at the socket file for its workers."""
-    workers: Workers | None
-
-
-async def _wind_down(
-    host: ModelHost, relay: Relay, membership: Membership, front: _Front, drain_s: float
-) -> None:
-    """Let answers under way end, then end the engines, and workers after what they pass on."""
-    async with asyncio.TaskGroup() as tasks:
-        if front.workers is not None:
-            tasks.create_task(front.workers.drain(drain_s + LAST_WORDS_S + _MARGIN_S))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(drain_s):
-                await host.drain()
-                await relay.legs.none.wait()
-                if membership.standing is not None:
-                    await membership.standing.relaying.none.wait()
-        host.close()
-        relay.end_all()
 
 
 def _certificate(config: Config) -> str:

@@ -354,6 +354,15 @@ class Telemetry:
             self._halted = now, sorted(reasons)
         return self._halted[1]
 
+    def asked(self) -> Mapping[ModelName, float]:
+        """How often each model was asked for since the PoP started, in all of its processes."""
+        counts: dict[ModelName, float] = {}
+        for each in self._meters.everyone():
+            if each.name == metrics.REQUESTS.name:
+                model = ModelName(each.labels[1])
+                counts[model] = counts.get(model, 0.0) + each.cells[0]
+        return counts
+
     def exposition(self, loads: Mapping[ModelName, tuple[int, int]]) -> bytes:
         """Prometheus text of all workers, with this one's queues as they are now.
 

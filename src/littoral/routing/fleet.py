@@ -30,11 +30,18 @@ from msgspec import Meta
 
 from littoral.terms.errors import RecordRejectedError
 from littoral.terms.ids import Digest, ModelName, PopId
-from littoral.terms.limits import RECORD_BYTES_MAX, STATE_ITEMS_MAX, STATE_NUMBER_MAX
+from littoral.terms.limits import (
+    DELIVERIES_SAID_MAX,
+    DEMAND_SAID_MAX,
+    RECORD_BYTES_MAX,
+    STATE_ITEMS_MAX,
+    STATE_NUMBER_MAX,
+)
 from littoral.terms.values import Instant, Kind
 from littoral.trust.members import Member
 
 __all__ = [
+    "Delivery",
     "Fleet",
     "Known",
     "LinkState",
@@ -123,6 +130,21 @@ class LinkState(msgspec.Struct, frozen=True, array_like=True):
     """Best rate seen lately; 0 is not measured yet."""
 
 
+class Delivery(msgspec.Struct, frozen=True, array_like=True):
+    """An artifact that a PoP has, or is about to have, and passes on."""
+
+    group: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    """Who says the same one is at the same: the artifact's BLAKE3, or, where nobody knows that yet,
+    that of how it is cut."""
+    reference: Annotated[bytes, Meta(min_length=8, max_length=8)]
+    """The beginning of the BLAKE3 of the pinned reference that it came by."""
+    whole: bool
+    """All of it is there and checked."""
+    size_bytes: _Count = 0
+    model: Annotated[str, Meta(pattern=r"\A([a-z0-9][a-z0-9._/:-]{0,95})?\Z")] = ""
+    """What it can be asked for as there; empty: nothing."""
+
+
 class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that one PoP says of itself, once."""
 
@@ -146,7 +168,13 @@ class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bytes; so `disk_free`."""
     disk_free: _Count = 0
     artifacts: Annotated[tuple[_Sha256, ...], _Items] = ()
-    """What it holds and delivers, the most used first; bounded."""
+    """The weights of its models, by SHA-256."""
+    demand: Annotated[tuple[tuple[_Model, _Rate], ...], Meta(max_length=DEMAND_SAID_MAX)] = ()
+    """What its own clients ask for most, and how often in an hour."""
+    mover: _Word = ""
+    """`HOST:PORT` at which artifacts are had from it; empty: from nowhere."""
+    deliveries: Annotated[tuple[Delivery, ...], Meta(max_length=DELIVERIES_SAID_MAX)] = ()
+    """What it has and is fetching, the last used first."""
     version: _Word = ""
     """Of Littoral."""
 

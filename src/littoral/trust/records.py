@@ -56,6 +56,8 @@ class RecordKind(enum.Enum):
     """Something that an owner signed of a PoP, passed on."""
     OWNER = "owner"
     """Something that an owner signed of another owner, passed on."""
+    WISH = "wish"
+    """Where an artifact is to be (`delivery.wishes.Wish`)."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):

@@ -8,7 +8,7 @@ are told by what.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from littoral.routing.requirements import REQUIRE, requirement_of
@@ -16,6 +16,7 @@ from littoral.terms.errors import NotAllowedError
 from littoral.terms.ids import KeyId, ReceiptId
 from littoral.terms.ports import Door, Status
 from littoral.terms.values import Caller
+from littoral.web.delivery import DeliveryDesk, WishDesk, delivery_routes, wish_routes
 from littoral.web.dialects import chat, completions, embeddings, messages, responses
 from littoral.web.errors import shape_of
 from littoral.web.fabric import FabricDesk, fabric_routes
@@ -28,7 +29,7 @@ from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 
-__all__ = ["App", "Who", "requiring"]
+__all__ = ["App", "Desks", "Who", "requiring"]
 
 Who = Callable[[Mapping[str, str]], Caller]
 """Who has sent these header fields; raises to refuse."""
@@ -42,17 +43,21 @@ _Dialect = Callable[[Request, Responder, Door, Caller], Awaitable[None]]
 _Table = dict[str, dict[str, Route]]
 
 
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who answers what is not asked of models; what has nobody is not there."""
+
+    fabric: FabricDesk | None = None
+    delivery: DeliveryDesk | None = None
+    wishes: WishDesk | None = None
+    files: FileDesk | None = None
+
+
 class App:
     """All that a PoP answers."""
 
-    def __init__(
-        self,
-        door: Door,
-        status: Status,
-        fabric: FabricDesk | None = None,
-        files: FileDesk | None = None,
-    ) -> None:
-        self._routes = _routes(door, status, fabric, files)
+    def __init__(self, door: Door, status: Status, desks: Desks | None = None) -> None:
+        self._routes = _routes(door, status, desks or Desks())
         self._door = door
 
     def handler(self, who: Who | None = None) -> Handler:
@@ -93,14 +98,16 @@ def requiring(caller: Caller, headers: Mapping[str, str]) -> Caller:
     return replace(caller, requires=said)
 
 
-def _routes(
-    door: Door, status: Status, fabric: FabricDesk | None, files: FileDesk | None
-) -> Routes:
+def _routes(door: Door, status: Status, desks: Desks) -> Routes:
     table = _dialects(door) | _catalogue(door) | _monitoring(status)
-    if fabric is not None:
-        table |= fabric_routes(fabric)
-    if files is not None:
-        table |= hub_routes(files) | oci_routes(files)
+    if desks.fabric is not None:
+        table |= fabric_routes(desks.fabric)
+    if desks.delivery is not None:
+        table |= delivery_routes(desks.delivery)
+    if desks.wishes is not None:
+        table |= wish_routes(desks.wishes)
+    if desks.files is not None:
+        table |= hub_routes(desks.files) | oci_routes(desks.files)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

@@ -4,9 +4,7 @@ Every route needs an operator's key. What is asked is decided elsewhere (`Fabric
 read and written.
 """
 
-from typing import Final, Protocol, TypeVar
-
-import msgspec
+from typing import Final, Protocol
 
 from littoral.terms.fabric import (
     ActOn,
@@ -21,7 +19,7 @@ from littoral.terms.fabric import (
 )
 from littoral.terms.ids import PopId
 from littoral.terms.values import Caller
-from littoral.web.dialects.reading import checked, json_object
+from littoral.web.dialects.reading import read_body
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
 from littoral.web.routes import Access, Route, Serve, read_only
@@ -63,16 +61,16 @@ def fabric_routes(desk: FabricDesk) -> dict[str, dict[str, Route]]:
         await send_json(responder, 200, desk.show())
 
     async def invite(request: Request, responder: Responder, _: Caller, __: str) -> None:
-        await send_json(responder, 201, await desk.invite(_read(request, InviteWanted)))
+        await send_json(responder, 201, await desk.invite(read_body(request, InviteWanted)))
 
     async def act(request: Request, responder: Responder, _: Caller, pop: str) -> None:
-        await send_json(responder, 200, await desk.act(PopId(pop), _read(request, ActOn)))
+        await send_json(responder, 200, await desk.act(PopId(pop), read_body(request, ActOn)))
 
     async def route(request: Request, responder: Responder, caller: Caller, _: str) -> None:
-        await send_json(responder, 200, desk.route(_read(request, RouteWanted), caller))
+        await send_json(responder, 200, desk.route(read_body(request, RouteWanted), caller))
 
     async def admit(request: Request, responder: Responder, _: Caller, __: str) -> None:
-        await send_json(responder, 200, await desk.admit(_read(request, AdmitOwner)))
+        await send_json(responder, 200, await desk.admit(read_body(request, AdmitOwner)))
 
     async def root(_: Request, responder: Responder, __: Caller, ___: str) -> None:
         await send_json(responder, 200, desk.root())
@@ -88,10 +86,3 @@ def fabric_routes(desk: FabricDesk) -> dict[str, dict[str, Route]]:
         f"{FABRIC}/owners": written(admit),
         f"{FABRIC}/owners/own": read_only(root, Access.OPERATOR_KEY),
     }
-
-
-_Wanted = TypeVar("_Wanted", bound=msgspec.Struct)
-
-
-def _read(request: Request, kind: type[_Wanted]) -> _Wanted:
-    return checked(json_object(request.body or b"{}"), kind)

@@ -22,15 +22,9 @@ class Intake(Filling):
     """
 
     def __init__(
-        self,
-        manifest: Manifest,
-        table: Table,
-        slots: Sequence[Slot],
-        name: Callable[[Sequence[Slot]], None],
-        closed: Callable[[], None],
+        self, manifest: Manifest, table: Table, slots: Sequence[Slot], closed: Callable[[], None]
     ) -> None:
         super().__init__(table, slots, closed)
-        self._name = name
         self.manifest = manifest
         self.artifact: ArtifactId = manifest.artifact
         self._twins = _twins(table)
@@ -103,7 +97,7 @@ class Intake(Filling):
         for row, slot in zip(self.manifest.files, self._slots, strict=True):
             if not slot.proven:
                 _check(row, slot)
-        self._name(self._slots)
+            slot.name()
         return self.artifact
 
 

@@ -206,6 +206,11 @@ class Asking:
         except HttpError as error:
             self.end(error)
 
+    @property
+    def received_bytes(self) -> int:
+        """See words.Fetching."""
+        return 0 if self._wire is None else self._wire.received_bytes
+
     def drop(self) -> None:
         """Not wanted any more."""
         if not self._over:

@@ -109,5 +109,9 @@ class HearsNews(Protocol):
 class Fetching(Protocol):
     """Something asked of a peer, as whoever asked holds it."""
 
+    @property
+    def received_bytes(self) -> int:
+        """How much has come of the answer, in all."""
+
     def drop(self) -> None:
         """It is not wanted any more: its connection is closed, and nobody hears of it again."""

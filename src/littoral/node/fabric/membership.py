@@ -15,8 +15,8 @@ Rules
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
@@ -26,10 +26,10 @@ from littoral.adapters.cores import granted_memory_bytes
 from littoral.adapters.fabric import ZenohNames
 from littoral.adapters.identity import verify
 from littoral.adapters.owner import Checked, FabricFiles, open_owner
-from littoral.adapters.upstreams.upstreams import Neighbourhood, Upstreams
+from littoral.adapters.upstreams.upstreams import Neighbourhood
 from littoral.adapters.upstreams.words import Errand, Followed
 from littoral.node.config import Config
-from littoral.node.fabric.ahead import Ahead
+from littoral.node.delivery.telling import listen_of
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.certificate import Certificate
 from littoral.node.fabric.guests import Guests
@@ -47,9 +47,9 @@ from littoral.node.fabric.relaying import Relaying
 from littoral.node.fabric.saying import state_of
 from littoral.node.fabric.speaking import Speaking
 from littoral.node.fabric.standing import Standing
+from littoral.node.fabric.surroundings import Surroundings
 from littoral.node.fabric.view import FleetView
 from littoral.node.fabric.words import Words
-from littoral.node.host import ModelHost
 from littoral.node.neighbours import Fabric
 from littoral.node.opened import Opened
 from littoral.routing.fleet import Fleet, PopState
@@ -62,16 +62,13 @@ from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX
 from littoral.terms.values import SECOND, UpstreamTarget
-from littoral.trust.records import Record
+from littoral.trust.records import Record, RecordKind
 from littoral.web import certificate as shown_by
-from littoral.web.listener import Bind, Server
+from littoral.web.listener import Bind
 
-__all__ = ["Membership", "Serve"]
+__all__ = ["Membership"]
 
 log = logging.getLogger("littoral")
-
-Serve = Callable[[Fabric], AbstractAsyncContextManager[Server]]
-"""Answers other PoPs while its context is open."""
 
 _MILLISECOND: Final = 1_000_000
 
@@ -107,19 +104,20 @@ class Membership:
         self.standing: Standing | None = None
         """What there is while this PoP is a member; None while it is alone."""
         self._guests = Guests()
-        self._host: ModelHost | None = None
-        self._upstreams: Upstreams | None = None
-        self._serve: Serve | None = None
-        self._ahead: Ahead | None = None
+        self._surroundings: Surroundings | None = None
         self._stack = AsyncExitStack()
         self._turning = asyncio.Lock()
         self._running: list[asyncio.Task[None]] = []
         self._drains = False
 
-    def attach(self, host: ModelHost, upstreams: Upstreams, serve: Serve) -> None:
-        """Know the PoP's models, how others are asked, and how they are answered."""
-        self._host, self._upstreams, self._serve = host, upstreams, serve
-        self._ahead = Ahead(upstreams.warm)
+    def attach(self, surroundings: Surroundings) -> None:
+        """Know the rest of the PoP."""
+        self._surroundings = surroundings
+
+    @property
+    def _around(self) -> Surroundings:
+        assert self._surroundings is not None, "attached before"
+        return self._surroundings
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -163,7 +161,8 @@ class Membership:
             self._stack = stack
             standing.speaking.say_card(self.files.shown())
             self.words_changed()
-            for work in (*standing.works(), self._look(), self._renew()):
+            wishing = self._around.wishing.go_on()
+            for work in (*standing.works(), self._look(), self._renew(), wishing):
                 self._running.append(self._tasks.create_task(work))
             return standing
 
@@ -177,6 +176,10 @@ class Membership:
     def observe(self, fact: Fact) -> None:
         """Learn from what happens to this PoP's own models."""
         self.learning.observe(fact)
+        self.changed()
+
+    def changed(self) -> None:
+        """There may be something else to say of this PoP."""
         if self.standing is not None:
             self.standing.speaking.changed.set()
 
@@ -216,8 +219,6 @@ class Membership:
 
     async def _stand(self, stack: AsyncExitStack) -> Standing:
         opened, config, home = self._opened, self._config, self._config.home
-        assert self._serve is not None, "attached before"
-        assert self._upstreams is not None, "attached before"
         own = self.files.own()
         assert own is not None, "it has a certificate"
         member = own.member
@@ -229,7 +230,7 @@ class Membership:
         words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
         relaying = Relaying(member, peers.knows, self._tasks.create_task, opened.telemetry.observe)
         server = await stack.enter_async_context(
-            self._serve(
+            self._around.serve(
                 Fabric(
                     bind=Bind(host, config.fabric_port),
                     tls=peers.server,
@@ -259,11 +260,14 @@ class Membership:
         ranking = Ranking(
             member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
         )
-        parting = Parting(self._upstreams, relaying, links.ping, self._tasks)
+        parting = Parting(self._around.upstreams, relaying, links.ping, self._tasks)
         stack.callback(parting.close)
         view.watch(parting.look)
         view.watch(ranking.look)
         view.watch(self._seen)
+        listen = listen_of(config, host, place.url)
+        view.watch(self._around.office.follower(member, words.deals, listen))
+        view.watch(self._around.wishing.join(member, names.say))
         stack.push_async_callback(names.close)
         speaking = Speaking(
             *(opened.identity, self._clock, names, view),
@@ -278,15 +282,15 @@ class Membership:
 
     def _state(self, number: int) -> PopState:
         """What this PoP is now."""
-        assert self._host is not None, "attached before"
-        standing = self._in_it()
+        standing, around = self._in_it(), self._around
         place, links, relays = standing.place, standing.links, standing.holding.relays
         # An answer without a receipt is none to another PoP.
         halted = bool(self._opened.telemetry.receipts_halted())
         drains = self._drains or standing.words.drained(place.pop) or halted
         memory_free = granted_memory_bytes()
         now = replace(place, draining=drains, memory_free=memory_free, relays=relays)
-        slots, statuses = self._config.slots, self._host.statuses()
+        now, slots = around.delivers(now), self._config.slots
+        statuses = around.host.statuses()
         return state_of(now, number, statuses, links.seconds, self.learning, slots)
 
     # --- what others ask ------------------------------------------------------------------------
@@ -314,18 +318,19 @@ class Membership:
 
     def _seen(self, seen: Fleet) -> None:
         """The fleet has changed: whoever is asked for what follows from it."""
-        standing, host = self.standing, self._host
-        if standing is None or host is None:
+        standing = self.standing
+        if standing is None or self._surroundings is None:
             return
         guests = self._guests.of(seen, standing.member.pop, standing.words.may_serve)
         if guests is not None:
-            host.entries.offer(guests)
-            assert self._ahead is not None, "attached with the host"
-            self._ahead.open(guests.values())
+            self._around.host.entries.offer(guests)
+            self._around.ahead.open(guests.values())
 
     def _word(self, words: Words, record: Record) -> None:
-        """An owner's word was passed on."""
-        if words.hear(record):
+        """An owner's word was passed on, or a wish was said."""
+        if record.kind is RecordKind.WISH:
+            self._around.wishing.hear(record)
+        elif words.hear(record):
             self.words_changed()
 
     def words_changed(self) -> None:
@@ -389,8 +394,7 @@ class Membership:
         return known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
 
     def _at_work(self, model: str) -> int:
-        assert self._host is not None, "attached before"
-        statuses = self._host.statuses()
+        statuses = self._around.host.statuses()
         return next((each.in_flight for each in statuses if each.entry.name == model), 0)
 
     def _unix_s(self) -> int:

@@ -18,9 +18,15 @@ from typing import Final
 
 from littoral import __version__
 from littoral.node.fabric.learning import Learning
-from littoral.routing.fleet import LinkState, ModelState, PopState, Warmth
-from littoral.terms.ids import PopId
-from littoral.terms.limits import LINKS_SAID_MAX, SAY_S, STATE_ITEMS_MAX, STATE_SAY_S
+from littoral.routing.fleet import Delivery, LinkState, ModelState, PopState, Warmth
+from littoral.terms.ids import ModelName, PopId
+from littoral.terms.limits import (
+    DELIVERIES_SAID_MAX,
+    LINKS_SAID_MAX,
+    SAY_S,
+    STATE_ITEMS_MAX,
+    STATE_SAY_S,
+)
 from littoral.terms.values import (
     SECOND,
     EngineKind,
@@ -63,6 +69,9 @@ class Place:
     draining: bool = False
     memory_free: int = 0
     disk_free: int = 0
+    demand: tuple[tuple[ModelName, float], ...] = ()
+    mover: str = ""
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Matter(enum.IntEnum):
@@ -110,6 +119,9 @@ def state_of(
         memory_free=place.memory_free,
         disk_free=place.disk_free,
         artifacts=tuple(each.entry.digest for each in own if each.entry.digest)[:STATE_ITEMS_MAX],
+        demand=place.demand,
+        mover=place.mover,
+        deliveries=place.deliveries[:DELIVERIES_SAID_MAX],
         version=__version__,
     )
 
@@ -185,12 +197,13 @@ def _apis(entry: ModelEntry) -> tuple[str, ...]:
 
 
 def _ways(state: PopState) -> object:
-    """What decides where requests may go."""
+    """What decides where requests may go, and where artifacts may come from."""
     models = [
         (each.name, each.digest, each.warmth, each.kinds, each.context_tokens, each.apis)
         for each in state.models
     ]
-    return state.url, state.relays, state.tier, state.draining, models
+    delivered = state.mover, state.deliveries
+    return state.url, state.relays, state.tier, state.draining, delivered, models
 
 
 def _times_moved(one: ModelState, other: ModelState) -> bool:

@@ -106,6 +106,10 @@ class Words:
             return None
         return known[1]
 
+    def deals(self, member: Member) -> bool:
+        """Whether artifacts may go to a member and come from it."""
+        return self.may_ask(member) is not None
+
     def may_serve(self, member: Member, model: ModelName) -> bool:
         """Whether requests for a model may be sent to a member."""
         standing = self.standing(member.pop)

@@ -29,6 +29,7 @@ __all__ = [
     "is_local",
     "json_object",
     "nonce_of",
+    "read_body",
     "without_nulls",
 ]
 
@@ -179,6 +180,15 @@ def _too_many(most: int, what: str) -> BadRequestError:
 
 def _too_deep() -> BadRequestError:
     return BadRequestError(f"the body is nested more than {limits.JSON_DEPTH_MAX} levels deep")
+
+
+def read_body(request: Request, kind: type[Fields]) -> Fields:
+    """The whole body as this; an empty one stands for an object without members.
+
+    Raises:
+        BadRequestError: it is anything else.
+    """
+    return checked(json_object(request.body or b"{}"), kind)
 
 
 def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:

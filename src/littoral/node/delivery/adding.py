@@ -1,0 +1,80 @@
+"""A model out of an artifact: an entry in the catalogue whose files stay in the store."""
+
+import re
+from pathlib import Path
+
+from littoral.adapters.artifacts import ArtifactStore
+from littoral.adapters.models import Catalogue
+from littoral.adapters.models.describe import gguf_entry
+from littoral.adapters.models.gguf import read_gguf
+from littoral.terms.errors import BadRequestError, ConflictError, LittoralError
+from littoral.terms.ids import ArtifactId, ModelName, model_name
+
+__all__ = ["add_to_catalogue"]
+
+
+def add_to_catalogue(
+    catalogue: Catalogue,
+    store: ArtifactStore,
+    artifact: ArtifactId,
+    reference: str,
+    name: str | None,
+) -> ModelName | None:
+    """Add the model that is in an artifact, and keep the artifact from being dropped. Blocks.
+
+    Args:
+        catalogue: where to.
+        store: that has the artifact whole.
+        artifact: which.
+        reference: what it was pulled as.
+        name: what to call it; else its file's own name.
+
+    Returns: what it is called; None where there is not exactly one model in it that can be served
+        here, and so nothing was added.
+
+    Raises:
+        BadRequestError: a name was given, and there is no such model.
+        ConflictError: another model has the name.
+    """
+    with store.shelf.hold(artifact) as held:
+        files = zip(held.manifest.files, held.paths, strict=True)
+        found = [(row, path) for row, path in files if row.path.lower().endswith(".gguf")]
+        if len(found) != 1:
+            if name is None:
+                return None
+            raise BadRequestError(
+                f"{reference} has {len(found)} files that can be served here, so none is {name}",
+                advice="name one of its .gguf files in the reference, or leave --name out",
+            )
+        row, path = found[0]
+        chosen = model_name(name) if name is not None else _own_name(row.path)
+        digest = row.sha256
+        present = _present(catalogue, chosen)
+        if present is not None:
+            if present != digest:
+                raise ConflictError(
+                    f"another model is named {chosen} here",
+                    advice="what was pulled is in the store; give it a name with --name",
+                )
+            return chosen
+        with catalogue.adding(chosen, resumable=False, progress=_silent) as staging:
+            entry = gguf_entry(chosen, read_gguf(path), path, digest, origin=reference)
+            staging.commit(entry)
+    store.pin(artifact, pinned=True)
+    return chosen
+
+
+def _present(catalogue: Catalogue, name: ModelName) -> str | None:
+    try:
+        return catalogue.get(name).digest
+    except LittoralError:
+        return None
+
+
+def _own_name(path: str) -> ModelName:
+    made = re.sub(r"[^a-z0-9._/:-]+", "-", Path(path).stem.lower()).strip("-._/:")[:96]
+    return model_name(made or "model")
+
+
+def _silent(_: str, __: int, ___: int | None) -> None:
+    """Nobody watches this."""

@@ -1,0 +1,260 @@
+"""The mover's work, as it is asked for: pulls begun, looked at and ended; the store; the fleet.
+
+Rules
+- One pull of a reference at a time: who asks for it again joins the one under way.
+- Pulls that ended are remembered for those who ask, the last PULLS_KEPT of them.
+- A pull that has ended goes on being a source under every name that others know it by.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from littoral.adapters.artifacts import Row
+from littoral.node.delivery.library import Library
+from littoral.node.delivery.others import Others
+from littoral.node.delivery.pulling import Parts, Pull
+from littoral.routing.fleet import Delivery
+from littoral.terms.delivery import (
+    ArtifactRow,
+    Freed,
+    ListedFile,
+    ListingShown,
+    ListingWanted,
+    PinWanted,
+    PlanShown,
+    PullShown,
+    PullsShown,
+    PullWanted,
+    StoreShown,
+    Verified,
+)
+from littoral.terms.errors import NotFoundError, QueueFullError
+from littoral.terms.limits import (
+    DELIVERIES_SAID_MAX,
+    GROUPS_KEPT_S,
+    PULLS_KEPT,
+    PULLS_MAX,
+    STORE_BYTES_MAX,
+)
+
+__all__ = ["Desk"]
+
+T = TypeVar("T")
+
+_SCRUB_BYTES: Final = 64 * 1024 * 1024
+"""Looked at in one step."""
+
+
+class Desk:
+    """See web.delivery.DeliveryDesk."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        library: Library,
+        tasks: asyncio.TaskGroup,
+        changed: Callable[[], None],
+    ) -> None:
+        """Nothing is pulled yet.
+
+        Args:
+            parts: what pulls stand on.
+            library: gives what is here to others.
+            tasks: own pulls.
+            changed: called when there is something else to say to others.
+        """
+        self._parts = parts
+        self._library = library
+        self._tasks = tasks
+        self._changed = changed
+        self._pulls: dict[str, Pull] = {}
+        """By id, the oldest first; those that ended among them."""
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    # --- pulls ----------------------------------------------------------------------------------
+
+    async def pull(self, wanted: PullWanted) -> PullShown:
+        """Begin a pull, or join the one that is under way."""
+        for name in self._running:
+            if self._pulls[name].wanted.reference == wanted.reference:
+                return self._pulls[name].shown()
+        if len(self._running) >= PULLS_MAX:
+            raise QueueFullError(
+                f"{PULLS_MAX} pulls are under way", advice="wait until one ends, or cancel one"
+            )
+        name = self._parts.around.clock.random_bytes(4).hex()
+        pull = self._pulls[name] = Pull(self._parts, name, wanted, self._begun)
+        self._running[name] = self._tasks.create_task(self._run(name, pull))
+        self._forget()
+        return pull.shown()
+
+    async def pulls(self) -> PullsShown:
+        """All that are under way, and the last that ended."""
+        return PullsShown(tuple(each.shown() for each in self._pulls.values()))
+
+    async def pulled(self, name: str) -> PullShown:
+        """One pull, as it is now."""
+        return self._known(name).shown()
+
+    async def cancel(self, name: str) -> PullShown:
+        """End a pull; what has come is kept for the next."""
+        pull = self._known(name)
+        task = self._running.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        return pull.shown()
+
+    async def plan(self, wanted: PullWanted) -> PlanShown:
+        """What a pull would fetch from where."""
+        return await Pull(self._parts, "", wanted, _nobody).planned()
+
+    async def listing(self, wanted: ListingWanted) -> ListingShown:
+        """What a reference means at its origin."""
+        origin = self._parts.origins.origin_for(wanted.reference)
+        found = await self._parts.around.blocking(lambda: origin.find(wanted.reference))
+        files = (
+            ListedFile(each.path, each.size_bytes, each.digest, each.git_oid)
+            for each in found.files
+        )
+        return ListingShown(found.reference, tuple(files), found.private)
+
+    async def _run(self, name: str, pull: Pull) -> None:
+        try:
+            await pull.run()
+        finally:
+            del self._running[name]
+            self._changed()
+
+    def close(self) -> None:
+        """End all pulls and links; what has come is kept."""
+        for task in self._running.values():
+            task.cancel()
+        for group in self._library.groups.values():
+            group.close()
+
+    def _known(self, name: str) -> Pull:
+        pull = self._pulls.get(name)
+        if pull is None:
+            raise NotFoundError(
+                f"there is no pull {name[:80]}", advice="it ended long ago, or never was"
+            )
+        return pull
+
+    def _forget(self) -> None:
+        ended = [name for name in self._pulls if name not in self._running]
+        for name in ended[: max(0, len(ended) - PULLS_KEPT)]:
+            del self._pulls[name]
+
+    def _begun(self, pull: Pull) -> None:
+        """Others know this pull by another name now."""
+        group = pull.group
+        if group is not None and group.name not in self._library.groups:
+            self._library.groups[group.name] = group
+            loop = asyncio.get_running_loop()
+            pull.ended.add_done_callback(
+                lambda _: loop.call_later(GROUPS_KEPT_S, self._let_go, group.name)
+            )
+        self._changed()
+
+    def _let_go(self, name: str) -> None:
+        """Nobody is at this any more who would not find it under its other name."""
+        group = self._library.groups.pop(name, None)
+        if group is not None:
+            group.close()
+            self._changed()
+
+    # --- the fleet ------------------------------------------------------------------------------
+
+    def meet(self, others: Others) -> None:
+        """The others are these now."""
+        for name, group in self._library.groups.items():
+            group.links.meet(others.with_group(bytes.fromhex(name.rpartition(":")[2])))
+
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What others are told is here, or on its way: what was begun last first."""
+        said: dict[bytes, Delivery] = {}
+        holdings = self._parts.holdings
+        for pull in reversed(self._pulls.values()):
+            for name, whole in pull.names():
+                row = holdings.delivery(name, pull.pinned, whole=whole)
+                said.setdefault(row.group, row)
+        for row in holdings.deliveries():
+            said.setdefault(row.group, row)
+        return tuple(said.values())[:DELIVERIES_SAID_MAX]
+
+    def room_bytes(self) -> int:
+        """What more would fit, if all went that may go."""
+        parts = self._parts
+        stats = parts.holdings.store.shelf.stats()
+        room = min(parts.bytes_max, stats.disk_bytes + shutil.disk_usage(parts.folder).free)
+        return max(0, room - stats.pinned_bytes)
+
+    # --- the store ------------------------------------------------------------------------------
+
+    async def store(self) -> StoreShown:
+        """What is here."""
+        return await self._parts.around.blocking(self._store)
+
+    async def pin(self, wanted: PinWanted) -> ArtifactRow:
+        """Keep an artifact, or let it go when room is needed."""
+
+        def pinned() -> ArtifactRow:
+            store = self._parts.holdings.store
+            store.pin(wanted.artifact, pinned=wanted.pinned)
+            rows = store.shelf.rows()
+            return self._row(next(row for row in rows if row.artifact == wanted.artifact))
+
+        return await self._parts.around.blocking(pinned)
+
+    async def verify(self) -> Verified:
+        """Hash every byte again; what is rotten is dropped."""
+
+        def verified() -> Verified:
+            store, checked, rotten = self._parts.holdings.store, 0, []
+            while True:
+                found = store.scrub(_SCRUB_BYTES)
+                checked += found.read_bytes
+                rotten += [f"{artifact} chunk {chunk}" for artifact, chunk in found.rotten]
+                if found.round_over:
+                    return Verified(checked, tuple(rotten))
+
+        return await self._parts.around.blocking(verified)
+
+    async def collect(self) -> Freed:
+        """Remove what nothing needs."""
+
+        def collected() -> Freed:
+            swept = self._parts.holdings.store.gc()
+            return Freed(swept.files, swept.freed_bytes)
+
+        return await self._parts.around.blocking(collected)
+
+    def _store(self) -> StoreShown:
+        shelf = self._parts.holdings.store.shelf
+        stats = shelf.stats()
+        return StoreShown(
+            path=str(self._parts.folder),
+            artifacts=tuple(self._row(row) for row in shelf.rows()),
+            disk_bytes=stats.disk_bytes,
+            shared_bytes=stats.shared_bytes,
+            bytes_max=self._parts.bytes_max if self._parts.bytes_max < STORE_BYTES_MAX else 0,
+        )
+
+    def _row(self, row: Row) -> ArtifactRow:
+        return ArtifactRow(
+            artifact=row.artifact,
+            reference=self._parts.holdings.reference(row.artifact),
+            size_bytes=row.size_bytes,
+            here_bytes=row.held_bytes,
+            files=row.files,
+            pinned=row.pinned,
+            in_use=self._parts.holdings.store.in_use(row.artifact),
+            asked=row.asked,
+        )
+
+
+def _nobody(_: Pull) -> None:
+    """Nobody need know of it."""

@@ -1,0 +1,148 @@
+"""What this mover gives to others (`adapters.moving.Library`): all that is here, or is coming.
+
+Rules
+- Nothing is given of what is not here and checked, or, of a draft, vouched for.
+- What is private goes to PoPs of this owner only. To all others it is as if it were not here.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+from littoral.adapters.moving.words import HearsNews, Shelf
+from littoral.delivery import news as wire
+from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.news import News
+from littoral.delivery.tables import Table
+from littoral.node.delivery.group import Group
+from littoral.node.delivery.holdings import Holdings
+from littoral.node.delivery.others import Others
+from littoral.node.delivery.shelves import WholeShelf
+from littoral.terms.errors import NotFoundError
+from littoral.terms.ids import ArtifactId
+from littoral.trust.members import Member
+
+__all__ = ["Library"]
+
+_OPEN_MAX: Final = 32
+"""Whole artifacts that are kept open; they can't be dropped meanwhile."""
+
+
+class Library:
+    """Of one mover. Called on its loop."""
+
+    def __init__(self, holdings: Holdings, others: Callable[[], Others]) -> None:
+        """Give nothing yet but what is whole.
+
+        Args:
+            holdings: what is whole.
+            others: who is of this owner.
+        """
+        self._holdings = holdings
+        self._others = others
+        self.groups: dict[str, Group] = {}
+        """Those under way, and those that ended lately, by name."""
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+
+    def shelf(self, group: str, peer: Member) -> Shelf | None:
+        """See moving.Library."""
+        live = self.groups.get(group)
+        if live is not None:
+            return live.shelf if self._may(peer, private=live.private) else None
+        found = self._whole(group, peer)
+        return None if found is None else found.shelf
+
+    def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
+        """See moving.Library."""
+        live = self.groups.get(artifact)
+        if live is not None and name in live.documents:
+            may = self._may(peer, private=live.private)
+            return memoryview(live.documents[name]) if may else None
+        found = self._whole(artifact, peer)
+        return None if found is None else found.document(name)
+
+    def news(self, group: str, peer: Member, say: Callable[[bytes], None]) -> HearsNews | None:
+        """See moving.Library."""
+        live = self.groups.get(group)
+        if live is not None:
+            return live.links.called(peer, say) if self._may(peer, private=live.private) else None
+        found = self._whole(group, peer)
+        if found is None:
+            return None
+        everything = ChunkSet.of_runs([(0, found.table.chunks)])
+        greeting = wire.encoded(News(pulling=False, holds=everything.encoded()))
+        asyncio.get_running_loop().call_soon(say, greeting)  # once the call is answered
+        return _Deaf()
+
+    def let_go(self) -> None:
+        """Keep no whole artifact open: room is needed, or this ends."""
+        while self._open:
+            _, found = self._open.popitem()
+            found.close()
+
+    def _may(self, peer: Member, *, private: bool) -> bool:
+        return not private or self._others().is_own(peer)
+
+    def _whole(self, name: str, peer: Member) -> "_Open | None":
+        if not name.startswith("blake3:"):
+            return None
+        artifact = ArtifactId(name)
+        if not self._may(peer, private=self._holdings.private(artifact)):
+            return None
+        found = self._open.get(name)
+        if found is None:
+            try:
+                found = self._open[name] = _Open(self._holdings, artifact)
+            except NotFoundError:
+                return None
+            if len(self._open) > _OPEN_MAX:
+                _, oldest = self._open.popitem(last=False)
+                oldest.close()
+        self._open.move_to_end(name)
+        return found
+
+
+class _Open:
+    """A whole artifact, held open."""
+
+    def __init__(self, holdings: Holdings, artifact: ArtifactId) -> None:
+        shelf = holdings.store.shelf
+        self._holdings = holdings
+        self._artifact = artifact
+        self._held = ExitStack()
+        self._holding = self._held.enter_context(shelf.hold(artifact))
+        self._tables = shelf.tables(artifact)
+        self.table: Final = Table(self._tables)
+        self.shelf: Final = WholeShelf(self._holding, self.table)
+
+    def document(self, name: str) -> memoryview | None:
+        """One of its documents; None where it has no such."""
+        kind, _, number = name.partition("/")
+        at = int(number) if number else 0
+        match kind:
+            case "manifest":
+                return memoryview(self._holding.manifest.encoded())
+            case "claims":
+                return memoryview(b"\n".join(self._holdings.store.shelf.claims(self._artifact)))
+            case "tables" if at < len(self._tables):
+                return memoryview(self._tables[at])
+            case "files" if at < len(self._holding.paths):
+                return self.shelf.file(at)
+            case _:
+                return None
+
+    def close(self) -> None:
+        """Let go of it; what is being sent of it still is."""
+        self._held.close()
+
+
+class _Deaf:
+    """Hears the news of those who fetch, and needs none."""
+
+    def told(self, line: bytes) -> None:
+        """See HearsNews."""
+
+    def parted(self, error: object) -> None:
+        """See HearsNews."""

@@ -1,0 +1,234 @@
+"""The mover: the process that fetches, keeps and passes on artifacts. It runs beside the PoP.
+
+The PoP starts it (office.py) and talks to it over a socket file, with the routes that operators
+have (`/v1/delivery`) and two of their own (words.py). It is nice to the engines and the relay: it
+runs at a lower priority, and what it sends makes way for answers (adapters/moving).
+
+This module runs in mover processes only.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, suppress
+from hmac import compare_digest
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+
+from littoral.adapters.artifacts import open_store
+from littoral.adapters.clock import SystemClock
+from littoral.adapters.engines.lifeline import Line, begin
+from littoral.adapters.identity import open_identity
+from littoral.adapters.models import Catalogue
+from littoral.adapters.moving.access import Access
+from littoral.adapters.moving.client import Client
+from littoral.adapters.moving.flows import Flows
+from littoral.adapters.moving.server import Server
+from littoral.adapters.origins import Origins, OriginsSettings
+from littoral.adapters.owner import FabricFiles
+from littoral.adapters.owner.contexts import Contexts
+from littoral.node.delivery.around import Around
+from littoral.node.delivery.desk import Desk
+from littoral.node.delivery.holdings import Holdings
+from littoral.node.delivery.library import Library
+from littoral.node.delivery.others import Others
+from littoral.node.delivery.pulling import Parts
+from littoral.node.delivery.words import FLEET, SAID, FleetTold, MoverArguments, MoverSaid
+from littoral.node.drive import owned_tasks
+from littoral.node.home import Home
+from littoral.node.surface import log_defect
+from littoral.terms.delivery import Nothing
+from littoral.terms.errors import KeyRejectedError, LittoralError
+from littoral.terms.ids import KeyId, SiteName
+from littoral.terms.limits import STORE_BYTES_MAX
+from littoral.terms.values import Caller
+from littoral.web.delivery import delivery_routes
+from littoral.web.health import send_json
+from littoral.web.http import Handler, HttpBounds, Request, Responder
+from littoral.web.listener import listening
+from littoral.web.routes import Route, Routes, key_of
+from littoral.web.service import Answers
+
+__all__ = ["main"]
+
+log = logging.getLogger("littoral")
+
+_NICE: Final = 5
+_THREADS: Final = 16
+_SAID_WAIT_S: Final = 30.0
+_THE_POP: Final = Caller(key_id=KeyId(""), name="the PoP", operator=True, models=())
+
+
+class Mover:
+    """What the PoP tells it, and what it has to say."""
+
+    def __init__(self, home: Path, loop: asyncio.AbstractEventLoop) -> None:
+        """Know nobody yet."""
+        self._files = FabricFiles(home)
+        self._loop = loop
+        self._clock = SystemClock()
+        self._at_work = 0
+        self._number = 0
+        self._changed = asyncio.Event()
+        self._access: Access | None = None
+        self._contexts: Contexts | None = None
+        self._server: Server | None = None
+        self._address = ""
+        self.flows: Final = Flows(loop, lambda: self._at_work)
+        self.client: Client | None = None
+        self.others = Others(FleetTold(SiteName("main"), ()))
+
+    def told(self, fleet: FleetTold, desk: Desk, library: Library) -> None:
+        """The fleet is this now."""
+        self._at_work = fleet.at_work
+        self.others = Others(fleet)
+        if self._access is None:
+            if not fleet.peers and fleet.listen is None:
+                return
+            self._contexts = Contexts(self._files, self._refused)
+            self._access = Access(self._contexts, self._clock)
+            self.client = Client(self._loop, self._access)
+        assert self._contexts is not None, "with access"
+        self._contexts.renewed()
+        self._access.allow(self.others.names)
+        if fleet.listen is not None and self._server is None:
+            self._server = Server(self._loop, self._access, library, self.flows)
+            port = self._server.listen(fleet.listen.host, fleet.listen.port)
+            host = fleet.listen.reached
+            host = f"[{host}]" if ":" in host else host
+            self._address = fleet.listen.address or f"{host}:{port}"
+            self.changed()
+        assert self.client is not None, "with access"
+        self.client.looked()
+        if self._server is not None:
+            self._server.looked()
+        desk.meet(self.others)
+
+    @property
+    def listens(self) -> bool:
+        """Whether other movers can dial it."""
+        return self._server is not None
+
+    def changed(self) -> None:
+        """There is something else to say."""
+        self._number += 1
+        self._changed.set()
+
+    async def said(self, after: int, desk: Desk) -> MoverSaid:
+        """What there is to say, as soon as it is another than the one of that number."""
+        if after == self._number:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SAID_WAIT_S):
+                    await self._changed.wait()
+        return MoverSaid(self._number, self._address, desk.deliveries(), desk.room_bytes())
+
+    def close(self) -> None:
+        """End every connection."""
+        if self._server is not None:
+            self._server.close()
+        if self.client is not None:
+            self.client.close()
+
+    def _refused(self, reason: str) -> None:
+        log.warning("somebody was refused who wanted to fetch: %s", reason)
+
+
+def main() -> None:
+    """Open the store, listen, say so, and stay until the PoP ends."""
+    raw, line = begin()
+    arguments = msgspec.convert(raw, MoverArguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(_NICE)
+    uvloop.run(_move(arguments, line))
+
+
+async def _move(arguments: MoverArguments, line: Line) -> None:
+    try:
+        async with _open(arguments) as handle:
+            answers = Answers(handle)
+            async with listening(
+                answers,
+                Path(arguments.socket_path),
+                HttpBounds(),
+                clock=SystemClock(),
+                on_defect=log_defect,
+            ):
+                line.ready()
+                await asyncio.Event().wait()
+    except LittoralError as error:
+        line.fail(str(error))
+
+
+@asynccontextmanager
+async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
+    """All of it, and what answers the PoP."""
+    home, clock, loop = Home(Path(arguments.home)), SystemClock(), asyncio.get_running_loop()
+    mover, identity = Mover(home.path, loop), open_identity(home.path, clock)
+    bytes_max = arguments.store_bytes_max or STORE_BYTES_MAX
+    settings = OriginsSettings(hub_endpoint=arguments.hub_endpoint)
+    with (
+        closing(open_store(home.artifacts, bytes_max=bytes_max)) as store,
+        ThreadPoolExecutor(_THREADS) as threads,
+        Origins(settings) as origins,
+        closing(mover),
+    ):
+        catalogue = Catalogue(home.models)
+        holdings = Holdings(store, catalogue)
+        library = Library(holdings, lambda: mover.others)
+        parts = Parts(
+            around=Around(
+                me=identity.pop_id,
+                site=lambda: mover.others.site,
+                client=lambda: mover.client,
+                listens=lambda: mover.listens,
+                threads=threads,
+                clock=clock,
+                uplink=lambda: mover.flows.measured,
+            ),
+            holdings=holdings,
+            origins=origins,
+            catalogue=catalogue,
+            identity=identity,
+            others=lambda: mover.others,
+            folder=home.artifacts,
+            bytes_max=bytes_max,
+        )
+        async with owned_tasks() as tasks:
+            desk = Desk(parts, library, tasks, mover.changed)
+            try:
+                yield _handler(_routes(mover, desk, library), arguments.key)
+            finally:
+                desk.close()
+                library.let_go()
+
+
+def _handler(routes: Routes, key: str) -> Handler:
+    async def handle(request: Request, responder: Responder) -> None:
+        if not compare_digest((key_of(request.headers) or "").encode(), key.encode()):
+            raise KeyRejectedError("only this mover's PoP may ask it")
+        route, rest = routes.find(request.method, request.path)
+        await route.serve(request, responder, _THE_POP, rest)
+
+    return handle
+
+
+def _routes(mover: Mover, desk: Desk, library: Library) -> Routes:
+    async def fleet(request: Request, responder: Responder, _: Caller, __: str) -> None:
+        mover.told(msgspec.json.decode(request.body, type=FleetTold), desk, library)
+        await send_json(responder, 200, Nothing())
+
+    async def said(_: Request, responder: Responder, __: Caller, number: str) -> None:
+        await send_json(responder, 200, await mover.said(int(number), desk))
+
+    own = {FLEET: {"POST": Route(fleet)}, f"{SAID}/": {"GET": Route(said)}}
+    return Routes({**delivery_routes(desk), **own})
+
+
+if __name__ == "__main__":
+    main()

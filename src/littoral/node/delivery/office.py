@@ -1,0 +1,276 @@
+"""The PoP's side of its mover: starts it, passes on what is asked of it, and tells both of both.
+
+    none --first asked, or it is a member and has a store--> starting --> running
+    running --dies--> starting; gives up --> none, and the next that asks starts it again
+    any --the PoP ends--> none
+
+Rules
+- Nothing is started before it is needed: a PoP that delivers nothing pays nothing.
+- What the mover says to have and want, the PoP says to the others; what they say is told to it.
+- Where the mover is gone the PoP says that it delivers nothing.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar, assert_never
+
+import msgspec
+
+from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.node.asking import PopClient
+from littoral.node.config import Config
+from littoral.node.delivery.telling import told_of
+from littoral.node.delivery.words import FLEET, SAID, FleetTold, ListenTold, MoverSaid
+from littoral.node.home import Home
+from littoral.routing.fleet import Fleet
+from littoral.terms.delivery import (
+    ArtifactRow,
+    Freed,
+    ListingShown,
+    ListingWanted,
+    Nothing,
+    PinWanted,
+    PlanShown,
+    PullShown,
+    PullsShown,
+    PullWanted,
+    StoreShown,
+    Verified,
+)
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import SiteName
+from littoral.terms.ports import Clock, Observe
+from littoral.terms.values import Down, Starting
+from littoral.trust.members import Member
+from littoral.web.delivery import DELIVERY
+
+__all__ = ["Office"]
+
+log = logging.getLogger("littoral")
+
+_MODULE: Final = "littoral.node.delivery.mover"
+_ROOM_STEP: Final = 10**9
+_AGAIN_S: Final = 0.5
+"""After the mover could not be asked what it says."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """It runs."""
+
+    pid: int
+
+
+class Office:
+    """Of one PoP; see web.delivery.DeliveryDesk."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        observe: Observe,
+        tasks: asyncio.TaskGroup,
+        changed: Callable[[], None],
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            config: of the PoP.
+            clock: for the worker's.
+            observe: hears of its deaths.
+            tasks: own what goes on meanwhile.
+            changed: called when what the mover says is something else.
+        """
+        self._config = config
+        self._tasks = tasks
+        self._changed = changed
+        home = Home(config.home)
+        self._has_store = (home.artifacts / "files").is_dir
+        self._worker = Worker(
+            WorkerPlan("mover", "the mover of this PoP", _MODULE, home.run, home.logs),
+            arguments=self._arguments,
+            describe=lambda _, pid: _Ready(pid),
+            clock=clock,
+            observe=observe,
+        )
+        self._client: Final = PopClient(self._worker)
+        self._running: list[asyncio.Task[None]] = []
+        self._up = asyncio.Event()
+        self._failed: LittoralError | None = None
+        self._fleet = FleetTold(SiteName(config.site), ())
+        self._telling = asyncio.Event()
+        self.said: MoverSaid | None = None
+        """What it says; None while it does not run."""
+
+    def room_bytes(self) -> int:
+        """What more would fit here, in steps of a gigabyte."""
+        if self.said is not None:
+            room = self.said.room_bytes
+        else:
+            room = shutil.disk_usage(self._config.home).free
+            if self._config.store_bytes_max:
+                room = min(room, self._config.store_bytes_max)
+        return room // _ROOM_STEP * _ROOM_STEP
+
+    # --- what operators ask ---------------------------------------------------------------------
+
+    async def pull(self, wanted: PullWanted) -> PullShown:
+        """Begin a pull, or join the one that is under way."""
+        return await self._post("pulls", wanted, PullShown)
+
+    async def pulls(self) -> PullsShown:
+        """All that are under way, and the last that ended."""
+        return await self._get("pulls", PullsShown)
+
+    async def pulled(self, name: str) -> PullShown:
+        """One pull, as it is now."""
+        return await self._get(f"pulls/{name}", PullShown)
+
+    async def cancel(self, name: str) -> PullShown:
+        """End a pull; what has come is kept for the next."""
+        await self.start()
+        return await self._client.delete(f"{DELIVERY}/pulls/{name}", PullShown)
+
+    async def plan(self, wanted: PullWanted) -> PlanShown:
+        """What a pull would fetch from where."""
+        return await self._post("plan", wanted, PlanShown)
+
+    async def listing(self, wanted: ListingWanted) -> ListingShown:
+        """What a reference means at its origin."""
+        return await self._post("listing", wanted, ListingShown)
+
+    async def store(self) -> StoreShown:
+        """What is here."""
+        return await self._get("store", StoreShown)
+
+    async def pin(self, wanted: PinWanted) -> ArtifactRow:
+        """Keep an artifact, or let it go when room is needed."""
+        return await self._post("pins", wanted, ArtifactRow)
+
+    async def verify(self) -> Verified:
+        """Hash every byte again; what is rotten is dropped."""
+        return await self._post("verify", Nothing(), Verified)
+
+    async def collect(self) -> Freed:
+        """Remove what nothing needs."""
+        return await self._post("gc", Nothing(), Freed)
+
+    async def _get(self, path: str, kind: type[T]) -> T:
+        await self.start()
+        return await self._client.get(f"{DELIVERY}/{path}", kind)
+
+    async def _post(self, path: str, what: msgspec.Struct, kind: type[T]) -> T:
+        await self.start()
+        return await self._client.post(f"{DELIVERY}/{path}", what, kind)
+
+    # --- its life -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """See that the mover runs.
+
+        Raises:
+            EngineStartError: it can't be started.
+        """
+        if not self._running:
+            self._failed = None
+            works = (self._serve(), self._listen(), self._tell())
+            self._running = [self._tasks.create_task(work) for work in works]
+        await self._up.wait()
+        if self._failed is not None:
+            raise self._failed
+
+    def close(self) -> None:
+        """End it."""
+        for task in self._running:
+            task.cancel()
+        self._running = []
+
+    def follower(
+        self, member: Member, may_deal: Callable[[Member], bool], listen: ListenTold | None
+    ) -> Callable[[Fleet], None]:
+        """What takes every change of the fleet that this PoP is a member of; see `told_of`.
+
+        The mover is started where there is something to pass on, and somebody to pass it on to.
+        """
+
+        def follow(fleet: Fleet) -> None:
+            told = told_of(fleet, member, may_deal, listen)
+            if told == self._fleet:
+                return
+            self._fleet = told
+            self._telling.set()
+            if not self._running and told.peers and self._has_store():
+                self._tasks.create_task(self._begin())
+
+        return follow
+
+    async def _begin(self) -> None:
+        try:
+            await self.start()
+        except LittoralError as error:
+            log.warning("nothing is delivered: %s", error)
+
+    def _arguments(self) -> Mapping[str, object]:
+        """What `MoverArguments` has besides socket and key."""
+        config = self._config
+        return {
+            "home": str(config.home),
+            "store_bytes_max": config.store_bytes_max,
+            "hub_endpoint": config.hub_endpoint,
+        }
+
+    async def _serve(self) -> None:
+        """Keep it running; returns when it can't be."""
+        await self._worker.serve(self._report)
+        log.error("%s", self._failed)
+        self.close()
+
+    def _report(self, state: Starting | Down | _Ready) -> None:
+        match state:
+            case _Ready():
+                self._up.set()
+                self._telling.set()
+            case Starting():
+                self._gone()
+            case Down():
+                self._gone()
+                if not state.retrying:
+                    self._failed = state.error
+                    self._up.set()
+            case _:
+                assert_never(state)
+
+    def _gone(self) -> None:
+        self._up.clear()
+        if self.said is not None:
+            self.said = None
+            self._changed()
+
+    async def _tell(self) -> None:
+        """Tell it of the fleet: whenever that is another, and each time it has started."""
+        while True:
+            await self._telling.wait()
+            await self._up.wait()
+            self._telling.clear()
+            with suppress(LittoralError):  # it died: once it is up again it is told again
+                await self._client.post(FLEET, self._fleet, Nothing)
+
+    async def _listen(self) -> None:
+        """Hear what it says, as soon as that is something else."""
+        while True:
+            await self._up.wait()
+            number = 0 if self.said is None else self.said.number
+            try:
+                said = await self._client.get(f"{SAID}/{number}", MoverSaid)
+            except LittoralError:
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if self._up.is_set() and said != self.said:
+                self.said = said
+                self._changed()

@@ -1,0 +1,76 @@
+"""The other PoPs that deliver, as the mover was told of them, and how they are reached."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from littoral.adapters.addresses import host_and_port
+from littoral.adapters.moving.words import Peer
+from littoral.node.delivery.words import FleetTold, PeerTold
+from littoral.routing.fleet import Delivery
+from littoral.terms.errors import ConfigError
+from littoral.terms.ids import PopId, SiteName
+from littoral.trust.members import Member
+
+__all__ = ["Other", "Others"]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """One of them."""
+
+    member: Member
+    own: bool
+    """It is of this PoP's owner."""
+    peer: Peer | None
+    """How it is dialled; None where it can't be."""
+    deliveries: tuple[Delivery, ...]
+
+
+class Others:
+    """All of them. A value: what is told makes the next one."""
+
+    def __init__(self, told: FleetTold) -> None:
+        self.site: SiteName = told.site
+        self.by_name: Mapping[PopId, Other] = {each.pop: _other(each) for each in told.peers}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """SPIFFE names of all."""
+        return frozenset(each.member.name for each in self.by_name.values())
+
+    def with_group(self, group: bytes) -> dict[PopId, tuple[SiteName, Peer | None]]:
+        """Who has this artifact or draft, or is pulling it."""
+        return {
+            pop: (each.member.site, each.peer)
+            for pop, each in self.by_name.items()
+            if any(delivery.group == group for delivery in each.deliveries)
+        }
+
+    def with_reference(self, mark: bytes) -> Iterator[tuple[Other, Delivery]]:
+        """Who has or wants what a pinned reference means; PoPs in the order of their names."""
+        for _, each in sorted(self.by_name.items()):
+            for delivery in each.deliveries:
+                if delivery.reference == mark:
+                    yield each, delivery
+
+    def is_own(self, member: Member) -> bool:
+        """Whether it is of this PoP's owner, and known to be there."""
+        other = self.by_name.get(member.pop)
+        return other is not None and other.own and other.member == member
+
+
+def _other(told: PeerTold) -> Other:
+    member = Member(owner=told.owner, zone=told.zone, site=told.site, pop=told.pop)
+    return Other(member, told.own, _peer(member, told.address), told.deliveries)
+
+
+def _peer(member: Member, address: str) -> Peer | None:
+    """Only addresses are dialled: no name is looked up because another PoP says so."""
+    if not address:
+        return None
+    try:
+        host, port = host_and_port(address, "mover")
+        return Peer(member, str(ip_address(host.strip("[]"))), port)
+    except (ConfigError, ValueError):
+        return None

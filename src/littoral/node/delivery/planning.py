@@ -1,0 +1,93 @@
+"""What a pull would fetch from where, if it began now (`pull --plan`). Nothing is fetched for it.
+
+Where nobody has the artifact, its chunks are not known, and so neither is what of them is here.
+"""
+
+from littoral.adapters.artifacts import ArtifactStore
+from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.foresee import Foreseen, Offer, foresee
+from littoral.delivery.sizes import Sizes
+from littoral.delivery.tables import Table, hashes_of
+from littoral.delivery.words import ORIGIN
+from littoral.node.delivery.finding import FoundManifest
+from littoral.node.delivery.others import Others
+from littoral.terms.artifacts import OriginListing
+from littoral.terms.delivery import PlanShown
+from littoral.terms.ids import ArtifactId
+
+__all__ = ["plan_of_listing", "plan_of_manifest", "plan_of_whole"]
+
+
+def plan_of_whole(store: ArtifactStore, artifact: ArtifactId, reference: str) -> PlanShown:
+    """Of what is here already."""
+    manifest = store.shelf.manifest(artifact)
+    return PlanShown(
+        reference=reference,
+        artifact=artifact,
+        size_bytes=manifest.size_bytes,
+        here_bytes=manifest.size_bytes,
+        origin_bytes=0,
+        sources=(),
+        files=tuple((file.path, file.size_bytes) for file in manifest.files),
+        estimated_s=0.0,
+    )
+
+
+def plan_of_listing(listing: OriginListing) -> PlanShown:
+    """Of what nobody has."""
+    size = sum(file.size_bytes for file in listing.files)
+    return PlanShown(
+        reference=listing.reference,
+        artifact=None,
+        size_bytes=size,
+        here_bytes=0,
+        origin_bytes=size,
+        sources=(),
+        files=tuple((file.path, file.size_bytes) for file in listing.files),
+        estimated_s=None,
+    )
+
+
+def plan_of_manifest(
+    store: ArtifactStore, found: FoundManifest, others: Others, reference: str
+) -> PlanShown:
+    """Of what somebody has, and of which some chunks may be here. Blocks."""
+    table = Table(found.tables)
+    sizes = Sizes(table[number].size_bytes for number in range(table.chunks))
+    everything = ChunkSet.of_runs([(0, table.chunks)])
+    group = bytes.fromhex(found.artifact.removeprefix("blake3:"))
+    offers = [
+        Offer(pop, everything)
+        for pop, each in others.by_name.items()
+        if any(delivery.group == group and delivery.whole for delivery in each.deliveries)
+    ]
+    foreseen = foresee(sizes, _here(store, found), offers)
+    parts = {part.source: part.bytes for part in foreseen.parts}
+    return PlanShown(
+        reference=reference,
+        artifact=found.artifact,
+        size_bytes=table.size_bytes,
+        here_bytes=foreseen.held_bytes,
+        origin_bytes=parts.pop(ORIGIN, 0),
+        sources=tuple(parts.items()),
+        files=tuple((file.path, file.size_bytes) for file in found.manifest.files),
+        estimated_s=_seconds(foreseen),
+    )
+
+
+def _seconds(foreseen: Foreseen) -> float | None:
+    return None if foreseen.seconds is None else round(foreseen.seconds, 1)
+
+
+def _here(store: ArtifactStore, found: FoundManifest) -> ChunkSet:
+    """Which of its chunks are in the store, in whatever artifact."""
+    known: set[bytes] = set()
+    for artifact in store.shelf.artifacts():
+        held, at = store.shelf.held(artifact), 0
+        for table in store.shelf.tables(artifact):
+            for hashed in hashes_of(table):
+                if at in held:
+                    known.add(hashed)
+                at += 1
+    wanted = (hashed for table in found.tables for hashed in hashes_of(table))
+    return ChunkSet.of(number for number, hashed in enumerate(wanted) if hashed in known)

@@ -1,0 +1,371 @@
+"""One pull, from its reference to its end; docs/life-of-a-pull.md tells the same in words.
+
+    asking --its manifest is known--------------------> fetching --> checking --> done
+       `----nobody has one--> reading headers --draft------^
+    any --> failed, or cancelled; what has come stays, and the next pull goes on from there
+
+Rules
+- What is whole here already is not fetched, nor asked for.
+- An artifact is claimed for its reference, by this PoP, only once its files were compared with what
+  the origin promises.
+- The origin need not be there: what another PoP has whole, and a PoP of this owner has claimed, is
+  had without it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from msgspec import structs
+
+from littoral.adapters.artifacts import DraftIntake, Intake
+from littoral.adapters.identity import Identity
+from littoral.adapters.models import Catalogue
+from littoral.adapters.origins import Origins
+from littoral.delivery.claims import Known, signed_claim
+from littoral.delivery.pull import PullMachine
+from littoral.delivery.tables import Table
+from littoral.delivery.words import ORIGIN
+from littoral.node.delivery.adding import add_to_catalogue
+from littoral.node.delivery.around import Around
+from littoral.node.delivery.finding import (
+    FoundDraft,
+    FoundManifest,
+    wish_of,
+)
+from littoral.node.delivery.group import Group, Work
+from littoral.node.delivery.holdings import Holdings
+from littoral.node.delivery.origin_reads import OriginReads
+from littoral.node.delivery.others import Others
+from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
+from littoral.node.delivery.searching import Finding
+from littoral.node.delivery.shelves import FillingShelf
+from littoral.terms.artifacts import OriginListing
+from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
+from littoral.terms.errors import LittoralError, OriginError
+from littoral.terms.ids import ArtifactId, ModelName, artifact_id
+from littoral.terms.values import SECOND
+
+__all__ = ["Parts", "Pull"]
+
+log = logging.getLogger("littoral")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all pulls of a mover share."""
+
+    around: Around
+    holdings: Holdings
+    origins: Origins
+    catalogue: Catalogue
+    identity: Identity
+    others: Callable[[], Others]
+    """As they are now."""
+    folder: Path
+    """Of the store."""
+    bytes_max: int
+    """What all artifacts together may take on the disk."""
+
+
+class Pull:
+    """One of them."""
+
+    def __init__(
+        self, parts: Parts, name: str, wanted: PullWanted, begun: Callable[["Pull"], None]
+    ) -> None:
+        """Begin nothing yet; `run` does.
+
+        Args:
+            parts: what it stands on.
+            name: its id.
+            wanted: what.
+            begun: told whenever others are to know it by another name.
+        """
+        self._parts = parts
+        self.wanted = wanted
+        self._begun = begun
+        self._shown = PullShown(name, wanted.reference, PullStage.ASKING)
+        self._begun_at = parts.around.clock.now()
+        self._reused_bytes = 0
+        self.group: Group | None = None
+        self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+        """Set once it is over, however."""
+        self._known_as: list[str] = []
+        """The wish, draft and artifact that others see this pull by."""
+        self._finding = Finding(parts.around, parts.origins, parts.others)
+        self._artifact = ArtifactId("")
+        """Where it was asked for by its name."""
+        self.pinned = ""
+        """Its reference, once its origin has said what that means now."""
+
+    # --- looking at it --------------------------------------------------------------------------
+
+    def shown(self) -> PullShown:
+        """As it is now."""
+        shown, group = self._shown, self.group
+        if group is None:
+            return shown
+        now = self._parts.around.clock.now()
+        here = group.here_bytes
+        rate = 0.0 if shown.stage.over else group.counted.bytes_per_s(now)
+        return structs.replace(
+            shown,
+            size_bytes=group.size_bytes,
+            here_bytes=here,
+            reused_bytes=self._reused_bytes,
+            origin_bytes=group.counted.origin_bytes,
+            neighbour_bytes=group.counted.neighbour_bytes,
+            bytes_per_s=round(rate, 1),
+            left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
+            sources=tuple(group.counted.rows(now)),
+        )
+
+    def names(self) -> list[tuple[str, bool]]:
+        """What others know it by now, and whether all of that is here."""
+        if self._shown.stage is PullStage.DONE:
+            return [(name, True) for name in self._known_as if not name.startswith("wish:")]
+        if self._shown.stage.over:
+            return []
+        return [(name, False) for name in self._known_as[-1:]]
+
+    def _at(self, stage: PullStage, **changes: object) -> None:
+        self._shown = structs.replace(self._shown, stage=stage, **changes)
+
+    # --- its life -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Go from the reference to the end, whatever that is; nothing is raised but a cancel."""
+        try:
+            await self._go()
+        except LittoralError as error:
+            self._at(PullStage.FAILED, error=error.message, advice=error.advice)
+            log.warning("pulling %s failed: %s", self.wanted.reference, error)
+        except asyncio.CancelledError:
+            self._at(PullStage.CANCELLED)
+            raise
+        finally:
+            self.ended.set_result(None)
+            if self.group is not None and self._shown.stage is not PullStage.DONE:
+                self.group.close()
+
+    async def _go(self) -> None:
+        listing = await self._listing()
+        parts = self._parts
+        whole = self._whole(listing)
+        if whole is not None:
+            manifest = parts.holdings.store.shelf.manifest(whole)
+            size = manifest.size_bytes
+            here = {"size_bytes": size, "here_bytes": size, "reused_bytes": size}
+            self._at(PullStage.CHECKING, **here)
+            await self._end(whole, listing)
+            return
+        found: FoundManifest | FoundDraft
+        if listing is None:
+            found, listing = await self._finding.named(self._artifact)
+        else:
+            self._seen_as(wish_of(listing.reference))
+            found = await self._finding.of(listing, lambda: self._at(PullStage.READING))
+        artifact = await self._fetch(found, listing)
+        await self._end(artifact, listing)
+
+    async def planned(self) -> PlanShown:
+        """What it would fetch from where. Raises as its origin does."""
+        listing, store = await self._listing(), self._parts.holdings.store
+        whole = self._whole(listing)
+        reference = self.wanted.reference if listing is None else listing.reference
+        if whole is not None:
+            return plan_of_whole(store, whole, reference)
+        if listing is None:
+            found, _ = await self._finding.named(self._artifact)
+        else:
+            offered = await self._finding.from_others(listing)
+            if not isinstance(offered, FoundManifest):
+                return plan_of_listing(listing)
+            found = offered
+        others = self._parts.others()
+        return await self._blocking(lambda: plan_of_manifest(store, found, others, reference))
+
+    async def _listing(self) -> OriginListing | None:
+        """What the origin says that the reference means; None for the name of an artifact.
+
+        Where the origin is away, a pinned reference is what other PoPs have whole under it.
+        """
+        reference = self.wanted.reference
+        if reference.startswith("blake3:"):
+            self._artifact = artifact_id(reference)
+            return None
+        origin = self._parts.origins.origin_for(reference)
+        try:
+            listing = await self._blocking(lambda: origin.find(reference))
+        except OriginError:
+            known = self._parts.holdings.whole(reference) or self._finding.claimed(reference)
+            if known is None:
+                raise
+            self._artifact = known
+            return None
+        self.pinned = listing.reference
+        return listing
+
+    def _whole(self, listing: OriginListing | None) -> ArtifactId | None:
+        """The artifact, if all of it is here."""
+        holdings = self._parts.holdings
+        if listing is not None:
+            return holdings.whole(listing.reference)
+        return self._artifact if holdings.store.shelf.complete(self._artifact) else None
+
+    # --- having it ------------------------------------------------------------------------------
+
+    async def _fetch(
+        self, found: FoundManifest | FoundDraft, listing: OriginListing | None
+    ) -> ArtifactId:
+        store = self._parts.holdings.store
+        intake: Intake | DraftIntake
+        if isinstance(found, FoundManifest):
+            intake = await self._blocking(lambda: store.take(found.manifest, found.tables))
+        else:
+            intake = await self._blocking(lambda: store.take_draft(found.draft, found.cuts))
+        try:
+            reused = intake.table.bytes_of(intake.held)
+            if isinstance(found, FoundDraft):
+                await self._blocking(lambda: _keep_heads(intake, found))
+            self._reused_bytes = reused
+            return await self._together(found, intake, listing)
+        finally:
+            await self._blocking(intake.close)
+
+    async def _together(
+        self,
+        found: FoundManifest | FoundDraft,
+        intake: Intake | DraftIntake,
+        listing: OriginListing | None,
+    ) -> ArtifactId:
+        """Fetch what is missing, with all others that want it."""
+        parts, around, name = self._parts, self._parts.around, found.name
+        shelf = FillingShelf(intake, self._failed)
+        sealing = _Sealing(intake, shelf)
+        held, reads = intake.held, self._reads(listing, intake)
+        members = parts.others().with_group(bytes.fromhex(name.rpartition(":")[2]))
+        machine = PullMachine(
+            *(around.me, _sizes(intake.table), held, members), reads_origin=reads is not None
+        )
+        work = Work(
+            name=name,
+            machine=machine,
+            shelf=shelf,
+            reads=reads,
+            seal=sealing.seal,
+            paths=found.paths,
+            documents=found.documents(),
+            private=listing is None or listing.private,
+        )
+        self.group = group = Group(around, work)
+        read_bytes = intake.table.bytes_of(held) - self._reused_bytes
+        if read_bytes:  # of headers
+            group.counted.came(ORIGIN, read_bytes, around.clock.now())
+        known = found.artifact if isinstance(found, FoundManifest) else None
+        self._at(PullStage.FETCHING, artifact=known)
+        self._seen_as(name)
+        group.links.meet(parts.others().with_group(bytes.fromhex(name.rpartition(":")[2])))
+        group.begin()
+        try:
+            await group.over
+        finally:
+            if not group.over.done():
+                group.cancel()
+        assert sealing.artifact is not None, "it was sealed"
+        return sealing.artifact
+
+    def _reads(
+        self, listing: OriginListing | None, intake: Intake | DraftIntake
+    ) -> OriginReads | None:
+        if listing is None:
+            return None
+        origin = self._parts.origins.origin_for(listing.reference)
+        return OriginReads(origin, listing.files, intake, self._parts.around.threads)
+
+    def _failed(self, error: LittoralError) -> None:
+        """The disk could not take a chunk."""
+        if self.group is not None:
+            self.group.fail(error)
+
+    async def _end(self, artifact: ArtifactId, listing: OriginListing | None) -> None:
+        """It is whole: say so to all, and have its model be asked for."""
+        parts = self._parts
+        holdings = parts.holdings
+        if listing is not None and holdings.whole(listing.reference) != artifact:
+            self._claim(artifact, listing)
+        seconds = (parts.around.clock.now() - self._begun_at) / SECOND
+        fetched = self.group is not None and self.group.counted.origin_bytes > 0
+        store = holdings.store
+        await self._blocking(lambda: store.used(artifact, refetch_s=seconds if fetched else None))
+        reference = self.pinned or holdings.reference(artifact) or artifact
+        model: ModelName | None = await self._blocking(
+            lambda: add_to_catalogue(parts.catalogue, store, artifact, reference, self.wanted.name)
+        )
+        self._at(PullStage.DONE, artifact=artifact, model=model)
+        self._seen_as(artifact)
+
+    def _claim(self, artifact: ArtifactId, listing: OriginListing) -> None:
+        """Say, for everybody who asks, that the reference is this artifact."""
+        parts = self._parts
+        promised = all(each.digest or each.git_oid for each in listing.files)
+        envelope = signed_claim(
+            parts.identity,
+            reference=listing.reference,
+            artifact=artifact,
+            known=Known.ORIGIN if promised else Known.FIRST,
+            private=listing.private,
+            base=listing.base,
+            unix_s=parts.around.clock.unix_ns() // SECOND,
+        )
+        parts.holdings.claimed(artifact, envelope)
+
+    def _seen_as(self, name: str) -> None:
+        """Others know it by this name from now on."""
+        self._known_as.append(name)
+        self._begun(self)
+
+    async def _blocking(self, call: Callable[[], T]) -> T:
+        return await self._parts.around.blocking(call)
+
+
+class _Sealing:
+    """Makes the whole of an artifact, on a thread, and keeps what it is."""
+
+    def __init__(self, intake: Intake | DraftIntake, shelf: FillingShelf) -> None:
+        self._intake = intake
+        self._shelf = shelf
+        self.artifact: ArtifactId | None = None
+
+    def seal(self) -> None:
+        """See SealIt."""
+        intake = self._intake
+        self._shelf.map_all()
+        if isinstance(intake, DraftIntake):
+            manifest, tables = intake.seal()
+            self._shelf.sealed(Table(tables))
+            self.artifact = manifest.artifact
+        else:
+            self.artifact = intake.seal()
+
+
+def _sizes(table: Table) -> Iterator[int]:
+    return (table[number].size_bytes for number in range(table.chunks))
+
+
+def _keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:
+    """Keep what was read of files to cut them: their first chunks."""
+    table = intake.table
+    for file, data in found.heads.items():
+        first, end = table.run_of(file)
+        for number in range(first, end):
+            chunk = table[number]
+            if chunk.start + chunk.size_bytes > len(data):
+                break
+            intake.write(number, data[chunk.start : chunk.start + chunk.size_bytes])

@@ -1,0 +1,63 @@
+"""What a mover is told of the fleet: who may fetch from it, and from whom it may fetch.
+
+Rules
+- PoPs of this owner are told with all that they have. Another owner's PoP is told only where that
+  owner may ask here or may serve here; what is private is neither given to it nor told of.
+- Who is removed or revoked is not told, and so gets nothing from then on.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from littoral.node.config import Config
+from littoral.node.delivery.words import FleetTold, ListenTold, PeerTold
+from littoral.routing.fleet import Fleet, Known
+from littoral.trust.members import Member
+
+__all__ = ["listen_of", "told_of"]
+
+
+def told_of(
+    fleet: Fleet, member: Member, may_deal: Callable[[Member], bool], listen: ListenTold | None
+) -> FleetTold:
+    """What the mover of this member is to know.
+
+    Args:
+        fleet: all PoPs.
+        member: this one.
+        may_deal: whether artifacts may go to or come from a member.
+        listen: where others reach the mover.
+    """
+    peers = [
+        _peer(known, member)
+        for pop, known in sorted(fleet.pops.items())
+        if pop != member.pop and known.alive and may_deal(known.member)
+    ]
+    return FleetTold(member.site, tuple(peers), listen)
+
+
+def listen_of(config: Config, host: str, url: str) -> ListenTold | None:
+    """Where the mover listens; None where this PoP can't be dialled.
+
+    Args:
+        config: of the PoP.
+        host: that its fabric listener is at.
+        url: by which others reach that; empty where they can't.
+    """
+    reached = urlsplit(url).hostname if url else None
+    if reached is None:
+        return None
+    return ListenTold(host, config.mover_port, reached, config.mover_address)
+
+
+def _peer(known: Known, member: Member) -> PeerTold:
+    state, other = known.state, known.member
+    return PeerTold(
+        pop=other.pop,
+        owner=other.owner,
+        own=other.owner == member.owner,
+        zone=other.zone,
+        site=other.site,
+        address=state.mover,
+        deliveries=state.deliveries,
+    )
