@@ -77,6 +77,7 @@ bench-%: .venv/.dev $(MODELS)/.ready $(PEERS)/%/.ready ## Measure one: bench/NAM
 # Peers that a bench has beside those of its own list.
 bench-relay: $(PEERS)/smg/.ready $(PEERS)/cache/.ready $(PEERS)/system/.unpacked
 bench-cache: $(PEERS)/system/.unpacked
+bench-delivery: $(PEERS)/system/.unpacked
 
 .PHONY: constraints
 constraints: .venv/.up $(PEERS)/uv/.ready ## Resolve constraints.txt again from pyproject.toml
@@ -131,12 +132,13 @@ $(PEERS)/%/.ready: bench/%.txt | .venv/.made
 
 # Programs that are packages of the system: those that it lacks are unpacked here, so that nothing is
 # installed and no service started. Where that fails, benches and tests say that they are missing.
-$(PEERS)/system/.unpacked:
-	@echo "unpacking nginx, haproxy, docker-registry and skopeo in $(PEERS)/system" >&2
+SYSTEM := nginx haproxy docker-registry skopeo aria2
+$(PEERS)/system/.unpacked: Makefile
+	@echo "unpacking what is lacking of $(SYSTEM) in $(PEERS)/system" >&2
 	@mkdir -p $(PEERS)/system
 	@-test "$$(id -u)" != 0 || apt-get update -qq
 	@-cd $(PEERS)/system && \
-		lacking=$$(apt-get install -s --no-install-recommends nginx haproxy docker-registry skopeo | awk '/^Inst/ {print $$2}') && \
+		lacking=$$(apt-get install -s --no-install-recommends $(SYSTEM) | awk '/^Inst/ {print $$2}') && \
 		test -z "$$lacking" || { apt-get download -qq $$lacking && \
 			for package in *.deb; do dpkg-deb -x "$$package" . && rm "$$package" || exit; done; }
 	@touch $@

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Host", "Network", "UNAVAILABLE", "network"]
+__all__ = ["Host", "Network", "SUBNET", "UNAVAILABLE", "network"]
 
+SUBNET: Final = "10.77.0.0/24"
 _CLONE_NEWNET: Final = 0x40000000
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -115,18 +116,18 @@ class Network:
 
     def __init__(self, hosts: Mapping[str, Host], hub: str) -> None:
         self.hosts = hosts
-        self._hub = hub
+        self.hub = hub
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
 
     def cut(self, name: str) -> None:
         """Nothing reaches this host any more, and nothing leaves it."""
-        _ip("-n", self._hub, "link", "set", f"to-{name}", "down")
+        _ip("-n", self.hub, "link", "set", f"to-{name}", "down")
 
     def heal(self, name: str) -> None:
         """Its link works again."""
-        _ip("-n", self._hub, "link", "set", f"to-{name}", "up")
+        _ip("-n", self.hub, "link", "set", f"to-{name}", "up")
 
     def deafen(self, name: str, to: str) -> None:
         """One host's packets to another are lost; those the other way arrive."""

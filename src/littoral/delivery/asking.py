@@ -15,7 +15,7 @@ from littoral.delivery.fetches import Under
 from littoral.delivery.peers import Peer
 from littoral.delivery.state import SILENT, State, union
 from littoral.delivery.wanting import pick, rarities, spot
-from littoral.delivery.words import ORIGIN, Blame, Drop, Effect, Fetch, Replaced, Role
+from littoral.delivery.words import ORIGIN, Blame, Drop, Effect, Fetch, Replaced, Role, Trim
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FETCHES_EACH_MAX
 from littoral.terms.values import SECOND, Instant
@@ -26,8 +26,10 @@ _HUNGRY: Final = int(2.5 * SECOND)
 """Without anything new, until the rules of who reads what are left aside."""
 _BITE_TIME: Final = SECOND // 2
 _BITE_MAX: Final = 32 << 20
-_LATE_S: Final = 1.0
-"""Seconds that a source may still need before others with nothing to do take over."""
+_LATE_S: Final = 0.5
+_LATER: Final = 1.5
+"""Others that have nothing to do take over from a source that will need so many times as long as
+all that is lacking takes at the rate of late, and so many seconds."""
 _STRIKES: Final = 3
 """Wrong chunks from the origin, until it is asked no more."""
 _LAST: Final = 4
@@ -68,6 +70,16 @@ class Asking:
     def drop(self, peer: Peer) -> None:
         """Ask a source for nothing more of what it was asked."""
         for under in self._state.fetches.of(peer.pop):
+            self._state.fetches.end(under.id)
+            self.effects.append(Drop(under.id))
+
+    def trim(self, under: Under, chunks: ChunkSet) -> None:
+        """Do not wait for these of a fetch any more."""
+        chunks &= under.left
+        under.trim(chunks)
+        if under:
+            self.effects.append(Trim(under.id, chunks))
+        else:
             self._state.fetches.end(under.id)
             self.effects.append(Drop(under.id))
 
@@ -208,7 +220,9 @@ class Asking:
             ((self._seconds(pop, left, now), pop) for pop, left in self._left.items()),
             default=(0.0, ORIGIN),
         )
-        if latest < _LATE_S:
+        rate = state.meter.rate(2 * SECOND)
+        all_s = state.holding.lacking * state.sizes.mean / max(1.0, rate)
+        if latest < _LATE_S + _LATER * all_s:
             return
         busy = {under.source for under in state.fetches if under.want}
         for peer in sources:
@@ -228,14 +242,8 @@ class Asking:
             chunks = list(takes)
             later = ChunkSet.of_runs([(chunks[len(chunks) // 2], chunks[-1] + 1)])
             takes = pick(takes & later, (), 0.0, self._bite(peer), state.sizes)
-            rest = slow.left - takes
-            state.fetches.end(slow.id)
             self._under -= takes
-            self.effects.append(Drop(slow.id))
-            source = state.source(slow.source)
-            if rest and source is not None:
-                self._under -= rest
-                self._fetch(source, rest, now, want=slow.want)
+            self.trim(slow, takes)
         self._fetch(peer, takes, now, want=True)
 
     def _seconds(self, pop: PopId, left: ChunkSet, now: Instant) -> float:

@@ -38,6 +38,10 @@ class Under:
     def __contains__(self, chunk: int) -> bool:
         return chunk >= self._base and bool(self._left >> (chunk - self._base) & 1)
 
+    def trim(self, chunks: ChunkSet) -> None:
+        """These do not have to come any more."""
+        self._left &= ~(chunks.mask >> self._base)
+
     def take(self, chunk: int) -> bool:
         """A chunk does not have to come any more; whether it was to."""
         if chunk not in self:
@@ -108,11 +112,10 @@ class Fetches:
     def landed(self, number: int, chunk: int) -> list[int]:
         """A chunk came with this fetch; the fetches that have nothing more to bring, without it."""
         under = self._by_id.get(number)
-        if under is not None:
-            under.take(chunk)
-            if not under:
-                self.end(number)
-        if chunk not in self._doubled:
+        awaited = under is not None and under.take(chunk)
+        if under is not None and not under:
+            self.end(number)
+        if awaited and chunk not in self._doubled:
             return []
         self._doubled.discard(chunk)
         over = [other for other in self if other.take(chunk) and not other]

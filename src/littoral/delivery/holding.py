@@ -81,20 +81,16 @@ class Holding:
         """All that is held."""
         return self._settled | ChunkSet.of(self._fresh) if self._fresh else self._settled
 
-    def doubt(self, run: Run) -> bool:
-        """A file of these chunks is wrong: doubt what one of its vouchers vouched for.
-
-        Returns:
-            False where nobody else vouches for any of it.
-        """
+    def suspects(self, run: Run) -> dict[PopId, ChunkSet]:
+        """Of these chunks, those that others vouch for, by voucher."""
         by: dict[PopId, list[int]] = {}
         for chunk in range(*run):
-            if chunk in self._vouchers:
+            if chunk in self._vouchers and self._flags[chunk]:
                 by.setdefault(self._vouchers[chunk], []).append(chunk)
-        if not by:
-            return False
-        fewest = min(sorted(by), key=lambda pop: len(by[pop]))
-        chunks = ChunkSet.of(by[fewest])
+        return {pop: ChunkSet.of(chunks) for pop, chunks in sorted(by.items())}
+
+    def doubt(self, chunks: ChunkSet) -> None:
+        """Have these, which are held and vouched for by others, read again."""
         self._settled -= chunks
         self._fresh = [chunk for chunk in self._fresh if chunk not in chunks]
         for chunk in chunks:
@@ -102,7 +98,15 @@ class Holding:
         self.lacking += len(chunks)
         self.doubted |= chunks
         self.lost |= chunks
-        return True
+
+    def trust(self, chunks: ChunkSet) -> None:
+        """These, which were doubted, do not have to be read again."""
+        for chunk in chunks:
+            self._flags[chunk] = 1
+        self._fresh.extend(chunks)
+        self.lacking -= len(chunks)
+        self.doubted -= chunks
+        self.lost -= chunks
 
     def read_again(self, chunk: int) -> PopId:
         """A doubted chunk came from the origin; who had vouched for it."""

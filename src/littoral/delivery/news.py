@@ -61,8 +61,13 @@ class News(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """Runs of chunks that it has now."""
     lost: Annotated[tuple[tuple[Chunk, Chunk], ...], _RUNS] = ()
     """Runs of chunks that it does not have any more, or doubts."""
+    wrong: Annotated[tuple[tuple[Chunk, Chunk], ...], _RUNS] = ()
+    """In a draft: runs of chunks that it read again at the origin, and found to be others than was
+    vouched for. A hint: whoever lacks a seal looks there first."""
     hunger: Annotated[int, _NUMBER] = 0
     """Bytes that it could take on to bring in and pass on, beside those that it was dealt."""
+    stuck: bool = False
+    """What it was dealt can't be had from here now: others are to bring it in."""
     idle: bool = False
     """It has nothing to bring in now, and can take something even if it passes it on later."""
     heard: tuple[Annotated[int, _NUMBER], Annotated[int, _NUMBER]] = (0, 0)
@@ -103,7 +108,7 @@ def decoded(line: bytes, chunks: int) -> News:
 
 def _within(news: News, chunks: int) -> bool:
     """Whether all that it names is of the artifact."""
-    runs: list[Run] = [*news.gained, *news.lost]
+    runs: list[Run] = [*news.gained, *news.lost, *news.wrong]
     if news.table is not None:
         runs += [(deal.first, deal.end) for deal in news.table.deals]
     if not all(first < end <= chunks for first, end in runs):

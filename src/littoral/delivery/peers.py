@@ -54,6 +54,7 @@ class Peer:
     __slots__ = (
         "_due_at", "_due_came", "_setbacks", "aside_until", "bite", "blamed", "came", "came_at",
         "has", "heard", "heard_at", "hunger", "idle", "known", "pop", "pulling", "role",
+        "stuck",
     )  # fmt: skip
 
     def __init__(self, pop: PopId, role: Role, now: Instant) -> None:
@@ -62,7 +63,7 @@ class Peer:
         self.has = ChunkSet()
         self.pulling = False
         self.hunger = 0
-        self.idle = False
+        self.idle = self.stuck = False
         self.heard = (0, 0)
         self.heard_at = self.came_at = now
         """When it said something; when something came from it, or was first due."""
@@ -88,7 +89,8 @@ class Peer:
         if news.lost:
             self.has -= ChunkSet.of_runs(news.lost)
         self.pulling = news.pulling
-        self.hunger, self.idle, self.heard = news.hunger, news.idle, news.heard
+        self.hunger, self.idle, self.stuck = news.hunger, news.idle, news.stuck
+        self.heard = news.heard
         self.heard_at = now
 
     def moved(self, size: int, now: Instant) -> None:

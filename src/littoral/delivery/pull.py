@@ -27,6 +27,7 @@ from typing import Final, assert_never
 
 from littoral.delivery.asking import Asking
 from littoral.delivery.chunk_set import ChunkSet, Run
+from littoral.delivery.doubts import Doubts
 from littoral.delivery.news import News
 from littoral.delivery.peers import Peer
 from littoral.delivery.sharing import Sharing
@@ -75,8 +76,8 @@ class PullMachine:
     """See the module docstring. The direct methods are the events; `step` takes them as values."""
 
     __slots__ = (
-        "_asking", "_expected", "_opens_at", "_phase", "_plan_at", "_planned_at", "_sharing",
-        "_state", "_telling", "_trouble",
+        "_asking", "_doubts", "_expected", "_opens_at", "_phase", "_plan_at", "_planned_at",
+        "_sharing", "_state", "_telling", "_trouble",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class PullMachine:
         self._state = State(me, Sizes(sizes), has, reads_origin=reads_origin)
         self._asking = Asking(self._state)
         self._sharing = Sharing(self._state, self._asking)
+        self._doubts = Doubts(self._state, self._asking)
         self._telling = Telling(self._state)
         self._expected = set(expected) - {me}
         self._phase = "new"
@@ -111,11 +113,9 @@ class PullMachine:
 
     def begin(self, now: Instant) -> Sequence[Effect]:
         """See `words.Begin`."""
-        assert self._phase == "new", "a pull begins once"
         self._phase = "pulling"
         self._state.came_at = self._planned_at = now
-        self._opens_at = Instant(now + _GRACE if self._expected else now)
-        self._plan_at = now
+        self._opens_at, self._plan_at = Instant(now + _GRACE if self._expected else now), now
         self._telling.hunger = self._hunger(now)
         return ()
 
@@ -152,6 +152,8 @@ class PullMachine:
         if news.table is not None and peer.role is Role.EQUAL:
             self._sharing.hear(pop, news.table)
             self._soon(now)
+        if news.wrong:
+            self._doubts.hear(ChunkSet.of_runs(news.wrong))
         self._by(Instant(self._planned_at + self._tick))
         return self._decided()
 
@@ -171,9 +173,7 @@ class PullMachine:
         if holding.doubted and chunk in holding.doubted:
             if peer is not state.origin:
                 return ()
-            before = holding.read_again(chunk)
-            if changed:
-                self._asking.blame(before, chunk)
+            self._doubts.read_again(chunk, changed=changed)
         size = state.sizes.of(chunk)
         if holding.add(chunk, voucher):
             state.came += size
@@ -183,11 +183,8 @@ class PullMachine:
             peer.moved(size, now)
             if not under and under.want:
                 self._asking.done(peer, under.asked_at, now)
-            if len(under) < 2:  # its next is asked for in time
-                self._soon(now)
-        if holding.lacking:
-            self._by(Instant(self._planned_at + self._tick))
-        else:
+        self._by(Instant(self._planned_at + self._tick))
+        if not holding.lacking or (under is not None and len(under) < 2):
             self._soon(now)
         self._asking.effects += map(Drop, over)
         return self._decided()
@@ -243,8 +240,7 @@ class PullMachine:
         """See `words.SealFailed`."""
         if self._phase == "done":
             return ()
-        doubted = self._state.holding.doubt(run) or self._state.holding.doubted
-        if not doubted or not self._state.reads_origin:
+        if not self._state.reads_origin or not self._doubts.begin(run, now):
             return self._finish(Fail("the origin's bytes do not have the digest that it promises"))
         self._phase = "pulling"
         self._state.came_at = now
@@ -359,7 +355,8 @@ class PullMachine:
         """Deal, ask and tell."""
         state, table = self._state, None
         self._planned_at, self._plan_at = now, Instant(now + BEAT // 2)
-        if self._phase == "pulling" and not state.holding.lacking:
+        whole = not state.holding.lacking and now >= self._doubts.seal_at
+        if self._phase == "pulling" and whole:
             self._asking.drop_all()
             self._phase = "sealing"
             self._asking.effects.append(Seal())
@@ -383,7 +380,8 @@ class PullMachine:
     def _hunger(self, now: Instant) -> int:
         """Bytes that this PoP can take on to bring in."""
         state = self._state
-        if state.spring() is state.origin and not state.reads_origin and not state.seeds(now):
+        self._telling.stuck = state.stuck(now)
+        if self._telling.stuck:
             return 0
         return state.appetite.hunger(state.holding.set, state.pullers(), state.uplink, now)
 

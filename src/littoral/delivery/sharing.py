@@ -12,7 +12,7 @@ from littoral.delivery.dealing import Asker, Dealer
 from littoral.delivery.news import Deal, Table
 from littoral.delivery.peers import Peer
 from littoral.delivery.state import SILENT, State, union
-from littoral.delivery.words import ORIGIN, Drop, Role
+from littoral.delivery.words import ORIGIN, Role
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant
 
@@ -56,13 +56,13 @@ class Sharing:
         askers = [
             Asker(
                 state.me, hunger, state.appetite.idle, (state.deals.epoch, state.deals.number), me,
-                awake=self._progresses(state.me, me, now),
+                awake=self._progresses(state.me, me, now) and not state.stuck(now),
             )
         ]  # fmt: skip
         for peer in pullers:
             unread = state.deals.of(peer.pop) - peer.has
             awake = self._progresses(peer.pop, unread, now) and now - peer.heard_at < SILENT
-            awake = awake and not peer.blamed
+            awake = awake and not peer.blamed and not peer.stuck
             askers.append(Asker(peer.pop, peer.hunger, peer.idle, peer.heard, unread, awake=awake))
         dealt = self._dealer.deal(self._open(pullers, now), askers, state.sizes, now)
         for deal in dealt:
@@ -128,11 +128,7 @@ class Sharing:
             reads = peer is None or peer.role is Role.SPRING
             if reads and mine:
                 continue
-            state.fetches.end(under.id)
-            self._asking.effects.append(Drop(under.id))
-            if not reads:
-                rest = under.left - run
-                state.promised[under.source] = state.promised.get(under.source, _NONE) | rest
+            self._asking.trim(under, run)
         for pop, promised in state.promised.items():
             if promised & run:
                 state.promised[pop] = promised - run

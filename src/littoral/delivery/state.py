@@ -34,7 +34,7 @@ class State:
 
     __slots__ = (
         "appetite", "came", "came_at", "deals", "fetches", "holding", "liars", "me", "meter",
-        "origin", "peers", "promised", "reads_origin", "sizes", "uplink",
+        "origin", "peers", "promised", "reads_origin", "sizes", "uplink", "wrong",
     )  # fmt: skip
 
     def __init__(self, me: PopId, sizes: Sizes, has: ChunkSet, *, reads_origin: bool) -> None:
@@ -51,6 +51,8 @@ class State:
         """What each owner was dealt and was not asked for yet."""
         self.liars: set[PopId] = set()
         """Asked for nothing any more, whenever they come back."""
+        self.wrong = ChunkSet()
+        """Found to be other than was vouched for, since others were told."""
         self.uplink = 0
         self.came = 0
         """Bytes that came and were lacking."""
@@ -67,6 +69,13 @@ class State:
             if peer.role is Role.SPRING:
                 return peer
         return self.origin
+
+    def stuck(self, now: Instant) -> bool:
+        """Whether what this PoP is dealt can't be had."""
+        spring = self.spring()
+        if spring.usable(now) and (spring is not self.origin or self.reads_origin):
+            return False
+        return not self.seeds(now)
 
     def pullers(self) -> list[Peer]:
         """Those of the group that want what they lack."""

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.news import News, Table
 from littoral.delivery.state import State
@@ -17,12 +19,13 @@ BEAT: Final = SECOND // 2
 class Telling:
     """Of one pull."""
 
-    __slots__ = ("_said", "_said_at", "_state", "hunger")
+    __slots__ = ("_said", "_said_at", "_state", "hunger", "stuck")
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._said: tuple[object, ...] = ()
         self._said_at = Instant(-BEAT)
+        self.stuck = False
         self.hunger = 0
         """Bytes that this PoP can take on now."""
 
@@ -45,15 +48,17 @@ class Telling:
             return None
         holding, deals = self._state.holding, self._state.deals
         gained, lost = holding.fresh(), list(holding.lost.runs())
+        wrong = tuple(self._state.wrong.runs())[:NEWS_RUNS_MAX]
+        self._state.wrong -= ChunkSet.of_runs(wrong)
         holding.lost = ChunkSet.of_runs(lost[NEWS_RUNS_MAX:])
-        said = (self.hunger, pulling, self._state.uplink, deals.epoch, deals.number)
-        same = said == self._said and not gained and not lost and table is None
+        said = (self.hunger, self.stuck, pulling, self._state.uplink, deals.epoch, deals.number)
+        same = said == self._said and not (gained or lost or wrong or table)
         if same and now - self._said_at < BEAT:
             return None
         self._said, self._said_at = said, now
-        return self._news(
-            table, pulling=pulling, gained=tuple(gained), lost=tuple(lost[:NEWS_RUNS_MAX])
-        )
+        news = self._news(table, pulling=pulling)
+        lost = lost[:NEWS_RUNS_MAX]
+        return replace(news, gained=tuple(gained), lost=tuple(lost), wrong=wrong)
 
     def _news(
         self,
@@ -61,17 +66,14 @@ class Telling:
         *,
         pulling: bool,
         holds: bytes | None = None,
-        gained: tuple[tuple[int, int], ...] = (),
-        lost: tuple[tuple[int, int], ...] = (),
     ) -> News:
         state = self._state
         return News(
             uplink=state.uplink,
             pulling=pulling,
             holds=holds,
-            gained=gained,
-            lost=lost,
             hunger=self.hunger if pulling else 0,
+            stuck=pulling and self.stuck,
             idle=pulling and state.appetite.idle,
             heard=(state.deals.epoch, state.deals.number),
             table=table,

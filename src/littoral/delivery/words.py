@@ -38,6 +38,7 @@ __all__ = [
     "Spoiled",
     "Tell",
     "Told",
+    "Trim",
     "Woke",
 ]
 
@@ -184,6 +185,16 @@ class Drop(msgspec.Struct, frozen=True, gc=False):
     id: int
 
 
+class Trim(msgspec.Struct, frozen=True):
+    """These chunks of a fetch are not wanted any more, the others are.
+
+    It saves bytes, and nothing else depends on it: what comes nevertheless is to be said as landed.
+    """
+
+    id: int
+    chunks: ChunkSet
+
+
 class Tell(msgspec.Struct, frozen=True):
     """Say this to all PoPs that were met and have not parted; in order, to each."""
 
@@ -221,4 +232,4 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     """In words, for whoever asked."""
 
 
-Effect = Fetch | Drop | Tell | Blame | Replaced | Seal | Finish | Fail
+Effect = Fetch | Drop | Trim | Tell | Blame | Replaced | Seal | Finish | Fail

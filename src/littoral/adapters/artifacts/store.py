@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -22,10 +23,11 @@ from littoral.adapters.artifacts.disk import Disk, translated
 from littoral.adapters.artifacts.draft_intake import DraftIntake, Vouched, Workings
 from littoral.adapters.artifacts.filled import fill
 from littoral.adapters.artifacts.intake import Intake
-from littoral.adapters.artifacts.places import Places, key_of
+from littoral.adapters.artifacts.locks import have_alone, is_held
+from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.scrubbing import Scrubbed, Scrubber
 from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
-from littoral.adapters.artifacts.slot import Slot
+from littoral.adapters.artifacts.slot import Slot, name_all
 from littoral.adapters.artifacts.slots import Slots
 from littoral.adapters.artifacts.sweeping import (
     Swept,
@@ -38,9 +40,15 @@ from littoral.adapters.artifacts.sweeping import (
 from littoral.adapters.models.digests import DISK_SPARE_BYTES
 from littoral.delivery.drafts import Draft, DraftId, opened_draft
 from littoral.delivery.eviction import Candidate, victims
-from littoral.delivery.manifest import Blake3, Manifest, blake3_of, opened
+from littoral.delivery.manifest import Blake3, Manifest, blake3_of, decoded, opened
 from littoral.delivery.tables import Table
-from littoral.terms.errors import ConflictError, HomeHeldError, NotFoundError
+from littoral.terms.errors import (
+    ConflictError,
+    DiskShortError,
+    HomeHeldError,
+    NotFoundError,
+    StoreError,
+)
 from littoral.terms.ids import ArtifactId
 
 __all__ = ["ArtifactStore", "open_store"]
@@ -86,12 +94,12 @@ class ArtifactStore:
             lists: lists of tensors, as far as they are had.
 
         Raises:
-            DigestMismatchError, BadRequestError: as `manifest.opened`.
+            DigestMismatchError, BadRequestError: as `manifest.decoded` and `manifest.opened`.
             ConflictError: it is under way already.
             DiskShortError: there is no room for it, and none can be made.
         """
-        table = opened(manifest, tables)
         artifact = manifest.artifact
+        table = opened(decoded(manifest.encoded(), artifact), tables)
         with self._lock, ExitStack() as undo:
             self._begin(artifact)
             rows = {key_of(row): row for row in manifest.files}
@@ -106,7 +114,8 @@ class ArtifactStore:
             self._under_way[artifact] = undo.pop_all().close
             if not self._book.entry(artifact).asked:
                 self._book.use(artifact, table.size_bytes, None)
-        intake = Intake(manifest, table, slots, lambda: self._end(artifact))
+        name = partial(name_all, self._disk, self._places.files)
+        intake = Intake(manifest, table, slots, name, lambda: self._end(artifact))
         with self._closing(intake.close):
             for slot in {id(slot): slot for slot in slots}.values():
                 slot.adopt()
@@ -230,10 +239,9 @@ class ArtifactStore:
         with self._lock:
             for artifact in list(self._under_way):
                 self._end(artifact)
-            try:
+            with suppress(DiskShortError, StoreError):  # the latest uses are worth no error
                 self._book.write()
-            finally:
-                os.close(self._held_lock)
+            os.close(self._held_lock)
 
     @contextmanager
     def _closing(self, close: Callable[[], None]) -> Iterator[None]:
@@ -258,10 +266,12 @@ class ArtifactStore:
         self, tables: Sequence[bytes], lists: Collection[bytes], named: Collection[Blake3 | None]
     ) -> None:
         """Have tables on disk, and those lists of tensors that are named."""
+        blobs = {}
         for data in (*tables, *(data for data in lists if blake3_of(data) in named)):
             path = self._places.blob(blake3_of(data))
             if not path.exists() or path.read_bytes() != data:
-                self._disk.write_whole(path, data)
+                blobs[path.name] = data
+        self._disk.write_all(self._places.blobs, blobs)
 
     def _open_draft(
         self, draft: DraftId, cuts: Sequence[bytes], undo: ExitStack
@@ -300,8 +310,7 @@ class ArtifactStore:
     def _lacking(self, key: str, size_bytes: int) -> int:
         """What a file will take beyond what it takes; what is open is counted elsewhere."""
         slot = self._places.slot(key)
-        assert slot.whole is not None, "a file of an artifact can be whole"
-        if key in self._slots or slot.whole.exists():
+        if key in self._slots or whole_path(slot).exists():
             return 0
         return max(0, size_bytes - allocated_bytes(slot.part))
 
@@ -329,23 +338,7 @@ class ArtifactStore:
             yield Candidate(artifact, files, entry.priority, kept)
 
     def _is_held(self, key: str) -> bool:
-        with ExitStack() as stack:
-            return not self._lock_file(key, stack)
-
-    def _lock_file(self, key: str, stack: ExitStack) -> bool:
-        """Have a whole file to ourselves until the stack ends; False where somebody holds it."""
-        slot = self._places.slot(key)
-        assert slot.whole is not None, "a file of an artifact can be whole"
-        try:
-            descriptor = os.open(slot.whole, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        stack.callback(os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return is_held(whole_path(self._places.slot(key)))
 
     def _drop(self, artifact: ArtifactId) -> int:
         files = self.shelf.files_of(artifact)
@@ -354,15 +347,15 @@ class ArtifactStore:
         own = files.keys() - shared
         with ExitStack() as stack:
             for key in own:
-                if key in self._slots or not self._lock_file(key, stack):
+                whole = whole_path(self._places.slot(key))
+                if key in self._slots or not have_alone(whole, stack):
                     raise ConflictError(f"{artifact} is in use", advice="wait until that ends")
             self._disk.unlink(self._places.manifest(artifact))
             self._disk.sync_folder(self._places.manifests)
             for key in own:
                 slot = self._places.slot(key)
-                for path in (slot.whole, slot.map, slot.part):
-                    if path is not None:
-                        self._disk.unlink(path)
+                for path in (whole_path(slot), slot.map, slot.part):
+                    self._disk.unlink(path)
             # The map of a file that is begun anew must not be the one that this one had.
             self._disk.sync_folder(self._places.files)
         self.gc()

@@ -45,6 +45,7 @@ from littoral.delivery.words import (
     Spoiled,
     Tell,
     Told,
+    Trim,
     Woke,
 )
 from littoral.node.delivery.around import Around
@@ -229,6 +230,8 @@ class Group:
             case Seal():
                 self._sealing = True
                 self._around.threads.submit(self._seal)
+            case Trim():
+                pass  # it comes nevertheless: a request that went out is not changed
             case Blame() | Replaced():
                 self._note(effect)
             case Finish() | Fail():

@@ -33,6 +33,7 @@ from littoral.delivery.words import (
     Spoiled,
     Tell,
     Told,
+    Trim,
     Woke,
 )
 from littoral.sim.clock import Act
@@ -72,8 +73,6 @@ class SimPop:
         self.alive = True
         self.ended: Instant | None = None
         self.failed = ""
-        self.lies = 0.0
-        """Share of what it sends that is forged."""
         self.blamed: set[PopId] = set()
         self.came_at = world.clock.now()
         """When something last came that was lacking."""
@@ -106,6 +105,12 @@ class SimPop:
             outlet.stream.close()
         self.take(Parted(other))
 
+    def lose_origin(self) -> None:
+        """What the origin is sending never comes, and nobody says so."""
+        for fetch, source in self._sources.items():
+            if source == ORIGIN and fetch in self._active:
+                self._active[fetch].stream.close()
+
     def die(self) -> None:
         """Its process is gone."""
         self.alive = False
@@ -129,16 +134,25 @@ class SimPop:
     def copy_of(self, chunk: int) -> Copy:
         """A chunk as this PoP sends it."""
         copy = self.store[chunk]
-        if self.lies and self.world.chance.happens(self.lies):
+        if self._forges(chunk):
             return Copy(forged=True, voucher=self.pop)
         if copy.voucher == ORIGIN:
             return Copy(copy.forged, self.pop)
         return copy
 
+    def _forges(self, chunk: int) -> bool:
+        """In a draft the same lie is told to all: who tells two is found out by comparing."""
+        lies = self.world.liars.get(self.pop, 0.0)
+        if not lies or (self.world.draft and self.store[chunk].voucher != ORIGIN):
+            return False
+        chance = self.world.chance
+        return (chance.of(f"{chunk}") if self.world.draft else chance).happens(lies)
+
     def receive(self, fetch: int, chunk: int, copy: Copy) -> None:
         """A chunk is in."""
         world = self.world
-        if not self.alive or fetch not in self._sources:
+        late = fetch not in self._sources
+        if not self.alive or (late and (copy.forged or chunk in self.store)):
             world.wasted += world.sizes[chunk]
             return
         if copy.forged and not world.draft:
@@ -182,11 +196,12 @@ class SimPop:
         world = self.world
         match effect:
             case Fetch(number, source, chunks):
+                assert source not in self.blamed or source == ORIGIN, "who lies is not asked again"
                 world.story(f"{self.pop} asks {source or 'origin'} {list(chunks.runs())}")
                 self._sources[number] = source
                 world.later(lambda: self._ask(number, source, chunks))
-            case Drop(number):
-                self._drop(number)
+            case Drop() | Trim():
+                self._want_less(effect)
             case Tell(news):
                 world.tell(self, news)
             case Blame(source, chunk):
@@ -221,15 +236,19 @@ class SimPop:
         self._active[fetch] = outlet
         outlet.ask(fetch, chunks)
 
-    def _drop(self, fetch: int) -> None:
-        source = self._sources.pop(fetch, None)
-        outlet = self._active.pop(fetch, None)
-        if outlet is None:
-            return
-        if source == ORIGIN:
-            outlet.stream.close()
-        else:
-            self.world.later(lambda: outlet.drop(fetch))
+    def _want_less(self, effect: Drop | Trim) -> None:
+        fetch = effect.id
+        outlet = self._active.get(fetch)
+        if isinstance(effect, Drop):
+            source = self._sources.pop(fetch, None)
+            self._active.pop(fetch, None)
+            if outlet is not None and source == ORIGIN:
+                outlet.stream.close()
+            elif outlet is not None:
+                self.world.later(lambda: outlet.drop(fetch))
+        elif outlet is not None:
+            chunks = effect.chunks
+            self.world.later(lambda: outlet.trim(fetch, chunks))
 
     def _seal(self) -> None:
         wrong = {self.world.file_of(chunk) for chunk, copy in self.store.items() if copy.forged}

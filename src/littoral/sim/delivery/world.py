@@ -66,6 +66,8 @@ class World:
         self.wasted = 0
         """Bytes that came and were not lacking, or nobody waited for."""
         self.spoiled = 0
+        self.liars: dict[PopId, float] = {}
+        """Share of what they send that is forged."""
         self.replaced: list[tuple[PopId, PopId, Instant]] = []
         self.files: list[Run] = [(0, len(sizes))]
         self._roles: dict[PopId, dict[PopId, Role]] = {}
@@ -74,7 +76,8 @@ class World:
         self._held: dict[tuple[PopId, PopId], list[Callable[[], None]]] = {}
         self._hash = hashlib.blake2b(digest_size=16)
         self.tail: deque[str] = deque(maxlen=60)
-        self._everything = range(len(sizes))
+        self.everything = ChunkSet.of_runs([(0, len(sizes))])
+        self._numbers = range(len(sizes))
 
     # --- who is there --------------------------------------------------------------------------
 
@@ -96,6 +99,8 @@ class World:
 
     def kill(self, pop: PopId) -> None:
         """Its process dies; others notice a little later."""
+        if pop not in self.pops or not self.pops[pop].alive:
+            return
         self.story(f"{pop} dies")
         self.pops[pop].die()
         self.clock.after(_NOTICED_S, lambda: self.leave(pop))
@@ -141,7 +146,7 @@ class World:
 
     def _break(self, pairs: list[tuple[PopId, PopId]]) -> None:
         for one, other in pairs:
-            if (one, other) in self.net.cut:
+            if (one, other) in self.net.cut and one in self.pops and other in self.pops:
                 self._part(one, other)
                 self._part(other, one)
 
@@ -191,7 +196,7 @@ class World:
         return Outlet(
             stream,
             self.sizes,
-            self._everything,
+            self._numbers,
             lambda fetch, chunk: asker.receive(fetch, chunk, RIGHT),
         )
 
@@ -201,13 +206,14 @@ class World:
         """The chunks of the file that a chunk is of."""
         return next(run for run in self.files if run[0] <= chunk < run[1])
 
-    def run(self, limit_s: float) -> None:
-        """Until all that live have it, or gave up.
+    def run(self, limit_s: float, at_least_s: float = 0.0) -> None:
+        """Until all that live have it, or gave up, and at least so long.
 
         Raises:
             AssertionError: that takes longer than `limit_s`.
         """
         until = Instant(self.clock.now() + int(limit_s * SECOND))
+        self.clock.run(at_least_s)
         while not self.settled:
             assert self.clock.step(until), "a pull does not end"
 
