@@ -287,11 +287,9 @@ class Membership:
         # An answer without a receipt is none to another PoP.
         halted = bool(self._opened.telemetry.receipts_halted())
         drains = self._drains or standing.words.drained(place.pop) or halted
-        memory_free = granted_memory_bytes()
-        now = replace(place, draining=drains, memory_free=memory_free, relays=relays)
-        now, slots = around.delivers(now), self._config.slots
-        statuses = around.host.statuses()
-        return state_of(now, number, statuses, links.seconds, self.learning, slots)
+        now = replace(place, draining=drains, memory_free=granted_memory_bytes(), relays=relays)
+        own, slots = around.host.statuses(), self._config.slots
+        return state_of(around.delivers(now), number, own, links.seconds, self.learning, slots)
 
     # --- what others ask ------------------------------------------------------------------------
 
