@@ -28,10 +28,19 @@ TINY: Values = {
 
 def gguf_bytes(values: Values = TINY, *, data: bytes = b"\0" * 64, version: int = 3) -> bytes:
     """A whole GGUF file with one tensor; ints become u32, lists are arrays."""
+    return gguf_of(values, {"t": data}, version=version)
+
+
+def gguf_of(values: Values, tensors: Mapping[str, bytes], *, version: int = 3) -> bytes:
+    """A whole GGUF file with these tensors, each padded; all are said to be of 4-byte numbers."""
     entries = b"".join(_text(key) + _value(value) for key, value in values.items())
-    tensor = _text("t") + struct.pack("<IQIQ", 1, len(data) // 4, 0, 0)
-    head = b"GGUF" + struct.pack("<IQQ", version, 1, len(values)) + entries + tensor
-    return head + b"\0" * (-len(head) % 32) + data
+    listed, at = b"", 0
+    for name, data in tensors.items():
+        listed += _text(name) + struct.pack("<IQIQ", 1, len(data) // 4, 0, at)
+        at += len(data) + -len(data) % 32
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(values)) + entries + listed
+    body = b"".join(data + b"\0" * (-len(data) % 32) for data in tensors.values())
+    return head + b"\0" * (-len(head) % 32) + body
 
 
 def _text(text: str) -> bytes:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from littoral.adapters.models.safetensors import Tensor, read_safetensors
+from littoral.adapters.models.safetensors import read_safetensors
+from littoral.delivery.safetensors import Tensor
 from littoral.terms.errors import BadRequestError
 from tests.adapters.models.made import safetensors_bytes
 

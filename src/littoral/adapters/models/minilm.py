@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from littoral.adapters.models.safetensors import Tensor, read_safetensors
+from littoral.adapters.models.safetensors import read_safetensors
+from littoral.delivery.safetensors import Tensor
 from littoral.terms.errors import BadRequestError
 
 __all__ = ["build", "build_float"]
