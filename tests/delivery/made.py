@@ -1,5 +1,6 @@
 """Small artifacts for these tests."""
 
+import hashlib
 from collections.abc import Mapping
 
 from blake3 import blake3
@@ -24,6 +25,11 @@ def table_of(pieces: list[bytes]) -> bytes:
     return encode_table(cuts_of_pieces(pieces), [blake3(piece).digest() for piece in pieces])
 
 
+def git_oid_of(data: bytes) -> str:
+    """What git calls these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
 def artifact_of(files: Mapping[str, list[bytes]]) -> tuple[Manifest, tuple[bytes, ...]]:
     """The manifest and tables of files that are these chunks."""
     rows, tables = [], []
@@ -36,7 +42,7 @@ def artifact_of(files: Mapping[str, list[bytes]]) -> tuple[Manifest, tuple[bytes
                 path=path,
                 size_bytes=len(data),
                 sha256=digest_of(data),
-                git_oid=None,
+                git_oid=git_oid_of(data),
                 format=FileFormat.PLAIN,
                 chunks=len(pieces),
                 table=blake3_of(table),

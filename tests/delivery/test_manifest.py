@@ -61,6 +61,8 @@ def row(**changes: object) -> Callable[[Manifest], bytes]:
         row(size_bytes=2**40),
         row(sha256="sha256:0"),
         row(chunks=2**24),
+        row(git_oid=None),
+        row(size_bytes=2**25),
     ],
 )
 def test_what_is_no_manifest_is_refused(make: Callable[[Manifest], bytes]) -> None:

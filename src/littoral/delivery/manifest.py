@@ -97,7 +97,7 @@ class FileRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
     """Of the whole file: what hubs and registries call it."""
     git_oid: GitOid | None
-    """Of a file of at most GIT_BYTES_MAX bytes, whether or not its origin calls it so."""
+    """Of a file of at most GIT_BYTES_MAX bytes, whether or not its origin says it; else None."""
     format: FileFormat
     chunks: Count
     table: Blake3
@@ -163,6 +163,8 @@ def decoded(data: bytes, artifact: ArtifactId) -> Manifest:
     if manifest.encoded() != data:
         raise _refusal("is not written in the one way that it can be")
     check_paths([file.path for file in manifest.files])
+    if any((file.git_oid is None) is (file.size_bytes <= GIT_BYTES_MAX) for file in manifest.files):
+        raise _refusal("has what git calls a large file, or lacks it for a small one")
     if manifest.chunks > CHUNKS_MAX:
         raise _refusal(f"has more than {CHUNKS_MAX} chunks")
     return manifest

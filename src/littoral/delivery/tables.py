@@ -17,7 +17,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet, Run
@@ -101,6 +101,11 @@ class Table:
         row = self._rows[file][at : at + self._width]
         start, size = _of_cut(row[-CUT_BYTES:])
         return Chunk(number, file, start, size, row[:HASH_BYTES] if len(row) > CUT_BYTES else None)
+
+    def hashes(self) -> Iterator[bytes]:
+        """The hash of each chunk, in order; not of a draft."""
+        assert self._width == ROW_BYTES, "a draft has no hashes"
+        return chain.from_iterable(hashes_of(rows) for rows in self._rows)
 
     def run_of(self, file: int) -> Run:
         """The chunks of a file; the run is empty where the file is."""

@@ -1,34 +1,41 @@
 """An artifact that is being filled: chunks in any order, from anywhere, checked as they come."""
 
+from collections.abc import Callable, Mapping, Sequence
+
+from blake3 import blake3
+
+from littoral.adapters.artifacts.filling import Filling
+from littoral.adapters.artifacts.slot import Slot
 from littoral.delivery.chunk_set import ChunkSet
-from littoral.delivery.manifest import Manifest
+from littoral.delivery.manifest import FileRow, Manifest
 from littoral.delivery.tables import Table
+from littoral.terms.errors import DigestMismatchError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["DraftIntake", "Intake"]
+__all__ = ["Intake"]
 
 
-class Intake:
-    """An artifact under way, or one with rotten chunks under repair. Closed by whoever opened it.
+class Intake(Filling):
+    """An artifact under way, or one with rotten chunks under repair, or a whole one to send from.
 
-    All methods block, briefly but for `commit`, `hash_on` and `seal`, and may be called on any
-    thread; `write` on several at a time.
+    Chunks of it with the same bytes are written together: whoever pulls need fetch one of them.
     """
 
-    artifact: ArtifactId
-    table: Table
+    def __init__(
+        self, manifest: Manifest, table: Table, slots: Sequence[Slot], closed: Callable[[], None]
+    ) -> None:
+        super().__init__(table, slots, closed)
+        self.manifest = manifest
+        self.artifact: ArtifactId = manifest.artifact
+        self._twins = _twins(table)
 
-    @property
-    def held(self) -> ChunkSet:
-        """Chunks whose right bytes are in the file. After a power cut some may be gone."""
-        raise NotImplementedError
+    def twins(self, number: int) -> Sequence[int]:
+        """All chunks with the bytes of this one, itself included."""
+        found = self.table[number].hash
+        assert found is not None, "the table of an artifact has hashes"
+        return self._twins.get(found, (number,))
 
-    @property
-    def committed(self) -> ChunkSet:
-        """Chunks that stay, whatever happens."""
-        raise NotImplementedError
-
-    def write(self, number: int, data: bytes) -> ChunkSet:
+    def write(self, number: int, data: bytes | memoryview) -> ChunkSet:
         """Check a chunk and write it, and all others of this artifact that have the same bytes.
 
         Returns:
@@ -38,7 +45,14 @@ class Intake:
             DigestMismatchError: these are not its bytes. Nothing was written.
             DiskShortError: the disk is full. The chunk is not held; all others still are.
         """
-        raise NotImplementedError
+        if blake3(data).digest() != self.table[number].hash:
+            raise DigestMismatchError(f"what came is not chunk {number} of {self.artifact}")
+        new = [twin for twin in self.twins(number) if not self.holds(twin)]
+        for twin in new:
+            slot, at = self._at(twin)
+            if not slot.holds(at):
+                slot.put(at, data)
+        return ChunkSet.of(new)
 
     def read(self, number: int) -> bytes:
         """The bytes of a held chunk.
@@ -47,15 +61,12 @@ class Intake:
             NotFoundError: it is not held.
             DigestMismatchError: it has rotted; it is not held any more.
         """
-        raise NotImplementedError
-
-    def place(self, number: int) -> tuple[int, int, int]:
-        """(open file, start, bytes) of a held chunk, for `sendfile`; the intake keeps it open.
-
-        Raises:
-            NotFoundError: it is not held.
-        """
-        raise NotImplementedError
+        slot, at = self._held_at(number)
+        data = slot.read(at)
+        if blake3(data).digest() != self.table[number].hash:
+            slot.lose(at)
+            raise DigestMismatchError(f"chunk {number} of {self.artifact} has rotted on disk")
+        return data
 
     def commit(self) -> ChunkSet:
         """Have what is held stay: sync the bytes, then say so on disk.
@@ -64,69 +75,53 @@ class Intake:
             What is committed now.
 
         Raises:
-            DiskShortError: what was written since the last `commit` is not held any more.
+            DiskShortError, StoreError: what was written since the last `commit` is not held any
+                more.
         """
-        raise NotImplementedError
-
-    def hash_on(self, bytes_max: int) -> int:
-        """Take the SHA-256 of files further, as far as they are held from their start.
-
-        Returns:
-            How many bytes were hashed; 0 when there is nothing more to do for now.
-        """
-        raise NotImplementedError
+        for slot in self._slots:
+            slot.say()
+        return self.committed
 
     def seal(self) -> ArtifactId:
-        """Give every file its name, when all chunks are held and every SHA-256 is right.
+        """Give every file its name, when all chunks are held and every digest is right.
 
         Raises:
-            ConflictError: chunks are missing.
-            DigestMismatchError: a file has another SHA-256 than the manifest says, which so
-                contradicts itself: the artifact can't be had from anybody. It stays unsealed.
-            DiskShortError: as `commit`.
+            ConflictError: chunks are missing, or have turned out to have rotted: fetch them.
+            DigestMismatchError: a file has another SHA-256, or git another name for it, than the
+                manifest says, which so contradicts itself: the artifact can't be had from anybody.
+                `details["path"]`.
+            DiskShortError, StoreError: as `commit`.
         """
-        raise NotImplementedError
+        self._hash_all()
+        self.commit()
+        for row, slot in zip(self.manifest.files, self._slots, strict=True):
+            if not slot.proven:
+                _check(row, slot)
+            slot.name()
+        return self.artifact
 
-    def close(self) -> None:
-        """Commit and let go of the files. What is held stays for the next time."""
-        raise NotImplementedError
+
+def _check(row: FileRow, slot: Slot) -> None:
+    """See that a file is what its row says."""
+    found = slot.digest()
+    git_oid = slot.git_oid() if row.git_oid is not None else None
+    if (found, git_oid) != (row.sha256, row.git_oid):
+        raise DigestMismatchError(
+            f"{row.path} is not what its own manifest says",
+            details={"path": row.path, "promised": row.sha256, "found": found},
+        )
 
 
-class DraftIntake:
-    """A draft under way: as an `Intake`, but a chunk has the hash that somebody vouches for."""
-
-    table: Table
-
-    @property
-    def held(self) -> ChunkSet:
-        """As `Intake.held`."""
-        raise NotImplementedError
-
-    def hash_of(self, number: int) -> bytes | None:
-        """The BLAKE3 of a held chunk, as it was vouched for; None where it is not held."""
-        raise NotImplementedError
-
-    def write(self, number: int, data: bytes, vouched: bytes | None = None) -> ChunkSet:
-        """Write a chunk, over whatever is there.
-
-        Args:
-            number: of the chunk.
-            data: all of its bytes.
-            vouched: the BLAKE3 that whoever read it at the origin says; None where that was us.
-
-        Raises:
-            DigestMismatchError: these are not the bytes that are vouched for.
-            DiskShortError: as `Intake.write`.
-        """
-        raise NotImplementedError
-
-    def seal(self) -> tuple[Manifest, tuple[bytes, ...]]:
-        """Make the manifest and the tables, and give every file its name.
-
-        Raises:
-            ConflictError: chunks are missing.
-            DigestMismatchError: a file is another than the origin promises (`details["path"]`).
-                Nothing changes: read chunks of it again, and `write` those that are others.
-            DiskShortError: as `Intake.commit`.
-        """
-        raise NotImplementedError
+def _twins(table: Table) -> Mapping[bytes, Sequence[int]]:
+    """The chunks of each hash that more than one has."""
+    seen: set[bytes] = set()
+    twice: dict[bytes, list[int]] = {}
+    for found in table.hashes():
+        if found in seen:
+            twice[found] = []
+        seen.add(found)
+    if twice:
+        for number, found in enumerate(table.hashes()):
+            if found in twice:
+                twice[found].append(number)
+    return twice

@@ -1,80 +1,179 @@
-"""The one writer of a store, and what it decides: room, pins, sweeping, scrubbing."""
+"""The one writer of a store, and what it decides: what is open, room, pins, what is dropped.
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+Rules
+- One process writes (HomeHeldError); it may do so on several threads.
+- Whatever is under way has its room before it begins: what all files take, and what those under way
+  still lack, is within `bytes_max` and within the free disk.
+- An artifact is dropped manifest first, so that a kill leaves files that nobody names, which are
+  swept away later, and never an artifact that lacks what it is said to have.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import RLock
+from typing import Final
 
-from littoral.adapters.artifacts.intake import DraftIntake, Intake
-from littoral.adapters.artifacts.shelf import Shelf
-from littoral.delivery.drafts import Draft, DraftId
-from littoral.delivery.manifest import Blake3
+from littoral.adapters.artifacts.book import Book
+from littoral.adapters.artifacts.disk import Disk, translated
+from littoral.adapters.artifacts.draft_intake import DraftIntake, Vouched, Workings
+from littoral.adapters.artifacts.filled import fill
+from littoral.adapters.artifacts.intake import Intake
+from littoral.adapters.artifacts.places import Places, key_of
+from littoral.adapters.artifacts.scrubbing import Scrubbed, Scrubber
+from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
+from littoral.adapters.artifacts.slot import Slot
+from littoral.adapters.artifacts.slots import Slots
+from littoral.adapters.artifacts.sweeping import (
+    Swept,
+    drafts_in,
+    end_seals,
+    name_files,
+    remove_draft,
+    sweep,
+)
+from littoral.adapters.models.digests import DISK_SPARE_BYTES
+from littoral.delivery.drafts import Draft, DraftId, opened_draft
+from littoral.delivery.eviction import Candidate, victims
+from littoral.delivery.manifest import Blake3, Manifest, blake3_of, opened
+from littoral.delivery.tables import Table
+from littoral.terms.errors import ConflictError, HomeHeldError, NotFoundError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["ArtifactStore", "Scrubbed", "Swept", "open_store"]
+__all__ = ["ArtifactStore", "open_store"]
 
-
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
-    """What a bounded piece of scrubbing found."""
-
-    read_bytes: int
-    rotten: tuple[tuple[ArtifactId, int], ...]
-    """Chunks that are not held any more, under every artifact that has them; `take` one of these
-    to have it repaired."""
-    round_over: bool
-    """All that is here was looked at since the round began."""
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What was taken away because nothing needs it."""
-
-    files: int
-    freed_bytes: int
+CLAIMS_MAX: Final = 64
+"""Of one artifact; further ones are not kept."""
 
 
 class ArtifactStore:
     """The writer. All methods block, and may be called on any thread."""
 
-    shelf: Shelf
+    def __init__(self, disk: Disk, places: Places, lock: int, bytes_max: int) -> None:
+        self._disk = disk
+        self._places = places
+        self._held_lock = lock
+        self._bytes_max = bytes_max
+        self._lock = RLock()
+        self._under_way: dict[str, Callable[[], None]] = {}
+        self._drafts: dict[DraftId, Sequence[Slot]] = {}
+        self._protected: frozenset[ArtifactId] = frozenset()
+        self.shelf = Shelf(places.folder)
+        """What is here, to read."""
+        self._slots = Slots(disk, places)
+        self._book = Book(disk, places.book)
+        self._scrubber = Scrubber(self.shelf, self._slots, self._book.scrubbed)
+        end_seals(disk, places, self.shelf)
+        self.gc()
 
     def take(
         self,
-        manifest: bytes,
+        manifest: Manifest,
         tables: Sequence[bytes],
-        lists: Mapping[Blake3, bytes] | None = None,
+        lists: Collection[bytes] = (),
     ) -> Intake:
-        """Begin, or go on with, an artifact; or repair one. One intake of each at a time.
+        """Begin, or go on with, an artifact; or repair one; or send from it.
 
-        What the store holds of it already, in other files, is copied first.
+        What the store holds of it already, in other files, is copied first. One intake of an
+        artifact at a time.
 
         Args:
-            manifest: its bytes.
+            manifest: what it is.
             tables: one for each file.
-            lists: lists of tensors, by name, as far as they are had.
+            lists: lists of tensors, as far as they are had.
 
         Raises:
             DigestMismatchError, BadRequestError: as `manifest.opened`.
             ConflictError: it is under way already.
             DiskShortError: there is no room for it, and none can be made.
         """
-        raise NotImplementedError
+        table = opened(manifest, tables)
+        artifact = manifest.artifact
+        with self._lock, ExitStack() as undo:
+            self._begin(artifact)
+            rows = {key_of(row): row for row in manifest.files}
+            lacking = sum(self._lacking(key, row.size_bytes) for key, row in rows.items())
+            self._make_room(lacking, besides=artifact)
+            self._keep_blobs(tables, lists, {row.tensors for row in manifest.files})
+            self._disk.write_whole(self._places.manifest(artifact), manifest.encoded())
+            slots: list[Slot] = []
+            for row, rows_of_table in zip(manifest.files, tables, strict=True):
+                slots.append(self._slots.take(row, rows_of_table))
+                undo.callback(self._slots.give, row)
+            self._under_way[artifact] = undo.pop_all().close
+            if not self._book.entry(artifact).asked:
+                self._book.use(artifact, table.size_bytes, None)
+        intake = Intake(manifest, table, slots, lambda: self._end(artifact))
+        with self._closing(intake.close):
+            for slot in {id(slot): slot for slot in slots}.values():
+                slot.adopt()
+            fill(slots, self.shelf)
+        return intake
 
-    def take_draft(self, draft: Draft, cuts: Sequence[bytes]) -> DraftIntake:
-        """Begin, or go on with, a draft. Raises as `take`."""
-        raise NotImplementedError
+    def take_draft(
+        self, draft: Draft, cuts: Sequence[bytes], lists: Collection[bytes] = ()
+    ) -> DraftIntake:
+        """Begin, or go on with, a draft. The arguments and errors are those of `take`."""
+        table = opened_draft(draft, cuts)
+        with self._lock, ExitStack() as undo:
+            self._begin(draft.id)
+            here = sum(allocated_bytes(path) for path in self._places.draft(draft.id).glob("*"))
+            self._make_room(table.size_bytes - here, besides=None)
+            self._keep_blobs(cuts, lists, {file.tensors for file in draft.files})
+            self._disk.make_folder(self._places.draft(draft.id))
+            self._disk.write_whole(self._places.draft_file(draft.id), draft.encoded())
+            slots, vouched = self._open_draft(draft.id, cuts, undo)
+            self._drafts[draft.id] = slots
+            undo.callback(self._drafts.pop, draft.id)
+            self._under_way[draft.id] = undo.pop_all().close
+        workings = Workings(draft, cuts, table, slots, vouched)
+        return DraftIntake(workings, self._became(draft), lambda: self._end(draft.id))
+
+    def drafts(self) -> tuple[Draft, ...]:
+        """All drafts that are here; the cuts of their files are blobs of the shelf."""
+        return tuple(drafts_in(self._places))
 
     def drop_draft(self, draft: DraftId) -> None:
-        """Take a draft away; nothing happens where there is none."""
-        raise NotImplementedError
+        """Take a draft away; nothing happens where there is none.
+
+        Raises:
+            ConflictError: it is under way.
+        """
+        with self._lock:
+            self._begin(draft)
+            remove_draft(self._disk, self._places, draft)
 
     def claim(self, artifact: ArtifactId, envelope: bytes) -> None:
-        """Keep who vouches for an artifact. Raises NotFoundError."""
-        raise NotImplementedError
+        """Keep who vouches for an artifact, unless CLAIMS_MAX do already.
+
+        Raises:
+            NotFoundError: it is not here.
+        """
+        with self._lock:
+            self.shelf.manifest(artifact)
+            folder = self._places.claims_of(artifact)
+            path = folder / blake3_of(envelope).partition(":")[2]
+            if not path.exists() and len(self.shelf.claims(artifact)) < CLAIMS_MAX:
+                self._disk.make_folder(folder)
+                self._disk.write_whole(path, envelope)
 
     def pin(self, artifact: ArtifactId, *, pinned: bool) -> None:
-        """Never make room by dropping it; or do so again. Raises NotFoundError."""
-        raise NotImplementedError
+        """Never drop it to make room; or do so again.
+
+        Raises:
+            NotFoundError: it is not here.
+        """
+        with self._lock:
+            self.shelf.manifest(artifact)
+            self._book.pin(artifact, pinned=pinned)
+
+    def protect(self, artifacts: Collection[ArtifactId]) -> None:
+        """Never drop these, until it is said anew: last copies of what is pinned anywhere."""
+        with self._lock:
+            self._protected = frozenset(artifacts)
 
     def used(self, artifact: ArtifactId, *, refetch_s: float | None = None) -> None:
         """Count that it was asked for, for the order of eviction.
@@ -83,51 +182,214 @@ class ArtifactStore:
             artifact: which; nothing happens where it is not here.
             refetch_s: seconds that fetching it took, where it has been measured.
         """
-        raise NotImplementedError
+        with self._lock, suppress(NotFoundError):
+            self._book.use(artifact, self.shelf.manifest(artifact).size_bytes, refetch_s)
 
-    def make_room(
-        self, needed_bytes: int, keep: Collection[ArtifactId] = ()
-    ) -> tuple[ArtifactId, ...]:
-        """Drop what is worth least until so much more fits.
+    def in_use(self, artifact: ArtifactId) -> bool:
+        """Whether somebody holds it (`Shelf.hold`), or it is under way."""
+        with self._lock:
+            keys = {key_of(row) for row in self.shelf.manifest(artifact).files}
+            return artifact in self._under_way or any(self._is_held(key) for key in keys)
 
-        Args:
-            needed_bytes: to be written.
-            keep: the last copies in the network of what somebody has pinned.
-
-        Returns:
-            What was dropped.
+    def make_room(self, needed_bytes: int) -> tuple[ArtifactId, ...]:
+        """Drop what is worth least until so much more fits, and say what that was.
 
         Raises:
-            DiskShortError: too much is pinned, held or the last copy. Nothing was dropped.
+            DiskShortError: too much is pinned, in use or a last copy. Nothing was dropped.
         """
-        raise NotImplementedError
+        with self._lock:
+            return self._make_room(needed_bytes, besides=None)
 
     def remove(self, artifact: ArtifactId) -> int:
-        """Drop it, and say how many bytes that freed. Raises NotFoundError, ConflictError."""
-        raise NotImplementedError
+        """Drop it, and say how many bytes that freed.
+
+        Raises:
+            NotFoundError: it is not here.
+            ConflictError: somebody holds it, or it is under way.
+        """
+        with self._lock:
+            return self._drop(artifact)
 
     def gc(self) -> Swept:
-        """Take away files that no manifest names, and what killed processes left."""
-        raise NotImplementedError
+        """Take away files that no manifest or draft names, and what killed processes left."""
+        with self._lock:
+            swept = sweep(self._disk, self._places, self.shelf, self._slots.__contains__)
+            self._book.forget_all_but(self.shelf.artifacts())
+            self._book.write()
+            return swept
 
     def scrub(self, bytes_max: int) -> Scrubbed:
         """Hash some of what is here again, where the last call ended; rotten chunks are let go."""
-        raise NotImplementedError
+        with self._lock:
+            scrubbed = self._scrubber.scrub(bytes_max)
+            self._book.scrubbed = self._scrubber.key
+            return scrubbed
 
     def close(self) -> None:
-        """Close every intake and let go of the store."""
-        raise NotImplementedError
+        """End all that is under way and let go of the store."""
+        with self._lock:
+            for artifact in list(self._under_way):
+                self._end(artifact)
+            try:
+                self._book.write()
+            finally:
+                os.close(self._held_lock)
+
+    @contextmanager
+    def _closing(self, close: Callable[[], None]) -> Iterator[None]:
+        """Close where the body fails."""
+        try:
+            yield
+        except BaseException:
+            close()
+            raise
+
+    def _begin(self, name: str) -> None:
+        if name in self._under_way:
+            raise ConflictError(f"{name} is under way already", advice="wait until that ends")
+
+    def _end(self, name: str) -> None:
+        with self._lock:
+            close = self._under_way.pop(name, None)
+            if close is not None:
+                close()
+
+    def _keep_blobs(
+        self, tables: Sequence[bytes], lists: Collection[bytes], named: Collection[Blake3 | None]
+    ) -> None:
+        """Have tables on disk, and those lists of tensors that are named."""
+        for data in (*tables, *(data for data in lists if blake3_of(data) in named)):
+            path = self._places.blob(blake3_of(data))
+            if not path.exists() or path.read_bytes() != data:
+                self._disk.write_whole(path, data)
+
+    def _open_draft(
+        self, draft: DraftId, cuts: Sequence[bytes], undo: ExitStack
+    ) -> tuple[list[Slot], list[Vouched]]:
+        slots, all_vouched = [], []
+        for file, rows in enumerate(cuts):
+            alone = Table([rows], hashed=False)
+            path = self._places.draft_hashes(draft, file)
+            vouched = Vouched(self._disk, path, alone.chunks)
+            undo.callback(vouched.close)
+            slot = Slot(self._disk, self._places.draft_slot(draft, file), alone, vouched.of)
+            undo.callback(slot.close)
+            all_vouched.append(vouched)
+            slots.append(slot)
+        return slots, all_vouched
+
+    def _became(self, draft: Draft) -> Callable[[Manifest, tuple[bytes, ...]], None]:
+        """What is done once it is known what a draft is."""
+
+        def become(manifest: Manifest, tables: tuple[bytes, ...]) -> None:
+            with self._lock:
+                if any(key_of(row) in self._slots for row in manifest.files):
+                    raise ConflictError(
+                        f"{manifest.artifact} has a file that is under way as such",
+                        advice="end that first",
+                    )
+                self._keep_blobs(tables, (), ())
+                artifact = manifest.artifact
+                self._disk.write_whole(self._places.manifest(artifact), manifest.encoded())
+                self._disk.write_whole(self._places.draft_sealed(draft.id), artifact.encode())
+                name_files(self._disk, self._places, draft.id, manifest)
+                self._book.use(artifact, manifest.size_bytes, None)
+
+        return become
+
+    def _lacking(self, key: str, size_bytes: int) -> int:
+        """What a file will take beyond what it takes; what is open is counted elsewhere."""
+        slot = self._places.slot(key)
+        assert slot.whole is not None, "a file of an artifact can be whole"
+        if key in self._slots or slot.whole.exists():
+            return 0
+        return max(0, size_bytes - allocated_bytes(slot.part))
+
+    def _make_room(self, needed_bytes: int, besides: ArtifactId | None) -> tuple[ArtifactId, ...]:
+        drafts = sum(slot.lacking_bytes() for slots in self._drafts.values() for slot in slots)
+        lacking = needed_bytes + self._slots.lacking_bytes() + drafts
+        over = self.shelf.disk_bytes() + lacking - self._bytes_max
+        with translated():
+            free = shutil.disk_usage(self._places.folder).free
+        over = max(over, lacking + DISK_SPARE_BYTES - free)
+        if needed_bytes <= 0 or over <= 0:
+            return ()
+        gone, clock = victims([*self._candidates(besides)], over)
+        for artifact in gone:
+            self._drop(artifact)
+        self._book.advance(clock)
+        return gone
+
+    def _candidates(self, besides: ArtifactId | None) -> Iterator[Candidate]:
+        for artifact in self.shelf.artifacts():
+            entry = self._book.entry(artifact)
+            kept = entry.pinned or artifact in self._protected or artifact == besides
+            files = self.shelf.files_of(artifact)
+            kept = kept or any(key in self._slots or self._is_held(key) for key in files)
+            yield Candidate(artifact, files, entry.priority, kept)
+
+    def _is_held(self, key: str) -> bool:
+        with ExitStack() as stack:
+            return not self._lock_file(key, stack)
+
+    def _lock_file(self, key: str, stack: ExitStack) -> bool:
+        """Have a whole file to ourselves until the stack ends; False where somebody holds it."""
+        slot = self._places.slot(key)
+        assert slot.whole is not None, "a file of an artifact can be whole"
+        try:
+            descriptor = os.open(slot.whole, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _drop(self, artifact: ArtifactId) -> int:
+        files = self.shelf.files_of(artifact)
+        others = [it for it in self.shelf.artifacts() if it != artifact]
+        shared = {key_of(row) for it in others for row in self.shelf.manifest(it).files}
+        own = files.keys() - shared
+        with ExitStack() as stack:
+            for key in own:
+                if key in self._slots or not self._lock_file(key, stack):
+                    raise ConflictError(f"{artifact} is in use", advice="wait until that ends")
+            self._disk.unlink(self._places.manifest(artifact))
+            self._disk.sync_folder(self._places.manifests)
+            for key in own:
+                slot = self._places.slot(key)
+                for path in (slot.whole, slot.map, slot.part):
+                    if path is not None:
+                        self._disk.unlink(path)
+        self.gc()
+        return sum(files[key] for key in own)
 
 
-def open_store(folder: Path, *, bytes_max: int) -> ArtifactStore:
+def open_store(folder: Path, *, bytes_max: int, disk: Disk | None = None) -> ArtifactStore:
     """Open a store to write.
 
     Args:
         folder: `HOME/artifacts`; it is made.
         bytes_max: of disk that all files together may take.
+        disk: what is done to the disk, for tests of what is left of it.
 
     Raises:
         HomeHeldError: another process writes to it.
-        HomeUnwritableError: it can't be made or written.
+        HomeUnwritableError, StoreError: it can't be used.
     """
-    raise NotImplementedError
+    disk = disk or Disk()
+    places = Places(folder)
+    for part in (places.manifests, places.claims, places.blobs, places.files, places.drafts):
+        disk.make_folder(part)
+    lock = disk.open(places.lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return ArtifactStore(disk, places, lock, bytes_max)
+    except BlockingIOError:
+        os.close(lock)
+        raise HomeHeldError(f"another process writes to the artifacts in {folder}") from None
+    except BaseException:
+        os.close(lock)
+        raise

@@ -17,6 +17,7 @@ from littoral.terms.errors import DiskShortError
 from littoral.terms.ids import Digest, digest_of_hex
 
 __all__ = [
+    "DISK_SPARE_BYTES",
     "FileMark",
     "Hash",
     "Progress",

@@ -1,0 +1,85 @@
+"""Fills a new artifact from what the store holds already, before anybody is asked for it.
+
+There is no index of all chunks: it would take 100 MB of memory or more for a terabyte, and could be
+wrong. What the new artifact lacks is known, so the tables of all others are read through once and
+looked up in that: about half a second for a terabyte.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from littoral.adapters.artifacts.places import key_of
+from littoral.adapters.artifacts.shelf import Shelf
+from littoral.adapters.artifacts.slot import Slot
+from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.manifest import FileRow
+from littoral.delivery.tables import cuts_of, hashes_of
+from littoral.terms.errors import NotFoundError, StoreError
+
+__all__ = ["fill"]
+
+Wanted = Mapping[bytes, Sequence[tuple[Slot, int]]]
+
+
+def fill(slots: Sequence[Slot], shelf: Shelf) -> int:
+    """Copy what these files lack from files that are here; say how many bytes that was.
+
+    Each chunk is checked where it was copied to. What has rotted is left out.
+
+    Raises:
+        DiskShortError: it can't be written. What was copied before is held.
+    """
+    wanted = _wanted(slots)
+    done = 0
+    for row, held in _sources(shelf) if wanted else ():
+        with suppress(NotFoundError):
+            done += _from(shelf, row, held, wanted)
+    return done
+
+
+def _wanted(slots: Sequence[Slot]) -> Wanted:
+    wanted: dict[bytes, list[tuple[Slot, int]]] = {}
+    for slot in {id(slot): slot for slot in slots}.values():
+        held = slot.held
+        if len(held) == slot.table.chunks:
+            continue
+        for number, found in enumerate(slot.table.hashes()):
+            if number not in held:
+                wanted.setdefault(found, []).append((slot, number))
+    return wanted
+
+
+def _sources(shelf: Shelf) -> Iterable[tuple[FileRow, ChunkSet]]:
+    """Every file that is here, each once, and what of it is."""
+    seen: set[str] = set()
+    for artifact in shelf.artifacts():
+        with suppress(NotFoundError):
+            for row in shelf.manifest(artifact).files:
+                if key_of(row) not in seen:
+                    seen.add(key_of(row))
+                    held = shelf.held_of(row)
+                    if held:
+                        yield row, held
+
+
+def _from(shelf: Shelf, row: FileRow, held: ChunkSet, wanted: Wanted) -> int:
+    """Copy what is wanted from one file."""
+    table = shelf.blob(row.table)
+    found = [number for number, name in enumerate(hashes_of(table)) if name in wanted]
+    useful = [number for number in found if number in held]
+    if not useful:
+        return 0
+    done = 0
+    cuts, names = list(cuts_of(table)), list(hashes_of(table))
+    source = shelf.open_file(row)
+    try:
+        for number in useful:
+            start, size = cuts[number]
+            for slot, at in wanted[names[number]]:
+                with suppress(StoreError):  # the source can't be read
+                    if not slot.holds(at) and slot.copy(at, source, start):
+                        done += size
+    finally:
+        os.close(source)
+    return done

@@ -1,0 +1,170 @@
+"""A draft is filled with what is vouched for, and is nothing to anybody until it is proven."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from blake3 import blake3
+
+from littoral.adapters.artifacts import ArtifactStore, DraftIntake
+from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.drafts import Draft
+from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
+from tests.adapters.artifacts.made import draft_of, model, noise, put, store_in, take, write
+
+MODEL = model()
+DRAFT, CUTS = draft_of(MODEL)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ArtifactStore]:
+    opened = store_in(tmp_path)
+    yield opened
+    opened.close()
+
+
+def fill(intake: DraftIntake) -> None:
+    for number, piece in enumerate(MODEL.pieces):
+        intake.write(number, piece)
+
+
+def test_a_draft_becomes_the_artifact(store: ArtifactStore) -> None:
+    intake = store.take_draft(DRAFT, CUTS)
+    fill(intake)
+    intake.commit()
+    assert store.shelf.artifacts() == ()
+    assert intake.seal() == (MODEL.manifest, MODEL.tables)
+    assert store.shelf.artifacts() == (MODEL.artifact,)
+    assert store.shelf.complete(MODEL.artifact)
+    assert store.shelf.tables(MODEL.artifact) == MODEL.tables
+    assert store.drafts() == ()
+    with store.shelf.hold(MODEL.artifact) as holding:
+        assert tuple(path.read_bytes() for path in holding.paths) == MODEL.files
+    assert store.gc().files == 2, "the cuts of two files; those of the empty one are its table"
+    assert store.gc().files == 0
+
+
+def test_the_hash_is_that_of_whoever_vouches(store: ArtifactStore) -> None:
+    intake = store.take_draft(DRAFT, CUTS)
+    assert intake.hash_of(2) is None
+    with pytest.raises(DigestMismatchError):
+        intake.write(2, MODEL.pieces[2], blake3(MODEL.pieces[3]).digest())
+    with pytest.raises(DigestMismatchError):
+        intake.write(2, MODEL.pieces[2][:-1])
+    found = blake3(MODEL.pieces[2]).digest()
+    assert intake.write(2, MODEL.pieces[2], found) == ChunkSet.of([2])
+    assert intake.write(2, MODEL.pieces[2], found) == ChunkSet()
+    assert intake.hash_of(2) == found
+    assert intake.read(2) == MODEL.pieces[2]
+    with pytest.raises(NotFoundError):
+        intake.read(3)
+
+
+def test_what_was_committed_is_there_next_time_with_its_hash(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    intake = store.take_draft(DRAFT, CUTS)
+    intake.write(2, MODEL.pieces[2])
+    intake.write(3, noise(66))
+    assert intake.commit() == ChunkSet.of([2, 3])
+    store.close()
+    again = store_in(tmp_path)
+    assert again.drafts() == (DRAFT,)
+    assert [again.shelf.blob(file.cuts) for file in DRAFT.files] == list(CUTS)
+    intake = again.take_draft(DRAFT, CUTS)
+    assert intake.held == intake.committed == ChunkSet.of([2, 3])
+    assert intake.hash_of(3) == blake3(noise(66)).digest()
+    again.close()
+
+
+def test_a_lie_is_found_by_the_seal_and_mended_chunk_by_chunk(store: ArtifactStore) -> None:
+    intake = store.take_draft(DRAFT, CUTS)
+    fill(intake)
+    assert intake.write(3, noise(66)) == ChunkSet.of([3])
+    for _ in range(2):
+        with pytest.raises(DigestMismatchError) as raised:
+            intake.seal()
+    assert raised.value.details["path"] == "w/model.bin"
+    assert store.shelf.artifacts() == ()
+    again = {number: intake.write(number, MODEL.pieces[number]) for number in range(5)}
+    assert [number for number, new in again.items() if new] == [3]
+    assert intake.seal()[0] == MODEL.manifest
+
+
+def test_what_rots_before_the_seal_is_found_by_it(store: ArtifactStore) -> None:
+    intake = store.take_draft(DRAFT, CUTS)
+    for number in (4, 3, 2, 0):
+        intake.write(number, MODEL.pieces[number])
+    descriptor, start, _ = intake.place(4)
+    os.pwrite(descriptor, b"rot", start)
+    intake.write(1, MODEL.pieces[1])
+    with pytest.raises(ConflictError):
+        intake.seal()
+    with pytest.raises(NotFoundError):
+        intake.read(4)
+    intake.write(4, MODEL.pieces[4])
+    os.pwrite(descriptor, b"rot", start)
+    with pytest.raises(DigestMismatchError):
+        intake.read(4)
+    intake.write(4, MODEL.pieces[4])
+    intake.seal()
+
+
+def test_an_origin_that_promises_nothing_is_believed(store: ArtifactStore) -> None:
+    files = tuple(msgspec.structs.replace(file, sha256=None) for file in DRAFT.files)
+    draft = msgspec.structs.replace(DRAFT, files=files)
+    intake = store.take_draft(draft, CUTS)
+    fill(intake)
+    assert intake.seal()[0] == MODEL.manifest
+
+
+def test_what_git_calls_a_file_is_a_promise(store: ArtifactStore) -> None:
+    def promised(oid: str | None) -> Draft:
+        first, *others = DRAFT.files
+        first = msgspec.structs.replace(first, sha256=None, git_oid=oid)
+        return msgspec.structs.replace(DRAFT, files=(first, *others))
+
+    wrong = store.take_draft(promised("0" * 40), CUTS)
+    fill(wrong)
+    with pytest.raises(DigestMismatchError):
+        wrong.seal()
+    right = store.take_draft(promised(MODEL.manifest.files[0].git_oid), CUTS)
+    fill(right)
+    assert right.seal()[0] == MODEL.manifest
+
+
+def test_a_draft_of_what_is_here_ends_as_that(store: ArtifactStore) -> None:
+    put(store, MODEL)
+    intake = store.take_draft(DRAFT, CUTS)
+    fill(intake)
+    assert intake.seal()[0].artifact == MODEL.artifact
+    assert store.shelf.complete(MODEL.artifact)
+    assert store.shelf.verify(MODEL.artifact, lambda done, total: None) == []
+
+
+def test_a_draft_of_what_is_here_in_part_completes_it(store: ArtifactStore) -> None:
+    partly = take(store, MODEL)
+    write(partly, MODEL, [0, 2])
+    partly.commit()
+    intake = store.take_draft(DRAFT, CUTS)
+    fill(intake)
+    with pytest.raises(ConflictError):
+        intake.seal()
+    partly.close()
+    intake.seal()
+    assert store.shelf.complete(MODEL.artifact)
+    assert store.shelf.verify(MODEL.artifact, lambda done, total: None) == []
+
+
+def test_a_draft_can_be_dropped(store: ArtifactStore) -> None:
+    intake = store.take_draft(DRAFT, CUTS)
+    fill(intake)
+    with pytest.raises(ConflictError):
+        store.drop_draft(DRAFT.id)
+    intake.close()
+    store.drop_draft(DRAFT.id)
+    store.drop_draft(DRAFT.id)
+    assert store.drafts() == ()
+    assert store.gc().files == len(set(CUTS))
+    assert store.shelf.disk_bytes() == 0
