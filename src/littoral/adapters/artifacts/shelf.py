@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Final, TypeVar
 
 from blake3 import blake3
@@ -29,6 +29,10 @@ __all__ = ["Holding", "Row", "Shelf", "Stats", "allocated_bytes"]
 MANIFESTS_KEPT: Final = 1_024
 TABLES_KEPT: Final = 16
 """Of how many artifacts they are kept in memory: those last asked for."""
+
+LOCK_TRIES: Final = 50
+LOCK_PAUSE_S: Final = 0.004
+"""Between two tries to hold a file."""
 
 T = TypeVar("T")
 
@@ -335,8 +339,7 @@ class Shelf:
         except FileNotFoundError:
             raise NotFoundError(f"{row.path} is not here, or not whole") from None
         stack.callback(os.close, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if os.fstat(descriptor).st_nlink == 0 or not self._is_whole(row):
+        if not _shared(descriptor) or not os.fstat(descriptor).st_nlink or not self._is_whole(row):
             raise NotFoundError(f"{row.path} is not here any more")
         return descriptor
 
@@ -352,6 +355,21 @@ def allocated_bytes(path: Path) -> int:
 def _whole(slot: SlotPaths) -> Path:
     assert slot.whole is not None, "a file of an artifact can be whole"
     return slot.whole
+
+
+def _shared(descriptor: int) -> bool:
+    """Lock a file together with others; False where the writer goes on having it to itself.
+
+    It has it for a moment to see whether it is held, and else only to drop it.
+    """
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            Event().wait(LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def _is_right(descriptor: int, chunk: Chunk) -> bool:

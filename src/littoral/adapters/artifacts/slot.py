@@ -43,9 +43,13 @@ def map_of(held: ChunkSet, *, proven: bool) -> bytes:
 
 
 def read_map(paths: SlotPaths, chunks: int) -> tuple[ChunkSet, bool]:
-    """What the map of a file says that it holds, and whether it is proven. Nothing without one."""
+    """What the map of a file says that it holds, and whether it is proven.
+
+    Nothing is held without a map, nor by a map whose file has gone.
+    """
     try:
         data = paths.map.read_bytes()
+        (paths.part if paths.whole is None or not paths.whole.exists() else paths.whole).stat()
     except FileNotFoundError:
         return ChunkSet(), False
     everything = ChunkSet.of_runs([(0, chunks)])

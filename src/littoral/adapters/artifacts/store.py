@@ -363,6 +363,8 @@ class ArtifactStore:
                 for path in (slot.whole, slot.map, slot.part):
                     if path is not None:
                         self._disk.unlink(path)
+            # The map of a file that is begun anew must not be the one that this one had.
+            self._disk.sync_folder(self._places.files)
         self.gc()
         return sum(files[key] for key in own)
 
