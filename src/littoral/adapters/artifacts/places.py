@@ -24,7 +24,7 @@ from littoral.delivery.drafts import DraftId
 from littoral.delivery.manifest import Blake3, FileRow
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["MAP", "PART", "Places", "SlotPaths", "key_of"]
+__all__ = ["MAP", "PART", "Places", "SlotPaths", "key_of", "whole_path"]
 
 PART: Final = ".part"
 MAP: Final = ".map"
@@ -43,6 +43,12 @@ class SlotPaths:
 def key_of(row: FileRow) -> str:
     """What a file is known by in the store."""
     return blake3(f"{row.table} {row.sha256} {row.git_oid}".encode()).hexdigest()
+
+
+def whole_path(slot: SlotPaths) -> Path:
+    """The name of a file of an artifact once it is whole."""
+    assert slot.whole is not None, "only files of drafts are never whole"
+    return slot.whole
 
 
 @dataclass(frozen=True, slots=True)

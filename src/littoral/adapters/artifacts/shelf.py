@@ -3,20 +3,20 @@
 What another process adds or drops meanwhile is seen at the next call; what somebody holds stays.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Final, TypeVar
 
 from blake3 import blake3
 
 from littoral.adapters.artifacts.book import read_book
 from littoral.adapters.artifacts.disk import DRAFT_SUFFIX, read_at, translated
-from littoral.adapters.artifacts.places import Places, SlotPaths, key_of
+from littoral.adapters.artifacts.locks import share
+from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.slot import read_map
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.manifest import Blake3, FileRow, Kind, Manifest, blake3_of, decoded, opened
@@ -29,10 +29,6 @@ __all__ = ["Holding", "Row", "Shelf", "Stats", "allocated_bytes"]
 MANIFESTS_KEPT: Final = 1_024
 TABLES_KEPT: Final = 16
 """Of how many artifacts they are kept in memory: those last asked for."""
-
-LOCK_TRIES: Final = 50
-LOCK_PAUSE_S: Final = 0.004
-"""Between two tries to hold a file."""
 
 T = TypeVar("T")
 
@@ -148,7 +144,7 @@ class Shelf:
         keys = {key_of(row) for row in self.manifest(artifact).files}
         slots = {key: self._places.slot(key) for key in keys}
         return {
-            key: allocated_bytes(slot.part) or allocated_bytes(_whole(slot))
+            key: allocated_bytes(slot.part) or allocated_bytes(whole_path(slot))
             for key, slot in slots.items()
         }
 
@@ -158,7 +154,7 @@ class Shelf:
             manifest = self.manifest(artifact)
         except NotFoundError:
             return False
-        return all(self._is_whole(row) for row in manifest.files)
+        return all(self._iswhole_path(row) for row in manifest.files)
 
     def manifest(self, artifact: ArtifactId) -> Manifest:
         """What it is.
@@ -212,7 +208,7 @@ class Shelf:
 
     def held_of(self, row: FileRow) -> ChunkSet:
         """What of one file is committed, its chunks numbered from 0."""
-        if self._is_whole(row):
+        if self._iswhole_path(row):
             return ChunkSet.of_runs([(0, row.chunks)])
         return read_map(self._places.slot(key_of(row)), row.chunks)[0]
 
@@ -223,7 +219,11 @@ class Shelf:
             NotFoundError: it is not here.
         """
         slot = self._places.slot(key_of(row))
-        for path in (_whole(slot), slot.part, _whole(slot)):  # it may get its name meanwhile
+        for path in (
+            whole_path(slot),
+            slot.part,
+            whole_path(slot),
+        ):  # it may get its name meanwhile
             with suppress(FileNotFoundError):
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         raise NotFoundError(f"{row.path} is not here any more")
@@ -268,7 +268,7 @@ class Shelf:
         with ExitStack() as stack:
             paths, descriptors = [], []
             for row in manifest.files:
-                path = _whole(self._places.slot(key_of(row)))
+                path = whole_path(self._places.slot(key_of(row)))
                 descriptors.append(self._held_open(path, row, stack))
                 paths.append(path)
             yield Holding(artifact, manifest, tuple(paths), tuple(descriptors))
@@ -326,9 +326,9 @@ class Shelf:
             except FileNotFoundError:
                 raise NotFoundError(f"{name} is not in the store") from None
 
-    def _is_whole(self, row: FileRow) -> bool:
+    def _iswhole_path(self, row: FileRow) -> bool:
         slot = self._places.slot(key_of(row))
-        if not _whole(slot).exists():
+        if not whole_path(slot).exists():
             return False
         return not slot.map.exists() or len(read_map(slot, row.chunks)[0]) == row.chunks
 
@@ -339,7 +339,11 @@ class Shelf:
         except FileNotFoundError:
             raise NotFoundError(f"{row.path} is not here, or not whole") from None
         stack.callback(os.close, descriptor)
-        if not _shared(descriptor) or not os.fstat(descriptor).st_nlink or not self._is_whole(row):
+        if (
+            not share(descriptor)
+            or not os.fstat(descriptor).st_nlink
+            or not self._iswhole_path(row)
+        ):
             raise NotFoundError(f"{row.path} is not here any more")
         return descriptor
 
@@ -350,26 +354,6 @@ def allocated_bytes(path: Path) -> int:
         return path.stat().st_blocks * 512
     except FileNotFoundError:
         return 0
-
-
-def _whole(slot: SlotPaths) -> Path:
-    assert slot.whole is not None, "a file of an artifact can be whole"
-    return slot.whole
-
-
-def _shared(descriptor: int) -> bool:
-    """Lock a file together with others; False where the writer goes on having it to itself.
-
-    It has it for a moment to see whether it is held, and else only to drop it.
-    """
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            Event().wait(LOCK_PAUSE_S)
-        else:
-            return True
-    return False
 
 
 def _is_right(descriptor: int, chunk: Chunk) -> bool:

@@ -21,7 +21,7 @@ from typing import Final
 from blake3 import blake3
 
 from littoral.adapters.artifacts.disk import Disk, read_at
-from littoral.adapters.artifacts.places import SlotPaths
+from littoral.adapters.artifacts.places import SlotPaths, whole_path
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.tables import Table
 from littoral.terms.errors import ConflictError, StoreError
@@ -278,8 +278,7 @@ class Slot:
 
     def name(self) -> None:
         """Give a full file whose SHA-256 is right its own name. What is held must be said."""
-        whole = self._paths.whole
-        assert whole is not None, "a file of a draft is named by its seal"
+        whole = whole_path(self._paths)
         assert len(self.said) == self.table.chunks, "a file is named when all of it is there"
         with self._work(), self._lock:
             if self.whole:
@@ -334,8 +333,7 @@ class Slot:
             os.close(file)
 
     def _lose_name(self) -> None:
-        whole = self._paths.whole
-        assert whole is not None, "only a file that can be whole has a name to lose"
+        whole = whole_path(self._paths)
         said = map_of(ChunkSet.of_bytes(bytes(self._said)), proven=True)
         self._disk.write_whole(self._paths.map, said)
         whole.chmod(0o600)

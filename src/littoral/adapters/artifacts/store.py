@@ -22,7 +22,8 @@ from littoral.adapters.artifacts.disk import Disk, translated
 from littoral.adapters.artifacts.draft_intake import DraftIntake, Vouched, Workings
 from littoral.adapters.artifacts.filled import fill
 from littoral.adapters.artifacts.intake import Intake
-from littoral.adapters.artifacts.places import Places, key_of
+from littoral.adapters.artifacts.locks import have_alone, is_held
+from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.scrubbing import Scrubbed, Scrubber
 from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
 from littoral.adapters.artifacts.slot import Slot
@@ -40,7 +41,13 @@ from littoral.delivery.drafts import Draft, DraftId, opened_draft
 from littoral.delivery.eviction import Candidate, victims
 from littoral.delivery.manifest import Blake3, Manifest, blake3_of, opened
 from littoral.delivery.tables import Table
-from littoral.terms.errors import ConflictError, HomeHeldError, NotFoundError
+from littoral.terms.errors import (
+    ConflictError,
+    DiskShortError,
+    HomeHeldError,
+    NotFoundError,
+    StoreError,
+)
 from littoral.terms.ids import ArtifactId
 
 __all__ = ["ArtifactStore", "open_store"]
@@ -230,10 +237,9 @@ class ArtifactStore:
         with self._lock:
             for artifact in list(self._under_way):
                 self._end(artifact)
-            try:
+            with suppress(DiskShortError, StoreError):  # the latest uses are worth no error
                 self._book.write()
-            finally:
-                os.close(self._held_lock)
+            os.close(self._held_lock)
 
     @contextmanager
     def _closing(self, close: Callable[[], None]) -> Iterator[None]:
@@ -300,8 +306,7 @@ class ArtifactStore:
     def _lacking(self, key: str, size_bytes: int) -> int:
         """What a file will take beyond what it takes; what is open is counted elsewhere."""
         slot = self._places.slot(key)
-        assert slot.whole is not None, "a file of an artifact can be whole"
-        if key in self._slots or slot.whole.exists():
+        if key in self._slots or whole_path(slot).exists():
             return 0
         return max(0, size_bytes - allocated_bytes(slot.part))
 
@@ -329,23 +334,7 @@ class ArtifactStore:
             yield Candidate(artifact, files, entry.priority, kept)
 
     def _is_held(self, key: str) -> bool:
-        with ExitStack() as stack:
-            return not self._lock_file(key, stack)
-
-    def _lock_file(self, key: str, stack: ExitStack) -> bool:
-        """Have a whole file to ourselves until the stack ends; False where somebody holds it."""
-        slot = self._places.slot(key)
-        assert slot.whole is not None, "a file of an artifact can be whole"
-        try:
-            descriptor = os.open(slot.whole, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        stack.callback(os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return is_held(whole_path(self._places.slot(key)))
 
     def _drop(self, artifact: ArtifactId) -> int:
         files = self.shelf.files_of(artifact)
@@ -354,15 +343,15 @@ class ArtifactStore:
         own = files.keys() - shared
         with ExitStack() as stack:
             for key in own:
-                if key in self._slots or not self._lock_file(key, stack):
+                whole = whole_path(self._places.slot(key))
+                if key in self._slots or not have_alone(whole, stack):
                     raise ConflictError(f"{artifact} is in use", advice="wait until that ends")
             self._disk.unlink(self._places.manifest(artifact))
             self._disk.sync_folder(self._places.manifests)
             for key in own:
                 slot = self._places.slot(key)
-                for path in (slot.whole, slot.map, slot.part):
-                    if path is not None:
-                        self._disk.unlink(path)
+                for path in (whole_path(slot), slot.map, slot.part):
+                    self._disk.unlink(path)
             # The map of a file that is begun anew must not be the one that this one had.
             self._disk.sync_folder(self._places.files)
         self.gc()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from littoral.adapters.artifacts.disk import Disk
-from littoral.adapters.artifacts.places import Places, key_of
+from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
 from littoral.delivery.drafts import Draft, DraftId, decoded_draft
 from littoral.delivery.manifest import Manifest
@@ -50,17 +50,17 @@ def name_files(disk: Disk, places: Places, draft: DraftId, manifest: Manifest) -
     """
     for file, row in enumerate(manifest.files):
         part, slot = places.draft_slot(draft, file).part, places.slot(key_of(row))
-        assert slot.whole is not None, "a file of an artifact can be whole"
+        whole = whole_path(slot)
         if not part.exists():
             continue
-        if slot.whole.exists() and not slot.map.exists():
+        if whole.exists() and not slot.map.exists():
             disk.unlink(part)
             continue
         disk.unlink(slot.map)
         disk.unlink(slot.part)
         disk.sync_folder(places.files)
         part.chmod(0o444)
-        disk.rename(part, slot.whole)
+        disk.rename(part, whole)
     disk.sync_folder(places.files)
     remove_draft(disk, places, draft)
 
