@@ -10,7 +10,7 @@ Rules
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -134,16 +134,22 @@ class Disk:
 
     def write_whole(self, path: Path, data: bytes) -> None:
         """Make a small file, or put another in its place: it is there whole or not at all."""
-        draft = path.with_name(path.name + DRAFT_SUFFIX)
-        descriptor = self.open(draft)
-        try:
-            self.resize(descriptor, 0)
-            self.write(descriptor, data, 0)
-            self.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        self.rename(draft, path)
-        self.sync_folder(path.parent)
+        self.write_all(path.parent, {path.name: data})
+
+    def write_all(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """Make small files of one folder, each as `write_whole` does, in less time."""
+        for name, data in files.items():
+            descriptor = self.open(folder / (name + DRAFT_SUFFIX))
+            try:
+                self.resize(descriptor, 0)
+                self.write(descriptor, data, 0)
+                self.sync(descriptor)
+            finally:
+                os.close(descriptor)
+        for name in files:
+            self.rename(folder / (name + DRAFT_SUFFIX), folder / name)
+        if files:
+            self.sync_folder(folder)
 
 
 class _NoCopyError(Exception):

@@ -41,12 +41,11 @@ def fill(slots: Sequence[Slot], shelf: Shelf) -> int:
 def _wanted(slots: Sequence[Slot]) -> Wanted:
     wanted: dict[bytes, list[tuple[Slot, int]]] = {}
     for slot in {id(slot): slot for slot in slots}.values():
-        held = slot.held
-        if len(held) == slot.table.chunks:
-            continue
-        for number, found in enumerate(slot.table.hashes()):
-            if number not in held:
-                wanted.setdefault(found, []).append((slot, number))
+        missing = ChunkSet.of_runs([(0, slot.table.chunks)]) - slot.held
+        if missing:
+            hashes = list(slot.table.hashes())
+            for number in missing:
+                wanted.setdefault(hashes[number], []).append((slot, number))
     return wanted
 
 
@@ -67,7 +66,7 @@ def _from(shelf: Shelf, row: FileRow, held: ChunkSet, wanted: Wanted) -> int:
     """Copy what is wanted from one file."""
     table = shelf.blob(row.table)
     found = [number for number, name in enumerate(hashes_of(table)) if name in wanted]
-    useful = [number for number in found if number in held]
+    useful = ChunkSet.of(found) & held
     if not useful:
         return 0
     done = 0

@@ -22,9 +22,15 @@ class Intake(Filling):
     """
 
     def __init__(
-        self, manifest: Manifest, table: Table, slots: Sequence[Slot], closed: Callable[[], None]
+        self,
+        manifest: Manifest,
+        table: Table,
+        slots: Sequence[Slot],
+        name: Callable[[Sequence[Slot]], None],
+        closed: Callable[[], None],
     ) -> None:
         super().__init__(table, slots, closed)
+        self._name = name
         self.manifest = manifest
         self.artifact: ArtifactId = manifest.artifact
         self._twins = _twins(table)
@@ -97,7 +103,7 @@ class Intake(Filling):
         for row, slot in zip(self.manifest.files, self._slots, strict=True):
             if not slot.proven:
                 _check(row, slot)
-            slot.name()
+        self._name(self._slots)
         return self.artifact
 
 

@@ -13,8 +13,9 @@ for who writes (`intake.py`); but whatever is read back to take the whole file's
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Condition, Lock
 from typing import Final
 
@@ -28,7 +29,7 @@ from littoral.terms.errors import ConflictError, StoreError
 from littoral.terms.ids import Digest
 from littoral.trust.names import named
 
-__all__ = ["Slot", "map_of", "read_map"]
+__all__ = ["Slot", "map_of", "name_all", "read_map"]
 
 _PROVEN: Final = 1
 """The flag of a file whose SHA-256 was once found to be right: its chunks decide from then on."""
@@ -82,6 +83,7 @@ class Slot:
         self._closed = False
         self._new = False
         self._unsaid: list[int] = []
+        self._renamed = False
         self.whole = False
         """It has its own name: it is complete, and its SHA-256 is right."""
         self.proven = False
@@ -95,7 +97,7 @@ class Slot:
         length = (self.table.chunks + 7) // 8
         whole = self._paths.whole
         if whole is not None and whole.exists():
-            self.whole = self.proven = True
+            self.whole = self.proven = self._renamed = True
             self._held = bytearray(everything.mask.to_bytes(length, "little"))
             self._said = bytearray(self._held)
             return os.open(whole, os.O_RDONLY | os.O_CLOEXEC)
@@ -234,7 +236,7 @@ class Slot:
             _clear(self._said, number)
             if number in self._unsaid:
                 self._unsaid.remove(number)
-            if self.whole:
+            if self._renamed:
                 self._lose_name()
             elif said:
                 self._write_map(number, number)
@@ -277,18 +279,21 @@ class Slot:
         return taken.hexdigest()
 
     def name(self) -> None:
-        """Give a full file whose SHA-256 is right its own name. What is held must be said."""
+        """Give a full file that is right its own name, certain once the folder is synced."""
         whole = whole_path(self._paths)
         assert len(self.said) == self.table.chunks, "a file is named when all of it is there"
         with self._work(), self._lock:
-            if self.whole:
-                return
-            os.fchmod(self._file, 0o444)
-            self._disk.sync(self._file)
-            self._disk.rename(self._paths.part, whole)
-            self._disk.sync_folder(whole.parent)
-            self.whole = self.proven = True
-            self._disk.unlink(self._paths.map)
+            if not self._renamed:
+                os.fchmod(self._file, 0o444)
+                self._disk.rename(self._paths.part, whole)
+                self._renamed = True
+
+    def named(self) -> None:
+        """The file has its name for certain, and needs no map any more."""
+        with self._lock:
+            if self._renamed and not self.whole:
+                self.whole = self.proven = True
+                self._disk.unlink(self._paths.map)
 
     def close(self) -> None:
         """Let go of the file, once nobody is at work on it. What was not said may be lost."""
@@ -339,10 +344,19 @@ class Slot:
         whole.chmod(0o600)
         self._disk.rename(whole, self._paths.part)
         self._disk.sync_folder(whole.parent)
-        self.whole = False
+        self.whole = self._renamed = False
         writable = self._disk.open(self._paths.part)
         os.dup2(writable, self._file, inheritable=False)  # somebody may be sending from it
         os.close(writable)
+
+
+def name_all(disk: Disk, folder: Path, slots: Sequence[Slot]) -> None:
+    """Give full files of one folder, whose SHA-256 is right, their names."""
+    for slot in slots:
+        slot.name()
+    disk.sync_folder(folder)
+    for slot in slots:
+        slot.named()
 
 
 def _settle(disk: Disk, paths: SlotPaths, chunks: int) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -26,7 +27,7 @@ from littoral.adapters.artifacts.locks import have_alone, is_held
 from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.scrubbing import Scrubbed, Scrubber
 from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
-from littoral.adapters.artifacts.slot import Slot
+from littoral.adapters.artifacts.slot import Slot, name_all
 from littoral.adapters.artifacts.slots import Slots
 from littoral.adapters.artifacts.sweeping import (
     Swept,
@@ -113,7 +114,8 @@ class ArtifactStore:
             self._under_way[artifact] = undo.pop_all().close
             if not self._book.entry(artifact).asked:
                 self._book.use(artifact, table.size_bytes, None)
-        intake = Intake(manifest, table, slots, lambda: self._end(artifact))
+        name = partial(name_all, self._disk, self._places.files)
+        intake = Intake(manifest, table, slots, name, lambda: self._end(artifact))
         with self._closing(intake.close):
             for slot in {id(slot): slot for slot in slots}.values():
                 slot.adopt()
@@ -264,10 +266,12 @@ class ArtifactStore:
         self, tables: Sequence[bytes], lists: Collection[bytes], named: Collection[Blake3 | None]
     ) -> None:
         """Have tables on disk, and those lists of tensors that are named."""
+        blobs = {}
         for data in (*tables, *(data for data in lists if blake3_of(data) in named)):
             path = self._places.blob(blake3_of(data))
             if not path.exists() or path.read_bytes() != data:
-                self._disk.write_whole(path, data)
+                blobs[path.name] = data
+        self._disk.write_all(self._places.blobs, blobs)
 
     def _open_draft(
         self, draft: DraftId, cuts: Sequence[bytes], undo: ExitStack
