@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from blake3 import blake3
 
-from littoral.delivery.manifest import FileFormat, FileRow, Kind, Manifest, blake3_of
+from littoral.delivery.manifest import GIT_BYTES_MAX, FileFormat, FileRow, Kind, Manifest, blake3_of
 from littoral.delivery.tables import encode_cuts, encode_table
 from littoral.trust.names import digest_of
 
@@ -42,7 +42,7 @@ def artifact_of(files: Mapping[str, list[bytes]]) -> tuple[Manifest, tuple[bytes
                 path=path,
                 size_bytes=len(data),
                 sha256=digest_of(data),
-                git_oid=git_oid_of(data),
+                git_oid=git_oid_of(data) if len(data) <= GIT_BYTES_MAX else None,
                 format=FileFormat.PLAIN,
                 chunks=len(pieces),
                 table=blake3_of(table),

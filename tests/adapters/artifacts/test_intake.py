@@ -11,7 +11,7 @@ import pytest
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.manifest import Manifest
-from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
+from littoral.terms.errors import BadRequestError, ConflictError, DigestMismatchError, NotFoundError
 from tests.adapters.artifacts.made import Made, made, model, noise, put, store_in, take, write
 
 MODEL = model()
@@ -161,6 +161,16 @@ def test_an_artifact_is_taken_once_at_a_time(store: ArtifactStore) -> None:
 def test_tables_of_another_artifact_are_refused(store: ArtifactStore) -> None:
     with pytest.raises(DigestMismatchError):
         store.take(MODEL.manifest, model(20).tables)
+    assert store.shelf.artifacts() == ()
+
+
+def test_what_is_no_good_manifest_is_not_taken(store: ArtifactStore) -> None:
+    first, *others = MODEL.manifest.files
+    bad = Manifest(
+        MODEL.manifest.kind, None, (msgspec.structs.replace(first, git_oid=None), *others)
+    )
+    with pytest.raises(BadRequestError):
+        store.take(bad, MODEL.tables)
     assert store.shelf.artifacts() == ()
 
 

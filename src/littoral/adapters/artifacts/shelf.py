@@ -21,7 +21,7 @@ from littoral.adapters.artifacts.slot import read_map
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.manifest import Blake3, FileRow, Kind, Manifest, blake3_of, decoded, opened
 from littoral.delivery.tables import Chunk, Table
-from littoral.terms.errors import DigestMismatchError, NotFoundError, StoreError
+from littoral.terms.errors import BadRequestError, DigestMismatchError, NotFoundError, StoreError
 from littoral.terms.ids import ArtifactId
 
 __all__ = ["Holding", "Row", "Shelf", "Stats", "allocated_bytes"]
@@ -168,7 +168,7 @@ class Shelf:
             return kept
         try:
             manifest = decoded(self._small(path, artifact), artifact)
-        except DigestMismatchError:
+        except (DigestMismatchError, BadRequestError):
             raise _damaged(path) from None
         self._keep(self._manifests, artifact, manifest, MANIFESTS_KEPT)
         return manifest
@@ -366,5 +366,6 @@ def _is_right(descriptor: int, chunk: Chunk) -> bool:
 
 def _damaged(path: Path) -> NotFoundError:
     return NotFoundError(
-        f"{path} is damaged", advice="fetch the artifact again, and look at the disk"
+        f"{path} is damaged, or of another version",
+        advice="fetch the artifact again, and look at the disk",
     )

@@ -40,7 +40,7 @@ from littoral.adapters.artifacts.sweeping import (
 from littoral.adapters.models.digests import DISK_SPARE_BYTES
 from littoral.delivery.drafts import Draft, DraftId, opened_draft
 from littoral.delivery.eviction import Candidate, victims
-from littoral.delivery.manifest import Blake3, Manifest, blake3_of, opened
+from littoral.delivery.manifest import Blake3, Manifest, blake3_of, decoded, opened
 from littoral.delivery.tables import Table
 from littoral.terms.errors import (
     ConflictError,
@@ -94,12 +94,12 @@ class ArtifactStore:
             lists: lists of tensors, as far as they are had.
 
         Raises:
-            DigestMismatchError, BadRequestError: as `manifest.opened`.
+            DigestMismatchError, BadRequestError: as `manifest.decoded` and `manifest.opened`.
             ConflictError: it is under way already.
             DiskShortError: there is no room for it, and none can be made.
         """
-        table = opened(manifest, tables)
         artifact = manifest.artifact
+        table = opened(decoded(manifest.encoded(), artifact), tables)
         with self._lock, ExitStack() as undo:
             self._begin(artifact)
             rows = {key_of(row): row for row in manifest.files}
