@@ -12,7 +12,16 @@ from littoral.adapters.artifacts import ArtifactStore, DraftIntake
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.drafts import Draft
 from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
-from tests.adapters.artifacts.made import draft_of, model, noise, put, store_in, take, write
+from tests.adapters.artifacts.made import (
+    QuickDisk,
+    draft_of,
+    model,
+    noise,
+    put,
+    store_in,
+    take,
+    write,
+)
 
 MODEL = model()
 DRAFT, CUTS = draft_of(MODEL)
@@ -168,3 +177,30 @@ def test_a_draft_can_be_dropped(store: ArtifactStore) -> None:
     assert store.drafts() == ()
     assert store.gc().files == len(set(CUTS))
     assert store.shelf.disk_bytes() == 0
+
+
+def test_a_seal_that_was_cut_short_is_ended_by_the_next_writer(tmp_path: Path) -> None:
+    for damaged in (False, True):
+        folder = tmp_path / f"{damaged}"
+        store = store_in(folder)
+        intake = store.take_draft(DRAFT, CUTS)
+        fill(intake)
+        intake.commit()
+        intake.close()
+        places = store._places
+        disk = QuickDisk()
+        store._keep_blobs(MODEL.tables, (), ())
+        disk.write_whole(places.manifest(MODEL.artifact), MODEL.manifest.encoded())
+        disk.write_whole(places.draft_sealed(DRAFT.id), MODEL.artifact.encode())
+        if damaged:
+            places.manifest(MODEL.artifact).write_bytes(b"damaged")
+        store.close()
+        again = store_in(folder)
+        assert again.shelf.complete(MODEL.artifact) is not damaged
+        assert again.drafts() == ((DRAFT,) if damaged else ())
+        assert not places.draft_sealed(DRAFT.id).exists()
+        if damaged:
+            intake = again.take_draft(DRAFT, CUTS)
+            assert intake.seal()[0] == MODEL.manifest
+        assert again.shelf.verify(MODEL.artifact, lambda done, total: None) == []
+        again.close()

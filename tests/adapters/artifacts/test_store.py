@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.artifacts import ArtifactStore, Shelf
+from littoral.adapters.artifacts.locks import is_held
 from littoral.adapters.artifacts.store import CLAIMS_MAX
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.terms.errors import (
@@ -100,6 +101,24 @@ def test_what_is_pinned_held_or_a_last_copy_is_never_dropped(store: ArtifactStor
     assert store.make_room(3 * SIZE) == (c.artifact,)
     store.pin(a.artifact, pinned=False)
     assert store.make_room(4 * SIZE) == (a.artifact,)
+
+
+def test_another_goes_where_somebody_takes_hold_of_one_meanwhile(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = one(1), one(2)
+    put(store, a)
+    put(store, b)
+    looks: list[str] = []
+
+    def late(key: str) -> bool:
+        looks.append(key)
+        return len(looks) > 2 and is_held(store._places.files / key)
+
+    monkeypatch.setattr(store, "_is_held", late)
+    with store.shelf.hold(a.artifact):
+        store.used(b.artifact, refetch_s=100.0)
+        assert store.make_room(3 * SIZE) == (b.artifact,)
 
 
 def test_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:

@@ -315,19 +315,28 @@ class ArtifactStore:
         return max(0, size_bytes - allocated_bytes(slot.part))
 
     def _make_room(self, needed_bytes: int, besides: ArtifactId | None) -> tuple[ArtifactId, ...]:
+        dropped: list[ArtifactId] = []
+        again = needed_bytes > 0
+        while again and (over := self._over_bytes(needed_bytes)) > 0:
+            gone, clock = victims([*self._candidates(besides)], over)
+            again = False
+            for artifact in gone:
+                try:
+                    self._drop(artifact)
+                    dropped.append(artifact)
+                except ConflictError:  # somebody has taken hold of it since we looked
+                    again = True
+            self._book.advance(clock)
+        return tuple(dropped)
+
+    def _over_bytes(self, needed_bytes: int) -> int:
+        """How much too little room there is for so much more, and for what is under way."""
         drafts = sum(slot.lacking_bytes() for slots in self._drafts.values() for slot in slots)
         lacking = needed_bytes + self._slots.lacking_bytes() + drafts
-        over = self.shelf.disk_bytes() + lacking - self._bytes_max
         with translated():
             free = shutil.disk_usage(self._places.folder).free
-        over = max(over, lacking + DISK_SPARE_BYTES - free)
-        if needed_bytes <= 0 or over <= 0:
-            return ()
-        gone, clock = victims([*self._candidates(besides)], over)
-        for artifact in gone:
-            self._drop(artifact)
-        self._book.advance(clock)
-        return gone
+        over = self.shelf.disk_bytes() + lacking - self._bytes_max
+        return max(over, lacking + DISK_SPARE_BYTES - free)
 
     def _candidates(self, besides: ArtifactId | None) -> Iterator[Candidate]:
         for artifact in self.shelf.artifacts():

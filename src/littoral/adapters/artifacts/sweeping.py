@@ -39,8 +39,11 @@ def end_seals(disk: Disk, places: Places, shelf: Shelf) -> None:
         sealed = places.draft_sealed(draft)
         if sealed.exists():
             artifact = artifact_id(sealed.read_text())
-            with suppress(NotFoundError):  # its manifest is damaged: it is a draft again
+            try:
                 name_files(disk, places, draft, shelf.manifest(artifact))
+            except NotFoundError:  # its manifest is damaged, so it is a draft again
+                disk.unlink(sealed)
+                disk.sync_folder(folder)
 
 
 def name_files(disk: Disk, places: Places, draft: DraftId, manifest: Manifest) -> None:
