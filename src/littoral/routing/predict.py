@@ -82,10 +82,10 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
         All that may have it; of more than EXACT, at least the BEST best.
     """
     answer = _answer_tokens(table, wanted)
-    found = _weighed(table, wanted, answer, sends, now)
+    view = table.view(wanted.needs)
+    found = _weighed(table, view, wanted, answer, sends, now)
     if len(found) > 1:
-        begins_per_s = table.view(wanted.needs).begins_per_s
-        tide = Tide(begins_per_s, wanted.prompt_tokens, answer, now)
+        tide = Tide(view.begins_per_s, wanted.prompt_tokens, answer, now)
         found.insert(0, found.pop(drawn(found, tide, spin)))
     return [row[4] for _, row, _ in found]
 
@@ -93,14 +93,14 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
 def weights(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[tuple[float, PopId]]:
     """What `choose` weighs, before the draw: seconds and the PoP, the least first."""
     answer = _answer_tokens(table, wanted)
-    return [(weight, row[4]) for weight, row, _ in _weighed(table, wanted, answer, sends, now)]
+    found = _weighed(table, table.view(wanted.needs), wanted, answer, sends, now)
+    return [(weight, row[4]) for weight, row, _ in found]
 
 
 def _weighed(
-    table: Table, wanted: Wanted, answer: float, sends: Sends, now: Instant
+    table: Table, view: View, wanted: Wanted, answer: float, sends: Sends, now: Instant
 ) -> list[Weighed]:
     """Those that may have it, sorted; of many, the best."""
-    view = table.view(wanted.needs)
     rows = view.rows
     if len(rows) > EXACT:
         return _search(table, view, wanted, answer, sends, now)

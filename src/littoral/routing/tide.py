@@ -79,14 +79,17 @@ def drawn(weighed: Sequence[Weighed], tide: Tide, spin: int) -> int:
     plain.sort()
     level, widths = _filled(plain, tide)
     # Of who has more of the past, what it saves counts whether or not others come.
-    after = [max(weight, level) - past[place] for weight, _, place in plain]
-    least = min(after)
-    if least > level - NEAR_S:
+    after = {
+        at: max(weight, level) - past[place]
+        for at, (weight, _, place) in enumerate(plain)
+        if past[place]
+    }
+    best = min(after, key=after.__getitem__)
+    if after[best] > level - NEAR_S:
         return plain[_spun(range(len(widths)), plain, widths, level, spin)][2]
-    most = min(least + _near_s(plain[0], tide), level - NEAR_S)
-    places = [place for place in range(len(widths)) if after[place] <= most]
-    found = _spun(places, plain, widths, level, spin) if places else after.index(least)
-    return plain[found][2]
+    most = min(after[best] + _near_s(plain[0], tide), level - NEAR_S)
+    places = [at for at, least in after.items() if at < len(widths) and least <= most]
+    return plain[_spun(places, plain, widths, level, spin) if places else best][2]
 
 
 def _filled(weighed: Sequence[Weighed], tide: Tide) -> tuple[float, list[float]]:
