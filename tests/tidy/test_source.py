@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LINES_MAX = 400
 TEST_LINES_MAX = 500  # a list of sentences is read one by one
 LONGER = {
-    "src/littoral/terms/errors.py": (520, "one tree of errors is read as one table"),
-    "src/littoral/terms/limits.py": (600, "every bound is a row of one table"),
+    "src/littoral/terms/errors.py": (540, "one tree of errors is read as one table"),
+    "src/littoral/terms/limits.py": (660, "every bound is a row of one table"),
 }
 FUNCTION_LINES_MAX = 70
 LONGER_FUNCTIONS: dict[str, str] = {}

@@ -48,6 +48,9 @@ __all__ = [
     "UpstreamFailedError",
     "UpstreamTimeoutError",
     "OriginError",
+    "OriginRefusedError",
+    "OriginBrokeError",
+    "OriginChangedError",
     "DigestMismatchError",
     "RecordRejectedError",
     "ConfigError",
@@ -349,10 +352,29 @@ class UpstreamTimeoutError(PeerError):
 
 
 class OriginError(PeerError):
-    """A registry or hub that models come from failed, or does not have what was asked."""
+    """A place that artifacts come from failed; its leaves say whether to ask it again."""
 
     code = "origin_failed"
+
+
+class OriginRefusedError(OriginError):
+    """A registry, hub or server that models come from refuses, or does not have what was asked."""
+
     default_advice = "check the name and the network, then try again"
+
+
+class OriginBrokeError(OriginError):
+    """A place that models come from broke off, fell silent or is busy. Asking again may mend it."""
+
+    code = "origin_broke"
+    default_advice = "try again later"
+
+
+class OriginChangedError(OriginError):
+    """What models come from has other bytes under this name than before. Nothing was taken."""
+
+    code = "origin_changed"
+    default_advice = "ask anew what the name means, then take that"
 
 
 class DigestMismatchError(PeerError):

@@ -598,3 +598,57 @@ REASON_CHARS_MAX: Final = 200
 
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""
+
+ORIGIN_CONNECT_WAIT_S: Final = 10.0
+"""For a connection to an origin, and for the head of an answer that lists much."""
+
+ORIGIN_HEAD_WAIT_S: Final = 5.0
+"""For the head of an answer with bytes: a storage that has to look for them takes seconds."""
+
+ORIGIN_STALL_S: Final = 2.0
+"""Without one byte on the way; then the origin is said to have stalled."""
+
+ORIGIN_RETRY_AFTER_S_MAX: Final = 3_600.0
+"""The longest `Retry-After` of an origin that is believed."""
+
+ORIGIN_PIECE_BYTES: Final = 256 * 1024
+"""The largest piece that an origin's bytes are handed on in."""
+
+ORIGIN_PIECE_BYTES_MIN: Final = 64 * 1024
+"""What comes in smaller ones is gathered up to this much, so that each costs its call once."""
+
+ORIGIN_IDLE_MAX: Final = 8
+"""Connections to one server of an origin that are kept for the next read: one for each thread."""
+
+ORIGIN_REDIRECTS_MAX: Final = 5
+"""Redirects in one request to an origin."""
+
+ORIGIN_REDIRECTS_KNOWN_MAX: Final = 1_024
+"""Files of which it is remembered where they were redirected to, until that is refused."""
+
+ORIGIN_LISTING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What one reference lists; a file takes some 300 bytes."""
+
+ORIGIN_MANIFEST_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One manifest of a registry, as its specification has it."""
+
+ORIGIN_TOKEN_CHARS_MAX: Final = 16 * 1024
+"""One token that a registry's issuer gives; a head with it must still pass."""
+
+ORIGIN_FILES_MAX: Final = 20_000
+"""Files of one artifact: the largest repositories of weights have some thousands."""
+
+ORIGIN_FILE_BYTES_MAX: Final = 2**40 - 1
+"""One file of an artifact: 5 bytes say where a chunk begins."""
+
+ORIGIN_ARTIFACT_BYTES_MAX: Final = 2**42
+"""All files of one artifact together, 4 TiB: ten times the largest model that is published."""
+
+ORIGIN_PATH_CHARS_MAX: Final = 1_024
+"""The name of one file within its artifact; one part of it has at most 255 bytes."""
+
+ORIGIN_REFERENCE_CHARS_MAX: Final = 4_096
+"""What a person writes to name an artifact."""
+
+ORIGIN_WHEELS_KEPT: Final = 4
+"""Parts of a packaged model that are kept unpacked while it is read, some 50 MB each."""

@@ -200,7 +200,8 @@ class Names(Protocol):
 class Origin(Protocol):
     """Where artifacts come from: immutable bytes by name, in ranges. Blocks; called on threads.
 
-    What goes wrong is an `OriginError`; its subclasses say whether to ask again, and when.
+    What goes wrong is an `OriginError`. `OriginBrokeError`: ask again, at once or as its
+    `retry_after_s` says; `OriginChangedError`: call `find` again; `OriginRefusedError`: don't.
     """
 
     def find(self, reference: str) -> OriginListing:

@@ -12,9 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 COMMIT = "c" * 40
+LARGE = (".gguf", ".safetensors")
+"""What the Hub keeps with its SHA-256; all else has a name in git alone."""
+
+
+def git_oid(content: bytes) -> str:
+    """What git calls these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @dataclass
@@ -39,6 +46,14 @@ class Behaviour:
     weak_etags: bool = False
     redirect_to: str | None = None
     listing: bytes | None = None
+    tree: bool = True
+    tree_page: int = 1_000
+    tree_address: str | None = None
+    """What next pages of a tree are said to be at."""
+    private: bool = False
+    card: dict[str, object] = field(default_factory=dict)
+    refused: list[int] = field(default_factory=list)
+    """The storage answers these, one each, before anything else."""
 
 
 @dataclass
@@ -122,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _hub(self, path: str) -> None:
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             self._listing(found[1], found[2] or "main")
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
+            self._tree(found[1], found[2])
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(found[1], found[2], found[3])
         else:
@@ -134,17 +151,45 @@ class _Handler(BaseHTTPRequestHandler):
         if revision not in {"main", "refs/pr/1", COMMIT}:
             return self._error(404, "RevisionNotFound")
         rows = [self._row(name, content) for name, content in files.items()]
-        body = {"id": repository, "modelId": repository, "sha": COMMIT, "private": False}
-        whole = {**body, "gated": False, "disabled": False, "tags": [], "siblings": rows}
-        return self._send(200, self.servers.behaviour.listing or json.dumps(whole).encode())
+        behaviour = self.servers.behaviour
+        body = {"id": repository, "modelId": repository, "sha": COMMIT, "siblings": rows}
+        flags = {"private": behaviour.private, "gated": False, "disabled": False, "tags": []}
+        whole = {**body, **flags, "cardData": behaviour.card}
+        return self._send(200, behaviour.listing or json.dumps(whole).encode())
+
+    def _tree(self, repository: str, revision: str) -> None:
+        """Page by page, in the directions that the Hub's own answers have."""
+        behaviour = self.servers.behaviour
+        files = self.servers.files.get(repository)
+        if files is None or revision != COMMIT or not behaviour.tree:
+            return self._error(404, "RevisionNotFound")
+        rows: list[dict[str, object]] = [
+            {"type": "directory", "path": folder, "size": 0, "oid": "d" * 40}
+            for folder in sorted({name.rpartition("/")[0] for name in files} - {""})
+        ]
+        rows += [self._leaf(name, content) for name, content in files.items()]
+        begin = int(dict(parse_qsl(urlsplit(self.path).query)).get("cursor", "0"))
+        end = begin + behaviour.tree_page
+        headers = {}
+        if end < len(rows):
+            address = behaviour.tree_address or self.servers.endpoint
+            path = urlsplit(self.path).path
+            headers["Link"] = f'<{address}{path}?recursive=true&cursor={end}>; rel="next"'
+        return self._send(200, json.dumps(rows[begin:end]).encode(), headers)
+
+    def _leaf(self, name: str, content: bytes) -> dict[str, object]:
+        leaf = {"type": "file", "path": name, "size": len(content), "oid": git_oid(content)}
+        if name.endswith(LARGE):
+            sha256 = hashlib.sha256(content).hexdigest()
+            return {**leaf, "lfs": {"oid": sha256, "size": len(content), "pointerSize": 134}}
+        return leaf
 
     def _row(self, name: str, content: bytes) -> dict[str, object]:
         row: dict[str, object] = {"rfilename": name}
         if not self.servers.behaviour.listing_digests:
             return row
-        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        row |= {"size": len(content), "blobId": git}
-        if name.endswith(".gguf"):
+        row |= {"size": len(content), "blobId": git_oid(content)}
+        if name.endswith(LARGE):
             sha256 = hashlib.sha256(content).hexdigest()
             row["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
         return row
@@ -160,7 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         sha256 = behaviour.linked_etag or hashlib.sha256(content).hexdigest()
         headers = {"X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         if behaviour.linked_headers:
-            tag = f'W/"{sha256}"' if behaviour.weak_etags else f'"{sha256}"'
+            named = sha256 if name.endswith(LARGE) else git_oid(content)
+            tag = f'W/"{named}"' if behaviour.weak_etags else f'"{named}"'
             headers |= {"X-Linked-Etag": tag, "X-Linked-Size": str(len(content))}
         address = f"{self.servers.storage_address}/{repository}/{name}?signature=s"
         headers["Location"] = behaviour.redirect_to or address
@@ -168,6 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _bytes(self, path: str) -> None:
         behaviour = self.servers.behaviour
+        if behaviour.refused:
+            return self._error(behaviour.refused.pop(0), "SignatureExpired")
         _, owner, repository, name = path.split("/", 3)
         content = self.servers.files[f"{owner}/{repository}"][name]
         if behaviour.flip_bit:
@@ -177,9 +225,11 @@ class _Handler(BaseHTTPRequestHandler):
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if found and not behaviour.ignore_ranges:
             start, status = int(found[1]), 206
+            end = min(int(found[2] or len(content)) + 1, len(content))
             shown = start + 1 if behaviour.wrong_ranges else start
-            headers["Content-Range"] = f"bytes {shown}-{len(content) - 1}/{len(content)}"
-        self._send(status, content[start:], headers)
+            headers["Content-Range"] = f"bytes {shown}-{end - 1}/{len(content)}"
+            content = content[:end]
+        return self._send(status, content[start:], headers)
 
     def _error(self, status: int, code: str) -> None:
         self._send(status, b"{}", {"X-Error-Code": code})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.models import Catalogue, Hub, add, parse_source
+from littoral.adapters.origins.asking import Patience
 from littoral.terms.errors import (
     BadRequestError,
     ConflictError,
@@ -31,8 +32,9 @@ def fetch(
     *,
     token: str | None = None,
     name: str | None = None,
+    patience: Patience | None = None,
 ) -> ModelEntry:
-    hub = Hub(servers.endpoint, token, try_again_wait_s=0.0)
+    hub = Hub(servers.endpoint, token, 0.0, patience or Patience())
     return add(catalogue, parse_source(f"hf:{reference}", hub=hub), ignore, name)
 
 
@@ -83,12 +85,11 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 
 
 def test_a_connection_that_falls_silent_is_given_up_and_taken_up_again(
-    catalogue: Catalogue, servers: HubServers, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, servers: HubServers
 ) -> None:
-    monkeypatch.setattr("littoral.adapters.models.hub_http.ANSWER_WAIT_S", 0.3)
     over = threading.Event()
     servers.behaviour.stalls = [over]
-    entry = fetch(catalogue, servers)
+    entry = fetch(catalogue, servers, patience=Patience(stall_s=0.3))
     over.set()
     assert Path(entry.files[0].path).read_bytes() == CONTENT
     assert len(servers.asked("storage")) == 2
@@ -149,11 +150,13 @@ def test_bytes_flipped_on_the_disk_between_two_tries_are_found(
     assert fetch(catalogue, servers).name == "tiny.q8_0"
 
 
-def test_bytes_beyond_the_stated_size_are_not_taken(
+def test_a_file_of_another_size_than_was_stated_is_not_taken(
     catalogue: Catalogue, servers: HubServers
 ) -> None:
     servers.behaviour.more_bytes = b"and more"
-    assert Path(fetch(catalogue, servers).files[0].path).read_bytes() == CONTENT
+    with pytest.raises(DigestMismatchError, match="another size"):
+        fetch(catalogue, servers)
+    assert not catalogue.has("tiny.q8_0")
 
 
 def test_a_hub_that_names_two_digests_is_not_asked_for_bytes(
@@ -168,14 +171,14 @@ def test_a_hub_that_names_two_digests_is_not_asked_for_bytes(
 def test_a_listing_without_digests_is_helped_by_the_headers(
     catalogue: Catalogue, servers: HubServers, weak: bool
 ) -> None:
-    servers.behaviour.listing_digests = False
+    servers.behaviour.listing_digests = servers.behaviour.tree = False
     servers.behaviour.weak_etags = weak
     entry = fetch(catalogue, servers)
     assert entry.digest == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 def test_without_any_digest_nothing_is_fetched(catalogue: Catalogue, servers: HubServers) -> None:
-    servers.behaviour.listing_digests = False
+    servers.behaviour.listing_digests = servers.behaviour.tree = False
     servers.behaviour.linked_headers = False
     with pytest.raises(OriginError, match="does not say which SHA-256"):
         fetch(catalogue, servers)
@@ -243,7 +246,7 @@ def test_of_several_files_one_must_be_chosen(catalogue: Catalogue, servers: HubS
     servers.files[REPOSITORY] |= {"tiny.Q4_0.gguf": other, "mmproj-tiny.gguf": b"GGUF"}
     with pytest.raises(BadRequestError) as caught:
         fetch(catalogue, servers)
-    assert caught.value.details["files"] == ["tiny.Q8_0.gguf", "tiny.Q4_0.gguf"]
+    assert caught.value.details["files"] == ["tiny.Q4_0.gguf", "tiny.Q8_0.gguf"]
     assert f"hf:{REPOSITORY}:tiny.Q8_0.gguf (3 MB)" in caught.value.advice
     assert fetch(catalogue, servers, f"{REPOSITORY}:tiny.Q4_0.gguf").description == "Other"
     assert fetch(catalogue, servers, f"{REPOSITORY}:q8_0").description == "Tiny"

@@ -13,8 +13,8 @@ from littoral.adapters.models import (
     parse_source,
     parse_upstream,
 )
-from littoral.adapters.models.hub_names import HubReference, parse_reference
 from littoral.adapters.models.sources import BuiltinSource, FileSource, HubSource
+from littoral.adapters.origins.references import HubReference, parse_hub
 from littoral.terms.errors import (
     BadRequestError,
     ConflictError,
@@ -48,7 +48,7 @@ def test_each_way_of_writing_means_one_thing(tmp_path: Path) -> None:
 
 
 def test_a_reference_has_a_main_revision_and_any_file() -> None:
-    assert parse_reference("a/b") == HubReference("a/b", None, "main")
+    assert parse_hub("a/b") == HubReference("a/b", None, "main")
 
 
 def test_a_file_is_used_in_place_under_a_name_made_of_its_own(

@@ -10,7 +10,7 @@ from littoral.adapters.models.bring import bring_in, offers
 from littoral.adapters.models.builtin import Offer
 from littoral.adapters.models.catalogue import ECHO, Catalogue, Unfinished
 from littoral.adapters.models.digests import Progress
-from littoral.adapters.models.hub import DEFAULT_ENDPOINT, Hub
+from littoral.adapters.models.hub import Hub
 from littoral.adapters.models.sources import (
     Source,
     UpstreamSource,
@@ -25,6 +25,7 @@ from littoral.adapters.models.upstreams import (
     with_weight,
     without_upstream,
 )
+from littoral.adapters.origins.hub import DEFAULT_ENDPOINT
 
 __all__ = [
     "Catalogue",

@@ -1,40 +1,37 @@
-"""Fetches one GGUF file from the Hugging Face Hub, or anything that speaks its protocol.
+"""One GGUF file from the Hugging Face Hub, or anything that speaks its protocol, for the catalogue.
 
 Rules
-- A revision is resolved to a commit once; everything after is asked of that commit.
-- The SHA-256 comes from the Hub (its listing, or `X-Linked-Etag`) and is checked over the bytes as
-  they are written. Without one, or with two that differ, nothing is fetched. Bytes that do not have
-  it are dropped, and a later add begins anew.
-- A broken connection is taken up again where it broke, with `Range`, at the Hub's own address: the
-  addresses that it redirects to expire.
-- The token goes to the endpoint itself and to nobody that it redirects to.
+- The SHA-256 (or git's name) comes from the Hub and is checked over the bytes as they are written.
+  Without one nothing is fetched. Bytes that lack it are dropped, and a later add begins anew.
+- A connection that breaks is taken up again where it broke, some times in a row.
+
+What the Hub says and how it is read is the origin's (`origins/hub`).
 """
 
-import hashlib
-import json
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
-from urllib.parse import quote
+from typing import IO, Final, TypeVar
 
-from littoral.adapters.models.digests import Hash, Progress, digest_of, feed
-from littoral.adapters.models.hub_http import Answer, BrokenError, get
-from littoral.adapters.models.hub_names import (
-    Candidate,
-    HubReference,
-    choose,
-    commit_of,
-    sha256_of_etag,
+from littoral.adapters.models.digests import Progress, feed
+from littoral.adapters.models.hub_names import choose
+from littoral.adapters.origins.asking import Asker, Patience
+from littoral.adapters.origins.hub import DEFAULT_ENDPOINT, HubOrigin
+from littoral.adapters.origins.promises import WholeFile
+from littoral.adapters.origins.references import HubReference
+from littoral.terms.artifacts import OriginFile
+from littoral.terms.errors import (
+    DigestMismatchError,
+    OriginBrokeError,
+    OriginChangedError,
+    OriginRefusedError,
 )
-from littoral.terms.errors import DigestMismatchError, OriginError
-from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.ids import Digest
+from littoral.terms.ports import Origin
 
-__all__ = ["DEFAULT_ENDPOINT", "Hub", "HubFile"]
-
-DEFAULT_ENDPOINT: Final = "https://huggingface.co"
+__all__ = ["Hub", "HubFetch"]
 
 TRIES_MAX: Final = 5
 """In a row without one new byte; then the add ends, and the next one goes on from there."""
@@ -42,53 +39,59 @@ TRIES_MAX: Final = 5
 TRY_AGAIN_WAIT_S: Final = 1.0
 """Times the number of tries so far."""
 
-LISTING_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Repositories have up to 100,000 files, and one takes about 300 bytes here."""
+RETRY_AFTER_MAX_S: Final = 30.0
+"""Longest that a person who looks on is kept waiting because the Hub asks for it."""
 
-_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """One exact file at one commit."""
-
-    repository: str
-    commit: str
-    path: str
-    size_bytes: int
-    digest: Digest
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """One endpoint, and the token for it."""
+    """One endpoint, the token for it, and how patient to be with it."""
 
     endpoint: str = DEFAULT_ENDPOINT
     token: str | None = field(default=None, repr=False)
     try_again_wait_s: float = TRY_AGAIN_WAIT_S
+    patience: Patience = field(default_factory=Patience)
 
-    def find(self, reference: HubReference, progress: Progress) -> HubFile:
-        """Resolve a reference to one file.
+    @contextmanager
+    def opened(self, progress: Progress) -> Iterator["HubFetch"]:
+        """Ask it; its connections are closed at the end."""
+        asker = Asker(self.patience)
+        try:
+            origin = HubOrigin(asker, self.endpoint, self.token)
+            yield HubFetch(self, origin, progress)
+        finally:
+            asker.close()
+
+
+@dataclass(frozen=True, slots=True)
+class HubFetch:
+    """A hub that is asked for one file."""
+
+    hub: Hub
+    origin: HubOrigin
+    progress: Progress
+
+    def find(self, reference: HubReference) -> tuple[OriginFile, str]:
+        """Resolve a reference to one file, and to how the catalogue names its origin.
 
         Raises:
             OriginError: the Hub can't be reached, refuses, or has no such repository or file.
             BadRequestError: several files match; the message lists them.
         """
-        listing = self._listing(reference, progress)
-        commit = commit_of(listing.get("sha"), reference.repository)
-        chosen = choose(reference, listing.get("siblings"))
-        if chosen.sha256 is None or chosen.size_bytes is None:
-            chosen = self._ask_digest(reference, commit, chosen.path, progress)
-        if chosen.sha256 is None or chosen.size_bytes is None:
-            raise OriginError(
-                f"{self.endpoint} does not say which SHA-256 {chosen.path} has",
+        listing = self._patiently(lambda: self.origin.look_up(reference, ".gguf"))
+        file = choose(reference, listing.files)
+        if file.digest is None and file.git_oid is None:
+            raise OriginRefusedError(
+                f"{self.hub.endpoint} does not say which SHA-256 {file.path} has",
                 advice="fetch it another way and add the local file",
             )
-        digest = digest_of_hex(chosen.sha256)
-        return HubFile(reference.repository, commit, chosen.path, chosen.size_bytes, digest)
+        commit = listing.reference.partition("@")[2].partition(":")[0]
+        return file, f"hf:{reference.repository}:{file.path}@{commit}"
 
-    def download(self, file: HubFile, target: Path, progress: Progress) -> None:
-        """Fetch a file to `target`, going on from what is there already.
+    def download(self, file: OriginFile, target: Path) -> Digest:
+        """Fetch a file to `target`, going on from what is there already; its SHA-256.
 
         Raises:
             OriginError: it could not be had in full; what came is kept for another try.
@@ -96,160 +99,78 @@ class Hub:
         """
         target.touch()
         with target.open("r+b") as written:
-            download = _Download(self, file, written, progress)
-            download.recall()
-            self._with_patience(download.go_on, progress)
-        if digest_of(download.hashed) != file.digest:
+            growing = _Growing(self.origin, file, written, self.progress)
+            growing.recall()
+            while growing.done < file.size_bytes:
+                self._patiently(growing.go_on)
+        if not growing.whole.is_promised:
             target.unlink()
             raise DigestMismatchError(
-                f"{file.path} from {self.endpoint} does not have the SHA-256 that was named",
+                f"{file.path} from {self.hub.endpoint} does not have the SHA-256 that was named",
                 advice="nothing was kept; run this again, and report it if it stays so",
-                details={"expected": file.digest, "found": digest_of(download.hashed)},
+                details={"expected": file.digest or "", "found": growing.whole.digest},
             )
+        return growing.whole.digest
 
-    def open(self, repository: str, commit: str, path: str, start: int) -> Answer:
-        """Ask for the bytes of a file from `start` on."""
-        url = f"{self.endpoint}/{repository}/resolve/{commit}/{quote(path)}"
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        return get(url, self.token, headers, what=f"{path} in {repository}")
-
-    def _listing(self, reference: HubReference, progress: Progress) -> Mapping[str, object]:
-        revision = quote(reference.revision, safe="")
-        url = f"{self.endpoint}/api/models/{reference.repository}/revision/{revision}?blobs=true"
-        found: list[bytes] = []
-
-        def ask() -> bool:
-            what = f"{reference.repository} at {reference.revision}"
-            with get(url, self.token, {}, what=what) as answer:
-                found.append(answer.read(LISTING_BYTES_MAX))
-            return False
-
-        self._with_patience(ask, progress)
-        try:
-            listing = json.loads(found[0])
-        except (ValueError, RecursionError):
-            listing = None
-        if not isinstance(listing, dict):
-            raise OriginError(
-                f"{self.endpoint} did not answer with a listing of {reference.repository}",
-                advice="check that the endpoint speaks the Hub's protocol",
-            )
-        return listing
-
-    def _ask_digest(
-        self, reference: HubReference, commit: str, path: str, progress: Progress
-    ) -> Candidate:
-        """What the file's own headers say, for servers whose listings have no digests."""
-        found: list[Candidate] = []
-
-        def ask() -> bool:
-            with self.open(reference.repository, commit, path, 0) as answer:
-                found.append(Candidate(path, answer.linked_size(), _linked_sha256(answer)))
-            return False
-
-        self._with_patience(ask, progress)
-        return found[0]
-
-    def _with_patience(self, attempt: Callable[[], bool], progress: Progress) -> None:
-        """Attempt until it succeeds, or fails `TRIES_MAX` times in a row without progress.
-
-        An attempt raises BrokenError for what another may mend; it returns whether there is more
-        to do, after having got further.
-        """
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Attempt until it succeeds, or breaks `TRIES_MAX` times in a row."""
         failures = 0
         while True:
             try:
-                if not attempt():
-                    return
-                failures = 0
-            except BrokenError as broken:
+                return attempt()
+            except OriginChangedError as changed:
+                raise DigestMismatchError(
+                    changed.message,
+                    advice="nothing was fetched; run this again, and report it if it stays so",
+                ) from changed
+            except OriginBrokeError as broken:
                 failures += 1
                 if failures == TRIES_MAX:
-                    raise OriginError(
-                        f"{self.endpoint} broke off {TRIES_MAX} times: {broken}",
+                    raise OriginBrokeError(
+                        f"{self.hub.endpoint} broke off {TRIES_MAX} times: {broken.message}",
                         advice="run this again later; it goes on from what has come so far",
                     ) from broken
-                progress(f"trying again ({broken})", 0, None)
-                wait_s = max(self.try_again_wait_s * failures, broken.retry_after_s)
-                threading.Event().wait(wait_s)
+                self.progress(f"trying again ({broken.message})", 0, None)
+                asked_s = min(broken.retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+                threading.Event().wait(max(self.hub.try_again_wait_s * failures, asked_s))
 
 
-@dataclass(slots=True)
-class _Download:
+class _Growing:
     """A file that grows: `done` bytes of it are written and hashed."""
 
-    hub: Hub
-    file: HubFile
-    written: IO[bytes]
-    progress: Progress
-    hashed: Hash = field(default_factory=hashlib.sha256)
-    done: int = 0
+    def __init__(
+        self, origin: Origin, file: OriginFile, written: IO[bytes], progress: Progress
+    ) -> None:
+        self._origin = origin
+        self._file = file
+        self._written = written
+        self._progress = progress
+        self.whole = WholeFile(file)
+        self.done = 0
 
     def recall(self) -> None:
         """Take up what an earlier try left."""
         stage = "checking what is there already"
-        size = self.file.size_bytes
+        size = self._file.size_bytes
         self.done = feed(
-            self.written, self.hashed.update, lambda done: self.progress(stage, done, size), size
+            self._written,
+            self.whole.update,
+            lambda done: self._progress(stage, done, size),
+            size,
         )
-        self.written.truncate()
+        self._written.truncate()
 
-    def go_on(self) -> bool:
-        """One request for what is missing; says whether more is missing after it."""
-        file = self.file
-        if self.done == file.size_bytes:
-            return False
-        before = self.done
+    def go_on(self) -> None:
+        """One request for what is missing. Raises what `Origin.read` does if it brought nothing."""
+        before, size = self.done, self._file.size_bytes
+        stage = f"fetching {self._file.path}"
         try:
-            with self.hub.open(file.repository, file.commit, file.path, self.done) as answer:
-                self._agree(answer)
-                self._begin_at(answer)
-                feed(answer, self._take, self._tell, file.size_bytes - self.done)
-        except BrokenError:
-            if self.done > before:
-                return True
-            raise
-        if self.done < file.size_bytes and self.done <= before:
-            raise BrokenError("the connection was closed")
-        return self.done < file.size_bytes
-
-    def _agree(self, answer: Answer) -> None:
-        """See before the first byte that this is still the file that was asked for."""
-        sha256 = _linked_sha256(answer)
-        commit = answer.headers.get("x-repo-commit", self.file.commit)
-        if (
-            (sha256 is not None and digest_of_hex(sha256) != self.file.digest)
-            or answer.linked_size() not in (None, self.file.size_bytes)
-            or commit != self.file.commit
-        ):
-            raise DigestMismatchError(
-                f"{self.hub.endpoint} lists one {self.file.path} and serves another",
-                advice="nothing was fetched; run this again, and report it if it stays so",
-            )
-
-    def _begin_at(self, answer: Answer) -> None:
-        """Go on where the answer goes on; a server that ignores ranges begins anew."""
-        start = 0
-        if answer.status == 206:
-            found = _RANGE.fullmatch(answer.last.get("content-range", ""))
-            if found is None or int(found[1]) != self.done:
-                raise BrokenError("another range came than was asked for")
-            start = self.done
-        if start != self.done:
-            self.hashed, self.done = hashlib.sha256(), 0
-            self.written.seek(0)
-            self.written.truncate()
-
-    def _take(self, piece: bytes) -> None:
-        self.hashed.update(piece)
-        self.written.write(piece)
-        self.done += len(piece)
-
-    def _tell(self, _: int) -> None:
-        stage = f"fetching {self.file.repository} {self.file.path}"
-        self.progress(stage, self.done, self.file.size_bytes)
-
-
-def _linked_sha256(answer: Answer) -> str | None:
-    """The digest in the headers; a plain `ETag` counts only where it can be nothing else."""
-    return sha256_of_etag(answer.headers.get("x-linked-etag") or answer.headers.get("etag"))
+            with self._origin.read(self._file, self.done, size) as pieces:
+                for piece in pieces:
+                    self.whole.update(piece)
+                    self._written.write(piece)
+                    self.done += len(piece)
+                    self._progress(stage, self.done, size)
+        except OriginBrokeError:
+            if self.done == before:
+                raise

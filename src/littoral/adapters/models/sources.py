@@ -29,8 +29,8 @@ from littoral.adapters.models.digests import (
 )
 from littoral.adapters.models.gguf import read_gguf
 from littoral.adapters.models.hub import Hub
-from littoral.adapters.models.hub_names import HubReference, parse_reference
 from littoral.adapters.models.upstreams import check_upstreams, described
+from littoral.adapters.origins.references import HubReference, parse_hub
 from littoral.terms.errors import BadRequestError, ConflictError, UnknownModelError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import (
@@ -128,7 +128,7 @@ def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> So
         BadRequestError, UnknownModelError: it means nothing.
     """
     if text.startswith("hf:"):
-        return HubSource(parse_reference(text.removeprefix("hf:")), hub or Hub())
+        return HubSource(parse_hub(text.removeprefix("hf:")), hub or Hub())
     if text in BUILTIN:
         return BuiltinSource(ModelName(text))
     path = Path(text).expanduser()
@@ -169,21 +169,22 @@ def _add_file(
 def _add_from_hub(
     catalogue: Catalogue, source: HubSource, progress: Progress, name: str | None
 ) -> ModelEntry:
-    file = source.hub.find(source.reference, progress)
-    file_name = Path(file.path).name
-    chosen = _name(name, Path(file_name).stem)
-    with catalogue.adding(chosen, resumable=True, progress=progress) as staging:
-        # Named by its digest while it grows: bytes of one file are never taken up as another's.
-        growing = staging.directory / f"{file.digest.removeprefix('sha256:')}.part"
-        for other in set(staging.directory.iterdir()) - {growing}:
-            other.unlink()
-        there = growing.stat().st_size if growing.exists() else 0
-        check_disk(staging.directory, file.size_bytes - there)
-        source.hub.download(file, growing, progress)
-        target = growing.rename(staging.directory / file_name)
-        origin = f"hf:{file.repository}:{file.path}@{file.commit}"
-        header = read_gguf(target)
-        return staging.commit(gguf_entry(chosen, header, target, file.digest, origin=origin))
+    with source.hub.opened(progress) as fetch:
+        file, origin = fetch.find(source.reference)
+        file_name = Path(file.path).name
+        chosen = _name(name, Path(file_name).stem)
+        with catalogue.adding(chosen, resumable=True, progress=progress) as staging:
+            # Named by its digest while it grows: bytes of one file are never taken up as another's.
+            own = (file.digest or file.git_oid or "").removeprefix("sha256:")
+            growing = staging.directory / f"{own}.part"
+            for other in set(staging.directory.iterdir()) - {growing}:
+                other.unlink()
+            there = growing.stat().st_size if growing.exists() else 0
+            check_disk(staging.directory, file.size_bytes - there)
+            digest = fetch.download(file, growing)
+            target = growing.rename(staging.directory / file_name)
+            header = read_gguf(target)
+            return staging.commit(gguf_entry(chosen, header, target, digest, origin=origin))
 
 
 def _add_upstream(
