@@ -41,7 +41,7 @@ demo: .venv/.up ## Install what is missing, then see what the network does, on t
 ##@ Develop
 
 .PHONY: test
-test: .venv/.dev .venv/.network $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
+test: .venv/.dev .venv/.network $(PEERS)/system/.unpacked $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
 	$(BIN)/python -m pytest -p tests.tidy.skips --ignore tests/tidy
 
 .PHONY: check
@@ -75,8 +75,8 @@ bench-%: .venv/.dev $(MODELS)/.ready $(PEERS)/%/.ready ## Measure one: bench/NAM
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 # Peers that a bench has beside those of its own list.
-bench-relay: $(PEERS)/smg/.ready $(PEERS)/cache/.ready $(PEERS)/system/.tried
-bench-cache: $(PEERS)/system/.tried
+bench-relay: $(PEERS)/smg/.ready $(PEERS)/cache/.ready $(PEERS)/system/.unpacked
+bench-cache: $(PEERS)/system/.unpacked
 
 .PHONY: constraints
 constraints: .venv/.up $(PEERS)/uv/.ready ## Resolve constraints.txt again from pyproject.toml
@@ -100,7 +100,7 @@ clean: ## Remove everything that was made here: environments, caches, test model
 	@touch $@
 
 .venv/.up: .venv/.made constraints.txt pyproject.toml
-	@echo "installing the runtime and the engines (about 110 MB to download, once)" >&2
+	@echo "installing the runtime and the engines (about 117 MB to download, once)" >&2
 	@sed '/^# For development only/,$$d' constraints.txt > .venv/up.txt
 	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r .venv/up.txt
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
@@ -129,14 +129,14 @@ $(PEERS)/%/.ready: bench/%.txt | .venv/.made
 	@$(PEERS)/$*/bin/python -m pip install -qq -r $<
 	@touch $@
 
-# Peers that are packages of the system: those that it lacks are unpacked here, so that nothing is
-# installed and no service started. Where that fails, benches say that they are missing.
-$(PEERS)/system/.tried:
-	@echo "unpacking nginx and haproxy in $(PEERS)/system" >&2
+# Servers that are packages of the system: those that it lacks are unpacked here, so that nothing is
+# installed and no service started. Where that fails, benches and tests say that they are missing.
+$(PEERS)/system/.unpacked:
+	@echo "unpacking nginx, haproxy and docker-registry in $(PEERS)/system" >&2
 	@mkdir -p $(PEERS)/system
 	@-test "$$(id -u)" != 0 || apt-get update -qq
 	@-cd $(PEERS)/system && \
-		lacking=$$(apt-get install -s --no-install-recommends nginx haproxy | awk '/^Inst/ {print $$2}') && \
+		lacking=$$(apt-get install -s --no-install-recommends nginx haproxy docker-registry | awk '/^Inst/ {print $$2}') && \
 		test -z "$$lacking" || { apt-get download -qq $$lacking && \
 			for package in *.deb; do dpkg-deb -x "$$package" . && rm "$$package" || exit; done; }
 	@touch $@

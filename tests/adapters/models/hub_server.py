@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 COMMIT = "c" * 40
 LARGE = (".gguf", ".safetensors")
@@ -45,6 +45,8 @@ class Behaviour:
     linked_etag: str | None = None
     weak_etags: bool = False
     redirect_to: str | None = None
+    storage_at: str | None = None
+    """Where the storage is said to be, if not where it is."""
     listing: bytes | None = None
     tree: bool = True
     tree_page: int = 1_000
@@ -208,7 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
             named = sha256 if name.endswith(LARGE) else git_oid(content)
             tag = f'W/"{named}"' if behaviour.weak_etags else f'"{named}"'
             headers |= {"X-Linked-Etag": tag, "X-Linked-Size": str(len(content))}
-        address = f"{self.servers.storage_address}/{repository}/{name}?signature=s"
+        storage = behaviour.storage_at or self.servers.storage_address
+        address = f"{storage}/{repository}/{quote(name)}?signature=s"
         headers["Location"] = behaviour.redirect_to or address
         return self._send(302, b"", headers)
 
