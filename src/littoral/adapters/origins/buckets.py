@@ -10,6 +10,7 @@ Rules
 Places are the entity tag, a line end, bucket, `/` and key.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,8 @@ SIGNED_FOR: Final = timedelta(minutes=15)
 
 BUCKETS_KNOWN_MAX: Final = 16
 """Buckets whose client is kept: making one reads all of the machine's certificates."""
+
+_STATUS: Final = re.compile(r"status code: (\d{3})\b")
 
 T = TypeVar("T")
 
@@ -127,10 +130,9 @@ class BucketOrigin:
         return [_Object(meant.key.rpartition("/")[2], meant.key, size, tag)]
 
     def _below(self, meant: BucketReference, what: str) -> "list[_Object]":
-        import obstore  # noqa: PLC0415 - an extra
-
         prefix = f"{meant.key.strip('/')}/" if meant.key.strip("/") else ""
         store = self._store(meant.bucket)
+        import obstore  # noqa: PLC0415 - an extra
 
         def collect() -> list[_Object]:
             found: list[_Object] = []
@@ -226,6 +228,13 @@ def _translated(ask: Callable[[], T], what: str) -> T:
             advice="check the credential for the endpoint",
         ) from None
     except BaseError as error:
+        # Of a listing it says no more than this, and in words.
+        status = _STATUS.search(str(error))
+        if status is not None and status[1] in {"301", "400", "401", "403", "404"}:
+            raise OriginRefusedError(
+                f"the store does not list {what} (HTTP {status[1]})",
+                advice="check the name, and the credential for the endpoint",
+            ) from None
         raise OriginBrokeError(
             f"the store of {what} can't be asked ({type(error).__name__})", retry_after_s=0.0
         ) from None

@@ -33,7 +33,7 @@ from littoral.terms.errors import (
 from littoral.terms.ids import digest_of_hex
 from littoral.terms.limits import ORIGIN_FILES_MAX, ORIGIN_LISTING_BYTES_MAX
 
-__all__ = ["DEFAULT_ENDPOINT", "HubOrigin"]
+__all__ = ["DEFAULT_ENDPOINT", "HubOrigin", "rows_of"]
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 
@@ -158,17 +158,10 @@ class HubOrigin:
             raise self._no_listing(what) from error
 
     def _rows(self, siblings: object, what: str) -> list[_Row]:
-        """Each file of a listing, or of one page of the tree.
-
-        Raises:
-            OriginRefusedError: a row is not what the protocol has there.
-        """
-        if not isinstance(siblings, list) or len(siblings) > ORIGIN_FILES_MAX:
+        rows = rows_of(siblings)
+        if rows is None:
             raise self._no_listing(what)
-        rows = [_row(row) for row in siblings]
-        if None in rows:
-            raise self._no_listing(what)
-        return [row for row in rows if row is not None]
+        return rows
 
     def _described(self, repository: str, commit: str, rows: Sequence[_Row]) -> list[_Row]:
         """The same rows with sizes and digests, from the tree or from each file's own headers."""
@@ -275,6 +268,15 @@ class HubOrigin:
                     what,
                     f"check the name and the endpoint; if it is private, {token_advice}",
                 )
+
+
+def rows_of(siblings: object) -> list[_Row] | None:
+    """Each file of a listing, or of one page of a tree; None when one is not what is there."""
+    if not isinstance(siblings, list) or len(siblings) > ORIGIN_FILES_MAX:
+        return None
+    rows = [_row(row) for row in siblings]
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
 def _row(row: object) -> _Row | None:

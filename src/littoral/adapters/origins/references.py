@@ -158,7 +158,9 @@ def parse_reference(text: str) -> Reference:
         BadRequestError: it is of none.
     """
     if len(text) > ORIGIN_REFERENCE_CHARS_MAX or "\0" in text:
-        raise _refused(text, "a place that artifacts come from", "write it as docs/models.md shows")
+        raise _refused(
+            text, "a place that artifacts come from", "it is too long, or has a zero in it"
+        )
     scheme, _, rest = text.partition(":")
     match scheme:
         case "hf":
