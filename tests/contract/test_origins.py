@@ -188,6 +188,13 @@ def test_an_origin_that_falls_silent_is_given_up_after_what_has_come(impatient: 
     assert read(stand, file, len(came)) == stand.files[file.path][len(came) :]
 
 
+def test_what_comes_slowly_is_handed_on_as_it_comes(wired: Wired) -> None:
+    stand, wire, file = wired
+    wire.troubles = [Trouble(stall_after=1_000)]
+    with stand.origin.read(file, 0, file.size_bytes) as pieces:
+        assert next(pieces) == stand.files[file.path][:1_000]
+
+
 def test_an_origin_that_does_not_answer_is_given_up(impatient: Wired) -> None:
     stand, wire, file = impatient
     wire.troubles = [Trouble(silent=True)]
@@ -249,6 +256,7 @@ def test_a_busy_origin_says_when_to_ask_again(wired: Wired) -> None:
         (500, {}, 0),
         (429, {"retry-after": "soon"}, 0),
         (503, {"retry-after": "99999999"}, 3_600),
+        (429, {"ratelimit": '"resolvers";r=0;t=11'}, 11),
     ):
         wire.troubles = [Trouble(status=status, headers={**headers})] * 2
         with pytest.raises(OriginBrokeError, match=str(status)) as caught:

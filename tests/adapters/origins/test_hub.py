@@ -95,6 +95,17 @@ def test_a_server_that_lists_names_alone_is_asked_for_the_rest(
     assert bool(servers.asked("hub", "HEAD")) == (not tree)
 
 
+def test_very_many_files_are_not_asked_for_one_by_one(
+    origin: HubOrigin, servers: HubServers
+) -> None:
+    servers.files[REPOSITORY] = {f"{number}.md": b"" for number in range(300)}
+    servers.behaviour.listing_digests = servers.behaviour.tree = False
+    with pytest.raises(OriginRefusedError, match="how large 300 files"):
+        origin.find(f"hf:{REPOSITORY}")
+    assert not servers.asked("hub", "HEAD")
+    assert paths(origin.find(f"hf:{REPOSITORY}:7.md")) == ["7.md"]
+
+
 def test_a_next_page_that_is_elsewhere_is_asked_of_the_endpoint(
     asker: Asker, servers: HubServers
 ) -> None:

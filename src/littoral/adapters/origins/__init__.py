@@ -2,8 +2,10 @@
 
 `references` says how artifacts are named. `hub` (`hf:`), `web` (`https://`), `buckets` (`s3://`),
 `registries` (`oci:`, `ollama:`) and `folders` (`file:`) read them; packages (`package:`) are the
-models' own (`models/packed`), and are given to `Origins`. `asking` and `ranges` are the HTTP that
-all but folders and packages have in common, `listing` what is believed of what they list.
+models' own (`models/packed`), and are given to `Origins`. What they have in common is HTTP (`lines`
+are connections, `asking` asks, `replies` come, `ranges` sees that they are what was asked for),
+`credentials`, what is believed of a `listing`, and whether whole files keep their `promises`.
+docs/origins.md tells it all.
 """
 
 from collections.abc import Mapping

@@ -7,44 +7,37 @@ Rules
   secrets nor addresses' queries.
 - Where a file was redirected to is remembered until that place refuses: signed addresses expire,
   and then the first address is asked anew.
-- A connection is kept only when its answer was read to the end. One that the server has closed
-  meanwhile is replaced once.
+- A kept connection that the server has closed meanwhile is replaced.
 
 Proxies and certificates are the machine's own, as urllib finds them. Not here: cookies,
 compression, HTTP/2.
 """
 
 import http.client
-import re
 import socket
 import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from littoral import __version__
 from littoral.adapters.origins.lines import PORTS, Line, Lines, place_of
+from littoral.adapters.origins.replies import Reply, broke
 from littoral.terms.errors import OriginBrokeError, OriginRefusedError
 from littoral.terms.limits import (
     ORIGIN_CONNECT_WAIT_S,
     ORIGIN_HEAD_WAIT_S,
-    ORIGIN_PIECE_BYTES,
-    ORIGIN_PIECE_BYTES_MIN,
     ORIGIN_REDIRECTS_KNOWN_MAX,
     ORIGIN_REDIRECTS_MAX,
-    ORIGIN_RETRY_AFTER_S_MAX,
     ORIGIN_STALL_S,
 )
 
-__all__ = ["Asker", "Patience", "Question", "Reply", "refusal"]
+__all__ = ["Asker", "Patience", "Question"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_MENDABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FORBIDDEN: Final = frozenset({401, 403})
 
 
@@ -72,125 +65,6 @@ class Question:
     """Its answer may take as long to begin as a connection."""
     challenged: Callable[[str], Mapping[str, str]] | None = None
     """Makes another `secret` of a `WWW-Authenticate`, once, when 401 is the answer."""
-
-
-class Reply:
-    """The last answer of a chain of redirects; a context that gives its connection back."""
-
-    def __init__(
-        self,
-        line: Line,
-        keep: Callable[[Line], None],
-        response: http.client.HTTPResponse,
-        sock: socket.socket,
-        stall_s: float,
-    ) -> None:
-        """Take over a connection whose answer has begun; `keep` takes it back."""
-        self.status: Final = response.status
-        self.last: Mapping[str, str] = {
-            name.lower(): value for name, value in response.headers.items()
-        }
-        """Headers in lowercase, of this answer alone."""
-        self.headers = self.last
-        """Of the whole chain; of a name met twice the first: the hub's word goes before that of
-        the storage it redirects to."""
-        self.redirected = False
-        self._line, self._keep = line, keep
-        self._response = response
-        sock.settimeout(stall_s)
-        self._left = 0 if response.length is None else response.length
-
-    @property
-    def size_bytes(self) -> int | None:
-        """Bytes of the body, where its head says how many."""
-        return self._response.length
-
-    def pieces(self, skip: int, count: int) -> Iterator[bytes]:
-        """Exactly `count` bytes of the body, after dropping `skip` of them.
-
-        What has come when it breaks off is given first.
-
-        Raises:
-            OriginBrokeError: the body ended early, or fell silent.
-        """
-        buffer = memoryview(bytearray(ORIGIN_PIECE_BYTES))
-        while skip + count:
-            wanted = min(len(buffer), skip or count)
-            filled, error = self._fill(buffer[:wanted])
-            if skip:
-                skip -= filled
-            elif filled:
-                count -= filled
-                yield bytes(buffer[:filled])
-            if error is not None:
-                raise error
-
-    def read(self, limit: int, what: str) -> bytes:
-        """The whole body.
-
-        Raises:
-            OriginBrokeError: it ended early, or fell silent.
-            OriginRefusedError: it has more than `limit` bytes.
-        """
-        size = self.size_bytes
-        if size is None:
-            try:
-                body = self._response.read(limit + 1)
-            except (OSError, http.client.HTTPException) as error:
-                raise broke(error) from error
-        elif size <= limit:
-            body = b"".join(self.pieces(0, size))
-        if (size is not None and size > limit) or (size is None and len(body) > limit):
-            raise OriginRefusedError(
-                f"the answer for {what} is over {limit:,} bytes",
-                advice="check that the address is that of what was meant",
-            )
-        return body
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Keep the connection if the answer was read to its end, else close it."""
-        response, connection = self._response, self._line.connection
-        whole = response.isclosed() or (response.length is not None and self._left == 0)
-        keep = whole and not response.will_close
-        response.close()
-        if keep:
-            self._keep(self._line)
-        else:
-            connection.close()
-
-    def _fill(self, view: memoryview) -> tuple[int, OriginBrokeError | None]:
-        """Fill a view so far that it is worth handing on; how much, and what ended it."""
-        filled = 0
-        try:
-            while filled < min(len(view), ORIGIN_PIECE_BYTES_MIN):
-                got = self._some(view[filled:])
-                if not got:
-                    return filled, broke(None)
-                filled += got
-        except (OSError, http.client.HTTPException) as error:
-            return filled, broke(error)
-        return filled, None
-
-    def _some(self, view: memoryview) -> int:
-        response = self._response
-        if response.length is None:  # chunked, or as long as the connection lasts
-            data = response.read1(len(view))
-            view[: len(data)] = data
-            return len(data)
-        count = response.fp.readinto1(view[: min(len(view), self._left)])
-        self._left -= count
-        return count
 
 
 class Asker:
@@ -328,42 +202,6 @@ class Asker:
             self._known.move_to_end(url)
             if len(self._known) > ORIGIN_REDIRECTS_KNOWN_MAX:
                 self._known.popitem(last=False)
-
-
-def refusal(reply: Reply, what: str, advice: str = "") -> OriginBrokeError | OriginRefusedError:
-    """What an answer with an error's status means."""
-    if reply.status in _MENDABLE:
-        return OriginBrokeError(
-            f"the server of {what} is busy or broken (HTTP {reply.status})",
-            retry_after_s=_retry_after_s(reply.last),
-        )
-    if reply.status in {401, 403, 404, 410}:
-        return OriginRefusedError(
-            f"there is no {what}, or it is private (HTTP {reply.status})", advice=advice
-        )
-    return OriginRefusedError(
-        f"HTTP {reply.status} came for {what}", advice=advice or "check the address"
-    )
-
-
-def broke(error: Exception | None) -> OriginBrokeError:
-    """A connection that failed, in words without addresses."""
-    if isinstance(error, TimeoutError):
-        return OriginBrokeError("the origin fell silent", retry_after_s=0.0)
-    reason = "it was closed" if error is None else str(error)[:200] or type(error).__name__
-    return OriginBrokeError(f"the connection to the origin broke: {reason}", retry_after_s=0.0)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds to wait, from either form of `Retry-After`; a date counts from the answer's own."""
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}", value):
-        return min(float(value), ORIGIN_RETRY_AFTER_S_MAX)
-    try:
-        then, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
-        return min(max((then - now).total_seconds(), 0.0), ORIGIN_RETRY_AFTER_S_MAX)
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _next(url: str, location: str) -> str:

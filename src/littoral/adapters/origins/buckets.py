@@ -20,11 +20,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
-from littoral.adapters.origins.asking import Asker, Question, Reply, refusal
+from littoral.adapters.origins.asking import Asker, Question
 from littoral.adapters.origins.credentials import Credential, credential_for
 from littoral.adapters.origins.listing import agree_on_state, listed, state_of
 from littoral.adapters.origins.ranges import Span, reading
 from littoral.adapters.origins.references import BucketReference, parse_reference
+from littoral.adapters.origins.replies import Reply, refusal
 from littoral.adapters.origins.web import size_of_answer
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import (

@@ -18,11 +18,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import quote, urljoin
 
-from littoral.adapters.origins.asking import Asker, Question, Reply, refusal
+from littoral.adapters.origins.asking import Asker, Question
 from littoral.adapters.origins.lines import place_of
 from littoral.adapters.origins.listing import listed
 from littoral.adapters.origins.ranges import Span, reading
 from littoral.adapters.origins.references import HubReference, parse_hub
+from littoral.adapters.origins.replies import Reply, refusal
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import (
     BadRequestError,
@@ -39,6 +40,9 @@ DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 
 PAGES_MAX: Final = 1_000
 """Pages of one listing; the Hub's have 50 files or more."""
+
+ASKED_MAX: Final = 256
+"""Files that are asked for one by one, where a server's listing says no sizes."""
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -169,6 +173,11 @@ class HubOrigin:
             tree = {row.path: row for row in self._tree(repository, commit)}
         except OriginRefusedError:
             tree = {}
+        if len(rows) - len(tree) > ASKED_MAX:
+            raise OriginRefusedError(
+                f"{self.endpoint} does not say how large {len(rows)} files of {repository} are",
+                advice="check that the endpoint speaks the Hub's protocol, or name one file",
+            )
         return [
             found
             if (found := tree.get(row.path, row)).size_bytes is not None

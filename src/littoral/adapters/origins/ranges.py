@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from littoral.adapters.origins.asking import Asker, Question, Reply, refusal
+from littoral.adapters.origins.asking import Asker, Question
+from littoral.adapters.origins.replies import Reply, refusal
 from littoral.terms.artifacts import OriginFile
 from littoral.terms.errors import OriginBrokeError, OriginChangedError, OriginError
 

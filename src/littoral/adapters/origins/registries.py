@@ -21,12 +21,13 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from littoral.adapters.origins.asking import Asker, Question, refusal
+from littoral.adapters.origins.asking import Asker, Question
 from littoral.adapters.origins.credentials import Credential, authorization, credential_for
 from littoral.adapters.origins.lines import place_of
 from littoral.adapters.origins.listing import listed
 from littoral.adapters.origins.ranges import Span, reading
 from littoral.adapters.origins.references import ImageReference, parse_reference
+from littoral.adapters.origins.replies import refusal
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import BadRequestError, OriginChangedError, OriginRefusedError
 from littoral.terms.ids import digest_of_hex

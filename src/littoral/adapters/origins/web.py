@@ -21,11 +21,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from littoral.adapters.origins.asking import Asker, Question, Reply, refusal
+from littoral.adapters.origins.asking import Asker, Question
 from littoral.adapters.origins.credentials import Credential, authorization
 from littoral.adapters.origins.listing import agree_on_state, listed, state_of
 from littoral.adapters.origins.ranges import Span, range_of_answer, reading
 from littoral.adapters.origins.references import WebReference, parse_reference
+from littoral.adapters.origins.replies import Reply, refusal
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import BadRequestError, OriginChangedError, OriginRefusedError
 from littoral.terms.ids import Digest, digest_of_hex
