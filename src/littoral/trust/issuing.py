@@ -116,11 +116,18 @@ class SealedBatch:
         return len(self.digests) // HASH_BYTES
 
     def document(
-        self, index: int, payload: bytes, salt: bytes, parent: Countersigned | None = None
+        self, index: int, payload: bytes, salt: bytes, parent: bytes | None = None
     ) -> bytes:
-        """The document of one of them: one line of JSON, with envelope and opening."""
+        """The document of one of them: one line of JSON, with envelope and opening.
+
+        Args:
+            index: its place in the batch.
+            payload: what it says.
+            salt: of its digests.
+            parent: the document of the receipt that it countersigns.
+        """
         opening = Opening(salt.hex(), self._opening_key)
-        beside = None if parent is None else decode_document(parent.document)
+        beside = None if parent is None else decode_document(parent)
         if self.size == 1:
             return ReceiptDocument(self.envelope, opening, parent=beside).encode()
         if self._tree is None:
@@ -148,7 +155,8 @@ class SealedReceipt(msgspec.Struct, frozen=True):
     @property
     def document(self) -> bytes:
         """One line of JSON, with envelope and opening."""
-        return self.batch.document(self.index, self.payload, self.salt, self.parent)
+        beside = None if self.parent is None else self.parent.document
+        return self.batch.document(self.index, self.payload, self.salt, beside)
 
 
 class Issuer:
