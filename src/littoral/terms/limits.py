@@ -654,6 +654,9 @@ REQUIREMENT_CHARS_MAX: Final = 1_024
 REASON_CHARS_MAX: Final = 200
 """Why a PoP was asked, as receipts say it."""
 
+REASON_TIMES_MAX: Final = 1_024
+"""Times in such reasons of which the digits are remembered: they are mostly the same few."""
+
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""
 
