@@ -14,7 +14,6 @@ Rules
 It is the form alone: issuing makes receipts, and verification says whether one proves an answer.
 """
 
-import base64
 import hashlib
 from functools import lru_cache
 from typing import Annotated, Final, Literal
@@ -76,7 +75,8 @@ FRAME_END: Final = b"\n\n"
 """A receipt as the last event of a stream is a comment, which every client must ignore."""
 
 RECEIPT_FIELD: Final = "littoral-receipt-document"
-"""The header field that has the receipt of an answer in one piece. Only PoPs are sent it."""
+"""The header field that has the receipt of an answer in one piece. Only PoPs are sent it.
+A document is one line of ASCII, as what is signed is in base64."""
 
 DIGITS_MAX: Final = 40
 
@@ -322,4 +322,4 @@ def frame(document: bytes) -> bytes:
 
 def in_field(document: bytes) -> str:
     """The document as the value of a header field."""
-    return base64.b64encode(document).decode()
+    return document.decode("ascii")

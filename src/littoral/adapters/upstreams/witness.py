@@ -4,8 +4,6 @@ Of a stream it is the last event, a comment, which goes no further; of an answer
 in the head (`RECEIPT_FIELD`). Without it an answer is none.
 """
 
-import base64
-import binascii
 import hashlib
 import re
 from typing import Final
@@ -21,6 +19,7 @@ from littoral.trust.receipts import FRAME_END, FRAME_START, RECEIPT_FIELD, Respo
 
 __all__ = ["Witness"]
 
+_RECEIPT: Final = RECEIPT_FIELD.encode()
 _SALT: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -49,10 +48,7 @@ class Witness:
         self._nonce = nonce
         self._taken = hashlib.sha256(bytes.fromhex(salt))
         self._bytes = 0
-        try:
-            self._document = base64.b64decode(head.get(RECEIPT_FIELD.encode()), validate=True)
-        except binascii.Error:
-            raise MalformedError("a receipt that is not in base64") from None
+        self._document = head.get(_RECEIPT).encode("latin-1")
 
     def heard(self, data: bytes) -> None:
         """Bytes of the answer."""
