@@ -181,8 +181,9 @@ class Upstreams:
         far = not 0 < len(via) <= FABRIC_HOPS_MAX
         stages: list[Stage] = []
         for stage, targets, others in zip(route.stages, route.targets, route.others, strict=True):
-            barred = {row for row in others if far or _came_through(targets[row], via)}
-            open_to = others
+            barred, open_to = set[int](), others
+            if far or len(via) > 1:  # else it has come through this PoP alone
+                barred = {row for row in others if far or _came_through(targets[row], via)}
             if barred:
                 open_to = {row: others[row] for row in others.keys() - barred}
             order: Sequence[int] = ()
