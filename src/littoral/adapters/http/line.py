@@ -89,7 +89,7 @@ class Dialler:
         hop = Hop(loop, self._watch, self._holder)
         try:
             async with asyncio.timeout(seconds):
-                tls = self._tls_context()
+                tls = hop.tls = self._tls_context()
                 if origin.socket_path is not None:
                     await loop.create_unix_connection(lambda: hop, origin.socket_path)
                 elif tls is None:
@@ -113,7 +113,7 @@ class Dialler:
         if self._peering is None:
             return True
         try:
-            return hop.about("sslcontext") is _tls_of(self._peering)
+            return hop.tls is _tls_of(self._peering)
         except ConnectFailedError:
             return False
 

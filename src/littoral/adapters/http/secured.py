@@ -26,8 +26,8 @@ from littoral.terms.limits import LINGER_WAIT_S
 
 __all__ = ["Secured", "connect"]
 
-_READ_BYTES: Final = 64 * 1024
-"""More than a record has, so that nothing which was decrypted stays behind."""
+_RECORD_BYTES: Final = 16 * 1024
+"""No record has more, so that nothing which was decrypted stays behind."""
 
 
 async def connect(
@@ -151,8 +151,6 @@ class Secured(asyncio.Transport, asyncio.Protocol):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """What TLS knows, and what the connection does."""
         match name:
-            case "sslcontext":
-                return self._tls.context
             case "ssl_object":
                 return self._tls
             case "peercert":
@@ -253,7 +251,7 @@ class Secured(asyncio.Transport, asyncio.Protocol):
         over = False
         try:
             while self._incoming.pending and not over:
-                piece = self._tls.read(_READ_BYTES)
+                piece = self._tls.read(_RECORD_BYTES)
                 pieces.append(piece)
                 over = not piece
         except ssl.SSLWantReadError:  # a part of a record, or of what TLS itself has to say
