@@ -10,18 +10,20 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from littoral.adapters.identity import verify
 from littoral.adapters.store import STORE_FILE, Store, open_store
 from littoral.terms.ids import Digest, KeyId, ReceiptId
 from littoral.terms.limits import USAGE_DAYS_MAX
+from littoral.terms.values import Countersigned, Usage
 from littoral.trust.issuing import Issuer, SealedReceipt
 from littoral.trust.limits import DAY_S
-from littoral.trust.receipts import stated
+from littoral.trust.receipts import decode_document, stated
 from littoral.trust.saved import SavedAnswer
 from littoral.trust.verification import verify_answer
-from tests.trust.made import CALLER, SIGNER, STREAM, draft
+from tests.trust.made import CALLER, SIGNER, STRANGER, STREAM, draft, sealed
 
 ISSUER = Issuer(SIGNER)
 DAY = 20_000
@@ -100,6 +102,26 @@ def test_the_oldest_receipts_are_dropped_and_the_rest_stays_a_chain(tmp_path: Pa
         assert [one.seq for one in store.receipts.newest(2)] == [10, 9]
 
 
+def test_receipts_signed_together_keep_those_that_they_countersign(store: Store) -> None:
+    theirs = sealed(signer=STRANGER)
+    usage = Usage(theirs.receipt.n_in, theirs.receipt.n_out)
+    parent = Countersigned(
+        theirs.receipt.pop, theirs.receipt.rid, theirs.digest, usage, theirs.document
+    )
+    exchanges = [
+        msgspec.structs.replace(draft(number=number), parent=parent if number % 2 else None)
+        for number in range(4)
+    ]
+    together = store.receipts.append(partial(ISSUER.issue, exchanges))
+    kept = [store.receipts.get(one.receipt.rid) for one in together]
+    assert [None if one is None else one.document for one in kept] == [
+        one.document for one in together
+    ]
+    beside = [decode_document(one.document).parent for one in together]
+    assert beside == [None, decode_document(theirs.document)] * 2
+    assert len(checked_chain(store)) == 4
+
+
 def test_of_receipts_signed_together_those_still_kept_stay_proven(tmp_path: Path) -> None:
     with open_store(tmp_path, receipts_max=4) as store:
         for start in range(0, 30, 3):
@@ -131,6 +153,7 @@ def test_receipts_signed_together_by_an_older_version_stay_proven(tmp_path: Path
             ALTER TABLE receipts DROP COLUMN envelope;
             ALTER TABLE receipts DROP COLUMN digests;
             ALTER TABLE receipts DROP COLUMN public_key;
+            ALTER TABLE receipts DROP COLUMN parent;
             DROP TABLE admissions;
             DROP TABLE owners;
             DROP TABLE tickets;

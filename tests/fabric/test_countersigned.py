@@ -1,7 +1,6 @@
 """Answers of other PoPs, and the receipts that they come with."""
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.values import UpstreamTarget
 from littoral.trust.digests import salted
 from littoral.trust.issuing import Draft
-from littoral.trust.receipts import decode_document, frame, stated
+from littoral.trust.receipts import decode_document, frame, in_field, stated
 from tests.certificates import Authority, member
 from tests.cli.test_keys import run
 from tests.fabric.pops import FAR, FAR_ECHO, Side, side
@@ -188,7 +187,7 @@ async def liar(
                 head(
                     "content-type: application/json",
                     f"littoral-salt: {salt}",
-                    f"littoral-receipt-document: {base64.b64encode(document).decode()}",
+                    f"littoral-receipt-document: {in_field(document)}",
                     f"content-length: {len(true.body)}",
                 )
                 + true.body

@@ -317,6 +317,9 @@ async def test_what_a_held_pop_was_asked_ends_when_the_fabric_says_that_it_is_go
 
 async def test_connections_grow_with_use_and_only_then(three: Three) -> None:
     three.far.add(FAR_ECHO)
+    async with asyncio.timeout(PATIENCE_S):
+        while three.connections() < HOLD_IDLE:  # they are opened one after another
+            await asyncio.sleep(0.001)
     assert three.connections() == HOLD_IDLE
     request = three.gateway.request(CHAT, body_of("chat stream", FAR, **LONG))
     clients = [await three.gateway.open() for _ in range(7)]

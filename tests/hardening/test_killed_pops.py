@@ -35,7 +35,9 @@ def check_chain(home: Path) -> list[StoredReceipt]:
         kept = list(reversed(store.receipts.newest(1_000_000)))
     before = None
     for seq, one in enumerate(kept, 1):
-        decode_document(one.document).proven(public_key, verify)
+        document = decode_document(one.document)
+        document.proven(verify)
+        assert document.opening.public_key == public_key
         said = stated(one.document)
         assert (one.seq, said.seq, said.prev) == (seq, seq, before)
         before = one.digest

@@ -1,9 +1,9 @@
 """What a candidate weighs, who may not be asked, and what words say of it."""
 
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from littoral.routing.candidates import Needs, Out, candidate_of, priors_of, rtt_of
 from littoral.routing.explain import explain, reason

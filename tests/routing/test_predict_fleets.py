@@ -1,13 +1,14 @@
 """What always holds of a choice among PoPs, and what becomes of many choices together."""
 
+import dataclasses
 import random
 from collections import Counter
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet, Known, ModelState, Tier, Warmth
@@ -130,7 +131,7 @@ def test_where_nobody_is_at_work_only_near_equals_are_drawn_and_the_others_follo
 
 def _idle(known: Known) -> Known:
     said = tuple(_changed(each, in_flight=0) for each in known.state.models)
-    return replace(known, state=msgspec.structs.replace(known.state, models=said))
+    return dataclasses.replace(known, state=msgspec.structs.replace(known.state, models=said))
 
 
 @given(fleets(1), wanteds, spins)

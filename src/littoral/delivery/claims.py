@@ -104,8 +104,7 @@ def opened_claim(data: bytes, verify: Verify) -> Claim:
         raise RecordRejectedError(f"a claim has more than {CLAIM_BYTES_MAX} bytes")
     try:
         envelope = decode_exactly(_ENVELOPE, data, "the envelope of a claim")
-        payload = bytes_of_base64(envelope.payload)
-        claim = decode_exactly(_CLAIM, payload, "a claim")
+        claim = decode_exactly(_CLAIM, envelope.payload, "a claim")
         key = bytes_of_base64(claim.public_key)
         dsse.opened(envelope, CLAIM_TYPE, key, verify)
     except ReceiptRejectedError as error:

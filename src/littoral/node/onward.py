@@ -5,6 +5,7 @@ another PoP can keep callers apart by them, and learns nothing else. Keys never 
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from littoral.terms.ids import KeyId, PopId
@@ -21,6 +22,7 @@ _DIGITS: Final = 32
 _KEY_DIGITS: Final = 12
 
 
+@lru_cache(KEYS_MAX)
 def key_behind(pop: PopId, scope: str) -> KeyId:
     """The key id by which the PoP that is asked keeps a caller of another one apart.
 

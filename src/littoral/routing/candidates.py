@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+import msgspec
+
 from littoral.routing.fleet import Fleet, Known, ModelState, Tier, Warmth
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId, ZoneName
 from littoral.terms.values import Instant, Kind
@@ -63,8 +65,8 @@ _EACH: Final = 1e-12
 """Millionths for a million: the price of one token, in the network's unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+# A Struct, as every request that may go elsewhere makes one.
+class Needs(msgspec.Struct, frozen=True, gc=False):
     """What a request must have, whatever it costs: made once for each policy."""
 
     kind: Kind

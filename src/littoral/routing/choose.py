@@ -23,6 +23,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from littoral.routing.board import (
     ASIDE_UNTIL,
     DRAINED,
@@ -55,8 +57,8 @@ _LEAST: Final = 1
 _NONE: Final = (NOBODY, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+# A Struct, as every request that may go elsewhere makes one.
+class Candidates(msgspec.Struct, frozen=True, gc=False):
     """The targets of one model: their rows on the board, and a weight for each."""
 
     rows: tuple[int, ...]

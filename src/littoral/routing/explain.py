@@ -5,6 +5,8 @@ tokens kept), then 3.2 s of answer
 pop-89abcdef01234567 site oslo: not asked, its zone is not allowed
 """
 
+from functools import lru_cache
+
 from littoral.routing.candidates import Candidate, Out
 from littoral.routing.predict import Predicted, Wanted, predicted, predicted_at, why_out
 from littoral.routing.sends import Sends
@@ -71,5 +73,6 @@ def _name(candidate: Candidate) -> str:
     return f"{candidate.pop} site {candidate.known.member.site}"
 
 
+@lru_cache(limits.REASON_TIMES_MAX)
 def _short(seconds: float) -> str:
     return f"{seconds:.2f}".rstrip("0").rstrip(".") if seconds >= 0.01 else f"{seconds:.2g}"

@@ -25,8 +25,8 @@ class Own(msgspec.Struct):
     tokens: int = 0
 
 
-class Send(msgspec.Struct):
-    """One request that was sent and is not over."""
+class Send(msgspec.Struct, eq=False):
+    """One request that was sent and is not over. Each is one of its own, and equals no other."""
 
     pop: PopId
     at: Instant
@@ -42,7 +42,7 @@ class Sends:
 
     def __init__(self) -> None:
         self.own: dict[PopId, Own] = {}
-        self._under_way: dict[PopId, list[Send]] = {}
+        self._under_way: dict[PopId, dict[Send, None]] = {}
         """Those that count, in the order in which they were sent."""
 
     def sent(self, pop: PopId, tokens: int, now: Instant) -> Send:
@@ -51,10 +51,10 @@ class Sends:
         own = self.own.get(pop)
         if own is None:
             own = self.own[pop] = Own()
-            self._under_way[pop] = []
+            self._under_way[pop] = {}
         own.requests += 1
         own.tokens += tokens
-        self._under_way[pop].append(send)
+        self._under_way[pop][send] = None
         return send
 
     def began(self, send: Send) -> None:
@@ -66,18 +66,15 @@ class Sends:
     def ended(self, send: Send) -> None:
         """It is over, however it ended. To say it twice changes nothing."""
         if send.counts:
-            under_way = self._under_way[send.pop]
-            # By identity: two sends may be equal.
-            del under_way[next(at for at, each in enumerate(under_way) if each is send)]
+            del self._under_way[send.pop][send]
             self._forget(send)
 
     def heard(self, pop: PopId, heard_at: Instant, rtt_s: float) -> None:
         """A record of the PoP came, made half a round trip before: it tells of earlier sends."""
-        under_way = self._under_way.get(pop, [])
+        under_way = self._under_way.get(pop, {})
         until = heard_at - int(rtt_s * SECOND)
-        told = [send for send in under_way if send.at <= until]
-        under_way[:] = [send for send in under_way if send.at > until]
-        for send in told:
+        for send in [send for send in under_way if send.at <= until]:
+            del under_way[send]
             self._forget(send)
 
     def check(self) -> None:
@@ -85,7 +82,7 @@ class Sends:
         assert self.own.keys() == self._under_way.keys()
         for pop, own in self.own.items():
             counted = [send for send in self._under_way[pop] if send.counts]
-            assert counted == self._under_way[pop]
+            assert counted == list(self._under_way[pop])
             assert own == Own(len(counted), sum(send.tokens for send in counted))
             assert counted
 

@@ -4,7 +4,6 @@ Events, effects and attempts are Structs, as every request makes some of each.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -33,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, gc=False):
     """One model of a journey, made once for all requests. Times are nanoseconds."""
 
     candidates: Candidates
@@ -60,10 +58,11 @@ class Stage:
         """
         candidates = self.candidates.without(without) if without else self.candidates
         if order:
-            known = tuple(dict.fromkeys(row for row in order if row in candidates.rows))
-            candidates = replace(candidates, order=known)
+            rows = candidates.rows
+            known = tuple(dict.fromkeys([row for row in order if row in rows]))
+            candidates = Candidates(rows, candidates.weights, known)
         total = self.total if within is None else min(self.total, within)
-        return replace(self, candidates=candidates, total=total)
+        return Stage(candidates, self.attempts, self.first_byte, total, self.hedge_after)
 
 
 def stage_of(candidates: Candidates, policy: RelayPolicy) -> Stage:

@@ -115,7 +115,7 @@ UPSTREAM_TARGETS_MAX: Final = 4_096
 """Upstreams of all models, other PoPs among them, since the start: each has 100 bytes of counts."""
 
 SIGNATURES_KNOWN_MAX: Final = 64
-"""Of other PoPs' receipts: those last looked at are remembered with what came of it."""
+"""Of receipts that were signed together: the last ones that held are not looked at again."""
 
 FABRIC_HOPS_MAX: Final = 3
 """PoPs that one request may come through; more of them find no better place, and hide loops."""
@@ -653,6 +653,9 @@ REQUIREMENT_CHARS_MAX: Final = 1_024
 
 REASON_CHARS_MAX: Final = 200
 """Why a PoP was asked, as receipts say it."""
+
+REASON_TIMES_MAX: Final = 1_024
+"""Times in such reasons of which the digits are remembered: they are mostly the same few."""
 
 STATE_LOOK_S: Final = 0.05
 """Between two looks at whether something is to be said, when much happens."""

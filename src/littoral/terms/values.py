@@ -278,8 +278,7 @@ class Hop:
     """When whoever waits for its answer gives it up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """What goes with a request if it is passed on to another PoP."""
 
     via: tuple[PopId, ...]

@@ -14,12 +14,13 @@ from littoral.terms.ids import PopId
 from littoral.terms.ports import Verify
 from littoral.terms.values import Countersigned, Usage
 from littoral.trust.digests import salted
-from littoral.trust.names import digest_of, pop_id
 from littoral.trust.receipts import (
     Parent,
+    Proven,
     Receipt,
     ReceiptDocument,
     Response,
+    check_signer,
     decode_document,
     decode_payload,
 )
@@ -44,8 +45,10 @@ def countersigned(
         ReceiptRejectedError: it is no such receipt.
     """
     document = decode_document(data)
-    document = msgspec.structs.replace(document, parent=None)
-    payload, receipt = _opened(document, verify)
+    if document.parent is not None:
+        document = msgspec.structs.replace(document, parent=None)
+        data = document.encode()
+    proven, receipt = _opened(document, verify)
     if receipt.pop != pop:
         raise ReceiptRejectedError(f"the receipt is signed by {receipt.pop}, and not by {pop}")
     if receipt.req != salted(document.salt, request) or receipt.client_nonce != nonce:
@@ -53,7 +56,7 @@ def countersigned(
     if receipt.response != response:
         raise ReceiptRejectedError("the receipt is of another response")
     usage = Usage(receipt.n_in, receipt.n_out, receipt.n_cached)
-    return Countersigned(receipt.pop, receipt.rid, digest_of(payload), usage, document.encode())
+    return Countersigned(receipt.pop, receipt.rid, proven.digest, usage, data)
 
 
 def parent_of(taken: Countersigned | None) -> Parent | None:
@@ -67,18 +70,16 @@ def proven_parent(parent: Parent, document: ReceiptDocument, verify: Verify) -> 
     Raises:
         ReceiptRejectedError: this document is not that receipt, or holds more than it.
     """
-    payload, receipt = _opened(document, verify)
-    named = Parent(receipt.pop, receipt.rid, digest_of(payload), parent.why)
+    proven, receipt = _opened(document, verify)
+    named = Parent(receipt.pop, receipt.rid, proven.digest, parent.why)
     if document.parent is not None or named != parent:
         raise ReceiptRejectedError("the receipt beside it is not the one that it countersigns")
-    return document.public_key()
+    return document.opening.public_key
 
 
-def _opened(document: ReceiptDocument, verify: Verify) -> tuple[bytes, Receipt]:
-    """The payload and what it says, if the key that came with it signed it and is whom it names."""
-    public_key = document.public_key()
-    payload, _ = document.proven(public_key, verify)
-    receipt = decode_payload(payload)
-    if receipt.kid != digest_of(public_key) or receipt.pop != pop_id(public_key):
-        raise ReceiptRejectedError("the receipt names another signer than the key that signed it")
-    return payload, receipt
+def _opened(document: ReceiptDocument, verify: Verify) -> tuple[Proven, Receipt]:
+    """What is signed and what it says, if the key that came with it is whom it names."""
+    proven = document.proven(verify)
+    receipt = decode_payload(proven.payload)
+    check_signer(receipt, document.opening.public_key)
+    return proven, receipt

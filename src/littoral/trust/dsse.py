@@ -3,12 +3,11 @@
 Rules
 - What is signed is the pre-authentication encoding (PAE) of type and payload, so a payload can't be
   passed off as one of another type.
-- Exactly one signature, and one way to write it (see `decoding`).
+- Exactly one signature, and one way to write it (see `decoding`): bytes are plain base64 in JSON.
 
 It does not know what a payload means. The format is in-toto's DSSE, version 1.
 """
 
-import base64
 from typing import Annotated
 
 import msgspec
@@ -16,26 +15,26 @@ import msgspec
 from littoral.terms import limits
 from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ports import Signer, Verify
-from littoral.trust.decoding import Sha256, bytes_of_base64
-from littoral.trust.names import digest_of
+from littoral.trust.decoding import Sha256
+from littoral.trust.names import digest_of, names_of_key
 
-__all__ = ["Base64", "Envelope", "Signature", "opened", "pae", "sealed"]
+__all__ = ["Binary", "Envelope", "Signature", "opened", "pae", "sealed"]
 
-Base64 = Annotated[str, msgspec.Meta(max_length=limits.RECEIPT_BYTES_MAX)]
+Binary = Annotated[bytes, msgspec.Meta(max_length=limits.RECEIPT_BYTES_MAX)]
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One signature and whose it is said to be."""
 
     keyid: Sha256
-    sig: Base64
+    sig: Binary
 
 
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A payload, its type, and who signed both."""
 
     payload_type: str = msgspec.field(name="payloadType")
-    payload: Base64
+    payload: Binary
     signatures: Annotated[tuple[Signature, ...], msgspec.Meta(min_length=1, max_length=1)]
 
 
@@ -47,11 +46,8 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 def sealed(payload_type: str, payload: bytes, signer: Signer) -> Envelope:
     """The payload, signed."""
-    signature = Signature(
-        keyid=digest_of(signer.public_key),
-        sig=base64.b64encode(signer.sign(pae(payload_type, payload))).decode(),
-    )
-    return Envelope(payload_type, base64.b64encode(payload).decode(), (signature,))
+    signature = Signature(digest_of(signer.public_key), signer.sign(pae(payload_type, payload)))
+    return Envelope(payload_type, payload, (signature,))
 
 
 def opened(envelope: Envelope, payload_type: str, public_key: bytes, verify: Verify) -> bytes:
@@ -63,9 +59,8 @@ def opened(envelope: Envelope, payload_type: str, public_key: bytes, verify: Ver
     if envelope.payload_type != payload_type:
         raise ReceiptRejectedError("the envelope holds something else than it should")
     (signature,) = envelope.signatures
-    if signature.keyid != digest_of(public_key):
+    if signature.keyid != names_of_key(public_key)[0]:
         raise ReceiptRejectedError("the envelope names another key than the one it came with")
-    payload = bytes_of_base64(envelope.payload)
-    if not verify(public_key, pae(payload_type, payload), bytes_of_base64(signature.sig)):
+    if not verify(public_key, pae(payload_type, envelope.payload), signature.sig):
         raise ReceiptRejectedError("the signature does not hold")
-    return payload
+    return envelope.payload

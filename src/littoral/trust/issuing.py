@@ -4,7 +4,6 @@ Receipts of exchanges that ended together are signed together: their digests are
 tree, and what is signed is its root. One alone is signed itself.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -29,7 +28,7 @@ from littoral.trust.decoding import ENCODER
 from littoral.trust.digests import Digests
 from littoral.trust.dsse import Envelope, sealed
 from littoral.trust.merkle import HASH_BYTES, Tree
-from littoral.trust.names import digest_of, pop_id
+from littoral.trust.names import digest_of, names_of_key
 from littoral.trust.receipts import (
     BATCH_TYPE,
     DIGITS_MAX,
@@ -91,7 +90,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 class SealedBatch:
     """What is signed of receipts that were made together: enough to write each one's document."""
 
-    __slots__ = ("_opening_key", "_tree", "digests", "envelope", "public_key")
+    __slots__ = ("_tree", "digests", "envelope", "public_key")
 
     def __init__(
         self, envelope: Envelope, digests: bytes, public_key: bytes, tree: Tree | None = None
@@ -107,7 +106,6 @@ class SealedBatch:
         self.envelope = envelope
         self.digests = digests
         self.public_key = public_key
-        self._opening_key = base64.b64encode(public_key).decode()
         self._tree = tree
 
     @property
@@ -116,17 +114,23 @@ class SealedBatch:
         return len(self.digests) // HASH_BYTES
 
     def document(
-        self, index: int, payload: bytes, salt: bytes, parent: Countersigned | None = None
+        self, index: int, payload: bytes, salt: bytes, parent: bytes | None = None
     ) -> bytes:
-        """The document of one of them: one line of JSON, with envelope and opening."""
-        opening = Opening(salt.hex(), self._opening_key)
-        beside = None if parent is None else decode_document(parent.document)
+        """The document of one of them: one line of JSON, with envelope and opening.
+
+        Args:
+            index: its place in the batch.
+            payload: what it says.
+            salt: of its digests.
+            parent: the document of the receipt that it countersigns.
+        """
+        opening = Opening(salt.hex(), self.public_key)
+        beside = None if parent is None else decode_document(parent)
         if self.size == 1:
             return ReceiptDocument(self.envelope, opening, parent=beside).encode()
         if self._tree is None:
             self._tree = _tree_over(self.digests)
-        path = base64.b64encode(self._tree.path(index)).decode()
-        batched = Batched(base64.b64encode(payload).decode(), index, path)
+        batched = Batched(payload, index, self._tree.path(index))
         return ReceiptDocument(self.envelope, opening, batched, beside).encode()
 
 
@@ -148,7 +152,8 @@ class SealedReceipt(msgspec.Struct, frozen=True):
     @property
     def document(self) -> bytes:
         """One line of JSON, with envelope and opening."""
-        return self.batch.document(self.index, self.payload, self.salt, self.parent)
+        beside = None if self.parent is None else self.parent.document
+        return self.batch.document(self.index, self.payload, self.salt, beside)
 
 
 class Issuer:
@@ -158,8 +163,7 @@ class Issuer:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._kid = digest_of(signer.public_key)
-        self._pop = pop_id(signer.public_key)
+        self._kid, self._pop = names_of_key(signer.public_key)
         self._policies: dict[KeyId, tuple[Caller, Digest]] = {}
         self._models: dict[ModelName, tuple[ModelEntry, Model]] = {}
 
@@ -255,7 +259,7 @@ def _signed(made: Sequence[tuple[Digest, bytes]], signer: Signer) -> SealedBatch
     if len(made) == 1:
         return SealedBatch(sealed(PAYLOAD_TYPE, made[0][1], signer), digests, signer.public_key)
     tree = _tree_over(digests)
-    batch = Batch(1, digest_of(signer.public_key), len(made), digest_of_hex(tree.root.hex()))
+    batch = Batch(1, names_of_key(signer.public_key)[0], len(made), digest_of_hex(tree.root.hex()))
     envelope = sealed(BATCH_TYPE, ENCODER.encode(batch), signer)
     return SealedBatch(envelope, digests, signer.public_key, tree)
 

@@ -14,25 +14,27 @@ Rules
 It is the form alone: issuing makes receipts, and verification says whether one proves an answer.
 """
 
-import base64
+import hashlib
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError
-from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId, digest_of_hex
+from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
 from littoral.terms.limits import (
     NONCE_CHARS_MAX,
     REASON_CHARS_MAX,
     RECEIPT_BATCH_MAX,
     RECEIPT_BYTES_MAX,
+    SIGNATURES_KNOWN_MAX,
 )
 from littoral.terms.ports import Verify
 from littoral.terms.values import Finish, Source
-from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
-from littoral.trust.dsse import Base64, Envelope, opened
+from littoral.trust.decoding import ENCODER, Sha256, decode_exactly
+from littoral.trust.dsse import Binary, Envelope, opened
 from littoral.trust.merkle import root_of
-from littoral.trust.names import digest_of
+from littoral.trust.names import digest_of, named, names_of_key
 
 __all__ = [
     "BATCH_TYPE",
@@ -49,9 +51,11 @@ __all__ = [
     "Sampling",
     "Response",
     "ReceiptDocument",
+    "Proven",
     "Batch",
     "Batched",
     "Opening",
+    "check_signer",
     "decode_document",
     "decode_payload",
     "frame",
@@ -71,7 +75,8 @@ FRAME_END: Final = b"\n\n"
 """A receipt as the last event of a stream is a comment, which every client must ignore."""
 
 RECEIPT_FIELD: Final = "littoral-receipt-document"
-"""The header field that has the receipt of an answer in one piece. Only PoPs are sent it."""
+"""The header field that has the receipt of an answer in one piece. Only PoPs are sent it.
+A document is one line of ASCII, as what is signed is in base64."""
 
 DIGITS_MAX: Final = 40
 
@@ -180,16 +185,17 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Batched(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A receipt that was signed with others: its payload, its place, and its path to the root."""
 
-    payload: Base64
+    payload: Binary
     index: Count
-    path: Base64
+    path: Binary
 
 
 class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the holder of a receipt needs to check it. The salt is theirs to keep."""
 
     salt: Annotated[str, msgspec.Meta(pattern=rf"\A[0-9a-f]{{{2 * SALT_BYTES}}}\Z")]
-    public_key: Annotated[str, msgspec.Meta(max_length=64)]
+    public_key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    """Ed25519; said to have signed."""
 
 
 class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -211,48 +217,58 @@ class ReceiptDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         """The salt of every digest in the receipt."""
         return bytes.fromhex(self.opening.salt)
 
-    def public_key(self) -> bytes:
-        """The key that is said to have signed.
-
-        Raises:
-            ReceiptRejectedError: it is not 32 bytes in plain base64.
-        """
-        key = bytes_of_base64(self.opening.public_key)
-        if len(key) != 32:
-            raise ReceiptRejectedError("the public key is not an Ed25519 key")
-        return key
-
     def stated(self) -> bytes:
-        """The receipt's payload, whether or not it was signed.
+        """The receipt's payload, whether or not it was signed."""
+        return self.envelope.payload if self.batched is None else self.batched.payload
+
+    def proven(self, verify: Verify) -> "Proven":
+        """What is signed by the key that is beside it.
 
         Raises:
-            ReceiptRejectedError: it is not plain base64.
+            ReceiptRejectedError: nothing is, or the document is malformed.
         """
-        batched = self.batched
-        return bytes_of_base64(self.envelope.payload if batched is None else batched.payload)
-
-    def proven(self, public_key: bytes, verify: Verify) -> tuple[bytes, int]:
-        """The receipt's payload, if this key signed it, and how many were signed together.
-
-        Raises:
-            ReceiptRejectedError: it did not, or the document is malformed.
-        """
+        public_key = self.opening.public_key
         if self.batched is None:
-            return opened(self.envelope, PAYLOAD_TYPE, public_key, verify), 1
-        signed = opened(self.envelope, BATCH_TYPE, public_key, verify)
-        batch = decode_exactly(_BATCH, signed, "what is signed")
-        payload, path = self.stated(), bytes_of_base64(self.batched.path)
-        root = root_of(leaf_of(digest_of(payload)), self.batched.index, batch.size, path)
-        if root is None or digest_of_hex(root.hex()) != batch.root:
+            payload = opened(self.envelope, PAYLOAD_TYPE, public_key, verify)
+            return Proven(payload, digest_of(payload), 1)
+        batch = _signed_together(self.envelope, public_key, verify)
+        payload, index, path = self.batched.payload, self.batched.index, self.batched.path
+        taken = hashlib.sha256(payload)
+        root = root_of(taken.digest(), index, batch.size, path)
+        if root != leaf_of(batch.root):
             raise ReceiptRejectedError("the receipt is not among those that were signed together")
-        if batch.kid != digest_of(public_key):
-            raise ReceiptRejectedError("what is signed names another key than the one it came with")
-        return payload, batch.size
+        return Proven(payload, named(taken), batch.size)
+
+
+# A Struct, as every answer of another PoP makes one.
+class Proven(msgspec.Struct, frozen=True):
+    """A receipt's payload, which is signed."""
+
+    payload: bytes
+    digest: Digest
+    """Of it."""
+    together: int
+    """So many were signed together."""
 
 
 _DOCUMENT: Final = msgspec.json.Decoder(ReceiptDocument)
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _BATCH: Final = msgspec.json.Decoder(Batch)
+
+
+@lru_cache(SIGNATURES_KNOWN_MAX)
+def _signed_together(envelope: Envelope, public_key: bytes, verify: Verify) -> Batch:
+    """What is signed for several receipts, which is as good for each of them: it is looked at once.
+
+    Raises:
+        ReceiptRejectedError: this key has not signed it, or it is malformed.
+    """
+    batch = decode_exactly(
+        _BATCH, opened(envelope, BATCH_TYPE, public_key, verify), "what is signed"
+    )
+    if batch.kid != names_of_key(public_key)[0]:
+        raise ReceiptRejectedError("what is signed names another key than the one it came with")
+    return batch
 
 
 def leaf_of(digest: Digest) -> bytes:
@@ -280,6 +296,16 @@ def decode_payload(payload: bytes) -> Receipt:
     return decode_exactly(_RECEIPT, payload, "what is signed")
 
 
+def check_signer(receipt: Receipt, public_key: bytes) -> None:
+    """See that a receipt names the key that has signed it, and the PoP that holds that key.
+
+    Raises:
+        ReceiptRejectedError: it names another.
+    """
+    if (receipt.kid, receipt.pop) != names_of_key(public_key):
+        raise ReceiptRejectedError("the receipt names another signer than the key that signed it")
+
+
 def stated(data: bytes) -> Receipt:
     """What a document says, for showing receipts of one's own. Whether it is true is not looked at.
 
@@ -296,4 +322,4 @@ def frame(document: bytes) -> bytes:
 
 def in_field(document: bytes) -> str:
     """The document as the value of a header field."""
-    return base64.b64encode(document).decode()
+    return document.decode("ascii")

@@ -33,8 +33,14 @@ from littoral.terms.ports import Verify
 from littoral.terms.values import SECOND, Source
 from littoral.trust.countersigning import proven_parent
 from littoral.trust.digests import AnswerDigests, salted
-from littoral.trust.names import digest_of, pop_id
-from littoral.trust.receipts import Receipt, ReceiptDocument, decode_document, decode_payload
+from littoral.trust.receipts import (
+    Proven,
+    Receipt,
+    ReceiptDocument,
+    check_signer,
+    decode_document,
+    decode_payload,
+)
 from littoral.trust.saved import SavedAnswer
 
 __all__ = ["Claim", "Standing", "Verdict", "verify_answer"]
@@ -104,16 +110,16 @@ def verify_answer(
     try:
         document = decode_document(answer.document)  # 1
         step = "signature"
-        public_key = document.public_key()
-        payload, together = document.proven(public_key, verify)  # 2
-        receipt = decode_payload(payload)
+        proven = document.proven(verify)  # 2
+        receipt = decode_payload(proven.payload)
         step = "signer"
-        signer = _signer(receipt, public_key, trusted)  # 3
+        public_key = document.opening.public_key
+        check_signer(receipt, public_key)  # 3
     except ReceiptRejectedError as error:
         return Verdict((Claim(step, Standing.REJECTED, error.message),), None)
     claims = (
-        _signature(payload, together),
-        signer,
+        _signature(proven),
+        _signer(receipt, public_key, trusted),
         _request(receipt, document.salt, answer.request),  # 4
         *_response_and_text(receipt, document.salt, answer.response),  # 5, 6
         _headers(receipt, document, answer),  # 7
@@ -125,16 +131,15 @@ def verify_answer(
     return Verdict(claims, receipt)
 
 
-def _signature(payload: bytes, together: int) -> Claim:
-    text = f"Ed25519 over the {len(payload)} bytes signed"
-    if together > 1:
-        text = f"Ed25519 over {together} receipts, among them these {len(payload)} bytes"
+def _signature(proven: Proven) -> Claim:
+    size = len(proven.payload)
+    text = f"Ed25519 over the {size} bytes signed"
+    if proven.together > 1:
+        text = f"Ed25519 over {proven.together} receipts, among them these {size} bytes"
     return Claim("signature", Standing.PROVEN, text)
 
 
 def _signer(receipt: Receipt, public_key: bytes, trusted: Collection[bytes]) -> Claim:
-    if receipt.kid != digest_of(public_key) or receipt.pop != pop_id(public_key):
-        raise ReceiptRejectedError("the receipt names another signer than the key that signed it")
     if public_key in trusted:
         return Claim("signer", Standing.PROVEN, f"{receipt.pop}, whose key is trusted")
     return Claim("signer", Standing.CLAIMED, f"{receipt.pop}, whose key is not among those trusted")

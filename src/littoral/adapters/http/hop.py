@@ -14,6 +14,7 @@ Not here: opening and pooling connections (line.py).
 
 import asyncio
 import socket
+import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -86,6 +87,7 @@ class Hop(asyncio.Protocol):
         "on_body",
         "paused",
         "replaced_by",
+        "tls",
         "transport",
     )
 
@@ -122,6 +124,8 @@ class Hop(asyncio.Protocol):
         self.heard = False
         """Whether any byte of the present answer has come."""
         self.closed = False
+        self.tls: ssl.SSLContext | None = None
+        """How TLS was spoken when it was dialled; None where it was not."""
         self.replaced_by: Call | None = None
         """What became of the last request on it, if the connection was closed already."""
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 from littoral.adapters.http.held import Held
 from littoral.adapters.http.hop import Call, Holder, Hop
 from littoral.adapters.http.idle import Idle
+from littoral.adapters.http.secured import connect
 from littoral.adapters.http.watch import Watch
 from littoral.adapters.http.words import (
     ConnectFailedError,
@@ -88,12 +89,13 @@ class Dialler:
         hop = Hop(loop, self._watch, self._holder)
         try:
             async with asyncio.timeout(seconds):
+                tls = hop.tls = self._tls_context()
                 if origin.socket_path is not None:
                     await loop.create_unix_connection(lambda: hop, origin.socket_path)
+                elif tls is None:
+                    await loop.create_connection(lambda: hop, origin.host, origin.port)
                 else:
-                    await loop.create_connection(
-                        lambda: hop, origin.host, origin.port, ssl=self._tls_context()
-                    )
+                    await connect(hop, origin.host, origin.port, tls)
         except TimeoutError:
             raise WaitedTooLongError(f"{seconds:g} s to connect") from None
         except (OSError, ssl.SSLError) as error:
@@ -111,7 +113,7 @@ class Dialler:
         if self._peering is None:
             return True
         try:
-            return hop.about("sslcontext") is _tls_of(self._peering)
+            return hop.tls is _tls_of(self._peering)
         except ConnectFailedError:
             return False
 

@@ -114,6 +114,9 @@ MIGRATIONS: Final = (
         issuer INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE receipts ADD COLUMN parent BLOB;
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 

@@ -5,8 +5,8 @@ Rules
   committed, in one transaction: whenever the process dies, the chain is unbroken (invariant I3).
 - Of receipts that were signed together, what is common to them is kept once, with the last, which
   is dropped last; a table of its own would have each batch write one more page. Documents are put
-  together when they are asked for. One that was signed alone, or that has another PoP's receipt
-  beside it, is kept as its document.
+  together when they are asked for, with another PoP's receipt as it came where there is one. A
+  receipt that was signed alone is kept as its document.
 - The day's usage of a key is counted in the same transaction, so it is the sum of its receipts.
 - The newest `receipts_max` receipts are kept, and usage of the last limits.USAGE_DAYS_MAX days.
 """
@@ -41,11 +41,12 @@ class StoredReceipt:
     document: bytes
 
 
-_COLUMNS: Final = "seq, receipt_id, key_id, ended_unix_ns, digest, document, salt"
-"""With a salt, `document` is the payload alone, and the rest with the last one of its batch."""
+_COLUMNS: Final = "seq, receipt_id, key_id, ended_unix_ns, digest, document, salt, parent"
+"""With a salt, `document` is the payload alone, `parent` the document of the receipt that it
+countersigns, and the rest with the last one of its batch."""
 
-_PLAIN: Final = "(?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)"
-_LAST: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PLAIN: Final = "(?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)"
+_LAST: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 """A row, and one that also keeps what is common to its batch."""
 
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
@@ -128,18 +129,18 @@ class ReceiptBook:
         return self._stored(rows[0]) if rows else None
 
     def _stored(self, row: Row) -> StoredReceipt:
-        seq, receipt_id, key_id, ended_unix_ns, digest, kept, salt = row
-        document = kept if salt is None else self._put_together(seq, kept, salt)
+        seq, receipt_id, key_id, ended_unix_ns, digest, kept, salt, parent = row
+        document = kept if salt is None else self._put_together(seq, kept, salt, parent)
         return StoredReceipt(seq, receipt_id, key_id, ended_unix_ns, digest, document)
 
-    def _put_together(self, seq: int, payload: bytes, salt: bytes) -> bytes:
+    def _put_together(self, seq: int, payload: bytes, salt: bytes, parent: bytes | None) -> bytes:
         ((last, envelope, digests, public_key),) = self._database.read(
             "SELECT seq, envelope, digests, public_key FROM receipts "
             "WHERE seq >= ? AND envelope IS NOT NULL ORDER BY seq LIMIT 1",
             (seq,),
         )
         batch = SealedBatch(_ENVELOPE.decode(envelope), digests, public_key)
-        return batch.document(batch.size - 1 - (last - seq), payload, salt)
+        return batch.document(batch.size - 1 - (last - seq), payload, salt, parent)
 
     def _keep(self, sealed: Sequence[SealedReceipt]) -> None:
         batch = sealed[0].batch
@@ -148,8 +149,11 @@ class ReceiptBook:
         for one in sealed:
             receipt = one.receipt
             rows += (receipt.seq, receipt.rid, receipt.key, int(receipt.t_out), one.digest)
-            alone = not together or one.parent is not None
-            rows += (one.document, None) if alone else (one.payload, one.salt)
+            if together:
+                beside = None if one.parent is None else one.parent.document
+                rows += (one.payload, one.salt, beside)
+            else:
+                rows += (one.document, None, None)
         places = [_PLAIN] * len(sealed)
         if together:
             places[-1] = _LAST

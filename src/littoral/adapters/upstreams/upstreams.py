@@ -96,8 +96,10 @@ class Route:
     """For each stage, the target of each row."""
     ticks: bool
     """Some stage hedges, so that its journeys need the time."""
-    passes_on: bool = False
-    """Some target is another PoP."""
+    others: tuple[Mapping[int, UpstreamTarget], ...]
+    """For each stage, those of them that are other PoPs."""
+    passes_on: bool
+    """There are some."""
 
     @property
     def entry(self) -> ModelEntry:
@@ -162,24 +164,28 @@ class Upstreams:
             for each, rows in zip(models, targets, strict=True)
         )
         ticks = any(stage.hedge_after for stage in stages)
-        passes_on = any(each.peer for model in models for each in model.upstreams)
-        route = Route(models, stages, targets, ticks, passes_on)
+        others = tuple(
+            {row: target.settings for row, target in rows.items() if target.pop is not None}
+            for rows in targets
+        )
+        route = Route(models, stages, targets, ticks, others, any(others))
         self._routes[name] = route
         return route
 
     def stages(self, route: Route, errand: Errand) -> Sequence[Stage]:
         """The stages of a route for a request that has come from another PoP, or may go to one."""
-        until, via = None, frozenset[PopId]()
-        if errand.passage is not None:
-            until, via = errand.passage.until, frozenset(errand.passage.via)
+        passage = errand.passage
+        until, via = (None, ()) if passage is None else (passage.until, passage.via)
         within = None if until is None else max(0, until - self.clock.now())
         rank = None if self._neighbourhood is None else self._neighbourhood.rank
         far = not 0 < len(via) <= FABRIC_HOPS_MAX
         stages: list[Stage] = []
-        for stage, targets in zip(route.stages, route.targets, strict=True):
-            pops = {row: target for row, target in targets.items() if target.pop is not None}
-            barred = {row for row, target in pops.items() if far or _came_through(target, via)}
-            open_to = {row: pops[row].settings for row in pops.keys() - barred}
+        for stage, targets, others in zip(route.stages, route.targets, route.others, strict=True):
+            barred, open_to = set[int](), others
+            if far or len(via) > 1:  # else it has come through this PoP alone
+                barred = {row for row in others if far or _came_through(targets[row], via)}
+            if barred:
+                open_to = {row: others[row] for row in others.keys() - barred}
             order: Sequence[int] = ()
             if rank is not None and open_to:
                 order = rank(errand, open_to)
@@ -299,7 +305,7 @@ class Upstreams:
         return line
 
 
-def _came_through(target: Target, via: frozenset[PopId]) -> bool:
+def _came_through(target: Target, via: Sequence[PopId]) -> bool:
     """Whether a request can't go to a PoP for where it was: there, or at who passes it on."""
     relay = target.relay
     return target.pop in via or (

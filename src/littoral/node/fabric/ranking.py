@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from littoral.adapters.upstreams.words import Errand
 from littoral.node.onward import key_behind
@@ -56,12 +57,11 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A request whose prompt was looked at."""
+    """A request that was looked at."""
 
     errand: Errand
     model: ModelName
-    prompt_tokens: int
-    prefixes: tuple[int, ...]
+    wanted: Wanted
 
 
 class _Following:
@@ -191,9 +191,23 @@ class Ranking:
         known.table.update(known.fleet, self._links)
 
     def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
+        """What a request wants, of which the digest is another one for a PoP that has the model.
+
+        The last errand's is remembered: after the ranking, whoever is sent it is followed.
+        """
+        read = self._read
+        if read is None or read.errand is not errand or read.model != model:
+            read = self._read = _Read(errand, model, self._wants(errand, model))
+        wanted = read.wanted
+        if digest is None or wanted.needs.digest is not None:
+            return wanted
+        return structs.replace(wanted, needs=structs.replace(wanted.needs, digest=digest))
+
+    def _wants(self, errand: Errand, model: ModelName) -> Wanted:
         passage = errand.passage
         assert passage is not None, "a request that may go elsewhere has its passage"
-        prompt_tokens, prefixes = self._prompt(errand, model)
+        prompt = _prompt_of(errand.body)
+        scope = key_behind(passage.via[-1], passage.scope)
         required = requirement_of(passage.requires)
         owners = self._owners(model)
         needs = Needs(
@@ -203,29 +217,14 @@ class Ranking:
             zones=required.zones,
             owners=owners if required.owners is None else owners & required.owners,
             tier=required.tier,
-            digest=required.digest or digest,
+            digest=required.digest,
         )
         return Wanted(
             needs=needs,
-            prompt_tokens=prompt_tokens,
-            prefixes=prefixes,
+            prompt_tokens=tokens_of(len(prompt)),
+            prefixes=prefixes_of(scope, model, prompt),
             via=passage.via[:-1],
         )
-
-    def _prompt(self, errand: Errand, model: ModelName) -> tuple[int, tuple[int, ...]]:
-        """Tokens of what is asked, and what it begins with.
-
-        The last errand's are remembered: after the ranking, whoever is sent it is followed.
-        """
-        read = self._read
-        if read is None or read.errand is not errand or read.model != model:
-            passage = errand.passage
-            assert passage is not None, "a request that may go elsewhere has its passage"
-            prompt = _prompt_of(errand.body)
-            scope = key_behind(passage.via[-1], passage.scope)
-            prefixes = prefixes_of(scope, model, prompt)
-            read = self._read = _Read(errand, model, tokens_of(len(prompt)), prefixes)
-        return read.prompt_tokens, read.prefixes
 
 
 @lru_cache(FLEET_POPS_MAX)

@@ -53,6 +53,7 @@ class Words:
         self._signer = signer
         self._pop = pop_id(signer.public_key)
         self._policies: Mapping[OwnerId, tuple[OwnerPolicy, MayAsk]] = {}
+        self._serving = frozenset((owner,))
         self._kept: frozenset[bytes] = frozenset()
         self._said: dict[str, bytes] = {}
         """What was passed on of each topic."""
@@ -64,6 +65,12 @@ class Words:
         self._kept = frozenset(each.encoded() for each in words)
         policies = (OwnerPolicy.of_payload(each.payload) for each in words if _is_policy(each))
         self._policies = {each.owner: (each, _may_ask(each)) for each in policies}
+        others = (
+            owner
+            for owner, (policy, _) in self._policies.items()
+            if policy.may_serve and not policy.revoked
+        )
+        self._serving = frozenset((self._owner, *others))
 
     @property
     def policies(self) -> Mapping[OwnerId, OwnerPolicy]:
@@ -127,12 +134,7 @@ class Words:
 
     def owners(self) -> frozenset[OwnerId]:
         """Whose PoPs may be sent anything."""
-        others = (
-            owner
-            for owner, (policy, _) in self._policies.items()
-            if policy.may_serve and not policy.revoked
-        )
-        return frozenset((self._owner, *others))
+        return self._serving
 
     # --- what comes and goes ---
 
