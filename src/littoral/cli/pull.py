@@ -106,7 +106,7 @@ def _show_plan(show: Show, plan: PlanShown) -> None:
     show.line(f"artifact: {known}")
     rows = [("here already", plan.here_bytes), ("origin", plan.origin_bytes), *plan.sources]
     show.table(("from", "bytes"), [(where, sized(count)) for where, count in rows if count])
-    if plan.estimated_s is not None:
+    if plan.estimated_s:
         show.line(f"some {plan.estimated_s:,.0f} s at the rates seen so far")
 
 

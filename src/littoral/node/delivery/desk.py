@@ -7,8 +7,9 @@ Rules
 """
 
 import asyncio
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from littoral.adapters.artifacts import Row
@@ -30,16 +31,20 @@ from littoral.terms.delivery import (
     StoreShown,
     Verified,
 )
-from littoral.terms.errors import NotFoundError, QueueFullError
+from littoral.terms.errors import LittoralError, NotFoundError, QueueFullError
+from littoral.terms.ids import ArtifactId
 from littoral.terms.limits import (
     DELIVERIES_SAID_MAX,
     GROUPS_KEPT_S,
     PULLS_KEPT,
     PULLS_MAX,
+    SCRUB_PAUSE_S,
     STORE_BYTES_MAX,
 )
 
 __all__ = ["Desk"]
+
+log = logging.getLogger("littoral")
 
 T = TypeVar("T")
 
@@ -192,6 +197,23 @@ class Desk:
         room = min(parts.bytes_max, stats.disk_bytes + shutil.disk_usage(parts.folder).free)
         return max(0, room - stats.pinned_bytes)
 
+    async def scrub(self) -> None:
+        """Look at some of what is here now and then, until cancelled; have what rots repaired."""
+        store = self._parts.holdings.store
+        while True:
+            await asyncio.sleep(SCRUB_PAUSE_S)
+            found = await self._parts.around.blocking(lambda: store.scrub(_SCRUB_BYTES))
+            await self._repair({artifact for artifact, _ in found.rotten})
+
+    async def _repair(self, artifacts: Iterable[ArtifactId]) -> None:
+        """Fetch what has rotted, from neighbours or its origin."""
+        for artifact in sorted(artifacts):
+            log.warning("%s has rotten chunks: they are fetched again", artifact)
+            try:
+                await self.pull(PullWanted(artifact))
+            except LittoralError as error:
+                log.warning("%s can't be repaired: %s", artifact, error)
+
     # --- the store ------------------------------------------------------------------------------
 
     async def store(self) -> StoreShown:
@@ -212,16 +234,20 @@ class Desk:
     async def verify(self) -> Verified:
         """Hash every byte again; what is rotten is dropped."""
 
-        def verified() -> Verified:
-            store, checked, rotten = self._parts.holdings.store, 0, []
+        def verified() -> tuple[int, list[tuple[ArtifactId, int]]]:
+            store, checked = self._parts.holdings.store, 0
+            rotten: list[tuple[ArtifactId, int]] = []
             while True:
                 found = store.scrub(_SCRUB_BYTES)
                 checked += found.read_bytes
-                rotten += [f"{artifact} chunk {chunk}" for artifact, chunk in found.rotten]
+                rotten += found.rotten
                 if found.round_over:
-                    return Verified(checked, tuple(rotten))
+                    return checked, rotten
 
-        return await self._parts.around.blocking(verified)
+        checked, rotten = await self._parts.around.blocking(verified)
+        await self._repair({artifact for artifact, _ in rotten})
+        lines = (f"{artifact} chunk {chunk}" for artifact, chunk in rotten)
+        return Verified(checked, tuple(lines))
 
     async def collect(self) -> Freed:
         """Remove what nothing needs."""

@@ -14,9 +14,9 @@ from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.identity import verify
 from littoral.adapters.models import Catalogue
 from littoral.delivery.claims import Claim, opened_claim
-from littoral.node.delivery.finding import mark_of
+from littoral.node.delivery.finding import FoundManifest, mark_of
 from littoral.routing.fleet import Delivery
-from littoral.terms.errors import RecordRejectedError
+from littoral.terms.errors import NotFoundError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, Digest
 
 __all__ = ["Holdings"]
@@ -56,12 +56,24 @@ class Holdings:
         self.store.claim(artifact, envelope)
         self._take(artifact, envelope)
 
+    def meant(self, reference: str) -> ArtifactId | None:
+        """What a pinned reference means, if that was ever known here."""
+        return self._meant.get(reference)
+
     def whole(self, reference: str) -> ArtifactId | None:
-        """What a pinned reference means here, if all of that is here."""
+        """The same, if all of it is here."""
         artifact = self._meant.get(reference)
         if artifact is None or not self.store.shelf.complete(artifact):
             return None
         return artifact
+
+    def known(self, artifact: ArtifactId) -> FoundManifest | None:
+        """The manifest of an artifact that is here in part, or was and has rotted."""
+        shelf = self.store.shelf
+        try:
+            return FoundManifest(artifact, shelf.manifest(artifact), shelf.tables(artifact))
+        except NotFoundError:
+            return None
 
     def reference(self, artifact: ArtifactId) -> str:
         """What it was pulled as last; empty where nobody says."""

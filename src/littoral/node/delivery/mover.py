@@ -203,9 +203,11 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
         )
         async with owned_tasks() as tasks:
             desk = Desk(parts, library, tasks, mover.changed)
+            scrubbing = tasks.create_task(desk.scrub())
             try:
                 yield _handler(_routes(mover, desk, library), arguments.key)
             finally:
+                scrubbing.cancel()
                 desk.close()
                 library.let_go()
 

@@ -166,7 +166,10 @@ class Pull:
             await self._end(whole, listing)
             return
         found: FoundManifest | FoundDraft
-        if listing is None:
+        known = self._known(listing)
+        if known is not None:
+            found, listing = known, await self._listed(known, listing)
+        elif listing is None:
             found, listing = await self._finding.named(self._artifact)
         else:
             self._seen_as(wish_of(listing.reference))
@@ -218,6 +221,21 @@ class Pull:
         if listing is not None:
             return holdings.whole(listing.reference)
         return self._artifact if holdings.store.shelf.complete(self._artifact) else None
+
+    def _known(self, listing: OriginListing | None) -> FoundManifest | None:
+        """Its manifest, if it was begun here before."""
+        holdings = self._parts.holdings
+        artifact = self._artifact if listing is None else holdings.meant(listing.reference)
+        return holdings.known(artifact) if artifact else None
+
+    async def _listed(
+        self, known: FoundManifest, listing: OriginListing | None
+    ) -> OriginListing | None:
+        """Where what is known here is from, if it was asked for by its name."""
+        reference = self._parts.holdings.reference(known.artifact)
+        if listing is not None or not reference:
+            return listing
+        return await self._finding.listed([reference], known)
 
     # --- having it ------------------------------------------------------------------------------
 

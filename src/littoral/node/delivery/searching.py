@@ -9,7 +9,7 @@ Rules
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from littoral.adapters.http.words import HttpError
@@ -92,7 +92,8 @@ class Finding:
             if any(each.group == group and each.whole for each in other.deliveries):
                 found = await self._asked(other, artifact)
                 if found is not None:
-                    return found, await self._listed(other, found)
+                    references = await self._references(other, found)
+                    return found, await self.listed(references, found)
         raise OriginError(
             f"no PoP that can be reached has {artifact}",
             advice="pull it by its reference at an origin",
@@ -168,9 +169,14 @@ class Finding:
         latest = sorted(claims, key=lambda each: -each.unix_s)
         return [each.reference for each in latest if each.pop in own]
 
-    async def _listed(self, other: Other, found: FoundManifest) -> OriginListing | None:
-        """What the origin that it is from says of it; None where that can't be told now."""
-        for reference in await self._references(other, found):
+    async def listed(self, references: Sequence[str], found: FoundManifest) -> OriginListing | None:
+        """What the origin that it is from says of it; None where that can't be told now.
+
+        Args:
+            references: that it is said to be; the first whose origin answers counts.
+            found: what it is.
+        """
+        for reference in references:
             try:
                 origin = self._origins.origin_for(reference)
                 listing = await self._around.blocking(lambda: origin.find(reference))  # noqa: B023
