@@ -43,11 +43,13 @@ class Stream:
         self._on = False
         self.closed = False
 
-    def send(self, size: int, arrived: Callable[[], None]) -> None:
-        """So many bytes; say when the last of them is in."""
+    def send(
+        self, size: int, arrived: Callable[[], None], moved: Callable[[], None] | None = None
+    ) -> None:
+        """So many bytes; say when the last of them is in, and when others are."""
         piece = self.net.piece
         while size > piece:
-            self._pieces.append((piece, None))
+            self._pieces.append((piece, moved))
             size -= piece
         self._pieces.append((size, arrived))
         self.wake()
