@@ -169,7 +169,8 @@ class SimPop:
             self.came_at = now
         else:
             world.wasted += world.sizes[chunk]
-        self.store[chunk] = copy
+        if before is None or self._sources.get(fetch) == ORIGIN:
+            self.store[chunk] = copy
         for outlet in self._outlets.values():
             outlet.have(chunk)
         changed = before is not None and before.forged != copy.forged
