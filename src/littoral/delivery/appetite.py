@@ -40,17 +40,18 @@ class Appetite:
         """Nanoseconds of work that it takes on."""
         self.idle = True
 
-    def plan(self, left: int, rate: float, age: int) -> None:
+    def plan(self, left: int, rate: float, usual_s: float, age: int) -> None:
         """Say how far the pull is.
 
         Args:
             left: bytes that this PoP lacks.
             rate: bytes that come to it in a second.
+            usual_s: seconds between two chunks that one PoP brings in.
             age: nanoseconds since the pull began; what is measured early says little.
         """
         if rate > 0:
             ahead = min(left / rate / _PART * SECOND, age / 4, _AHEAD_MAX)
-            self.ahead = int(max(_AHEAD_MIN, ahead))
+            self.ahead = int(max(_AHEAD_MIN, ahead, min(3 * usual_s, age / SECOND) * SECOND))
 
     def hunger(self, has: ChunkSet, others: Iterable[Peer], uplink: int, now: Instant) -> int:
         """Bytes that it could take on now; 0 where that is not worth a deal.

@@ -222,7 +222,7 @@ class Asking:
         )
         rate = state.meter.rate(2 * SECOND)
         all_s = state.holding.lacking * state.sizes.mean / max(1.0, rate)
-        if latest < _LATE_S + _LATER * all_s:
+        if latest < _LATE_S + 2 * state.usual_s + _LATER * all_s:
             return
         busy = {under.source for under in state.fetches if under.want}
         for peer in sources:
@@ -253,7 +253,7 @@ class Asking:
             return 0.0
         if peer.role is not Role.SPRING:
             left &= peer.has
-        return peer.seconds(len(left) * self._state.sizes.mean, now)
+        return peer.seconds(len(left) * self._state.sizes.mean, now, self._state.usual_s)
 
     def _ask_anybody(self, lacking: ChunkSet, now: Instant) -> None:
         """Nothing comes: ask whoever may have something, and the origin."""
@@ -263,7 +263,8 @@ class Asking:
             if not peer.blamed and lacking & peer.has and not state.fetches.of(peer.pop):
                 chunks = pick(lacking & peer.has, (), 0.0, self._bite(peer), state.sizes)
                 self._fetch(peer, chunks, now, want=True)
-        if state.reads_origin and not state.fetches.of(ORIGIN):
+        may = state.reads_origin and not state.origin.blamed
+        if may and not state.fetches.of(ORIGIN):
             place = spot(state.me, ORIGIN)
             chunks = pick(lacking, (), place, 4 * state.sizes.mean, state.sizes)
             first, end = next(chunks.runs())

@@ -118,7 +118,12 @@ class Dealer:
         self._stolen_at = now
 
     def deal(
-        self, open_: ChunkSet, askers: Sequence[Asker], sizes: Sizes, now: Instant
+        self,
+        open_: ChunkSet,
+        askers: Sequence[Asker],
+        sizes: Sizes,
+        usual_s: float,
+        now: Instant,
     ) -> list[Deal]:
         """Deal what can be.
 
@@ -127,6 +132,7 @@ class Dealer:
                 brings in, or only somebody who is gone.
             askers: all of the group that pull.
             sizes: of the chunks.
+            usual_s: seconds between two chunks that one PoP brings in.
             now: the time.
         """
         for asker in askers:
@@ -134,7 +140,7 @@ class Dealer:
                 open_ |= asker.unread
         hungry = self._hungry(askers)
         if not open_:
-            return self._steal(hungry, askers, sizes, now)
+            return self._steal(hungry, askers, sizes, _TOO_LATE_S + 2 * usual_s, now)
         cut = _Cut(open_, sizes)
         if cut.left < sum(bytes_ for _, bytes_ in hungry) * 4:
             hungry = [one for one in hungry if not self._slow(one[0], askers)]
@@ -174,6 +180,7 @@ class Dealer:
         hungry: Sequence[tuple[PopId, int]],
         askers: Sequence[Asker],
         sizes: Sizes,
+        too_late_s: float,
         now: Instant,
     ) -> list[Deal]:
         """All is dealt: give the half that one would bring in last to one that has nothing to."""
@@ -189,7 +196,7 @@ class Dealer:
                 seconds = sizes.of_set(asker.unread) / max(1.0, rate)
                 if seconds > latest:
                     latest, whose = seconds, asker
-        if whose is None or latest < _TOO_LATE_S:
+        if whose is None or latest < too_late_s:
             return []
         self._stolen_at = now
         chunks = list(whose.unread)

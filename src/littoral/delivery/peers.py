@@ -104,10 +104,14 @@ class Peer:
         self.came_at = self._due_at = now
         self._due_came = self.came
 
-    def seconds(self, left: int, now: Instant) -> float:
-        """How long it will need for so many bytes, as it went lately; 0 when that is not known."""
+    def seconds(self, left: int, now: Instant, usual_s: float) -> float:
+        """How long it will need for so many bytes, as it went lately; 0 when that is not known.
+
+        Where chunks come every `usual_s` seconds, nothing is known until it was due for several.
+        """
         took = (now - self._due_at) / SECOND
-        return left * took / max(1, self.came - self._due_came) if took >= _SURE_S else 0.0
+        known = took >= max(_SURE_S, 3 * usual_s)
+        return left * took / max(1, self.came - self._due_came) if known else 0.0
 
     def failed(self, now: Instant) -> None:
         """Leave it alone for a while, longer each time in a row."""

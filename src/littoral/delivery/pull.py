@@ -355,6 +355,8 @@ class PullMachine:
         """Deal, ask and tell."""
         state, table = self._state, None
         self._planned_at, self._plan_at = now, Instant(now + BEAT // 2)
+        if now < self._opens_at:
+            self._by(self._opens_at)
         whole = not state.holding.lacking and now >= self._doubts.seal_at
         if self._phase == "pulling" and whole:
             self._asking.drop_all()
@@ -366,10 +368,7 @@ class PullMachine:
             if now - state.came_at >= _GIVE_UP:
                 self._end(Fail(self._trouble))
                 return
-            state.meter.note(state.came, now)
-            rate = state.meter.rate(2 * SECOND)
-            left = state.holding.lacking * state.sizes.mean
-            state.appetite.plan(left, rate, now - self._opens_at)
+            state.measure(now, now - self._opens_at)
             table = self._sharing.deal(self._telling.hunger, now)
             self._asking.look(now)
             self._asking.ask(now)

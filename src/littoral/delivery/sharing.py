@@ -64,7 +64,7 @@ class Sharing:
             awake = self._progresses(peer.pop, unread, now) and now - peer.heard_at < SILENT
             awake = awake and not peer.blamed and not peer.stuck
             askers.append(Asker(peer.pop, peer.hunger, peer.idle, peer.heard, unread, awake=awake))
-        dealt = self._dealer.deal(self._open(pullers, now), askers, state.sizes, now)
+        dealt = self._dealer.deal(self._open(pullers, now), askers, state.sizes, state.usual_s, now)
         for deal in dealt:
             self._take(deal)
         if took_over:
@@ -114,7 +114,7 @@ class Sharing:
         if not unread or unread != before:
             self._unread[pop] = (unread, now)
             return True
-        return now - since < _STUCK
+        return now - since < max(_STUCK, 4 * self._state.usual_s * SECOND)
 
     def _take(self, deal: Deal) -> None:
         """One deal counts from now on: ask its owner for what it brings in, and nobody else."""

@@ -34,7 +34,7 @@ class State:
 
     __slots__ = (
         "appetite", "came", "came_at", "deals", "fetches", "holding", "liars", "me", "meter",
-        "origin", "peers", "promised", "reads_origin", "sizes", "uplink", "wrong",
+        "origin", "peers", "promised", "reads_origin", "sizes", "uplink", "usual_s", "wrong",
     )  # fmt: skip
 
     def __init__(self, me: PopId, sizes: Sizes, has: ChunkSet, *, reads_origin: bool) -> None:
@@ -58,6 +58,8 @@ class State:
         """Bytes that came and were lacking."""
         self.came_at = Instant(0)
         self.meter = Meter()
+        self.usual_s = 0.0
+        """Seconds between two chunks that one PoP of the group brings in; 0 is not known yet."""
 
     def source(self, pop: PopId) -> Peer | None:
         """A PoP that was met, or the origin."""
@@ -69,6 +71,15 @@ class State:
             if peer.role is Role.SPRING:
                 return peer
         return self.origin
+
+    def measure(self, now: Instant, age: int) -> None:
+        """Note how quickly it goes, `age` nanoseconds after it began."""
+        self.meter.note(self.came, now)
+        rate = self.meter.rate(2 * SECOND)
+        if rate:
+            self.usual_s = (1 + len(self.pullers())) * self.sizes.mean / rate
+        left = self.holding.lacking * self.sizes.mean
+        self.appetite.plan(left, rate, self.usual_s, age)
 
     def stuck(self, now: Instant) -> bool:
         """Whether what this PoP is dealt can't be had."""

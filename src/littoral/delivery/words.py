@@ -87,7 +87,8 @@ class Told(msgspec.Struct, frozen=True):
 class Landed(msgspec.Struct, frozen=True, gc=False):
     """A chunk came, has the hash that it is to have, and is written.
 
-    It may come late, after `Drop`, or unasked: whoever has it, has it.
+    It may come late, after `Drop`, or unasked: whoever has it, has it. What was held is not written
+    again, as another may vouch for it; only what comes from the origin in a draft is.
     """
 
     fetch: int

@@ -1,4 +1,6 @@
-"""A network of hosts, each behind one link with a rate up and a rate down.
+"""A network of hosts, each behind one link with a rate up and a rate down; sites may have one, too.
+
+Within a site, what hosts send each other passes their own links; between sites, those of the sites.
 
 A host sends to several at once in turns, a piece each, as fair queues do; what comes in waits
 behind each other at the receiver's link. A stream has so much on its way at most (its window), so
@@ -18,7 +20,7 @@ __all__ = ["Link", "Net", "Stream"]
 
 @dataclass(slots=True)
 class Link:
-    """Of one host. Rates are bytes in a second."""
+    """Of one host, or one site. Rates are bytes in a second."""
 
     up: float
     down: float
@@ -32,22 +34,28 @@ class Link:
 class Stream:
     """Bulk from one host to another, in order."""
 
-    __slots__ = ("_flying", "_on", "_pieces", "closed", "net", "source", "target")
+    __slots__ = (
+        "_flying", "_on", "_pieces", "closed", "down", "net", "source", "target", "up",
+    )  # fmt: skip
 
     def __init__(self, net: "Net", source: str, target: str) -> None:
         self.net = net
         self.source = source
         self.target = target
+        self.up, self.down = net.route(source, target)
+        """The links that it passes."""
         self._pieces: deque[tuple[int, Callable[[], None] | None]] = deque()
         self._flying = 0
         self._on = False
         self.closed = False
 
-    def send(self, size: int, arrived: Callable[[], None]) -> None:
-        """So many bytes; say when the last of them is in."""
+    def send(
+        self, size: int, arrived: Callable[[], None], moved: Callable[[], None] | None = None
+    ) -> None:
+        """So many bytes; say when the last of them is in, and when others are."""
         piece = self.net.piece
         while size > piece:
-            self._pieces.append((piece, None))
+            self._pieces.append((piece, moved))
             size -= piece
         self._pieces.append((size, arrived))
         self.wake()
@@ -109,6 +117,7 @@ class Net:
         self.links: dict[str, Link] = {}
         self.cut: set[tuple[str, str]] = set()
         """Directions in which nothing passes now."""
+        self._site: dict[str, str] = {}
         self._turns: dict[str, deque[Stream]] = {}
         self.held: list[Stream] = []
         """Streams that wait for a cut to end."""
@@ -117,6 +126,15 @@ class Net:
         """Give a host its link."""
         self.links[host] = Link(up, down)
         self._turns[host] = deque()
+
+    def place(self, host: str, site: str) -> None:
+        """A host is at a site that has a link of its own, laid under the site's name."""
+        self._site[host] = site
+
+    def route(self, source: str, target: str) -> tuple[str, str]:
+        """The links that lead from one host to another: up, and down."""
+        here, there = self._site.get(source, source), self._site.get(target, target)
+        return (source, target) if here == there else (here, there)
 
     def passes(self, source: str, target: str) -> bool:
         """Whether bulk goes through now."""
@@ -130,10 +148,10 @@ class Net:
 
     def queue(self, stream: Stream) -> None:
         """A stream has something to send."""
-        self._turns[stream.source].append(stream)
-        link = self.links[stream.source]
+        self._turns[stream.up].append(stream)
+        link = self.links[stream.up]
         if not link.busy:
-            self._next(stream.source, link)
+            self._next(stream.up, link)
 
     def _next(self, host: str, link: Link) -> None:
         """Have the next stream send its piece, if there is one."""
@@ -152,8 +170,8 @@ class Net:
     ) -> None:
         left = self.clock.now() + int(size * SECOND / link.up)
         link.sent += size
-        target = self.links[stream.target]
+        target = self.links[stream.down]
         arrival = max(left + self.delay, target.free_at) + int(size * SECOND / target.down)
         target.free_at = arrival
         self.clock.at(arrival, lambda: stream.landed(size, arrived))
-        self.clock.at(left, lambda: self._next(stream.source, link))
+        self.clock.at(left, lambda: self._next(stream.up, link))

@@ -17,15 +17,31 @@ Took: TypeAlias = Callable[[int, int], None]
 class Outlet:
     """One stream of chunks."""
 
-    __slots__ = ("_dropped", "_has", "_queued", "_ready", "_sizes", "_took", "_waits", "stream")
+    __slots__ = (
+        "_dropped",
+        "_has",
+        "_moved",
+        "_queued",
+        "_ready",
+        "_sizes",
+        "_took",
+        "_waits",
+        "stream",
+    )
 
     def __init__(
-        self, stream: Stream, sizes: Sequence[int], has: Container[int], took: Took
+        self,
+        stream: Stream,
+        sizes: Sequence[int],
+        has: Container[int],
+        took: Took,
+        moved: Callable[[int], None],
     ) -> None:
         self.stream = stream
         self._sizes = sizes
         self._has = has
         self._took = took
+        self._moved = moved
         self._ready: deque[tuple[int, int]] = deque()
         self._waits: dict[int, list[int]] = {}
         self._dropped: set[int] = set()
@@ -65,7 +81,9 @@ class Outlet:
                 continue
             size = self._sizes[chunk]
             self._queued += size
-            self.stream.send(size, partial(self._arrived, fetch, chunk))
+            self.stream.send(
+                size, partial(self._arrived, fetch, chunk), partial(self._moved, fetch)
+            )
 
     def _arrived(self, fetch: int, chunk: int) -> None:
         self._queued -= self._sizes[chunk]

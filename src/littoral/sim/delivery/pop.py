@@ -24,6 +24,7 @@ from littoral.delivery.words import (
     Finish,
     Landed,
     Met,
+    Moving,
     Parted,
     Replaced,
     Role,
@@ -40,7 +41,7 @@ from littoral.sim.clock import Act
 from littoral.sim.delivery.net import Stream
 from littoral.sim.delivery.outlet import Outlet
 from littoral.terms.ids import PopId
-from littoral.terms.values import Instant
+from littoral.terms.values import SECOND, Instant
 
 if TYPE_CHECKING:
     from littoral.sim.delivery.world import World
@@ -81,6 +82,7 @@ class SimPop:
         self._outlets: dict[PopId, Outlet] = {}
         self._active: dict[int, Outlet] = {}
         self._sources: dict[int, PopId] = {}
+        self._moved_at: dict[int, int] = {}
         self._wake: Act | None = None
 
     # --- what happens to it --------------------------------------------------------------------
@@ -127,6 +129,7 @@ class SimPop:
                 self.world.sizes,
                 self.store,
                 lambda fetch, chunk: asker.receive(fetch, chunk, self.copy_of(chunk)),
+                asker.moving,
             )
             self._outlets[asker.pop] = outlet
         return outlet
@@ -166,12 +169,20 @@ class SimPop:
             self.came_at = now
         else:
             world.wasted += world.sizes[chunk]
-        self.store[chunk] = copy
+        if before is None or self._sources.get(fetch) == ORIGIN:
+            self.store[chunk] = copy
         for outlet in self._outlets.values():
             outlet.have(chunk)
         changed = before is not None and before.forged != copy.forged
         voucher = copy.voucher if world.draft else ORIGIN
         self.take(Landed(fetch, chunk, voucher, changed))
+
+    def moving(self, fetch: int) -> None:
+        """Part of a chunk is in."""
+        now = self.world.clock.now()
+        if self.alive and now - self._moved_at.get(fetch, -SECOND) >= SECOND // 2:
+            self._moved_at[fetch] = now
+            self.take(Moving(fetch))
 
     def end(self, fetch: int, error: str | None) -> None:
         """A fetch is over."""

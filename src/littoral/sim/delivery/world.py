@@ -198,6 +198,7 @@ class World:
             self.sizes,
             self._numbers,
             lambda fetch, chunk: asker.receive(fetch, chunk, RIGHT),
+            asker.moving,
         )
 
     # --- how it goes ---------------------------------------------------------------------------
