@@ -371,6 +371,7 @@ class _Sealing:
             self.artifact = manifest.artifact
         else:
             self.artifact = intake.seal()
+            self._shelf.sealed(intake.table)
 
 
 def _sizes(table: Table) -> Iterator[int]:

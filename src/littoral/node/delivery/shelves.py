@@ -43,6 +43,8 @@ class FillingShelf:
             self._here[first:end] = b"\1" * (end - first)
         self.here_bytes = self._table.bytes_of(intake.held)
         """How many bytes are here."""
+        self._doubted: set[int] = set()
+        """To be read again: a whole file was wrong."""
         self._maps: dict[int, mmap.mmap] = {}
         self._watchers: dict[int, Callable[[int], None]] = {}
         self._watched = 0
@@ -56,13 +58,17 @@ class FillingShelf:
         if not self._here[number]:
             return None
         chunk = self._table[number]
-        mapped = self._maps.get(chunk.file)
+        data = self._mapped(number)[chunk.start : chunk.start + chunk.size_bytes]
+        return Held(chunk.hash or self.hash_of(number), data)
+
+    def _mapped(self, number: int) -> memoryview:
+        """The file of a chunk that the intake holds."""
+        file = self._table[number].file
+        mapped = self._maps.get(file)
         if mapped is None:
             descriptor, _, _ = self.intake.place(number)
-            mapped = self._maps[chunk.file] = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-        digest = chunk.hash or self.hash_of(number)
-        data = memoryview(mapped)[chunk.start : chunk.start + chunk.size_bytes]
-        return Held(digest, data)
+            mapped = self._maps[file] = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+        return memoryview(mapped)
 
     def hash_of(self, number: int) -> bytes:
         """Of a held chunk, 32 bytes."""
@@ -74,7 +80,9 @@ class FillingShelf:
         return found
 
     def put(self, number: int, data: memoryview, digest: bytes) -> bool:
-        """See Shelf."""
+        """See Shelf. What is held is not written again, and what is doubted from the origin only."""
+        if self._here[number] or number in self._doubted:
+            return True
         try:
             if isinstance(self.intake, DraftIntake):
                 new = self.intake.write(number, data, digest)
@@ -94,11 +102,13 @@ class FillingShelf:
             if not self._here[number]:
                 self.here_bytes += self._table[number].size_bytes
             self._here[number] = 1
+            self._doubted.discard(number)
             for hear in tuple(self._watchers.values()):
                 hear(number)
 
     def went(self, number: int) -> None:
-        """This one is to be read again, and is given to nobody until then."""
+        """This one is to be read again, at the origin, and is given to nobody until then."""
+        self._doubted.add(number)
         if self._here[number]:
             self.here_bytes -= self._table[number].size_bytes
         self._here[number] = 0
@@ -115,11 +125,14 @@ class FillingShelf:
         for file in range(self._table.files):
             first, end = self._table.run_of(file)
             if first < end:
-                self.held(first)
+                self._mapped(first)
 
     def sealed(self, table: Table) -> None:
         """It is whole, and of a draft, this is its table now."""
         self._table = table
+        self._doubted.clear()
+        self._here = bytearray(b"\1" * table.chunks)
+        self.here_bytes = table.size_bytes
 
 
 class WholeShelf:
