@@ -80,7 +80,7 @@ class FillingShelf:
         return found
 
     def put(self, number: int, data: memoryview, digest: bytes) -> bool:
-        """See Shelf. What is held is not written again, and what is doubted from the origin only."""
+        """See Shelf. What is held is not written again; what is doubted, from the origin only."""
         if self._here[number] or number in self._doubted:
             return True
         try:
