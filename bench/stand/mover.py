@@ -133,7 +133,7 @@ class Pull:
 
     # words.Hears
 
-    def landed(self, number: int, size_bytes: int) -> None:
+    def landed(self, number: int, size_bytes: int, came_bytes: int) -> None:
         """The shelf knows."""
 
     def spoiled(self, _number: int) -> None:

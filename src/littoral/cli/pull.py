@@ -43,6 +43,13 @@ def pull(
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What to call the model here.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="What it is derived from and is here: neighbours send what differs. "
+            "Without it: what its origin says."
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what would be fetched from where.")
     ] = False,
@@ -54,7 +61,7 @@ def pull(
 ) -> None:
     """Bring a model, or any artifact, to this machine. Ctrl-C stops it; run it again to go on."""
     with command(as_json=as_json) as show:
-        config, wanted = load_config({"home": home}), PullWanted(reference, name)
+        config, wanted = load_config({"home": home}), PullWanted(reference, name, base)
         if plan:
             _show_plan(show, tell(config, f"{DELIVERY}/plan", wanted, PlanShown))
             return
@@ -90,10 +97,12 @@ def _conclude(show: Show, pull: PullShown) -> None:
     show.line(f"{pull.reference} is here: {pull.artifact}")
     parts = [
         ("from its origin", pull.origin_bytes),
-        ("from neighbours", pull.neighbour_bytes),
         ("here already", pull.reused_bytes),
+        ("from neighbours", pull.neighbour_bytes),
     ]
     told = ", ".join(f"{sized(count)} {where}" for where, count in parts if count)
+    if pull.spared_bytes:
+        told += f" (in {sized(pull.spared_bytes)} less)"
     show.line(f"{sized(pull.size_bytes)}: {told}" if told else sized(pull.size_bytes))
     if pull.model is not None:
         show.line(f"ask it with: littoral run {pull.model}")
@@ -139,7 +148,8 @@ def _told(pull: PullShown) -> str:
     if pull.left_s is not None and pull.stage is PullStage.FETCHING:
         parts.append(f"{pull.left_s:,.0f} s left")
     if pull.neighbour_bytes:
-        parts.append(f"{sized(pull.neighbour_bytes)} from neighbours")
+        less = f" in {sized(pull.spared_bytes)} less" if pull.spared_bytes else ""
+        parts.append(f"{sized(pull.neighbour_bytes)} from neighbours{less}")
     if pull.reused_bytes:
         parts.append(f"{sized(pull.reused_bytes)} here already")
     return ", ".join(parts)

@@ -30,7 +30,7 @@ from littoral.delivery.tables import encode_cuts
 from littoral.terms.errors import BadRequestError
 from littoral.trust.decoding import UNREADABLE
 
-__all__ = ["Cut", "TensorRow", "cut_file", "decode_tensors"]
+__all__ = ["TENSORS_BYTES_MAX", "Cut", "TensorRow", "cut_file", "decode_tensors"]
 
 PIECE_BYTES: Final = 256 * 1024
 """Small enough that eight PoPs each pass on their part of a small file without a pause."""

@@ -42,6 +42,9 @@ class PullWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What, as an origin knows it (`hf:owner/name`, …), or an artifact's name (`blake3:…`)."""
     name: str | None = None
     """What the model is to be called; its own name when None."""
+    base: str | None = None
+    """What it is derived from, as a reference or an artifact's name: if that is here, neighbours
+    send what differs. None: what is said of it where it comes from."""
 
 
 class PullStage(enum.Enum):
@@ -89,6 +92,8 @@ class PullShown(msgspec.Struct, frozen=True, omit_defaults=True):
     origin_bytes: int = 0
     """Fetched from the origin; so `neighbour_bytes`."""
     neighbour_bytes: int = 0
+    spared_bytes: int = 0
+    """Of what was fetched from neighbours: it came in so many bytes less."""
     bytes_per_s: float = 0.0
     left_s: float | None = None
     """Until its end, at the present rate; None when that can't be told."""

@@ -14,7 +14,7 @@ from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.client import Client
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.server import Server
-from littoral.adapters.moving.words import HearsNews, Held, Peer
+from littoral.adapters.moving.words import Coder, HearsNews, Held, Peer
 from littoral.adapters.owner import FabricFiles, Owner
 from littoral.adapters.owner.contexts import Contexts
 from littoral.terms.ports import Clock
@@ -100,12 +100,19 @@ class Shelves:
 
     shelves: dict[str, FileShelf] = field(default_factory=dict)
     documents: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    coders: dict[str, Coder] = field(default_factory=dict)
+    bases: list[str] = field(default_factory=list)
+    """Those that peers said they have."""
     callers: list["Talk"] = field(default_factory=list)
     """Those who have called with news."""
     takes_news: bool = True
 
     def shelf(self, group: str, peer: Member) -> FileShelf | None:
         return self.shelves.get(group)
+
+    def coder(self, group: str, peer: Member, base: str) -> Coder | None:
+        self.bases.append(base)
+        return self.coders.get(group)
 
     def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
         found = self.documents.get((artifact, name))
@@ -141,9 +148,13 @@ class Told:
     chunks: list[int] = field(default_factory=list)
     wrong: list[int] = field(default_factory=list)
     ends: list[HttpError | None] = field(default_factory=list)
+    came_bytes: int = 0
+    """Of chunks as they travelled."""
 
-    def landed(self, number: int, size_bytes: int) -> None:
+    def landed(self, number: int, size_bytes: int, came_bytes: int) -> None:
         assert not self.ends
+        assert came_bytes <= size_bytes
+        self.came_bytes += came_bytes
         self.chunks.append(number)
 
     def spoiled(self, number: int) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from littoral.adapters.http.words import MalformedError
 from littoral.adapters.moving.frames import Frames, end_frame, idle_frame, prefix
+from littoral.delivery.encoding import Encoding
 
 Chunk = tuple[int, bytes, bytes]
 
@@ -38,7 +39,7 @@ def decoded(said: bytes, frames: Frames, steps: list[int]) -> list[Chunk]:
         part = said[at : at + min(len(buffer), steps[turn % len(steps)])]
         buffer[: len(part)] = part
         at, turn = at + len(part), turn + 1
-        found += [(number, digest, bytes(data)) for number, digest, data in frames.took(len(part))]
+        found += [(it.number, it.digest, bytes(it.body)) for it in frames.took(len(part))]
     return found
 
 
@@ -84,13 +85,17 @@ def test_a_changed_byte_is_refused_or_changes_one_chunk(data: st.DataObject) -> 
         (prefix(5, bytes(32), 10, first=True), "not asked for"),
         (prefix(1, bytes(32), 11, first=True), "another size"),
         (prefix(2, bytes(32), 5_000_000, first=True), "not asked for"),
+        (prefix(1, bytes(32), 9, encoding=Encoding.DELTA, first=True), "in encoding 2"),
+        (prefix(1, bytes(32), 9 | 7 << 24, first=True), "in encoding 7"),
+        (prefix(1, bytes(32), 10, encoding=Encoding.PLANES, first=True), "another size"),
+        (prefix(1, bytes(32), 0, encoding=Encoding.PLANES, first=True), "another size"),
         (b"0000002A\r\n" + bytes(40), "not in its form"),
         (prefix(1, bytes(32), 10, first=True) + bytes(10) + b"xx" + bytes(60), "not in its form"),
         (end_frame(first=True)[:-2] + b"xx", "does not end"),
     ],
 )
 def test_what_was_not_asked_for_is_refused(said: bytes, why: str) -> None:
-    frames = Frames({1: 10, 2: 5_000_000}.get)
+    frames = Frames({1: 10, 2: 5_000_000}.get, (Encoding.RAW, Encoding.PLANES))
     with pytest.raises(MalformedError, match=why):
         decoded(said, frames, [64])
 

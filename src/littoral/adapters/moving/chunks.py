@@ -1,7 +1,8 @@
 """Chunks that go to one peer: what it asked for, as it comes to be here.
 
 Whatever is here already goes in order, what comes later as it comes. While there is nothing to
-send, a sign of life goes out now and then, so that whoever waits can tell that from a stall.
+send, a sign of life goes out now and then, so that whoever waits can tell that from a stall. A
+chunk is encoded just before it goes, if the peer takes that and it is worth it.
 """
 
 from collections import deque
@@ -10,8 +11,9 @@ from typing import Final
 from littoral.adapters.http.words import ConnectionLostError
 from littoral.adapters.moving.frames import end_frame, idle_frame, prefix
 from littoral.adapters.moving.wire import Wire
-from littoral.adapters.moving.words import Shelf
+from littoral.adapters.moving.words import Coder, Shelf
 from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.encoding import Encoding
 from littoral.terms.limits import DELIVERY_ALIVE_S
 
 __all__ = ["ChunkStream"]
@@ -23,17 +25,21 @@ _FIRST_BYTES: Final = 16 * 1024 - 52
 class ChunkStream:
     """The body of one answer."""
 
-    def __init__(self, wire: Wire, shelf: Shelf, wanted: ChunkSet, now: float) -> None:
+    def __init__(
+        self, wire: Wire, shelf: Shelf, wanted: ChunkSet, coder: Coder | None, now: float
+    ) -> None:
         """Send nothing yet.
 
         Args:
             wire: to the peer.
             shelf: where chunks are, and come to.
             wanted: chunks of this shelf.
+            coder: encodes them; None where they are to go as they are.
             now: by the loop's clock.
         """
         self._wire = wire
         self._shelf = shelf
+        self._coder = coder
         self._to_look_at = iter(wanted)
         self._waiting: set[int] = set()
         """Those that were looked at, and were not here."""
@@ -80,8 +86,11 @@ class ChunkStream:
         held = self._shelf.held(number)
         if held is None:
             raise ConnectionLostError(f"chunk {number} is not here any more")
-        data = held.data
-        before = prefix(number, held.digest, len(data), first=self._first)
+        encoding, data = Encoding.RAW, held.data
+        coded = None if self._coder is None else self._coder.coded(number, held)
+        if coded is not None:
+            encoding, data = coded
+        before = prefix(number, held.digest, len(data), encoding=encoding, first=self._first)
         self._first = False
         self._wire.put(before + data[:_FIRST_BYTES])
         if len(data) > _FIRST_BYTES:

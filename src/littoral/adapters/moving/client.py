@@ -14,7 +14,7 @@ from littoral.adapters.moving.asking import Asker
 from littoral.adapters.moving.heads import Span, request
 from littoral.adapters.moving.replies import Body, Chunks, News
 from littoral.adapters.moving.server import Wanted
-from littoral.adapters.moving.words import Fetching, Hears, HearsNews, Peer, Shelf
+from littoral.adapters.moving.words import Base, Fetching, Hears, HearsNews, Peer, Shelf
 from littoral.delivery.chunk_set import ChunkSet
 
 __all__ = ["Client"]
@@ -29,7 +29,13 @@ class Client:
         self._asker = Asker(loop, access)
 
     def fetch(
-        self, peer: Peer, group: str, chunks: ChunkSet, shelf: Shelf, hears: Hears
+        self,
+        peer: Peer,
+        group: str,
+        chunks: ChunkSet,
+        shelf: Shelf,
+        hears: Hears,
+        base: Base | None = None,
     ) -> Fetching:
         """Ask for chunks, which come in any order, as the peer gets them.
 
@@ -39,13 +45,15 @@ class Client:
             chunks: not none, and not here already.
             shelf: where to put them.
             hears: is told of each, and of the end; never before this returns.
+            base: is here whole, and resembles what is asked for.
         """
-        body = msgspec.json.encode(Wanted(tuple(chunks.runs())))
+        against = "" if base is None else base.artifact
+        body = msgspec.json.encode(Wanted(tuple(chunks.runs()), encoded=True, base=against))
         fields = {"content-type": "application/json", "content-length": str(len(body))}
         return self._asker.ask(
             peer,
             request("POST", f"/v1/delivery/{group}/chunks", _host(peer), fields) + body,
-            Chunks(self._loop, chunks, shelf, hears),
+            Chunks(self._loop, chunks, shelf, hears, base),
         )
 
     def news(self, peer: Peer, group: str, hears: HearsNews) -> "News":
@@ -65,7 +73,7 @@ class Client:
         bytes_max: int,
         span: Span | None = None,
     ) -> bytes:
-        """A `manifest`, `claims`, `tables/N` or `files/N`, or a span of it. Unverified.
+        """A `manifest`, `claims`, `tables/N`, `tensors/N`, `files/N`, or a span of it. Unverified.
 
         Raises:
             RefusedError: the peer does not give it.

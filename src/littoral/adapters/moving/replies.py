@@ -1,7 +1,8 @@
 """What comes after the head of an answer of another mover: chunks, news, or a document.
 
 A chunk is verified before anything else is done with it (words.Shelf.put). One that is wrong is
-told of, and the stream goes on; bytes that are no frames end it.
+told of, and the stream goes on; so is one that can't be decoded. Bytes that are no frames end it;
+so does a wrong delta, of which nobody can tell whose fault it is.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ from typing import Final
 
 from littoral.adapters.http.words import ConnectionLostError, HttpError, MalformedError
 from littoral.adapters.moving.asking import Asking
-from littoral.adapters.moving.frames import Frames
+from littoral.adapters.moving.frames import Frame, Frames
 from littoral.adapters.moving.heads import Message
 from littoral.adapters.moving.news import NewsLink
 from littoral.adapters.moving.wire import Wire, late
-from littoral.adapters.moving.words import Hears, HearsNews, Shelf
+from littoral.adapters.moving.words import Base, BaseDoubtedError, Hears, HearsNews, Shelf
 from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.encoding import Encoding, Place, decoded
+from littoral.terms.errors import BadRequestError
 from littoral.terms.limits import DELIVERY_FRAME_WAIT_S, DELIVERY_WANTED_BYTES_MAX
 
 __all__ = ["Body", "Chunks", "News"]
@@ -26,13 +29,20 @@ class Chunks:
     """Chunks as they come."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, chunks: ChunkSet, shelf: Shelf, hears: Hears
+        self,
+        loop: asyncio.AbstractEventLoop,
+        chunks: ChunkSet,
+        shelf: Shelf,
+        hears: Hears,
+        base: Base | None,
     ) -> None:
         self._loop = loop
         self._left = set(chunks)
         self._shelf = shelf
         self._hears = hears
-        self._frames = Frames(self._size_of)
+        self._base = base
+        deltas = () if base is None else (Encoding.DELTA,)
+        self._frames = Frames(self._size_of, (Encoding.RAW, Encoding.PLANES, *deltas))
         self._frame_since: float | None = None
         self._wire: Wire | None = None
         self.buffer = self._frames.buffer
@@ -48,15 +58,10 @@ class Chunks:
         """Take the chunks that are whole now."""
         wire, frames = self._wire, self._frames
         assert wire is not None
-        for number, digest, data in frames.took(count):
-            self._left.discard(number)
+        for frame in frames.took(count):
+            self._left.discard(frame.number)
             self._frame_since = None
-            right = self._shelf.put(number, data, digest)
-            size_bytes = len(data)
-            if right:
-                self._hears.landed(number, size_bytes)
-            else:
-                self._hears.spoiled(number)
+            self._take(frame)
             if wire.closed:  # whoever heard of it has dropped this
                 return None
         if frames.ended:
@@ -66,6 +71,23 @@ class Chunks:
             return frames.rest
         wire.expect(frames.missing_bytes())
         return None
+
+    def _take(self, frame: Frame) -> None:
+        number, came_bytes = frame.number, len(frame.body)
+        size_bytes = self._shelf.size_bytes(number)
+        against = _nothing if self._base is None else self._base.span
+        try:
+            data = memoryview(decoded(frame.encoding, frame.body, size_bytes, against))
+        except BadRequestError:
+            right = False
+        else:
+            right = self._shelf.put(number, data, frame.digest)
+        if right:
+            self._hears.landed(number, size_bytes, came_bytes)
+        elif frame.encoding is Encoding.DELTA:
+            raise BaseDoubtedError(f"chunk {number} is wrong")
+        else:
+            self._hears.spoiled(number)
 
     def tick(self, now: float) -> None:
         """Bound the time for one frame."""
@@ -79,6 +101,10 @@ class Chunks:
     def ended(self, error: HttpError | None) -> None:
         """Tell of it."""
         self._hears.ended(error)
+
+
+def _nothing(_place: Place, _size_bytes: int) -> None:
+    """Without a base."""
 
 
 class News:

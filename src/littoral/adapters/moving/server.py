@@ -1,7 +1,9 @@
 """What a mover gives to others over HTTP/1.1: chunks as they come, news, documents and files.
 
-- `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/files/N`: whole, or a `Range`.
-- `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames.
+- `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/tensors/N`, `/files/N`: whole, or a
+  `Range` of it.
+- `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames;
+  with `"encoded": true`, and perhaps `"base": "ARTIFACT"`, encoded where that is worth it.
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
 
 Rules
@@ -42,7 +44,7 @@ __all__ = ["Server", "Wanted"]
 
 _PATH: Final = re.compile(
     r"/v1/delivery/([A-Za-z0-9:._-]{1,128})/"
-    r"(manifest|claims|(?:tables|files)/[0-9]{1,6}|chunks|news)"
+    r"(manifest|claims|(?:tables|tensors|files)/[0-9]{1,6}|chunks|news)"
 )
 _BUFFER_BYTES: Final = 32 * 1024
 _STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding": "chunked"}
@@ -53,6 +55,10 @@ class Wanted(msgspec.Struct, frozen=True):
     """The body of a request for chunks."""
 
     runs: tuple[Run, ...]
+    encoded: bool = False
+    """They may come in planes, and against the base if there is one."""
+    base: str = ""
+    """An artifact that whoever asks has whole."""
 
     def chunks(self) -> ChunkSet:
         """All of them.
@@ -290,14 +296,17 @@ class _Serving:
             self._say(404)
             return
         try:
-            wanted = msgspec.json.decode(body, type=Wanted).chunks()
+            asked = msgspec.json.decode(body, type=Wanted)
+            wanted = asked.chunks()
             if wanted:
                 shelf.size_bytes(wanted.mask.bit_length() - 1)
         except (msgspec.MsgspecError, MalformedError, KeyError):
             self._say(400)
             return
+        library, now = self._server.library, self._server.loop.time()
+        coder = library.coder(group, self._member, asked.base) if asked.encoded else None
         self._wire.put(answer(200, _STREAM))
-        self._answer = ChunkStream(self._wire, shelf, wanted, self._server.loop.time())
+        self._answer = ChunkStream(self._wire, shelf, wanted, coder, now)
         self._server.flows.begin(self._wire)
 
     def _takes_news(self, head: Head, rest: bytes) -> bool:

@@ -9,9 +9,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from littoral.adapters.http.words import HttpError
+from littoral.delivery.encoding import Encoding, Place
 from littoral.trust.members import Member
 
-__all__ = ["Fetching", "Hears", "HearsNews", "Held", "Library", "Peer", "RefusedError", "Shelf"]
+__all__ = [
+    "Base",
+    "BaseDoubtedError",
+    "Coder",
+    "Fetching",
+    "Hears",
+    "HearsNews",
+    "Held",
+    "Library",
+    "Peer",
+    "RefusedError",
+    "Shelf",
+]
 
 
 class RefusedError(HttpError):
@@ -20,6 +33,10 @@ class RefusedError(HttpError):
     def __init__(self, status: int) -> None:
         super().__init__(f"it answered {status}")
         self.status = status
+
+
+class BaseDoubtedError(HttpError):
+    """A chunk came against a base and is not right: the peer is wrong, or the base is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +87,39 @@ class Shelf(Protocol):
         """Have the number of each chunk told that is here from now on; the answer ends that."""
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A whole artifact that is here, against which others may encode chunks."""
+
+    artifact: str
+    span: Callable[[Place, int], memoryview | None]
+    """So many of its bytes from a place on; None where it has no such."""
+
+
+class Coder(Protocol):
+    """Encodes chunks of one group for one peer (`delivery/encoding.py`)."""
+
+    def coded(self, number: int, held: Held) -> tuple[Encoding, memoryview] | None:
+        """A chunk that is here, encoded; None where it had better go as it is."""
+
+
 class Library(Protocol):
     """What this PoP gives to others."""
 
     def shelf(self, group: str, peer: Member) -> Shelf | None:
         """The chunks of a group; None where there is none, or none for this peer."""
 
+    def coder(self, group: str, peer: Member, base: str) -> Coder | None:
+        """Encodes chunks of a group; None where nothing is to be encoded.
+
+        Args:
+            group: that there is a shelf of for this peer.
+            peer: who takes them.
+            base: the artifact that it says it has whole; empty where it has none.
+        """
+
     def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
-        """All of `manifest`, `claims`, `tables/N` or `files/N`; None where it has none for this."""
+        """A `manifest`, `claims`, `tables/N`, `tensors/N`, `files/N`; None if this peer gets none."""
 
     def news(self, group: str, peer: Member, say: Callable[[bytes], None]) -> "HearsNews | None":
         """Who hears the news of a peer that has called, and `say`s its own; None to refuse it."""
@@ -86,8 +128,8 @@ class Library(Protocol):
 class Hears(Protocol):
     """Who has asked for chunks; told in order, `ended` last and once, whatever happens."""
 
-    def landed(self, number: int, size_bytes: int) -> None:
-        """A chunk has come, was right, and is on the shelf."""
+    def landed(self, number: int, size_bytes: int, came_bytes: int) -> None:
+        """A chunk has come, was right, and is on the shelf; encoded it took so many bytes."""
 
     def spoiled(self, number: int) -> None:
         """A chunk has come that is not what it is to be; the stream goes on."""

@@ -48,6 +48,8 @@ class Counted:
 
     def __init__(self) -> None:
         self._sources: dict[PopId, _Source] = {}
+        self.spared_bytes = 0
+        """Of what came from other PoPs: it was encoded, and so did not have to travel."""
 
     def came(self, source: PopId, count: int, now: Instant) -> None:
         """Bytes came from a source."""
@@ -55,6 +57,10 @@ class Counted:
         if found is None:
             found = self._sources[source] = _Source()
         found.add(count, now)
+
+    def spared(self, count: int) -> None:
+        """Something came encoded, in so many bytes less than it has."""
+        self.spared_bytes += count
 
     @property
     def origin_bytes(self) -> int:

@@ -18,14 +18,15 @@ from blake3 import blake3
 
 from littoral.adapters.identity import verify
 from littoral.adapters.moving.client import Client
-from littoral.adapters.moving.words import Peer
+from littoral.adapters.moving.words import Peer, RefusedError
 from littoral.delivery import drafts, manifest
 from littoral.delivery.claims import Claim, opened_claim
-from littoral.delivery.cutting import Cut, cut_file
+from littoral.delivery.cutting import TENSORS_BYTES_MAX, Cut, cut_file
 from littoral.delivery.drafts import DRAFT_BYTES_MAX, Draft, DraftFile, DraftId
 from littoral.delivery.manifest import (
     CHUNKS_MAX,
     MANIFEST_BYTES_MAX,
+    Blake3,
     Kind,
     Manifest,
     blake3_of,
@@ -61,6 +62,8 @@ class FoundManifest:
     artifact: ArtifactId
     manifest: Manifest
     tables: tuple[bytes, ...]
+    lists: Mapping[int, bytes] = field(default_factory=dict)
+    """Of the tensors of files, by file, as far as they were had."""
 
     @property
     def name(self) -> str:
@@ -74,7 +77,7 @@ class FoundManifest:
 
     def documents(self) -> Mapping[str, bytes]:
         """What others may ask for."""
-        return _documents(self.manifest.encoded(), self.tables)
+        return _documents(self.manifest.encoded(), self.tables, self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class FoundDraft:
 
     draft: Draft
     cuts: tuple[bytes, ...]
+    lists: Mapping[int, bytes] = field(default_factory=dict)
+    """As of a manifest."""
     heads: Mapping[int, bytes] = field(default_factory=dict)
     """By file: its first bytes, as far as they were read to cut it."""
 
@@ -98,11 +103,17 @@ class FoundDraft:
 
     def documents(self) -> Mapping[str, bytes]:
         """What others may ask for."""
-        return _documents(self.draft.encoded(), self.cuts)
+        return _documents(self.draft.encoded(), self.cuts, self.lists)
 
 
-def _documents(first: bytes, tables: Sequence[bytes]) -> Mapping[str, bytes]:
-    return {"manifest": first, **{f"tables/{at}": each for at, each in enumerate(tables)}}
+def _documents(
+    first: bytes, tables: Sequence[bytes], lists: Mapping[int, bytes]
+) -> Mapping[str, bytes]:
+    return {
+        "manifest": first,
+        **{f"tables/{at}": each for at, each in enumerate(tables)},
+        **{f"tensors/{at}": each for at, each in lists.items()},
+    }
 
 
 def mark_of(reference: str) -> bytes:
@@ -126,7 +137,8 @@ async def read_manifest(client: Client, peer: Peer, artifact: ArtifactId) -> Fou
     value = manifest.decoded(data, artifact)
     tables = await _parts(client, peer, artifact, len(value.files))
     manifest.opened(value, tables)
-    return FoundManifest(artifact, value, tables)
+    lists = await _lists(client, peer, artifact, [file.tensors for file in value.files])
+    return FoundManifest(artifact, value, tables, lists)
 
 
 async def read_draft(client: Client, peer: Peer, name: DraftId) -> FoundDraft:
@@ -135,7 +147,8 @@ async def read_draft(client: Client, peer: Peer, name: DraftId) -> FoundDraft:
     value = drafts.decoded_draft(data, name)
     cuts = await _parts(client, peer, name, len(value.files))
     drafts.opened_draft(value, cuts)
-    return FoundDraft(value, cuts)
+    lists = await _lists(client, peer, name, [file.tensors for file in value.files])
+    return FoundDraft(value, cuts, lists)
 
 
 async def read_claims(client: Client, peer: Peer, artifact: ArtifactId) -> tuple[Claim, ...]:
@@ -159,6 +172,25 @@ async def _parts(client: Client, peer: Peer, name: str, count: int) -> tuple[byt
             for number in range(count)
         ]
     )
+
+
+async def _lists(
+    client: Client, peer: Peer, name: str, named: Sequence[Blake3 | None]
+) -> Mapping[int, bytes]:
+    """Lists of tensors. Nothing but a saving depends on them, so who does not have one has none."""
+    found = {}
+    for number, each in enumerate(named):
+        if each is None:
+            continue
+        try:
+            data = await client.document(
+                peer, name, f"tensors/{number}", bytes_max=TENSORS_BYTES_MAX
+            )
+        except RefusedError:
+            continue
+        if blake3_of(data) == each:
+            found[number] = data
+    return found
 
 
 def agrees(value: Manifest, listing: OriginListing) -> bool | None:
@@ -190,16 +222,18 @@ def draft_of(origin: Origin, listing: OriginListing) -> FoundDraft:
     Raises:
         OriginError: a header could not be read.
     """
-    rows, cuts, heads = [], [], {}
+    rows, cuts, lists, heads = [], [], {}, {}
     for number, file in enumerate(listing.files):
         head = _Head(origin, file)
         cut = cut_file(file.path, file.size_bytes, head.read)
         rows.append(_row(file, cut))
         cuts.append(cut.cuts)
+        if cut.tensors is not None:
+            lists[number] = cut.tensors
         if head.data:
             heads[number] = bytes(head.data)
     value = Draft(Kind.WEIGHTS, listing.reference, listing.private, listing.base, tuple(rows))
-    return FoundDraft(value, tuple(cuts), heads)
+    return FoundDraft(value, tuple(cuts), lists, heads)
 
 
 def _row(file: OriginFile, cut: Cut) -> DraftFile:

@@ -11,15 +11,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, assert_never
 
 from littoral.adapters.artifacts import DraftIntake
 from littoral.adapters.http.words import HttpError
-from littoral.adapters.moving.words import Fetching
+from littoral.adapters.moving.words import Base, BaseDoubtedError, Fetching
 from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.delivery.news import News
 from littoral.delivery.pull import PullMachine
+from littoral.delivery.resemblance import Tensors
 from littoral.delivery.words import (
     ORIGIN,
     Begin,
@@ -87,6 +88,10 @@ class Work:
     """Its `manifest` (or draft) and `tables/N` (or cuts), for others."""
     private: bool
     """It goes to PoPs of this owner only."""
+    lists: Mapping[int, bytes]
+    """Of the tensors of its files, by file, as far as they were had."""
+    base: Base | None = None
+    """Something like it that is here whole."""
 
     @property
     def is_draft(self) -> bool:
@@ -109,6 +114,7 @@ class Group:
             work.machine, self._perform, tick=Woke(), clock=around.clock
         )
         self.links: Final = Links(around, work.name, work.shelf.intake.table.chunks, self)
+        self._base = work.base
         self._fetches: dict[int, Fetching] = {}
         self._received: dict[int, int] = {}
         """Bytes of each fetch, when the machine was last told."""
@@ -122,6 +128,11 @@ class Group:
     def name(self) -> str:
         """By which the others know it."""
         return self._work.name
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """Those of its artifact, as far as they are known."""
+        return Tensors(self._work.lists)
 
     @property
     def shelf(self) -> FillingShelf:
@@ -199,6 +210,11 @@ class Group:
 
     # --- the others (links.Hears) ---------------------------------------------------------------
 
+    @property
+    def whole(self) -> bool:
+        """See Hears."""
+        return self.over.done()
+
     def greeting(self) -> News:
         """See Hears."""
         return self._work.machine.greeting()
@@ -265,7 +281,7 @@ class Group:
             return
         asked = _Asked(self, fetch)
         self._fetches[fetch.id] = client.fetch(
-            peer, self._work.name, fetch.chunks, self._work.shelf, asked
+            peer, self._work.name, fetch.chunks, self._work.shelf, asked, self._base
         )
 
     def _read(self, fetch: Fetch) -> None:
@@ -303,6 +319,11 @@ class Group:
 
     def ended(self, fetch: int, error: HttpError | LittoralError | None) -> None:
         """A fetch is over."""
+        if isinstance(error, BaseDoubtedError) and self._base is not None:
+            log.warning(
+                "%s: %s is not asked against any more: %s", self.name, self._base.artifact, error
+            )
+            self._base = None
         self._received.pop(fetch, None)
         if self._fetches.pop(fetch, None) is not None:
             self._driver.post(Ended(fetch, None if error is None else str(error)))
@@ -350,8 +371,9 @@ class _Asked:
         self._group = group
         self._fetch = fetch
 
-    def landed(self, number: int, size_bytes: int) -> None:
+    def landed(self, number: int, size_bytes: int, came_bytes: int) -> None:
         """See Hears."""
+        self._group.counted.spared(size_bytes - came_bytes)
         self._group.landed(self._fetch.id, self._fetch.source, number, size_bytes)
 
     def spoiled(self, number: int) -> None:

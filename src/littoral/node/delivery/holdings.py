@@ -75,6 +75,18 @@ class Holdings:
         except NotFoundError:
             return None
 
+    def resembling(self, reference: str) -> ArtifactId | None:
+        """What is here whole under a reference that need not be pinned, or under its own name."""
+        if reference.startswith("blake3:"):
+            artifact = ArtifactId(reference)
+            return artifact if self.store.shelf.complete(artifact) else None
+        for pinned in reversed(self._meant):
+            named = pinned == reference or pinned.startswith((f"{reference}@", f"{reference}#"))
+            found = self.whole(pinned) if named else None
+            if found is not None:
+                return found
+        return None
+
     def reference(self, artifact: ArtifactId) -> str:
         """What it was pulled as last; empty where nobody says."""
         known = self._known.get(artifact)

@@ -8,20 +8,19 @@ Rules
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Final
 
-from littoral.adapters.moving.words import HearsNews, Shelf
+from littoral.adapters.moving.words import Coder, HearsNews, Shelf
 from littoral.delivery import news as wire
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.news import News
-from littoral.delivery.tables import Table
+from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.group import Group
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.others import Others
-from littoral.node.delivery.shelves import WholeShelf
-from littoral.terms.errors import NotFoundError
-from littoral.terms.ids import ArtifactId
+from littoral.node.delivery.whole import Whole
+from littoral.terms.errors import BadRequestError, NotFoundError
+from littoral.terms.ids import artifact_id
 from littoral.trust.members import Member
 
 __all__ = ["Library"]
@@ -33,18 +32,20 @@ _OPEN_MAX: Final = 32
 class Library:
     """Of one mover. Called on its loop."""
 
-    def __init__(self, holdings: Holdings, others: Callable[[], Others]) -> None:
+    def __init__(self, holdings: Holdings, others: Callable[[], Others], coding: Coding) -> None:
         """Give nothing yet but what is whole.
 
         Args:
             holdings: what is whole.
             others: who is of this owner.
+            coding: encodes chunks.
         """
+        self._coding = coding
         self._holdings = holdings
         self._others = others
         self.groups: dict[str, Group] = {}
         """Those under way, and those that ended lately, by name."""
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, Whole] = OrderedDict()
 
     def shelf(self, group: str, peer: Member) -> Shelf | None:
         """See moving.Library."""
@@ -53,6 +54,19 @@ class Library:
             return live.shelf if self._may(peer, private=live.private) else None
         found = self._whole(group, peer)
         return None if found is None else found.shelf
+
+    def coder(self, group: str, peer: Member, base: str) -> Coder | None:
+        """See moving.Library. A base that this peer may not have is as if it were not here."""
+        if not self._coding.pays:
+            return None
+        against = self._whole(base, peer)
+        live = self.groups.get(group)
+        if live is not None:
+            return self._coding.coder(live.shelf.intake.table, live.tensors, against)
+        found = self._whole(group, peer)
+        if found is None:
+            return None
+        return self._coding.coder(found.table, found.tensors, against)
 
     def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
         """See moving.Library."""
@@ -85,16 +99,17 @@ class Library:
     def _may(self, peer: Member, *, private: bool) -> bool:
         return not private or self._others().is_own(peer)
 
-    def _whole(self, name: str, peer: Member) -> "_Open | None":
-        if not name.startswith("blake3:"):
+    def _whole(self, name: str, peer: Member) -> Whole | None:
+        try:
+            artifact = artifact_id(name)
+        except BadRequestError:
             return None
-        artifact = ArtifactId(name)
         if not self._may(peer, private=self._holdings.private(artifact)):
             return None
         found = self._open.get(name)
         if found is None:
             try:
-                found = self._open[name] = _Open(self._holdings, artifact)
+                found = self._open[name] = Whole(self._holdings, artifact)
             except NotFoundError:
                 return None
             if len(self._open) > _OPEN_MAX:
@@ -102,40 +117,6 @@ class Library:
                 oldest.close()
         self._open.move_to_end(name)
         return found
-
-
-class _Open:
-    """A whole artifact, held open."""
-
-    def __init__(self, holdings: Holdings, artifact: ArtifactId) -> None:
-        shelf = holdings.store.shelf
-        self._holdings = holdings
-        self._artifact = artifact
-        self._held = ExitStack()
-        self._holding = self._held.enter_context(shelf.hold(artifact))
-        self._tables = shelf.tables(artifact)
-        self.table: Final = Table(self._tables)
-        self.shelf: Final = WholeShelf(self._holding, self.table)
-
-    def document(self, name: str) -> memoryview | None:
-        """One of its documents; None where it has no such."""
-        kind, _, number = name.partition("/")
-        at = int(number) if number else 0
-        match kind:
-            case "manifest":
-                return memoryview(self._holding.manifest.encoded())
-            case "claims":
-                return memoryview(b"\n".join(self._holdings.store.shelf.claims(self._artifact)))
-            case "tables" if at < len(self._tables):
-                return memoryview(self._tables[at])
-            case "files" if at < len(self._holding.paths):
-                return self.shelf.file(at)
-            case _:
-                return None
-
-    def close(self) -> None:
-        """Let go of it; what is being sent of it still is."""
-        self._held.close()
 
 
 class _Deaf:

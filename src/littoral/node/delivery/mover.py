@@ -34,6 +34,7 @@ from littoral.adapters.origins import Origins, OriginsSettings
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
@@ -182,7 +183,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
     ):
         catalogue = Catalogue(home.models)
         holdings = Holdings(store, catalogue)
-        library = Library(holdings, lambda: mover.others)
+        library = Library(holdings, lambda: mover.others, Coding(lambda: mover.flows.measured))
         parts = Parts(
             around=Around(
                 me=identity.pop_id,

@@ -12,7 +12,7 @@ from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId, SiteName
 from littoral.trust.members import Member
 
-__all__ = ["Other", "Others"]
+__all__ = ["Other", "Others", "Partner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,17 @@ class Other:
     deliveries: tuple[Delivery, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """One that has an artifact or a draft, or is pulling it."""
+
+    site: SiteName
+    peer: Peer | None
+    """As of Other."""
+    whole: bool
+    """It has all of it."""
+
+
 class Others:
     """All of them. A value: what is told makes the next one."""
 
@@ -39,12 +50,13 @@ class Others:
         """SPIFFE names of all."""
         return frozenset(each.member.name for each in self.by_name.values())
 
-    def with_group(self, group: bytes) -> dict[PopId, tuple[SiteName, Peer | None]]:
+    def with_group(self, group: bytes) -> dict[PopId, Partner]:
         """Who has this artifact or draft, or is pulling it."""
         return {
-            pop: (each.member.site, each.peer)
+            pop: Partner(each.member.site, each.peer, delivery.whole)
             for pop, each in self.by_name.items()
-            if any(delivery.group == group for delivery in each.deliveries)
+            for delivery in each.deliveries
+            if delivery.group == group
         }
 
     def with_reference(self, mark: bytes) -> Iterator[tuple[Other, Delivery]]:

@@ -15,7 +15,9 @@ Rules
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -31,11 +33,7 @@ from littoral.delivery.tables import Table
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
 from littoral.node.delivery.around import Around
-from littoral.node.delivery.finding import (
-    FoundDraft,
-    FoundManifest,
-    wish_of,
-)
+from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
 from littoral.node.delivery.group import Group, Work
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.origin_reads import OriginReads
@@ -43,9 +41,10 @@ from littoral.node.delivery.others import Others
 from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
+from littoral.node.delivery.whole import Whole
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
-from littoral.terms.errors import LittoralError, OriginError
+from littoral.terms.errors import LittoralError, NotFoundError, OriginError
 from littoral.terms.ids import ArtifactId, ModelName, artifact_id
 from littoral.terms.values import SECOND
 
@@ -121,6 +120,7 @@ class Pull:
             reused_bytes=self._reused_bytes,
             origin_bytes=group.counted.origin_bytes,
             neighbour_bytes=group.counted.neighbour_bytes,
+            spared_bytes=group.counted.spared_bytes,
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
@@ -244,24 +244,32 @@ class Pull:
     ) -> ArtifactId:
         store = self._parts.holdings.store
         intake: Intake | DraftIntake
-        if isinstance(found, FoundManifest):
-            intake = await self._blocking(lambda: store.take(found.manifest, found.tables))
-        else:
-            intake = await self._blocking(lambda: store.take_draft(found.draft, found.cuts))
-        try:
-            reused = intake.table.bytes_of(intake.held)
-            if isinstance(found, FoundDraft):
-                await self._blocking(lambda: _keep_heads(intake, found))
-            self._reused_bytes = reused
-            return await self._together(found, intake, listing)
-        finally:
-            await self._blocking(intake.close)
+        with ExitStack() as held:
+            base = self._base(found, listing)
+            if base is not None:
+                held.callback(base.close)
+            lists = found.lists.values()
+            if isinstance(found, FoundManifest):
+                take = partial(store.take, found.manifest, found.tables, lists)
+                intake = await self._blocking(take)
+            else:
+                take_draft = partial(store.take_draft, found.draft, found.cuts, lists)
+                intake = await self._blocking(take_draft)
+            try:
+                reused = intake.table.bytes_of(intake.held)
+                if isinstance(found, FoundDraft):
+                    await self._blocking(lambda: _keep_heads(intake, found))
+                self._reused_bytes = reused
+                return await self._together(found, intake, listing, base)
+            finally:
+                await self._blocking(intake.close)
 
     async def _together(
         self,
         found: FoundManifest | FoundDraft,
         intake: Intake | DraftIntake,
         listing: OriginListing | None,
+        base: Whole | None,
     ) -> ArtifactId:
         """Fetch what is missing, with all others that want it."""
         parts, around, name = self._parts, self._parts.around, found.name
@@ -281,6 +289,8 @@ class Pull:
             paths=found.paths,
             documents=found.documents(),
             private=listing is None or listing.private,
+            lists=found.lists,
+            base=None if base is None else base.base,
         )
         self.group = group = Group(around, work)
         read_bytes = intake.table.bytes_of(held) - self._reused_bytes
@@ -298,6 +308,20 @@ class Pull:
                 group.cancel()
         assert sealing.artifact is not None, "it was sealed"
         return sealing.artifact
+
+    def _base(
+        self, found: FoundManifest | FoundDraft, listing: OriginListing | None
+    ) -> Whole | None:
+        """What it resembles of all that is here, by what is said of it: open, if there is any."""
+        told = [self.wanted.base, None if listing is None else listing.base, *self._finding.bases]
+        told.append(found.draft.base if isinstance(found, FoundDraft) else found.manifest.base)
+        holdings = self._parts.holdings
+        for reference in told:
+            artifact = None if reference is None else holdings.resembling(reference)
+            if artifact is not None:
+                with suppress(NotFoundError):
+                    return Whole(holdings, artifact)
+        return None
 
     def _reads(
         self, listing: OriginListing | None, intake: Intake | DraftIntake

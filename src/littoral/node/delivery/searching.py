@@ -59,6 +59,8 @@ class Finding:
         self._around = around
         self._origins = origins
         self._others = others
+        self.bases: list[str] = []
+        """References that PoPs of this owner say that what was found is derived from."""
 
     async def of(
         self, listing: OriginListing, reads: Callable[[], None]
@@ -167,6 +169,7 @@ class Finding:
         own = {pop for pop, each in self._others().by_name.items() if each.own}
         own.add(self._around.me)
         latest = sorted(claims, key=lambda each: -each.unix_s)
+        self.bases += [each.base for each in latest if each.pop in own and each.base is not None]
         return [each.reference for each in latest if each.pop in own]
 
     async def listed(self, references: Sequence[str], found: FoundManifest) -> OriginListing | None:
