@@ -4,6 +4,7 @@ Rules
 - A source is asked for at most FETCHES_EACH_MAX things of a kind at once.
 - Whoever gave a wrong chunk is asked for nothing more; whoever was silent, for a while.
 - What a PoP with nothing to do can give sooner is taken from one that would give it last.
+- What somebody here waits for jumps the queue, whoever was dealt it.
 - Where nothing comes at all, the origin or anybody is asked, whatever was dealt.
 """
 
@@ -32,6 +33,9 @@ _LATER: Final = 1.5
 all that is lacking takes at the rate of late, and so many seconds."""
 _STRIKES: Final = 3
 """Wrong chunks from the origin, until it is asked no more."""
+_SOON_CHUNKS: Final = 4
+_SOON_S: Final = 0.4
+"""What has no more than so much before it that is lacking will be here in a moment anyway."""
 _LAST: Final = 4
 """Chunks at the end that are asked of two."""
 
@@ -59,6 +63,9 @@ class Asking:
             self._read_again(now)
         has = state.holding.set
         lacking = state.holding.all - has - state.holding.doubted
+        state.wanted &= lacking
+        if state.wanted:
+            self._hurry(lacking, now)
         mine = (state.deals.of(state.me) & lacking) - self._under
         if mine:
             self._bring_in(mine, now)
@@ -254,6 +261,36 @@ class Asking:
         if peer.role is not Role.SPRING:
             left &= peer.has
         return peer.seconds(len(left) * self._state.sizes.mean, now, self._state.usual_s)
+
+    def _hurry(self, lacking: ChunkSet, now: Instant) -> None:
+        """Ask for what is waited for and would come late, as nearly all comes in file order."""
+        state = self._state
+        soon = max(_SOON_CHUNKS * state.sizes.mean, int(state.meter.rate(2 * SECOND) * _SOON_S))
+        asked = union(under.left for under in state.fetches if under.want)
+        for first in state.wanted - asked:
+            before = lacking & ChunkSet.of_runs([(0, first)])
+            if len(before) * state.sizes.mean <= soon or first in asked:
+                continue
+            end = state.sizes.reach((first, state.sizes.count), soon)
+            run = next(((lacking - asked) & ChunkSet.of_runs([(first, end)])).runs())
+            source = self._quick(first, now)
+            if source is None:
+                return
+            chunks = ChunkSet.of_runs([run])
+            if source is not state.origin:
+                chunks &= source.has
+            self._fetch(source, chunks, now, want=True)
+            asked |= chunks
+
+    def _quick(self, chunk: int, now: Instant) -> Peer | None:
+        """Who can give a chunk now; the origin if nobody else has it."""
+        state = self._state
+        for peer in sorted(state.peers.values(), key=lambda peer: (-peer.bite, peer.pop)):
+            if chunk in peer.has and peer.usable(now) and self._room(peer, want=True):
+                return peer
+        origin = state.origin
+        usable = state.reads_origin and origin.usable(now) and self._room(origin, want=True)
+        return origin if usable else None
 
     def _ask_anybody(self, lacking: ChunkSet, now: Instant) -> None:
         """Nothing comes: ask whoever may have something, and the origin."""

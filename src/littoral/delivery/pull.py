@@ -56,6 +56,7 @@ from littoral.delivery.words import (
     Spoiled,
     Tell,
     Told,
+    Wanted,
     Woke,
 )
 from littoral.terms.ids import PopId
@@ -250,9 +251,7 @@ class PullMachine:
     def cancel(self, now: Instant) -> Sequence[Effect]:
         """See `words.Cancel`."""
         del now
-        if self._phase == "done":
-            return ()
-        return self._finish(None)
+        return () if self._phase == "done" else self._finish(None)
 
     def step(self, event: Event, now: Instant) -> Sequence[Effect]:
         """Take one event and say what to do, in order."""
@@ -267,7 +266,9 @@ class PullMachine:
                 return self.woke(now)
             case Rates(uplink):
                 self._state.uplink = uplink
-                return ()
+            case Wanted(chunks):
+                self._state.wanted |= chunks
+                self._soon(now)
             case Sealed():
                 return self.sealed(now)
             case SealFailed(first, end):
@@ -276,6 +277,7 @@ class PullMachine:
                 return self.cancel(now)
             case _:
                 assert_never(event)
+        return ()
 
     def _step_of_fetch(
         self, event: Landed | Moving | Spoiled | Ended, now: Instant
@@ -327,10 +329,8 @@ class PullMachine:
     def check(self) -> None:
         """Assert what must hold between any two events."""
         self._state.check()
-        if self._phase == "done":
-            assert not len(self._state.fetches)
-        if self._phase == "sealing":
-            assert not self._state.holding.lacking
+        assert self._phase != "done" or not len(self._state.fetches)
+        assert self._phase != "sealing" or not self._state.holding.lacking
 
     # --- what is done --------------------------------------------------------------------------
 

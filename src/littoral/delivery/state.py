@@ -34,7 +34,8 @@ class State:
 
     __slots__ = (
         "appetite", "came", "came_at", "deals", "fetches", "holding", "liars", "me", "meter",
-        "origin", "peers", "promised", "reads_origin", "sizes", "uplink", "usual_s", "wrong",
+        "origin", "peers", "promised", "reads_origin", "sizes", "uplink", "usual_s", "wanted",
+        "wrong",
     )  # fmt: skip
 
     def __init__(self, me: PopId, sizes: Sizes, has: ChunkSet, *, reads_origin: bool) -> None:
@@ -53,6 +54,8 @@ class State:
         """Asked for nothing any more, whenever they come back."""
         self.wrong = ChunkSet()
         """Found to be other than was vouched for, since others were told."""
+        self.wanted = ChunkSet()
+        """Somebody here waits for these, or did."""
         self.uplink = 0
         self.came = 0
         """Bytes that came and were lacking."""

@@ -39,6 +39,7 @@ __all__ = [
     "Tell",
     "Told",
     "Trim",
+    "Wanted",
     "Woke",
 ]
 
@@ -131,6 +132,16 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
     """Bytes in a second that it can send in all; 0 is not known."""
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Somebody here waits for these chunks: an engine that reads what arrives.
+
+    What would come late is asked for at once, and with it what follows it in the artifact. Wanted
+    once is wanted until it has landed.
+    """
+
+    chunks: ChunkSet
+
+
 class Woke(msgspec.Struct, frozen=True, gc=False):
     """The deadline that was asked for has come."""
 
@@ -161,6 +172,7 @@ Event = (
     | Spoiled
     | Ended
     | Rates
+    | Wanted
     | Woke
     | Sealed
     | SealFailed

@@ -1,7 +1,7 @@
 """What a mover gives to others over HTTP/1.1: chunks as they come, news, documents and files.
 
-- `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/tensors/N`, `/files/N`: whole, or a
-  `Range` of it.
+- `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/tensors/N`, `/files/N`: whole or
+  a `Range` of it.
 - `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames;
   with `"encoded": true`, and perhaps `"base": "ARTIFACT"`, encoded where that is worth it.
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.

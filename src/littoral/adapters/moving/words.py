@@ -119,7 +119,7 @@ class Library(Protocol):
         """
 
     def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
-        """A `manifest`, `claims`, `tables/N`, `tensors/N`, `files/N`; None if this peer gets none."""
+        """`manifest`, `claims`, `tables/N`, `tensors/N`, `files/N`; None if this peer gets none."""
 
     def news(self, group: str, peer: Member, say: Callable[[bytes], None]) -> "HearsNews | None":
         """Who hears the news of a peer that has called, and `say`s its own; None to refuse it."""
