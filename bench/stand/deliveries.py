@@ -23,6 +23,7 @@ from bench.stand.cores import processes_of
 from bench.stand.lab import Lab
 from bench.stand.mover import Neighbour, Task
 from bench.stand.native import StandError
+from bench.stand.origin import PIECE_BYTES
 from bench.stand.running import Running, read_line, running
 from littoral.adapters.owner import FabricFiles
 from tests.adapters.moving.made import a_pop, an_owner, digests_of
@@ -41,7 +42,7 @@ __all__ = [
     "striped",
 ]
 
-CHUNK_BYTES, RUN_CHUNKS = 256 * 1024, 4
+RUN_CHUNKS = 1
 END_WAIT_S = 120.0
 MOVER = ("-m", "bench.stand.mover")
 TRACE = ["-m", "bench.stand.mover"]
@@ -91,7 +92,7 @@ def goods(folder: Path, size_bytes: int, pops: int) -> Goods:
     for number in range(pops):
         homes.append(folder / f"home{number}")
         a_pop(homes[-1], owner, number + 1)
-    digests = tuple(digests_of(data, CHUNK_BYTES))
+    digests = tuple(digests_of(data, PIECE_BYTES))
     return Goods(folder, path, size_bytes, digests, tuple(homes))
 
 
@@ -183,7 +184,6 @@ def _movers(lab: Lab, given: Goods, stack: ExitStack) -> list[Running]:
             pops=pops,
             origin=lab.origin.address,
             size_bytes=given.size_bytes,
-            chunk_bytes=CHUNK_BYTES,
             digests=given.digests,
             run_chunks=RUN_CHUNKS,
             output=str(given.copy(number)),

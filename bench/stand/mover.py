@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import uvloop
 
-from bench.stand.origin import Origin
+from bench.stand.origin import PIECE_BYTES, Origin
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.http.words import HttpError
 from littoral.adapters.moving.words import Peer
@@ -29,7 +29,7 @@ __all__ = ["ADDRESS", "PORT", "Neighbour", "Task"]
 
 PORT: Final = 7001
 ADDRESS: Final = "0.0.0.0"
-_TURNS_AHEAD: Final = 3
+_TURNS_AHEAD: Final = 6
 _READ_AHEAD: Final = 4
 """Chunks of the origin that were read and not taken yet."""
 
@@ -49,8 +49,8 @@ class Task(msgspec.Struct, frozen=True):
     pops: tuple[Neighbour, ...]
     origin: str
     size_bytes: int
-    chunk_bytes: int
     digests: tuple[bytes, ...]
+    """Of its chunks, of PIECE_BYTES each."""
     run_chunks: int
     """Chunks of a stripe that follow each other: one request to the origin."""
     output: str
@@ -70,7 +70,7 @@ class Pull:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self.mover = Mover(FabricFiles(Path(task.home)), SystemClock())
-        self.shelf = FileShelf(Path(task.output), task.size_bytes, task.chunk_bytes, task.digests)
+        self.shelf = FileShelf(Path(task.output), task.size_bytes, PIECE_BYTES, task.digests)
         self.mover.library.shelves[GROUP] = self.shelf
         self.mover.access.allow([each.name for each in task.pops])
         self.mover.listen(ADDRESS, PORT)
@@ -93,23 +93,14 @@ class Pull:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        size = self._task.chunk_bytes
+        size = PIECE_BYTES
         origin = Origin(self._task.origin)
         for turn, (first, end) in enumerate(stripe(self._task, self._task.me)):
             self._wait_for_others(turn)
             span = first * size, min(end * size, self._task.size_bytes)
-            kept = bytearray()
-            number = first
-            for piece in origin.span(*span):
-                kept += piece
-                while len(kept) >= size or number == len(self._task.digests) - 1:
-                    chunk, kept = bytes(kept[:size]), kept[size:]
-                    if len(chunk) < self.shelf.size_bytes(number):
-                        kept = bytearray(chunk)
-                        break
-                    self._free.acquire()
-                    self._loop.call_soon_threadsafe(self._take, number, chunk)
-                    number += 1
+            for number, piece in enumerate(origin.span(*span), first):
+                self._free.acquire()
+                self._loop.call_soon_threadsafe(self._take, number, bytes(piece))
 
     def _wait_for_others(self, turn: int) -> None:
         """Be no more than so many turns ahead of the slowest: so the origin's link is shared."""

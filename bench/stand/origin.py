@@ -9,49 +9,54 @@ import json
 import os
 import re
 import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from http.client import HTTPConnection
 from pathlib import Path
 
-__all__ = ["PORT", "Origin"]
+__all__ = ["PIECE_BYTES", "PORT", "Origin"]
 
 PORT = 7000
 _RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-(\d+)\r\n", re.IGNORECASE)
-_WINDOW_BYTES = 96 * 1024
-_PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
+WAIT_S = 60
 
 
 class Origin:
     """A client of it, with one connection."""
 
     def __init__(self, host: str) -> None:
-        connected = socket.socket()
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW_BYTES)
-        connected.settimeout(20)
-        connected.connect((host, PORT))
-        self._connection = HTTPConnection(host, PORT)
-        self._connection.sock = connected
-        self._buffer = memoryview(bytearray(_PIECE_BYTES))
+        self._connection = socket.create_connection((host, PORT), timeout=WAIT_S)
+        self._connection.settimeout(None)  # a timeout would have the socket not block
+        wait = struct.pack("ll", WAIT_S, 0)
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+        self._buffer = memoryview(bytearray(PIECE_BYTES))
 
     def span(self, first: int, end: int) -> Iterator[memoryview]:
-        """Some bytes of the file, in pieces that are good until the next is asked for.
+        """Some bytes of the file, in pieces of PIECE_BYTES, each good until the next is asked for.
 
         Raises:
             OSError: they do not come.
         """
-        self._connection.request("GET", "/file", headers={"Range": f"bytes={first}-{end - 1}"})
-        answer = self._connection.getresponse()
+        said = f"GET /file HTTP/1.1\r\nhost: origin\r\nrange: bytes={first}-{end - 1}\r\n\r\n"
+        self._connection.sendall(said.encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._part(self._buffer[:1])
+        if not head.startswith(b"HTTP/1.1 206 "):
+            raise OSError("the origin does not give what was asked for")
         while first < end:
-            count = answer.readinto(self._buffer[: end - first])
-            if not count:
-                raise OSError("the origin ended early")
-            first += count
-            yield self._buffer[:count]
-        answer.close()
+            piece = self._part(self._buffer[: end - first])
+            first += len(piece)
+            yield piece
+
+    def _part(self, view: memoryview) -> memoryview:
+        if self._connection.recv_into(view, len(view), socket.MSG_WAITALL) < len(view):
+            raise OSError("the origin ended early")
+        return view
 
 
 def serve(connection: socket.socket, file: int) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import mmap
+import os
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,9 +42,10 @@ class FileShelf:
     ) -> None:
         """An empty file of this size."""
         self.path = path
-        with path.open("w+b") as file:
-            file.truncate(size_bytes)
-            self.data = memoryview(mmap.mmap(file.fileno(), size_bytes))
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        weakref.finalize(self, os.close, self._file)
+        os.ftruncate(self._file, size_bytes)
+        self.data = memoryview(mmap.mmap(self._file, size_bytes))
         self._piece_bytes = piece_bytes
         self._digests = digests
         self.here: set[int] = set()
@@ -78,7 +81,7 @@ class FileShelf:
         if blake3(data).digest() != digest or digest != self._digests[number]:
             return False
         start = number * self._piece_bytes
-        self.data[start : start + len(data)] = data
+        assert os.pwrite(self._file, data, start) == len(data)
         self.here.add(number)
         for hear in list(self.watched):
             hear(number)

@@ -17,7 +17,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from littoral.adapters.http.words import (
     ConnectFailedError,
@@ -32,7 +32,7 @@ __all__ = ["Beat", "Owner", "Wire", "dialled", "late"]
 _RECORDS_A_TURN: Final = 64
 """Of at most 16 KiB each: a megabyte takes less than a millisecond."""
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_WAKE_BYTES: Final = 64 * 1024
+_WAKE_BYTES: Final = 128 * 1024
 _RECORD_BYTES: Final = 17 * 1024
 """The longest record of TLS: so much may have been read that is not given out yet."""
 
@@ -196,27 +196,47 @@ class Wire:
     # Reading
 
     def _readable(self) -> None:
-        sock = self._sock
-        try:
-            for _ in range(_RECORDS_A_TURN):
-                count = sock.recv_into(self.owner.buffer())
-                if not count:
-                    self.fail(ConnectionLostError("the peer closed the connection"))
-                    return
-                self.received_bytes += count
-                self.owner.took(count)
-                if self.closed:
-                    return
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
-        except OSError as error:
-            self.fail(ConnectionLostError(f"the connection broke: {error.strerror}"))
-            return
-        except HttpError as error:
+        error, again = self._read()
+        if error is not None:
             self.fail(error)
-            return
-        if sock.pending():  # the kernel does not know of it
+        elif again and not self.closed and self._sock.pending():  # the kernel does not know of it
             self._loop.call_soon(self._read_on)
+
+    def _read(self) -> tuple[HttpError | None, bool]:
+        """Read what is there: why the connection has to end, and whether there may be more."""
+        read, owner = self._sock.read, self.owner
+        view, filled = owner.buffer(), 0
+        error: HttpError | None = None
+        again = False
+        try:
+            try:
+                for _ in range(_RECORDS_A_TURN):
+                    count = cast("int", read(len(view) - filled, view[filled:]))
+                    if not count:
+                        error = ConnectionLostError("the peer closed the connection")
+                        break
+                    filled += count
+                    if filled == len(view):
+                        self._took(filled)
+                        filled = 0
+                        if self.closed or self.owner is not owner:
+                            return None, not self.closed
+                        view = owner.buffer()
+                else:
+                    again = True
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except OSError as broke:
+                error = ConnectionLostError(f"the connection broke: {broke.strerror}")
+            if filled:
+                self._took(filled)
+        except HttpError as refused:
+            return refused, False
+        return error, again
+
+    def _took(self, count: int) -> None:
+        self.received_bytes += count
+        self.owner.took(count)
 
     def _read_on(self) -> None:
         if not self.closed:
@@ -251,7 +271,7 @@ class Wire:
 
     def pump(self) -> None:
         """Send as much as is taken now; what is left goes by itself."""
-        out, send = self._out, self._sock.send
+        out, send = self._out, self._sock.write
         try:
             for _ in range(_RECORDS_A_TURN):
                 if not out and not self.owner.refill():
