@@ -66,10 +66,12 @@ def worker_of(
 def test_no_worker_outlives_a_killed_pop(name: str, models_home: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(models_home / "models"), name, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        assert not ended_within(pid, 0)
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            assert not ended_within(pid, 0)
+        finally:
+            parent.kill()
         assert ended_within(pid, 2.0)
 
 
