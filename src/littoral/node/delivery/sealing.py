@@ -1,4 +1,4 @@
-"""The beginning and the end of an artifact that is pulled, as its intake and its shelf take them."""
+"""The beginning and the end of an artifact that is pulled, as its intake and shelf take them."""
 
 from collections.abc import Iterator
 
