@@ -1,8 +1,10 @@
 """Links of known rates on one machine: an origin and PoPs, each in a namespace on a bridge.
 
-Both directions of every link are shaped with `tc tbf`, whose queue holds 60 ms: what is sent faster
-than the link carries waits, and then is lost, as at a router. All use cubic, the usual congestion
-control, whatever the machine prefers. Nothing of the machine's own network is touched.
+Both directions of every link are shaped with `tc tbf`. Towards a host its queue holds 60 ms: what
+comes faster waits, and then is lost, as at a router. From a host nothing is lost, as at an
+interface of that rate: what TCP loses in its own machine is no congestion to it, and a stream that
+starts then waits for seconds. All use cubic, the usual congestion control, whatever the machine
+prefers. Nothing of the machine's own network is touched.
 """
 
 import json
@@ -21,6 +23,7 @@ __all__ = ["Lab", "lab", "unavailable"]
 ORIGIN: Final = "origin"
 BURST_BYTES: Final = 256 * 1024
 QUEUE_MS: Final = 60
+OWN_QUEUE_BYTES: Final = 16 * 1024 * 1024
 _HEADERS: Final = 1514 / 1448
 """Bytes of a full Ethernet frame for each byte that TCP carries in it, with time stamps."""
 
@@ -69,15 +72,15 @@ def lab(origin_mbit: float, pops_mbit: Sequence[float]) -> Iterator[Lab]:
     with network(*rates) as hosts:
         for name, mbit in rates.items():
             host = hosts[name]
-            _shape(host.namespace, "eth0", mbit)
-            _shape(hosts.hub, f"to-{name}", mbit)
+            _shape(host.namespace, "eth0", mbit, f"limit {OWN_QUEUE_BYTES}")
+            _shape(hosts.hub, f"to-{name}", mbit, f"latency {QUEUE_MS}ms")
             route = f"ip -n {host.namespace} route change {SUBNET} dev eth0 congctl cubic"
             _run(*route.split())
         yield Lab(hosts, tuple(hosts[name] for name in names), rates)
 
 
-def _shape(namespace: str, device: str, mbit: float) -> None:
-    bucket = f"rate {mbit:g}mbit burst {BURST_BYTES} latency {QUEUE_MS}ms"
+def _shape(namespace: str, device: str, mbit: float, queue: str) -> None:
+    bucket = f"rate {mbit:g}mbit burst {BURST_BYTES} {queue}"
     _run(*f"tc -n {namespace} qdisc replace dev {device} root tbf {bucket}".split())
 
 

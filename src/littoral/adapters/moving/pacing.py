@@ -40,10 +40,10 @@ _EAGER_WINDOWS: Final = 2
 _SHRINKING: Final = 0.95
 _OVER: Final = 1.1
 """Of what a full link was seen to carry, so that it is seen to carry more."""
-_FAIR: Final = 0.8
+_FAIR: Final = 0.9
 """Of a fair share, that a stream has which gets what it is given, however long packets wait."""
-_LEAST: Final = 0.25
-"""Of a fair share, that a stream has which gets nothing just now: its packets were lost."""
+_LEAST: Final = 0.5
+"""Of a fair share, that a stream has which gets less: with 0.25, some streams starved others."""
 _REMEMBERED: Final = 40
 """Windows with anything to send, whose best counts."""
 
