@@ -1,5 +1,6 @@
 """Whenever the power fails, what was said is there, and no wrong byte is under a right name."""
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -122,11 +123,31 @@ STORIES: list[Story] = [
 
 def tell(story: Story, folder: Path, operations: int) -> tuple[FailingDisk, Said, bool]:
     """The story up to where the power fails; whether it came to its end."""
-    disk, said = FailingDisk(folder, operations), Said()
+    disk, said, before = FailingDisk(folder, operations), Said(), descriptors()
     with suppress(PowerError):
         story(store_in(folder, disk=disk), said)
         return disk, said, True
+    for descriptor in descriptors() - before:  # as a process that ends lets go of them
+        with suppress(OSError):
+            os.close(descriptor)
     return disk, said, False
+
+
+def descriptors() -> set[int]:
+    """All that this process has open; the one that lists them is closed by then."""
+    return {number for number in map(int, listed()) if is_open(number)}
+
+
+def listed() -> list[str]:
+    return [path.name for path in Path("/dev/fd").iterdir()]
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def check(folder: Path, said: Said) -> None:
