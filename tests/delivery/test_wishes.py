@@ -32,6 +32,9 @@ WISHES = st.builds(
     Wish,
     reference=st.sampled_from(["hf:a/b", "hf:c/d@main"]),
     sites=st.lists(st.sampled_from(SITES), unique=True).map(tuple),
+    pops=st.sets(st.integers(0, 12), max_size=3).map(
+        lambda numbers: tuple(PopId(f"pop-{number:016x}") for number in sorted(numbers))
+    ),
     replicas=st.integers(0, 6),
     size_bytes=st.integers(0, 10**12),
     made_unix_ms=st.integers(0, 5),
@@ -55,6 +58,7 @@ def test_enough_are_chosen_of_those_who_can(fleet: list[Candidate], wish: Wish) 
     if wish.withdrawn:
         assert not found
         return
+    assert found >= set(wish.pops) & able.keys()
     for site in wish.sites:
         if any(each.site == site for each in able.values()):
             assert any(able[pop].site == site for pop in found)
@@ -74,7 +78,7 @@ def test_copies_are_spread_over_sites() -> None:
         Candidate(PopId(f"pop-{number:016x}"), SITES[number % 4], has_it=False, has_room=True)
         for number in range(16)
     ]
-    found = chosen(made("hf:a/b", (), 4, size_bytes=1, unix_ms=1), fleet)
+    found = chosen(made("hf:a/b", replicas=4, size_bytes=1, unix_ms=1), fleet)
     assert {each.site for each in fleet if each.pop in found} == set(SITES)
 
 
@@ -83,7 +87,7 @@ def test_one_that_dies_is_replaced_by_one_other() -> None:
         Candidate(PopId(f"pop-{number:016x}"), SITES[0], has_it=False, has_room=True)
         for number in range(8)
     ]
-    wish = made("hf:a/b", (), 3, size_bytes=1, unix_ms=1)
+    wish = made("hf:a/b", replicas=3, size_bytes=1, unix_ms=1)
     before = chosen(wish, fleet)
     left = [each for each in fleet if each.pop != min(before)]
     assert len(chosen(wish, left) - before) == 1
@@ -109,6 +113,6 @@ def test_any_bytes_are_a_wish_or_refused(data: bytes) -> None:
 
 def test_a_wish_that_says_nothing_is_refused() -> None:
     with pytest.raises(BadRequestError, match="neither where nor how many"):
-        made("hf:a/b", (), 0, size_bytes=1, unix_ms=1)
+        made("hf:a/b", size_bytes=1, unix_ms=1)
     with pytest.raises(BadRequestError, match="can't be used"):
-        made("hf:a/b", ("NOT A SITE",), 0, size_bytes=1, unix_ms=1)
+        made("hf:a/b", ("NOT A SITE",), size_bytes=1, unix_ms=1)

@@ -25,6 +25,7 @@ def place(
     sites: Annotated[
         str, typer.Option(help="Sites, with commas between: a copy in each, at least.")
     ] = "",
+    pops: Annotated[str, typer.Option(help="PoPs, with commas between: a copy at each.")] = "",
     replicas: Annotated[int, typer.Option(min=0, help="Copies in all, at least.")] = 0,
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="It need not be anywhere any more.")
@@ -40,8 +41,7 @@ def place(
             show.data(known)
             _tabulate(show, known)
             return
-        named = tuple(filter(None, (site.strip() for site in sites.split(","))))
-        wanted = WishWanted(reference, named, replicas, withdraw)
+        wanted = WishWanted(reference, _parts(sites), _parts(pops), replicas, withdraw)
         row = tell(config, f"{DELIVERY}/wishes", wanted, WishRow)
         show.data(row)
         if withdraw:
@@ -51,11 +51,15 @@ def place(
             show.line(f"{row.reference} ({sized(row.size_bytes)}) goes to {chosen}")
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
 def _tabulate(show: Show, known: WishesShown) -> None:
     if not known.wishes:
         show.line("nothing is wished; `littoral place REFERENCE --sites A,B` or `--replicas N`")
         return
-    columns = ("what", "sites", "copies", "size", "is at", "goes to")
+    columns = ("what", "where", "copies", "size", "is at", "goes to")
     show.table(columns, [_row(each) for each in known.wishes])
 
 
@@ -63,8 +67,8 @@ def _row(row: WishRow) -> tuple[str, ...]:
     missing = sorted(set(row.chosen) - set(row.having))
     return (
         row.reference,
-        ", ".join(row.sites) or "any",
-        str(max(row.replicas, len(row.sites))),
+        ", ".join((*row.sites, *row.pops)) or "any",
+        str(max(row.replicas, len(row.sites) + len(row.pops))),
         sized(row.size_bytes),
         ", ".join(row.having) or "nowhere",
         ", ".join(missing) or "-",

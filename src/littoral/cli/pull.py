@@ -14,8 +14,16 @@ from rich.text import Text
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import Config, load_config
-from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
-from littoral.terms.errors import OriginError
+from littoral.terms.delivery import (
+    PlanShown,
+    PullShown,
+    PullStage,
+    PullWanted,
+    WishesShown,
+    WishRow,
+    WishWanted,
+)
+from littoral.terms.errors import NotFoundError, OriginError
 from littoral.web.delivery import DELIVERY
 
 __all__ = ["register"]
@@ -50,6 +58,10 @@ def pull(
             "Without it: what its origin says."
         ),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="A site, or a PoP: have it there instead, now and from then on."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what would be fetched from where.")
     ] = False,
@@ -65,12 +77,34 @@ def pull(
         if plan:
             _show_plan(show, tell(config, f"{DELIVERY}/plan", wanted, PlanShown))
             return
+        if to is not None:
+            _send(show, config, reference, to)
+            return
         begun = tell(config, f"{DELIVERY}/pulls", wanted, PullShown)
         ended = begun if detach else _followed(show, config, begun)
         show.data(ended)
         if ended.stage is PullStage.FAILED:
             raise OriginError(ended.error, advice=ended.advice)
         _conclude(show, ended)
+
+
+def _send(show: Show, config: Config, reference: str, to: str) -> None:
+    """Wish it to be somewhere, and wait until it is."""
+    path, is_pop = f"{DELIVERY}/wishes", to.startswith("pop-")
+    wanted = WishWanted(reference, pops=(to,)) if is_pop else WishWanted(reference, sites=(to,))
+    row = tell(config, path, wanted, WishRow)
+    if not row.chosen:
+        raise NotFoundError(
+            f"there is no PoP at {to} that has room", advice="`littoral pops` lists sites and PoPs"
+        )
+    show.note(f"{sized(row.size_bytes)} go to {', '.join(row.chosen)}; Ctrl-C leaves it to them")
+    pause = threading.Event()
+    while not set(row.chosen) <= set(row.having):
+        pause.wait(_LOOK_S)
+        known = ask(config, path, WishesShown).wishes
+        row = next((each for each in known if each.reference == row.reference), row)
+    show.data(row)
+    show.line(f"{row.reference} is at {', '.join(row.chosen)}")
 
 
 def _followed(show: Show, config: Config, pull: PullShown) -> PullShown:

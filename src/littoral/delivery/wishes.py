@@ -1,7 +1,8 @@
 """Wishes: where an artifact is to be, as an operator says it once and the network keeps true.
 
-A wish names sites, a number of copies, or both. Each PoP works out for itself, from what all say,
-whether it is one of those who fulfil it (`chosen`), and pulls if it is and has it not.
+A wish names sites, PoPs, a number of copies, or some of these. Each PoP works out for itself, from
+what all say, whether it is one of those who fulfil it (`chosen`), and pulls if it is and has it
+not.
 
 Rules
 - Who has it already counts first, so that a wish that is fulfilled moves nothing.
@@ -31,6 +32,7 @@ from littoral.trust.decoding import UNREADABLE
 __all__ = ["Candidate", "Wish", "chosen", "decoded", "encoded", "later", "made"]
 
 _REFERENCE: Final = msgspec.Meta(min_length=1, max_length=1_024, pattern=r"\A[\x21-\x7e]*\Z")
+_POP: Final = msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")
 _SITE: Final = msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")
 
 
@@ -43,6 +45,8 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[SiteName, _SITE], ...], msgspec.Meta(max_length=WISH_SITES_MAX)
     ]
     """A copy in each of these, at least; empty: in any."""
+    pops: Annotated[tuple[Annotated[PopId, _POP], ...], msgspec.Meta(max_length=WISH_SITES_MAX)]
+    """A copy at each of these."""
     replicas: Annotated[int, msgspec.Meta(ge=0, le=WISH_REPLICAS_MAX)]
     """Copies in all, at least."""
     size_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -73,7 +77,13 @@ _DECODER: Final = msgspec.json.Decoder(Wish)
 
 
 def made(
-    reference: str, sites: Iterable[str], replicas: int, *, size_bytes: int, unix_ms: int
+    reference: str,
+    sites: Iterable[str] = (),
+    pops: Iterable[str] = (),
+    replicas: int = 0,
+    *,
+    size_bytes: int,
+    unix_ms: int,
 ) -> Wish:
     """A wish that makes sense.
 
@@ -81,12 +91,13 @@ def made(
         BadRequestError: it says nothing, or is out of bounds.
     """
     named = tuple(sorted({SiteName(site) for site in sites}))
-    if not named and not replicas:
+    wanted = tuple(sorted({PopId(pop) for pop in pops}))
+    if not named and not wanted and not replicas:
         raise BadRequestError(
             "the wish says neither where nor how many",
-            advice="give sites, a number of copies, or both",
+            advice="give sites, PoPs, or a number of copies",
         )
-    wish = Wish(reference, named, replicas, size_bytes, unix_ms)
+    wish = Wish(reference, named, wanted, replicas, size_bytes, unix_ms)
     try:
         return decoded(encoded(wish))
     except RecordRejectedError as error:
@@ -131,7 +142,11 @@ def chosen(wish: Wish, candidates: Sequence[Candidate]) -> frozenset[PopId]:
     firsts: dict[SiteName, PopId] = {}
     for each in order:
         firsts.setdefault(each.site, each.pop)
-    found = {firsts[site]: site for site in wish.sites if site in firsts}
+    found = {each.pop: each.site for each in order if each.pop in wish.pops}
+    there = set(found.values())
+    for site in wish.sites:
+        if site in firsts and site not in there:
+            found[firsts[site]] = site
     rest = [each for each in order if not wish.sites or each.site in wish.sites]
     while len(found) < wish.replicas:
         free = [each for each in rest if each.pop not in found]

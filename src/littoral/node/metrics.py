@@ -47,6 +47,8 @@ __all__ = [
     "LOST",
     "MEMBERSHIP",
     "PER_TOKEN",
+    "PULLED_BYTES",
+    "PULLS",
     "QUEUE",
     "RECEIPTS_HALTED",
     "RECEIPTS_LOST",
@@ -64,6 +66,7 @@ __all__ = [
     "Form",
     "Metered",
     "exposed",
+    "WRONG_CHUNKS",
 ]
 
 LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -219,6 +222,17 @@ FILES: Final = _counter(
     *("api", "outcome"),
 )
 FILE_BYTES: Final = _counter("littoral_file_bytes_sent", "Bytes of files given to clients.", "api")
+PULLS: Final = _counter(
+    "littoral_pulls", "Pulls that are over: done, failed or cancelled.", "outcome"
+)
+PULLED_BYTES: Final = _counter(
+    "littoral_pulled_bytes",
+    "Bytes of what was pulled: from its origin, from neighbours, or here already.",
+    "source",
+)
+WRONG_CHUNKS: Final = _counter(
+    "littoral_wrong_chunks", "Chunks that came with other bytes than they were to have."
+)
 CACHE_CHANGED_BYTES: Final = _counter(
     "littoral_cache_changed_bytes", "Bytes of the answers stored and dropped.", "change"
 )
@@ -284,6 +298,9 @@ METERED: Final = (
     *(
         FILES,
         FILE_BYTES,
+        PULLS,
+        PULLED_BYTES,
+        WRONG_CHUNKS,
         REUSE,
         REUSE_CHECKS,
         MEMBERSHIP,

@@ -208,11 +208,17 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        self._office = Office(config, clock, self._telemetry.observe, tasks, membership.changed)
+        self._office = Office(
+            *(config, clock, self._telemetry.observe, tasks, membership.changed, self._at_work)
+        )
         self._wishing = self._wishes()
         desks = Desks(desk, self._office, self._wishing, self._files())
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
+
+    def _at_work(self) -> int:
+        """Requests that are answered now."""
+        return len(self._relay.legs) + sum(each.in_flight for each in self._host.statuses())
 
     def _wishes(self) -> Wishing:
         office = self._office

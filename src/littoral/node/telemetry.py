@@ -35,6 +35,7 @@ from littoral.terms.facts import (
     PopGone,
     PopHeld,
     PopSeen,
+    PullEnded,
     ReceiptLost,
     ReceiptsHalted,
     RecordRejected,
@@ -146,6 +147,8 @@ class Telemetry:
             case FileSent(api, count, outcome):
                 self._count(metrics.FILES, api, outcome)
                 self._count(metrics.FILE_BYTES, api, amount=count)
+            case PullEnded():
+                self._pulled(fact)
             case MemberJoined() | JoinRefused() | MemberRenewed() | StandingChanged():
                 self._belonged(fact)
             case (
@@ -162,6 +165,13 @@ class Telemetry:
                 self._turned_away(fact)
             case _:
                 self._lived(fact)
+
+    def _pulled(self, fact: PullEnded) -> None:
+        self._count(metrics.PULLS, fact.outcome)
+        self._count(metrics.PULLED_BYTES, "origin", amount=fact.origin_bytes)
+        self._count(metrics.PULLED_BYTES, "neighbours", amount=fact.neighbour_bytes)
+        self._count(metrics.PULLED_BYTES, "here", amount=fact.reused_bytes)
+        self._count(metrics.WRONG_CHUNKS, amount=fact.wrong_chunks)
 
     def _reused(self, fact: ReuseJudged | ReuseChecked) -> None:
         """What became of a request that was looked up by meaning."""

@@ -111,6 +111,8 @@ class WishWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What, as for a pull."""
     sites: tuple[str, ...] = ()
     """A copy in each of these, at least."""
+    pops: tuple[str, ...] = ()
+    """A copy at each of these."""
     replicas: int = 0
     """Copies in all, at least."""
     withdrawn: bool = False
@@ -122,6 +124,7 @@ class WishRow(msgspec.Struct, frozen=True):
 
     reference: str
     sites: tuple[str, ...]
+    pops: tuple[PopId, ...]
     replicas: int
     size_bytes: int
     chosen: tuple[PopId, ...]

@@ -44,6 +44,7 @@ __all__ = [
     "RecordSaid",
     "StrangersRefused",
     "FileSent",
+    "PullEnded",
     "Fact",
 ]
 
@@ -355,6 +356,18 @@ class FileSent:
     """`whole` (all that was asked for), `left` (by the client) or `failed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PullEnded:
+    """A pull of an artifact is over."""
+
+    outcome: str
+    """`done`, `failed` or `cancelled`."""
+    origin_bytes: int
+    neighbour_bytes: int
+    reused_bytes: int
+    wrong_chunks: int
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -388,4 +401,5 @@ Fact = (
     | RecordRejected
     | StrangersRefused
     | FileSent
+    | PullEnded
 )

@@ -9,13 +9,16 @@ Rules
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, TypeVar
 
 from littoral.adapters.artifacts import Row
+from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.pulling import Parts, Pull
+from littoral.node.delivery.words import PullEnd
 from littoral.routing.fleet import Delivery
 from littoral.terms.delivery import (
     ArtifactRow,
@@ -77,6 +80,8 @@ class Desk:
         self._pulls: dict[str, Pull] = {}
         """By id, the oldest first; those that ended among them."""
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ends = 0
+        self._ended: deque[PullEnd] = deque(maxlen=PULLS_KEPT)
 
     # --- pulls ----------------------------------------------------------------------------------
 
@@ -131,6 +136,8 @@ class Desk:
             await pull.run()
         finally:
             del self._running[name]
+            self._ends += 1
+            self._ended.append(pull.end(self._ends))
             self._changed()
 
     def close(self) -> None:
@@ -177,6 +184,25 @@ class Desk:
         """The others are these now."""
         for name, group in self._library.groups.items():
             group.links.meet(others.with_group(bytes.fromhex(name.rpartition(":")[2])))
+
+    def protect(self, others: Others, wished: Collection[bytes]) -> None:
+        """Never drop the last copy of what somebody wishes to be somewhere."""
+        holdings = self._parts.holdings
+        elsewhere = {
+            delivery.reference
+            for other in others.by_name.values()
+            for delivery in other.deliveries
+            if delivery.whole
+        }
+        last = set(wished) - elsewhere
+        artifacts = holdings.store.shelf.artifacts()
+        holdings.store.protect(
+            [each for each in artifacts if mark_of(holdings.reference(each)) in last]
+        )
+
+    def ended(self) -> tuple[PullEnd, ...]:
+        """What came of the pulls that ended last."""
+        return tuple(self._ended)
 
     def deliveries(self) -> tuple[Delivery, ...]:
         """What others are told is here, or on its way: what was begun last first."""

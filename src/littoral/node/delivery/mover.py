@@ -40,7 +40,15 @@ from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.pulling import Parts
-from littoral.node.delivery.words import FLEET, SAID, FleetTold, MoverArguments, MoverSaid
+from littoral.node.delivery.words import (
+    AT_WORK,
+    FLEET,
+    SAID,
+    AtWork,
+    FleetTold,
+    MoverArguments,
+    MoverSaid,
+)
 from littoral.node.drive import owned_tasks
 from littoral.node.home import Home
 from littoral.node.surface import log_defect
@@ -79,6 +87,8 @@ class Mover:
         self._changed = asyncio.Event()
         self._access: Access | None = None
         self._contexts: Contexts | None = None
+        self._seen: tuple[int, ...] = ()
+        """When its files were written that were taken last."""
         self._server: Server | None = None
         self._address = ""
         self.flows: Final = Flows(loop, lambda: self._at_work)
@@ -87,7 +97,6 @@ class Mover:
 
     def told(self, fleet: FleetTold, desk: Desk, library: Library) -> None:
         """The fleet is this now."""
-        self._at_work = fleet.at_work
         self.others = Others(fleet)
         if self._access is None:
             if not fleet.peers and fleet.listen is None:
@@ -95,8 +104,7 @@ class Mover:
             self._contexts = Contexts(self._files, self._refused)
             self._access = Access(self._contexts, self._clock)
             self.client = Client(self._loop, self._access)
-        assert self._contexts is not None, "with access"
-        self._contexts.renewed()
+        self._renew()
         self._access.allow(self.others.names)
         if fleet.listen is not None and self._server is None:
             self._server = Server(self._loop, self._access, library, self.flows)
@@ -110,6 +118,19 @@ class Mover:
         if self._server is not None:
             self._server.looked()
         desk.meet(self.others)
+        desk.protect(self.others, fleet.wished)
+
+    def attend(self, at_work: AtWork) -> None:
+        """The PoP answers so many requests now."""
+        self._at_work = at_work.requests
+
+    def _renew(self) -> None:
+        """Take the certificates anew, if they are others."""
+        assert self._contexts is not None, "with access"
+        seen = tuple(path.stat().st_mtime_ns for path in (self._files.chain, self._files.bundle))
+        if seen != self._seen:
+            self._contexts.renewed()
+            self._seen = seen
 
     @property
     def listens(self) -> bool:
@@ -128,7 +149,9 @@ class Mover:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SAID_WAIT_S):
                     await self._changed.wait()
-        return MoverSaid(self._number, self._address, desk.deliveries(), desk.room_bytes())
+        return MoverSaid(
+            self._number, self._address, desk.deliveries(), desk.room_bytes(), desk.ended()
+        )
 
     def close(self) -> None:
         """End every connection."""
@@ -228,10 +251,18 @@ def _routes(mover: Mover, desk: Desk, library: Library) -> Routes:
         mover.told(msgspec.json.decode(request.body, type=FleetTold), desk, library)
         await send_json(responder, 200, Nothing())
 
+    async def at_work(request: Request, responder: Responder, _: Caller, __: str) -> None:
+        mover.attend(msgspec.json.decode(request.body, type=AtWork))
+        await send_json(responder, 200, Nothing())
+
     async def said(_: Request, responder: Responder, __: Caller, number: str) -> None:
         await send_json(responder, 200, await mover.said(int(number), desk))
 
-    own = {FLEET: {"POST": Route(fleet)}, f"{SAID}/": {"GET": Route(said)}}
+    own = {
+        AT_WORK: {"POST": Route(at_work)},
+        FLEET: {"POST": Route(fleet)},
+        f"{SAID}/": {"GET": Route(said)},
+    }
     return Routes({**delivery_routes(desk), **own})
 
 

@@ -24,7 +24,15 @@ from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.node.asking import PopClient
 from littoral.node.config import Config
 from littoral.node.delivery.telling import told_of
-from littoral.node.delivery.words import FLEET, SAID, FleetTold, ListenTold, MoverSaid
+from littoral.node.delivery.words import (
+    AT_WORK,
+    FLEET,
+    SAID,
+    AtWork,
+    FleetTold,
+    ListenTold,
+    MoverSaid,
+)
 from littoral.node.home import Home
 from littoral.routing.fleet import Fleet
 from littoral.terms.delivery import (
@@ -42,6 +50,7 @@ from littoral.terms.delivery import (
     Verified,
 )
 from littoral.terms.errors import LittoralError
+from littoral.terms.facts import PullEnded
 from littoral.terms.ids import SiteName
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Down, Starting
@@ -54,6 +63,7 @@ log = logging.getLogger("littoral")
 
 _MODULE: Final = "littoral.node.delivery.mover"
 _ROOM_STEP: Final = 10**9
+_ATTEND_S: Final = 0.1
 _AGAIN_S: Final = 0.5
 """After the mover could not be asked what it says."""
 
@@ -77,6 +87,7 @@ class Office:
         observe: Observe,
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
+        at_work: Callable[[], int],
     ) -> None:
         """Start nothing yet.
 
@@ -86,10 +97,14 @@ class Office:
             observe: hears of its deaths.
             tasks: own what goes on meanwhile.
             changed: called when what the mover says is something else.
+            at_work: how many requests the PoP answers now.
         """
         self._config = config
         self._tasks = tasks
         self._changed = changed
+        self._observe = observe
+        self._at_work = at_work
+        self._ends_told = 0
         home = Home(config.home)
         self._has_store = (home.artifacts / "files").is_dir
         self._worker = Worker(
@@ -179,7 +194,7 @@ class Office:
         """
         if not self._running:
             self._failed = None
-            works = (self._serve(), self._listen(), self._tell())
+            works = (self._serve(), self._listen(), self._tell(), self._attend())
             self._running = [self._tasks.create_task(work) for work in works]
         await self._up.wait()
         if self._failed is not None:
@@ -192,7 +207,11 @@ class Office:
         self._running = []
 
     def follower(
-        self, member: Member, may_deal: Callable[[Member], bool], listen: ListenTold | None
+        self,
+        member: Member,
+        may_deal: Callable[[Member], bool],
+        listen: ListenTold | None,
+        wished: Callable[[], tuple[bytes, ...]],
     ) -> Callable[[Fleet], None]:
         """What takes every change of the fleet that this PoP is a member of; see `told_of`.
 
@@ -200,7 +219,7 @@ class Office:
         """
 
         def follow(fleet: Fleet) -> None:
-            told = told_of(fleet, member, may_deal, listen)
+            told = told_of(fleet, member, may_deal, listen, wished())
             if told == self._fleet:
                 return
             self._fleet = told
@@ -248,6 +267,7 @@ class Office:
 
     def _gone(self) -> None:
         self._up.clear()
+        self._ends_told = 0
         if self.said is not None:
             self.said = None
             self._changed()
@@ -261,6 +281,17 @@ class Office:
             with suppress(LittoralError):  # it died: once it is up again it is told again
                 await self._client.post(FLEET, self._fleet, Nothing)
 
+    async def _attend(self) -> None:
+        """Tell it whether requests are answered now, as soon as that changes."""
+        told = 0
+        while True:
+            await asyncio.sleep(_ATTEND_S)
+            requests = self._at_work()
+            if (requests > 0) != (told > 0) and self._up.is_set():
+                with suppress(LittoralError):
+                    await self._client.post(AT_WORK, AtWork(requests), Nothing)
+                    told = requests
+
     async def _listen(self) -> None:
         """Hear what it says, as soon as that is something else."""
         while True:
@@ -273,4 +304,20 @@ class Office:
                 continue
             if self._up.is_set() and said != self.said:
                 self.said = said
+                self._note(said)
                 self._changed()
+
+    def _note(self, said: MoverSaid) -> None:
+        """Tell of the pulls that have ended since."""
+        for end in said.ended:
+            if end.number > self._ends_told:
+                self._ends_told = end.number
+                self._observe(
+                    PullEnded(
+                        outcome=end.outcome,
+                        origin_bytes=end.origin_bytes,
+                        neighbour_bytes=end.neighbour_bytes,
+                        reused_bytes=end.reused_bytes,
+                        wrong_chunks=end.wrong_chunks,
+                    )
+                )

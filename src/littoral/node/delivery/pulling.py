@@ -42,6 +42,7 @@ from littoral.node.delivery.sealing import Sealing, keep_heads, sizes_of
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.delivery.whole import Whole
+from littoral.node.delivery.words import PullEnd
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import LittoralError, NotFoundError, OriginError
@@ -124,6 +125,18 @@ class Pull:
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
+        )
+
+    def end(self, number: int) -> PullEnd:
+        """What came of it."""
+        shown = self.shown()
+        return PullEnd(
+            number=number,
+            outcome=shown.stage.value,
+            origin_bytes=shown.origin_bytes,
+            neighbour_bytes=shown.neighbour_bytes,
+            reused_bytes=shown.reused_bytes,
+            wrong_chunks=0 if self.group is None else sum(self.group.blamed.values()),
         )
 
     def names(self) -> list[tuple[str, bool]]:

@@ -18,7 +18,11 @@ __all__ = ["listen_of", "told_of"]
 
 
 def told_of(
-    fleet: Fleet, member: Member, may_deal: Callable[[Member], bool], listen: ListenTold | None
+    fleet: Fleet,
+    member: Member,
+    may_deal: Callable[[Member], bool],
+    listen: ListenTold | None,
+    wished: tuple[bytes, ...],
 ) -> FleetTold:
     """What the mover of this member is to know.
 
@@ -27,13 +31,14 @@ def told_of(
         member: this one.
         may_deal: whether artifacts may go to or come from a member.
         listen: where others reach the mover.
+        wished: what copies are wished of.
     """
     peers = [
         _peer(known, member)
         for pop, known in sorted(fleet.pops.items())
         if pop != member.pop and known.alive and may_deal(known.member)
     ]
-    return FleetTold(member.site, tuple(peers), listen)
+    return FleetTold(member.site, tuple(peers), listen, wished)
 
 
 def listen_of(config: Config, host: str, url: str) -> ListenTold | None:

@@ -134,6 +134,10 @@ class Wishing:
         self._unsure[record.pop, wish.name] = wish
         self._judge()
 
+    def wished(self) -> tuple[bytes, ...]:
+        """What copies are wished of, as PoPs say references."""
+        return tuple(mark_of(wish.reference) for wish in self._all())
+
     def demand(self) -> tuple[tuple[ModelName, float], ...]:
         """What is asked for most here, and how often in an hour."""
         rates = self._demand.per_hour(self._clock.now())
@@ -173,6 +177,7 @@ class Wishing:
             wish = wishes.made(
                 plan.reference,
                 wanted.sites,
+                wanted.pops,
                 wanted.replicas,
                 size_bytes=plan.size_bytes,
                 unix_ms=unix_ms,
@@ -205,6 +210,7 @@ class Wishing:
         return WishRow(
             reference=wish.reference,
             sites=wish.sites,
+            pops=wish.pops,
             replicas=wish.replicas,
             size_bytes=wish.size_bytes,
             chosen=tuple(sorted(chosen(wish, candidates))),

@@ -11,10 +11,22 @@ import msgspec
 from littoral.routing.fleet import Delivery
 from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
 
-__all__ = ["FLEET", "SAID", "FleetTold", "ListenTold", "MoverArguments", "MoverSaid", "PeerTold"]
+__all__ = [
+    "AT_WORK",
+    "FLEET",
+    "SAID",
+    "AtWork",
+    "FleetTold",
+    "ListenTold",
+    "MoverArguments",
+    "MoverSaid",
+    "PeerTold",
+    "PullEnd",
+]
 
 FLEET: Final = "/fleet"
 SAID: Final = "/said"
+AT_WORK: Final = "/at-work"
 
 
 class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +73,27 @@ class FleetTold(msgspec.Struct, frozen=True):
     peers: tuple[PeerTold, ...]
     listen: ListenTold | None = None
     """None: this PoP can't be dialled, or is alone."""
-    at_work: int = 0
-    """Requests that this PoP answers now: what is moved makes way for them."""
+    wished: tuple[bytes, ...] = ()
+    """What copies are wished of, as `Delivery.reference`: the last copy of it is not dropped."""
+
+
+class AtWork(msgspec.Struct, frozen=True):
+    """How many requests the PoP answers now: what is moved makes way for them."""
+
+    requests: int
+
+
+class PullEnd(msgspec.Struct, frozen=True):
+    """What came of a pull."""
+
+    number: int
+    """Of the pulls that this mover has ended, from 1."""
+    outcome: str
+    """`done`, `failed` or `cancelled`."""
+    origin_bytes: int
+    neighbour_bytes: int
+    reused_bytes: int
+    wrong_chunks: int
 
 
 class MoverSaid(msgspec.Struct, frozen=True):
@@ -76,3 +107,5 @@ class MoverSaid(msgspec.Struct, frozen=True):
     """What it has and wants, the last used first."""
     room_bytes: int
     """What more would fit, if all went that may go."""
+    ended: tuple[PullEnd, ...] = ()
+    """The pulls that ended last, the oldest first."""

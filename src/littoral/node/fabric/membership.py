@@ -266,7 +266,7 @@ class Membership:
         view.watch(ranking.look)
         view.watch(self._seen)
         listen = listen_of(config, host, place.url)
-        view.watch(self._around.office.follower(member, words.deals, listen))
+        view.watch(self._around.follower(member, words.deals, listen))
         view.watch(self._around.wishing.join(member, names.say))
         stack.push_async_callback(names.close)
         speaking = Speaking(
