@@ -208,7 +208,8 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        self._office = Office(config, clock, self._telemetry.observe, tasks, membership.changed)
+        delivers = self._telemetry.observe, tasks, membership.changed, self._host.arrivals
+        self._office = Office(config, clock, *delivers)
         self._wishing = self._wishes()
         desks = Desks(desk, self._office, self._wishing, self._files())
         self._app = App(self._door, self._status, desks)

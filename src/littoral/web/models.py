@@ -81,6 +81,8 @@ def _state(state: EngineState | None) -> str:
     match state:
         case None:
             return "cold"
+        case Starting(arriving=True):
+            return "arriving"
         case Starting():
             return "loading"
         case Ready():

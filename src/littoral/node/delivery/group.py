@@ -46,6 +46,7 @@ from littoral.delivery.words import (
     Tell,
     Told,
     Trim,
+    Wanted,
     Woke,
 )
 from littoral.node.delivery.around import Around
@@ -176,6 +177,10 @@ class Group:
             self._work.shelf.intake.commit()
         except LittoralError as error:
             self._loop.call_soon_threadsafe(self.fail, error)
+
+    def want(self, chunks: ChunkSet) -> None:
+        """Somebody here waits for these."""
+        self._driver.post(Wanted(chunks))
 
     def cancel(self) -> None:
         """Nobody wants it any more."""

@@ -33,6 +33,7 @@ from littoral.adapters.origins import Origins, OriginsSettings
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
@@ -126,7 +127,9 @@ class Mover:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SAID_WAIT_S):
                     await self._changed.wait()
-        return MoverSaid(self._number, self._address, desk.deliveries(), desk.room_bytes())
+        return MoverSaid(
+            self._number, self._address, desk.deliveries(), desk.room_bytes(), desk.arriving()
+        )
 
     def close(self) -> None:
         """End every connection."""
@@ -177,6 +180,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
         ThreadPoolExecutor(_THREADS) as threads,
         Origins(settings) as origins,
         closing(mover),
+        closing(Arriving(Path(arguments.arriving))) as arriving,
     ):
         catalogue = Catalogue(home.models)
         holdings = Holdings(store, catalogue)
@@ -195,6 +199,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
             origins=origins,
             catalogue=catalogue,
             identity=identity,
+            arriving=arriving,
             others=lambda: mover.others,
             folder=home.artifacts,
             bytes_max=bytes_max,

@@ -20,7 +20,9 @@ from typing import Final, TypeVar, assert_never
 
 import msgspec
 
+from littoral.adapters.arriving import unmounted
 from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.node.arrivals import Arrivals
 from littoral.node.asking import PopClient
 from littoral.node.config import Config
 from littoral.node.delivery.telling import told_of
@@ -55,7 +57,7 @@ log = logging.getLogger("littoral")
 _MODULE: Final = "littoral.node.delivery.mover"
 _ROOM_STEP: Final = 10**9
 _AGAIN_S: Final = 0.5
-"""After the mover could not be asked what it says."""
+"""After the mover could not be asked what it says; and between two looks at what arrives."""
 
 T = TypeVar("T")
 
@@ -77,6 +79,7 @@ class Office:
         observe: Observe,
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
+        arrivals: Arrivals,
     ) -> None:
         """Start nothing yet.
 
@@ -86,10 +89,12 @@ class Office:
             observe: hears of its deaths.
             tasks: own what goes on meanwhile.
             changed: called when what the mover says is something else.
+            arrivals: told which models are on their way, and how far.
         """
         self._config = config
         self._tasks = tasks
         self._changed = changed
+        self._arrivals = arrivals
         home = Home(config.home)
         self._has_store = (home.artifacts / "files").is_dir
         self._worker = Worker(
@@ -102,6 +107,8 @@ class Office:
         self._client: Final = PopClient(self._worker)
         self._running: list[asyncio.Task[None]] = []
         self._up = asyncio.Event()
+        self._watching = asyncio.Event()
+        """Set while models are on their way."""
         self._failed: LittoralError | None = None
         self._fleet = FleetTold(SiteName(config.site), ())
         self._telling = asyncio.Event()
@@ -179,7 +186,7 @@ class Office:
         """
         if not self._running:
             self._failed = None
-            works = (self._serve(), self._listen(), self._tell())
+            works = (self._serve(), self._listen(), self._tell(), self._follow())
             self._running = [self._tasks.create_task(work) for work in works]
         await self._up.wait()
         if self._failed is not None:
@@ -221,13 +228,17 @@ class Office:
         config = self._config
         return {
             "home": str(config.home),
+            "arriving": str(Home(config.home).arriving),
             "store_bytes_max": config.store_bytes_max,
             "hub_endpoint": config.hub_endpoint,
         }
 
     async def _serve(self) -> None:
         """Keep it running; returns when it can't be."""
-        await self._worker.serve(self._report)
+        try:
+            await self._worker.serve(self._report)
+        finally:
+            unmounted(Home(self._config.home).arriving)
         log.error("%s", self._failed)
         self.close()
 
@@ -249,8 +260,16 @@ class Office:
     def _gone(self) -> None:
         self._up.clear()
         if self.said is not None:
-            self.said = None
-            self._changed()
+            self._hear(None)
+
+    def _hear(self, said: MoverSaid | None) -> None:
+        self.said = said
+        self._arrivals.told(said)
+        if said is not None and said.arriving:
+            self._watching.set()
+        else:
+            self._watching.clear()
+        self._changed()
 
     async def _tell(self) -> None:
         """Tell it of the fleet: whenever that is another, and each time it has started."""
@@ -272,5 +291,13 @@ class Office:
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if self._up.is_set() and said != self.said:
-                self.said = said
-                self._changed()
+                self._hear(said)
+
+    async def _follow(self) -> None:
+        """See how far models are that are on their way."""
+        while True:
+            await self._watching.wait()
+            with suppress(LittoralError):
+                shown = await self._client.get(f"{DELIVERY}/pulls", PullsShown)
+                self._arrivals.moved({pull.id: pull for pull in shown.pulls})
+            await asyncio.sleep(_AGAIN_S)

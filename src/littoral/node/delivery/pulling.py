@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,7 +31,9 @@ from littoral.delivery.pull import PullMachine
 from littoral.delivery.tables import Table
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
+from littoral.node.delivery.announcing import Announced
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.finding import (
     FoundDraft,
     FoundManifest,
@@ -43,6 +46,8 @@ from littoral.node.delivery.others import Others
 from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
+from littoral.node.delivery.words import ArrivingSaid
+from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import LittoralError, OriginError
@@ -65,6 +70,8 @@ class Parts:
     origins: Origins
     catalogue: Catalogue
     identity: Identity
+    arriving: Arriving
+    """Has files be opened before they are whole."""
     others: Callable[[], Others]
     """As they are now."""
     folder: Path
@@ -99,6 +106,8 @@ class Pull:
         self._known_as: list[str] = []
         """The wish, draft and artifact that others see this pull by."""
         self._finding = Finding(parts.around, parts.origins, parts.others)
+        changed = partial(begun, self)
+        self._announced = Announced(parts.around, parts.arriving, parts.catalogue, changed)
         self._artifact = ArtifactId("")
         """Where it was asked for by its name."""
         self.pinned = ""
@@ -112,7 +121,7 @@ class Pull:
         if group is None:
             return shown
         now = self._parts.around.clock.now()
-        here = group.here_bytes
+        here, entry = group.here_bytes, self._announced.entry
         rate = 0.0 if shown.stage.over else group.counted.bytes_per_s(now)
         return structs.replace(
             shown,
@@ -124,6 +133,7 @@ class Pull:
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
+            model=shown.model or (None if entry is None else entry.name),
         )
 
     def names(self) -> list[tuple[str, bool]]:
@@ -133,6 +143,16 @@ class Pull:
         if self._shown.stage.over:
             return []
         return [(name, False) for name in self._known_as[-1:]]
+
+    def arriving(self) -> ArrivingSaid | None:
+        """The model that it brings, as long as that is not in the catalogue; and if it fails."""
+        entry, shown = self._announced.entry, self._shown
+        if entry is None or shown.stage is PullStage.DONE:
+            return None
+        error = shown.error
+        if shown.stage.over and not error:
+            error = f"the pull of {shown.reference} was cancelled"
+        return ArrivingSaid(shown.id, entry, error, shown.advice)
 
     def _at(self, stage: PullStage, **changes: object) -> None:
         self._shown = structs.replace(self._shown, stage=stage, **changes)
@@ -151,6 +171,7 @@ class Pull:
             raise
         finally:
             self.ended.set_result(None)
+            self._announced.end(whole=self._shown.stage is PullStage.DONE)
             if self.group is not None and self._shown.stage is not PullStage.DONE:
                 self.group.close()
 
@@ -273,11 +294,16 @@ class Pull:
         self._seen_as(name)
         group.links.meet(parts.others().with_group(bytes.fromhex(name.rpartition(":")[2])))
         group.begin()
-        try:
-            await group.over
-        finally:
-            if not group.over.done():
-                group.cancel()
+        reference = self.pinned or self.wanted.reference
+        async with owned_tasks() as tasks:
+            begun = self._announced.begin(found, group, reference, self.wanted.name)
+            announcing = tasks.create_task(begun)
+            try:
+                await group.over
+            finally:
+                announcing.cancel()
+                if not group.over.done():
+                    group.cancel()
         assert sealing.artifact is not None, "it was sealed"
         return sealing.artifact
 

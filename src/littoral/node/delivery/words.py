@@ -10,8 +10,18 @@ import msgspec
 
 from littoral.routing.fleet import Delivery
 from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
+from littoral.terms.values import ModelEntry
 
-__all__ = ["FLEET", "SAID", "FleetTold", "ListenTold", "MoverArguments", "MoverSaid", "PeerTold"]
+__all__ = [
+    "FLEET",
+    "SAID",
+    "ArrivingSaid",
+    "FleetTold",
+    "ListenTold",
+    "MoverArguments",
+    "MoverSaid",
+    "PeerTold",
+]
 
 FLEET: Final = "/fleet"
 SAID: Final = "/said"
@@ -24,6 +34,8 @@ class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """Opens the socket's routes."""
     home: str
+    arriving: str
+    """Where files that are under way may be mounted."""
     store_bytes_max: int
     hub_endpoint: str
 
@@ -65,6 +77,18 @@ class FleetTold(msgspec.Struct, frozen=True):
     """Requests that this PoP answers now: what is moved makes way for them."""
 
 
+class ArrivingSaid(msgspec.Struct, frozen=True):
+    """A model that is under way, and may be asked for already."""
+
+    pull: str
+    """The id of the pull that brings it."""
+    entry: ModelEntry
+    """As it will be; its file may be opened already, unless its path is empty."""
+    error: str = ""
+    """Why it will not come; empty while it may."""
+    advice: str = ""
+
+
 class MoverSaid(msgspec.Struct, frozen=True):
     """What the mover has to say."""
 
@@ -76,3 +100,5 @@ class MoverSaid(msgspec.Struct, frozen=True):
     """What it has and wants, the last used first."""
     room_bytes: int
     """What more would fit, if all went that may go."""
+    arriving: tuple[ArrivingSaid, ...] = ()
+    """Models that are under way, and those that will not come."""
