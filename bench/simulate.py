@@ -132,8 +132,9 @@ def table(reports: dict[str, Report]) -> str:
     """A row for each policy."""
     lines = [
         "| policy | requests | first token p50 / p90 / p99, s | whole p50 / p99, s | prompt kept |"
-        " served elsewhere | between sites | site load, mean | max over mean | late | refused |",
-        "| --- " * 11 + "|",
+        " served elsewhere | between sites | slots at work | max over mean | reading |"
+        " max over mean | late | refused |",
+        "| --- " * 13 + "|",
     ]
     for name, report in reports.items():
         all_ = report.total
@@ -143,7 +144,8 @@ def table(reports: dict[str, Report]) -> str:
             f"| {name} | {all_.requests:,} | {' / '.join(f'{each or 0:.2f}' for each in first)} |"
             f" {' / '.join(f'{each or 0:.1f}' for each in whole)} | {all_.prompt_kept:.1%} |"
             f" {all_.elsewhere:.1%} | {all_.bytes_between_sites / 1e9:,.1f} GB | {all_.load:.1%} |"
-            f" {report.load_max_over_mean:.2f} | {all_.late / all_.requests:.2%} |"
+            f" {report.load_max_over_mean:.2f} | {all_.reading:.1%} |"
+            f" {report.reading_max_over_mean:.2f} | {all_.late / all_.requests:.2%} |"
             f" {all_.refused:,} |"
         )
     return "\n".join(lines)
@@ -183,6 +185,7 @@ def main() -> None:
     peers: dict[str, object] = {
         name: {
             "load_max_over_mean": report.load_max_over_mean,
+            "reading_max_over_mean": report.reading_max_over_mean,
             **msgspec.to_builtins(report.total),
         }
         for name, report in reports.items()

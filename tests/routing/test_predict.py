@@ -8,7 +8,7 @@ import pytest
 from littoral.routing.candidates import Needs, Out, candidate_of, priors_of, rtt_of
 from littoral.routing.explain import explain, reason
 from littoral.routing.fleet import Fleet, Known, LinkState, ModelState, Tier, Warmth
-from littoral.routing.predict import Wanted, choose, predicted, why_out
+from littoral.routing.predict import Wanted, choose, predicted, weights, why_out
 from littoral.routing.prefix import Sketch, prefixes_of
 from littoral.routing.sends import Sends
 from littoral.terms import limits
@@ -108,6 +108,27 @@ def test_an_old_view_is_discounted_and_more_so_with_age() -> None:
     assert weight(model(), heard_at=Instant(0)) == pytest.approx(IDLE + 5.0)
     here = table(pop(0, heard_at=Instant(0)))
     assert predicted(here, ASK, NONE, NOW)[0].weight == pytest.approx(IDLE - 0.01)
+
+
+def test_a_pop_has_gone_on_reading_since_it_was_heard_of() -> None:
+    said, ago = model(queued_tokens=3_000), Instant(NOW - 2 * SECOND)
+    assert weight(said) == pytest.approx(IDLE + 3.0)
+    assert weight(said, heard_at=ago) == pytest.approx(IDLE + 1.0)
+    assert weight(model(queued_tokens=500), heard_at=ago) == pytest.approx(IDLE)
+    assert weight(model(in_flight=4), heard_at=ago) == pytest.approx(IDLE + 0.5)
+    found = predicted(table(pop(1, said, heard_at=ago)), ASK, NONE, NOW)[0]
+    assert (found.queue_s, found.first_token_s) == pytest.approx((1.0, 0.01 + 1.0 + 1.0))
+    here = table(pop(0, said, heard_at=ago))  # what it knows of itself is not old
+    assert predicted(here, ASK, NONE, NOW)[0].queue_s == pytest.approx(3.0)
+
+
+def test_many_are_ordered_anew_as_their_queues_become_shorter() -> None:
+    """A PoP whose queue is read by then is found, though no record came meanwhile."""
+    quick = [pop(number, model(queued_tokens=2_000)) for number in range(2, 60)]
+    made = table(pop(1, model(queued_tokens=11_600, prefill_tps=4_000.0)), *quick)
+    for after_s, best in ((0.0, False), (2.2, True), (0.0, False)):
+        now = Instant(NOW + int(after_s * SECOND))
+        assert (weights(made, ASK, NONE, now)[0][1] == name(1)) == best
 
 
 def test_what_nobody_measured_has_a_prior_and_what_others_measured_is_one() -> None:

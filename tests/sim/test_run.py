@@ -50,6 +50,7 @@ def test_one_request_at_a_time_takes_what_can_be_worked_out() -> None:
     assert total.whole_p50_s == pytest.approx(first_s + 2.0, abs=1e-5)
     assert (total.elsewhere, total.bytes_between_sites, total.prompt_kept) == (0, 0, 0)
     assert total.load == pytest.approx(total.requests * 2.5 / 360_000, rel=0.01)
+    assert total.reading == pytest.approx(total.requests * 0.5 / 360_000, rel=0.01)
 
 
 def test_bytes_between_sites_are_those_of_prompts_and_answers_served_elsewhere() -> None:
@@ -93,3 +94,14 @@ def test_an_example_runs(path: Path) -> None:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
+
+
+def test_what_a_site_has_read_is_told_beside_its_slots_at_work() -> None:
+    here, there = network().site
+    report = simulate(network(answer_tokens=1, answer_spread=0), "round-robin", 1, 1.0)
+    slow, quick = report.sites
+    assert quick.load < slow.load  # it has as many requests, and is done with them sooner
+    rates = [site.machine[0].prefill_tps for site in (here, there)]
+    read = [site.reading * rate for site, rate in zip((slow, quick), rates, strict=True)]
+    assert report.total.reading == pytest.approx(sum(read) / sum(rates), abs=1e-5)
+    assert report.reading_max_over_mean == pytest.approx(slow.reading / report.total.reading)

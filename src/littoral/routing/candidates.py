@@ -56,6 +56,8 @@ _RATE_MAX: Final = 1e7
 _SECONDS_MAX: Final = 3_600.0
 _REQUESTS_MAX: Final = 100_000
 _TOKENS_MAX: Final = 1_000_000_000
+_BEGINS_PER_S_MAX: Final = 100.0
+"""So that one that boasts does not make all others be thought full."""
 _PRICE_MAX: Final = 1_000_000_000_000
 _EACH: Final = 1e-12
 """Millionths for a million: the price of one token, in the network's unit."""
@@ -124,6 +126,10 @@ class Candidate:
     busy: int
     """Requests beyond its slots if one more comes; negative while slots are free."""
     queued_tokens: int
+    wait_s: float
+    """By which one request more delays the next, beside its prompt: a turn if no slot is free."""
+    begins_per_s: float
+    """Requests that it begins to answer, by how many it answers and how long that takes."""
     price_in: float
     """Of one token of a prompt, in the network's unit."""
     price_out: float
@@ -200,6 +206,8 @@ def candidate_of(
     decode_s = 1 / (decode or priors.decode_tps)
     load_s = _within(model.load_s, _SECONDS_MAX) or priors.load_s
     remaining = {Warmth.WARM: 0.0, Warmth.LOADING: LOADING, Warmth.COLD: 1.0}[model.warmth]
+    turn_s = answer * decode_s / slots
+    busy = requests + 1 - slots
     return Candidate(
         known=known,
         model=model,
@@ -208,9 +216,11 @@ def candidate_of(
         load_s=load_s * remaining,
         prefill_s=1 / (prefill or priors.prefill_tps),
         decode_s=decode_s,
-        turn_s=answer * decode_s / slots,
-        busy=requests + 1 - slots,
+        turn_s=turn_s,
+        busy=busy,
         queued_tokens=_count(model.queued_tokens, _TOKENS_MAX),
+        wait_s=turn_s if busy >= 0 else 0.0,
+        begins_per_s=min(_count(model.in_flight, slots) / (answer * decode_s), _BEGINS_PER_S_MAX),
         price_in=_count(model.price_in, _PRICE_MAX) * _EACH,
         price_out=_count(model.price_out, _PRICE_MAX) * _EACH,
         kept=kept,

@@ -12,9 +12,9 @@ to where their past is because of the term of the prompt, for as long as the que
 
 Rules
 - What a request needs decides first, and fails closed: who does not satisfy it is never chosen.
-- Near-equals, whose weight is within NEAR of the best's time to first token and NEAR_S, and more
-  the older the best's record is, are drawn: of two at random the one with the shorter queue. So
-  gateways with one view do not all go to one place. Worse candidates never get a first try.
+- What a PoP said that it had to read, it has gone on reading since.
+- Others choose by the same records and know no more: one of near-equals is drawn, by tide.py. So
+  gateways with one view do not all go to one place.
 - Of up to EXACT candidates each is weighed. Of more, those that keep a beginning of the prompt, and
   then others in the order of a lower bound of their weight, until no bound is below the best's: the
   result is the same. It stops after WEIGHED_MAX; then one that was not weighed is better than
@@ -34,17 +34,14 @@ import msgspec
 from littoral.routing.candidates import Candidate, Needs, Out
 from littoral.routing.prefix import tokens_at
 from littoral.routing.sends import Own, Sends
-from littoral.routing.table import EXACT, FRESH, Row, Table, View, row_of
+from littoral.routing.table import EXACT, Row, Table, View, read_since_s, row_of
+from littoral.routing.tide import Tide, Weighed, drawn, level_s
 from littoral.terms import limits
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant, Kind
 
 __all__ = ["Predicted", "Wanted", "choose", "predicted", "predicted_at", "weights", "why_out"]
 
-NEAR: Final = 0.1
-NEAR_S: Final = 0.002
-NEAR_S_PER_S: Final = 0.02
-"""Seconds of weight for each second of the age of the best's record, up to FRESH."""
 STALE_S_PER_S: Final = 0.05
 STALE_S_MAX: Final = 5.0
 
@@ -53,8 +50,6 @@ BEST: Final = 4
 WEIGHED_MAX: Final = 112
 _CHUNK: Final = 16
 COVERED_MAX: Final = 48
-
-_Weighed = tuple[float, Row]
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False):
@@ -87,23 +82,25 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
         All that may have it; of more than EXACT, at least the BEST best.
     """
     answer = _answer_tokens(table, wanted)
-    found = _weighed(table, wanted, answer, sends, now)
+    view = table.view(wanted.needs)
+    found = _weighed(table, view, wanted, answer, sends, now)
     if len(found) > 1:
-        _draw(found, answer, sends.own, now, spin)
-    return [row[4] for _, row in found]
+        tide = Tide(view.begins_per_s, wanted.prompt_tokens, answer, now)
+        found.insert(0, found.pop(drawn(found, tide, spin)))
+    return [row[4] for _, row, _ in found]
 
 
 def weights(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[tuple[float, PopId]]:
     """What `choose` weighs, before the draw: seconds and the PoP, the least first."""
     answer = _answer_tokens(table, wanted)
-    return [(weight, row[4]) for weight, row in _weighed(table, wanted, answer, sends, now)]
+    found = _weighed(table, table.view(wanted.needs), wanted, answer, sends, now)
+    return [(weight, row[4]) for weight, row, _ in found]
 
 
 def _weighed(
-    table: Table, wanted: Wanted, answer: float, sends: Sends, now: Instant
-) -> list[_Weighed]:
+    table: Table, view: View, wanted: Wanted, answer: float, sends: Sends, now: Instant
+) -> list[Weighed]:
     """Those that may have it, sorted; of many, the best."""
-    view = table.view(wanted.needs)
     rows = view.rows
     if len(rows) > EXACT:
         return _search(table, view, wanted, answer, sends, now)
@@ -122,26 +119,30 @@ def _weigh(
     covered: Mapping[PopId, int],
     own: Mapping[PopId, Own],
     now: Instant,
-) -> list[_Weighed]:
+) -> list[Weighed]:
     """What each weighs."""
     weighed = []
     for row in rows:
-        base, each_read, each_written, fresh, pop, candidate = row
+        base, each_read, each_written, fresh, pop, candidate, queued_s = row
         weight = base + prompt * each_read + answer * each_written
+        kept = 0
         if pop in covered:
-            weight -= min(covered[pop], prompt) * each_read
+            kept = min(covered[pop], prompt)
+            weight -= kept * each_read
+        if queued_s:
+            weight -= read_since_s(row, now)
         if now > fresh:
             weight += _stale_s(now - fresh)
         if pop in own:
             sent = own[pop]
             weight += candidate.queue_s(sent.requests, sent.tokens) - candidate.queue_s()
-        weighed.append((weight, row))
+        weighed.append((weight, row, kept))
     return weighed
 
 
 def _search(
     table: Table, view: View, wanted: Wanted, answer: float, sends: Sends, now: Instant
-) -> list[_Weighed]:
+) -> list[Weighed]:
     """The best of many, sorted: those that keep something, then by their bounds."""
     prompt, prefixes, own = wanted.prompt_tokens, wanted.prefixes, sends.own
     covered, rest = table.holders.of(prefixes, COVERED_MAX)
@@ -151,16 +152,17 @@ def _search(
         keeping = [row for row in keeping if not _barred(row[5], wanted)]
     weighed = _weigh(keeping, prompt, answer, covered, own, now)
     common = tokens_at(rest - 1) if rest else 0
-    bounds, rows = view.order(max(0, prompt - common), int(answer))
+    bounds, rows = view.order(max(0, prompt - common), int(answer), now)
+    tide = Tide(view.begins_per_s, prompt, answer, now)
     beginnings = prefixes[:rest]
     place = 0
     while place < len(rows) and len(weighed) < WEIGHED_MAX:
         if len(weighed) >= BEST:
             weighed.sort()
-            cut = max(weighed[BEST - 1][0], weighed[0][0] + _near_s(weighed[0], answer, now))
+            cut = max(weighed[BEST - 1][0], level_s(weighed, tide))
             if bounds[place] > cut:
                 break
-            end = min(place + _CHUNK, bisect_left(bounds, cut, place) + 1)
+            end = min(place + max(_CHUNK, len(weighed)), bisect_left(bounds, cut, place) + 1)
         else:
             end = place + _CHUNK
         chunk = rows[place:end]
@@ -173,37 +175,6 @@ def _search(
         place = end
     weighed.sort()
     return weighed
-
-
-def _draw(
-    weighed: list[_Weighed], answer: float, own: Mapping[PopId, Own], now: Instant, spin: int
-) -> None:
-    """Put one of the near-equals first: of two at random, the one with the shorter queue."""
-    cut = weighed[0][0] + _near_s(weighed[0], answer, now)
-    near = 1
-    while near < len(weighed) and weighed[near][0] <= cut:
-        near += 1
-    if near == 1:
-        return
-    one = spin % near
-    other = (spin >> 32) % (near - 1)
-    if other >= one:
-        other += 1
-    if _queue_s(weighed[other][1], own) < _queue_s(weighed[one][1], own):
-        one = other
-    weighed.insert(0, weighed.pop(one))
-
-
-def _near_s(best: _Weighed, answer: float, now: Instant) -> float:
-    """How much more a near-equal may weigh."""
-    weight, row = best
-    age = min(max(0, now - row[3] + FRESH), FRESH)
-    return NEAR * (weight - answer * row[2]) + NEAR_S + NEAR_S_PER_S * age / SECOND
-
-
-def _queue_s(row: Row, own: Mapping[PopId, Own]) -> float:
-    sent = own.get(row[4])
-    return row[5].queue_s(sent.requests, sent.tokens) if sent else row[5].queue_s()
 
 
 def _answer_tokens(table: Table, wanted: Wanted) -> float:
@@ -270,7 +241,7 @@ def predicted(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[
     rows = [row_of(each, wanted.needs) for each in candidates]
     answer = _answer_tokens(table, wanted)
     weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
-    return [_parts(each, wanted, answer, kept, sends, now) for each in sorted(weighed)]
+    return [_parts(each, wanted, answer, sends, now) for each in sorted(weighed)]
 
 
 def predicted_at(
@@ -284,28 +255,26 @@ def predicted_at(
     rows = [row_of(candidate, wanted.needs)]
     answer = _answer_tokens(table, wanted)
     (found,) = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
-    return _parts(found, wanted, answer, kept, sends, now)
+    return _parts(found, wanted, answer, sends, now)
 
 
 def _parts(
-    weighed: _Weighed,
+    weighed: Weighed,
     wanted: Wanted,
     answer: float,
-    kept: Mapping[PopId, int],
     sends: Sends,
     now: Instant,
 ) -> Predicted:
-    weight, row = weighed
+    weight, row, kept_tokens = weighed
     candidate = row[5]
     own = sends.own.get(candidate.pop, Own())
-    kept_tokens = min(kept.get(candidate.pop, 0), wanted.prompt_tokens)
     to_read = wanted.prompt_tokens - kept_tokens
     return Predicted(
         candidate=candidate,
         weight=weight,
         link_s=candidate.link_s or 0.0,
         load_s=candidate.load_s,
-        queue_s=candidate.queue_s(own.requests, own.tokens),
+        queue_s=candidate.queue_s(own.requests, own.tokens) - read_since_s(row, now),
         prompt_s=to_read * candidate.prefill_s,
         answer_s=answer * candidate.decode_s,
         price=to_read * candidate.price_in + answer * candidate.price_out,

@@ -25,7 +25,7 @@ from littoral.terms.ids import ModelName, PopId
 from littoral.terms.values import SECOND, Instant
 from littoral.trust.members import Member
 
-__all__ = ["EXACT", "FRESH", "Row", "Table", "View", "row_of"]
+__all__ = ["EXACT", "FRESH", "Row", "Table", "View", "read_since_s", "row_of"]
 
 STREAM: Final = 0.1
 """What a second of a streamed answer weighs: it is read while it comes."""
@@ -35,37 +35,51 @@ TIER_S: Final = 0.01
 """What a tier more of proof than is needed is worth."""
 FRESH: Final = 10 * SECOND
 """A PoP says something every few seconds. What it said longer ago is discounted."""
+AHEAD: Final = int(limits.TABLE_S * SECOND)
+"""How long an order of candidates serves; mostly their table is a new one before."""
 EXACT: Final = 48
 """Candidates that are all weighed, for each request."""
 
 _TIER_MAX: Final = max(Tier)
 
-Row = tuple[float, float, float, Instant, PopId, Candidate]
-"""Weight of a request without tokens; of a prompt's token; of an answer's; end of freshness."""
+Row = tuple[float, float, float, Instant, PopId, Candidate, float]
+"""Weight of a request without tokens; of a prompt's token; of an answer's; end of freshness; the
+PoP; all of it; and of the first, the seconds that prompts take which were waiting to be read."""
 
 
 class View:
     """The candidates that satisfy certain needs, and orders of them for many."""
 
-    __slots__ = ("by_pop", "context_least", "orders", "rows")
+    __slots__ = ("begins_per_s", "by_pop", "context_least", "ordered_at", "orders", "rows")
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.by_pop = {row[4]: row for row in rows} if len(rows) > EXACT else {}
         contexts = (row[5].model.context_tokens for row in rows)
         self.context_least = min((each for each in contexts if each > 0), default=2**62)
+        self.begins_per_s = sum([row[5].begins_per_s for row in rows])
+        """Requests a second that come to all of them, from everywhere, by what they say."""
         self.orders: dict[tuple[int, int], tuple[list[float], list[Row]]] = {}
+        self.ordered_at: Instant | None = None
 
-    def order(self, prompt: int, answer: int) -> tuple[list[float], list[Row]]:
-        """Lower bounds of all weights for at least so many tokens, ascending, and their rows."""
+    def order(self, prompt: int, answer: int, now: Instant) -> tuple[list[float], list[Row]]:
+        """Lower bounds of all weights for at least so many tokens, ascending, and their rows.
+
+        Queues become shorter as time passes: a bound holds for AHEAD, and is made anew then.
+        """
         least = _floor(prompt), _floor(answer)
+        if self.ordered_at is None or not 0 <= now - self.ordered_at <= AHEAD:
+            self.orders.clear()
+            self.ordered_at = now
         made = self.orders.get(least)
         if made is None:
             if len(self.orders) >= limits.ROUTE_ORDERS_MAX:
                 self.orders.clear()
             read, written = least
+            end = Instant((self.ordered_at or now) + AHEAD)
             bounds = [
-                (row[0] + read * row[1] + written * row[2], -row[3], row) for row in self.rows
+                (row[0] - read_since_s(row, end) + read * row[1] + written * row[2], -row[3], row)
+                for row in self.rows
             ]
             bounds.sort()  # of equal ones, those heard of last come first
             made = self.orders[least] = [each[0] for each in bounds], [each[2] for each in bounds]
@@ -139,7 +153,13 @@ def row_of(candidate: Candidate, needs: Needs) -> Row:
         fresh_until(candidate, FRESH),
         candidate.pop,
         candidate,
+        0.0 if candidate.here else candidate.queued_tokens * candidate.prefill_s,
     )
+
+
+def read_since_s(row: Row, now: Instant) -> float:
+    """How much shorter its queue is by now: it has gone on reading since it was heard of."""
+    return min(row[6], (now - row[3] + FRESH) / SECOND) if row[6] else 0.0
 
 
 def _floor(tokens: int) -> int:

@@ -65,6 +65,7 @@ class Engine:
         "_waiting",
         "block_tokens",
         "queued_tokens",
+        "read_tokens",
         "slot_s",
         "spec",
         "warm",
@@ -77,6 +78,8 @@ class Engine:
         """Loaded, or being loaded."""
         self.slot_s = 0.0
         """Seconds of slots in use, of all slots together."""
+        self.read_tokens = 0
+        """Of all prompts, without what the cache had."""
         self.queued_tokens = 0
         """Of prompts that wait."""
         self._blocks: OrderedDict[int, None] = OrderedDict()
@@ -165,6 +168,7 @@ class Engine:
         if job is not None and self._read_at <= now:
             self._reading, self._read_at = None, math.inf
             job.began_at = now
+            self.read_tokens += job.request.prompt_tokens - job.cached_tokens
             self._keep(job.request.blocks)
             began.append(job)
             if job.request.answer_tokens > 1:

@@ -186,10 +186,13 @@ class _Heard(table.Table):
         kept: dict[PopId, frozenset[int]] = {}
         rows: list[table.Row] = []
         for record, one_way_s in zip(view.known, view.one_way_s, strict=True):
-            base, read, written, _, pop, candidate = record.row or _row(record)
+            base, read, written, _, pop, candidate, queued = record.row or _row(record)
             told_again = int((now - one_way_s - record.at) / again_s) * again_s
+            read_by_then = min(queued, told_again)
             fresh = instant(record.at + told_again + one_way_s) + table.FRESH
-            rows.append((base + 2 * one_way_s, read, written, Instant(fresh), pop, candidate))
+            base += 2 * one_way_s - read_by_then
+            left = queued - read_by_then
+            rows.append((base, read, written, Instant(fresh), pop, candidate, left))
             kept[pop] = record.kept
         self._holders.hear(kept)
         self._view = table.View(rows)

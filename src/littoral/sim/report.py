@@ -36,6 +36,9 @@ class SiteReport(msgspec.Struct, frozen=True):
     bytes_between_sites: int
     load: float
     """Part of the slots of its machines that was at work, mean over the time simulated."""
+    reading: float
+    """Tokens that its machines have read, as a part of what they could have read in that time: a
+    quick machine that does the same in less time has less of its slots at work, and not of this."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -47,6 +50,8 @@ class Report(msgspec.Struct, frozen=True):
     total: SiteReport
     load_max_over_mean: float
     """The load of the site with the most, of the mean over sites with machines."""
+    reading_max_over_mean: float
+    """The same of `reading`."""
     sites: tuple[SiteReport, ...]
 
 
@@ -88,7 +93,7 @@ class Tally:
             if name not in {"first_s", "whole_s"}:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def report(self, site: str, load: float) -> SiteReport:
+    def report(self, site: str, load: float, reading: float) -> SiteReport:
         """As numbers for people."""
         first, whole = sorted(self.first_s), sorted(self.whole_s)
         return SiteReport(
@@ -105,6 +110,7 @@ class Tally:
             elsewhere=_part(self.elsewhere, self.answered),
             bytes_between_sites=round(self.between),
             load=load,
+            reading=reading,
         )
 
 

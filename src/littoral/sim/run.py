@@ -268,34 +268,45 @@ class Run:
     def report(self) -> Report:
         """What came of it."""
         simulated_s = sum(end - start for start, end in windows(self._network, self._hours))
-        slots, used = self._slots()
-        loads = [
-            round(busy / (most * simulated_s), 6) if most else 0.0
-            for busy, most in zip(used, slots, strict=True)
-        ]
-        mean = sum(used) / (sum(slots) * simulated_s)
+        loads, load = self._parts(
+            simulated_s, lambda engine: (engine.slot_s, float(engine.spec.slots))
+        )
+        readings, reading = self._parts(
+            simulated_s, lambda engine: (engine.read_tokens, engine.spec.prefill_tps)
+        )
         total = Tally()
         sites: list[SiteReport] = []
-        for site, tally, load in zip(self._network.site, self._tallies, loads, strict=True):
+        for place, tally in enumerate(self._tallies):
             total.add(tally)
-            sites.append(tally.report(site.name, load))
+            name = self._network.site[place].name
+            sites.append(tally.report(name, loads[place], readings[place]))
         return Report(
             policy=self._name,
             seed=self._seed,
             simulated_hours=round(simulated_s / 3600, 3),
-            total=total.report("all", round(mean, 6)),
-            load_max_over_mean=round(max(loads) / mean, 6) if mean else 0.0,
+            total=total.report("all", load, reading),
+            load_max_over_mean=round(max(loads) / load, 6) if load else 0.0,
+            reading_max_over_mean=round(max(readings) / reading, 6) if reading else 0.0,
             sites=tuple(sites),
         )
 
-    def _slots(self) -> tuple[list[int], list[float]]:
-        """Slots of each site's machines, and the seconds that they were at work."""
-        slots = [0] * len(self._network.site)
-        used = [0.0] * len(self._network.site)
+    def _parts(
+        self, simulated_s: float, of: Callable[[Engine], tuple[float, float]]
+    ) -> tuple[list[float], float]:
+        """How much of what its machines can do each site has done, and all sites together.
+
+        Args:
+            simulated_s: seconds.
+            of: what a machine has done, and the most that it can do in a second.
+        """
+        done = [0.0] * len(self._network.site)
+        most = [0.0] * len(self._network.site)
         for pop in self._pops:
-            slots[pop.site] += pop.engine.spec.slots
-            used[pop.site] += pop.engine.slot_s
-        return slots, used
+            did, could = of(pop.engine)
+            done[pop.site] += did
+            most[pop.site] += could * simulated_s
+        parts = [round(did / can, 6) if can else 0.0 for did, can in zip(done, most, strict=True)]
+        return parts, round(sum(done) / sum(most), 6)
 
 
 def _member(network: Network, place: int, purpose: str) -> Member:

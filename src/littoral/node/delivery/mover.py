@@ -25,6 +25,7 @@ from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines.lifeline import Line, begin
 from littoral.adapters.identity import open_identity
 from littoral.adapters.models import Catalogue
+from littoral.adapters.models.packed import PackageOrigin
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.client import Client
 from littoral.adapters.moving.flows import Flows
@@ -178,7 +179,8 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
     with (
         closing(open_store(home.artifacts, bytes_max=bytes_max)) as store,
         ThreadPoolExecutor(_THREADS) as threads,
-        Origins(settings) as origins,
+        closing(PackageOrigin(home.run / "packages")) as packages,
+        Origins(settings, packages) as origins,
         closing(mover),
         closing(Arriving(Path(arguments.arriving))) as arriving,
     ):
