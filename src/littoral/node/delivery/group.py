@@ -183,14 +183,15 @@ class Group:
         self._driver.post(Wanted(chunks))
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants it any more: nothing more is asked for, and nothing that comes is taken."""
         if not self.over.done():
             self._driver.post(Cancel())
+            self.over.cancel()
 
     def fail(self, error: LittoralError) -> None:
         """It can't go on."""
-        self.cancel()
         if not self.over.done():
+            self._driver.post(Cancel())
             self.over.set_exception(error)
 
     def close(self) -> None:
@@ -203,6 +204,11 @@ class Group:
         self._fetches.clear()
 
     # --- the others (links.Hears) ---------------------------------------------------------------
+
+    def is_whole(self) -> bool:
+        """See Hears."""
+        ended = self.over.done() and not self.over.cancelled() and self.over.exception() is None
+        return ended and not self._work.is_draft
 
     def greeting(self) -> News:
         """See Hears."""

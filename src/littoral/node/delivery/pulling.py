@@ -137,9 +137,13 @@ class Pull:
         )
 
     def names(self) -> list[tuple[str, bool]]:
-        """What others know it by now, and whether all of that is here."""
+        """What others know it by now, and whether it is an artifact that they can have whole.
+
+        A draft stays known to those who are still at it, and is nothing that anybody else begins.
+        """
         if self._shown.stage is PullStage.DONE:
-            return [(name, True) for name in self._known_as if not name.startswith("wish:")]
+            names = [name for name in self._known_as if not name.startswith("wish:")]
+            return [(name, name.startswith("blake3:")) for name in names]
         if self._shown.stage.over:
             return []
         return [(name, False) for name in self._known_as[-1:]]
@@ -257,6 +261,9 @@ class Pull:
                 await self._blocking(lambda: _keep_heads(intake, found))
             self._reused_bytes = reused
             return await self._together(found, intake, listing)
+        except BaseException:
+            await self._blocking(lambda: _keep(intake))
+            raise
         finally:
             await self._blocking(intake.close)
 
@@ -299,11 +306,11 @@ class Pull:
             begun = self._announced.begin(found, group, reference, self.wanted.name)
             announcing = tasks.create_task(begun)
             try:
-                await group.over
+                await asyncio.wait([group.over])  # where this is cancelled, the group is told below
             finally:
                 announcing.cancel()
-                if not group.over.done():
-                    group.cancel()
+                group.cancel()
+        group.over.result()
         assert sealing.artifact is not None, "it was sealed"
         return sealing.artifact
 
@@ -383,6 +390,14 @@ class _Sealing:
 
 def _sizes(table: Table) -> Iterator[int]:
     return (table[number].size_bytes for number in range(table.chunks))
+
+
+def _keep(intake: Intake | DraftIntake) -> None:
+    """Have what has come stay for the next pull, as far as the disk takes it."""
+    try:
+        intake.commit()
+    except LittoralError as error:
+        log.warning("what came last is not kept: %s", error)
 
 
 def _keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:
