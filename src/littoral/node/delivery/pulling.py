@@ -14,7 +14,7 @@ Rules
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ from littoral.adapters.models import Catalogue
 from littoral.adapters.origins import Origins
 from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.pull import PullMachine
-from littoral.delivery.tables import Table
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
 from littoral.node.delivery.announcing import Announced
@@ -44,6 +43,7 @@ from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.origin_reads import OriginReads
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
+from littoral.node.delivery.sealing import Sealing, keep, keep_heads, sizes_of
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.delivery.words import ArrivingSaid
@@ -258,11 +258,11 @@ class Pull:
         try:
             reused = intake.table.bytes_of(intake.held)
             if isinstance(found, FoundDraft):
-                await self._blocking(lambda: _keep_heads(intake, found))
+                await self._blocking(lambda: keep_heads(intake, found))
             self._reused_bytes = reused
             return await self._together(found, intake, listing)
         except BaseException:
-            await self._blocking(lambda: _keep(intake))
+            await self._blocking(lambda: keep(intake))
             raise
         finally:
             await self._blocking(intake.close)
@@ -276,11 +276,11 @@ class Pull:
         """Fetch what is missing, with all others that want it."""
         parts, around, name = self._parts, self._parts.around, found.name
         shelf = FillingShelf(intake, self._failed)
-        sealing = _Sealing(intake, shelf)
+        sealing = Sealing(intake, shelf)
         held, reads = intake.held, self._reads(listing, intake)
         members = parts.others().with_group(bytes.fromhex(name.rpartition(":")[2]))
         machine = PullMachine(
-            *(around.me, _sizes(intake.table), held, members), reads_origin=reads is not None
+            *(around.me, sizes_of(intake.table), held, members), reads_origin=reads is not None
         )
         work = Work(
             name=name,
@@ -366,47 +366,3 @@ class Pull:
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await self._parts.around.blocking(call)
-
-
-class _Sealing:
-    """Makes the whole of an artifact, on a thread, and keeps what it is."""
-
-    def __init__(self, intake: Intake | DraftIntake, shelf: FillingShelf) -> None:
-        self._intake = intake
-        self._shelf = shelf
-        self.artifact: ArtifactId | None = None
-
-    def seal(self) -> None:
-        """See SealIt."""
-        intake = self._intake
-        self._shelf.map_all()
-        if isinstance(intake, DraftIntake):
-            manifest, tables = intake.seal()
-            self._shelf.sealed(Table(tables))
-            self.artifact = manifest.artifact
-        else:
-            self.artifact = intake.seal()
-
-
-def _sizes(table: Table) -> Iterator[int]:
-    return (table[number].size_bytes for number in range(table.chunks))
-
-
-def _keep(intake: Intake | DraftIntake) -> None:
-    """Have what has come stay for the next pull, as far as the disk takes it."""
-    try:
-        intake.commit()
-    except LittoralError as error:
-        log.warning("what came last is not kept: %s", error)
-
-
-def _keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:
-    """Keep what was read of files to cut them: their first chunks."""
-    table = intake.table
-    for file, data in found.heads.items():
-        first, end = table.run_of(file)
-        for number in range(first, end):
-            chunk = table[number]
-            if chunk.start + chunk.size_bytes > len(data):
-                break
-            intake.write(number, data[chunk.start : chunk.start + chunk.size_bytes])

@@ -1,0 +1,63 @@
+"""What a pull does with its intake at the beginning and the end: what was read, and the whole.
+
+All of it blocks, and is called on threads.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from littoral.adapters.artifacts import DraftIntake, Intake
+from littoral.delivery.tables import Table
+from littoral.node.delivery.finding import FoundDraft
+from littoral.node.delivery.shelves import FillingShelf
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import ArtifactId
+
+__all__ = ["Sealing", "keep", "keep_heads", "sizes_of"]
+
+log = logging.getLogger("littoral")
+
+
+class Sealing:
+    """Makes the whole of an artifact, on a thread, and keeps what it is."""
+
+    def __init__(self, intake: Intake | DraftIntake, shelf: FillingShelf) -> None:
+        self._intake = intake
+        self._shelf = shelf
+        self.artifact: ArtifactId | None = None
+
+    def seal(self) -> None:
+        """See SealIt."""
+        intake = self._intake
+        self._shelf.map_all()
+        if isinstance(intake, DraftIntake):
+            manifest, tables = intake.seal()
+            self._shelf.sealed(Table(tables))
+            self.artifact = manifest.artifact
+        else:
+            self.artifact = intake.seal()
+
+
+def sizes_of(table: Table) -> Iterator[int]:
+    """Bytes of each chunk."""
+    return (table[number].size_bytes for number in range(table.chunks))
+
+
+def keep(intake: Intake | DraftIntake) -> None:
+    """Have what has come stay for the next pull, as far as the disk takes it."""
+    try:
+        intake.commit()
+    except LittoralError as error:
+        log.warning("what came last is not kept: %s", error)
+
+
+def keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:
+    """Keep what was read of files to cut them: their first chunks."""
+    table = intake.table
+    for file, data in found.heads.items():
+        first, end = table.run_of(file)
+        for number in range(first, end):
+            chunk = table[number]
+            if chunk.start + chunk.size_bytes > len(data):
+                break
+            intake.write(number, data[chunk.start : chunk.start + chunk.size_bytes])
