@@ -18,6 +18,7 @@ from littoral.adapters.models import (
     parse_upstream,
 )
 from littoral.cli import upstreams
+from littoral.cli.arriving import models_arriving
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, command, entry_document, sized
 from littoral.cli.upstreams import (
@@ -58,14 +59,15 @@ def list_models(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the models that are here."""
+    """Show the models that are here, and those that are on their way."""
     with command(as_json=as_json) as show:
         catalogue = catalogue_at(home)
-        entries = catalogue.entries()
+        entries, arriving = catalogue.entries(), models_arriving(load_config({"home": home}))
         more = [offer for offer in offers() if not catalogue.has(offer.name)] if available else []
         show.data(
             {
                 "models": [entry_document(entry) for entry in entries],
+                "arriving": arriving,
                 "available": more,
                 "damaged": [error.message for error in catalogue.damaged()],
                 "unfinished": catalogue.unfinished(),
@@ -73,7 +75,11 @@ def list_models(
         )
         show.table(
             ("name", "engine", "for", "context", "size", "licence"),
-            [*(_row(entry) for entry in entries), *(_offer_row(offer) for offer in more)],
+            [
+                *map(_row, entries),
+                *(each.row() for each in arriving),
+                *map(_offer_row, more),
+            ],
         )
         for error in catalogue.damaged():
             show.note(f"damaged: {error}", style="red")

@@ -1,7 +1,8 @@
 """The models of a PoP as each process of it knows them: their entries, without what runs them.
 
 They are those of its catalogue, and guests: models that other PoPs answer for, which whoever knows
-the fleet offers. A model of the catalogue hides a guest of its name.
+the fleet offers. A model of the catalogue hides a guest of its name; so does one that is on its way
+here (arrivals.py), until it is in the catalogue.
 """
 
 import asyncio
@@ -87,6 +88,7 @@ class Entries:
         self._entries: Mapping[ModelName, ModelEntry] = {}
         self._own: Mapping[ModelName, ModelEntry] = {}
         self._guests: Mapping[ModelName, ModelEntry] = {}
+        self._arriving: Mapping[ModelName, ModelEntry] = {}
         self._scanned_at: int | None = None
         self.rescan()
 
@@ -117,12 +119,22 @@ class Entries:
             self._guests = guests
             self._put_together()
 
+    def expect(self, models: Mapping[ModelName, ModelEntry]) -> None:
+        """Have these that are still on their way, and no others; see what has arrived."""
+        self.rescan()
+        arriving = _kept(
+            self._arriving, {n: effective(e, self._kv_tokens) for n, e in models.items()}
+        )
+        if arriving != self._arriving:
+            self._arriving = arriving
+            self._put_together()
+
     def guest(self, name: ModelName) -> ModelEntry | None:
         """The model of this name as other PoPs have it, also where this PoP's own hides it."""
         return self._guests.get(name)
 
     def _put_together(self) -> None:
-        known, found = self._entries, {**self._guests, **self._own}
+        known, found = self._entries, {**self._guests, **self._arriving, **self._own}
         self._entries = found
         changed = [entry for name, entry in found.items() if entry is not known.get(name)]
         replaced = {

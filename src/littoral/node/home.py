@@ -27,6 +27,7 @@ from pathlib import Path
 
 import msgspec
 
+from littoral.adapters.arriving import unmounted
 from littoral.terms.errors import HomeHeldError, HomeUnwritableError
 
 __all__ = ["Home", "RunningPop"]
@@ -68,6 +69,11 @@ class Home:
     def run(self) -> Path:
         """What exists only while a PoP runs."""
         return self.path / "run"
+
+    @property
+    def arriving(self) -> Path:
+        """Files that are still on their way, as a mount."""
+        return self.run / "arriving"
 
     def make(self) -> None:
         """Make what is missing, readable by its owner only.
@@ -146,6 +152,7 @@ class Home:
         )
 
     def _clear_run(self) -> None:
+        unmounted(self.arriving)
         for leftover in self.run.iterdir():
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)

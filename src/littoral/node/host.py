@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from littoral.adapters.models import Catalogue
+from littoral.node.arrivals import Arrivals, served_early
 from littoral.node.drive import Driver
 from littoral.node.entries import Entries
 from littoral.placement.fit import check_fit, memory_needed
@@ -41,6 +42,7 @@ from littoral.terms.values import (
     EngineCall,
     EngineInfo,
     EngineKind,
+    EngineState,
     Instant,
     Kind,
     ModelEntry,
@@ -106,13 +108,20 @@ class ModelHost:
             self._pool, self._perform, tick=Tick(), clock=clock
         )
         self.entries = Entries(catalogue, settings.kv_tokens, self._see)
+        self.arrivals = Arrivals()
+        """Of models that are still on their way here."""
+        self.arrivals.changed = self.entries.expect
 
     # --- what is known ---
 
     def statuses(self) -> list[ModelStatus]:
         """Every model, sorted by name, as it is now."""
         return [
-            ModelStatus(entry, self._pool.state(name), *self._pool.counts(name))
+            ModelStatus(
+                entry,
+                self._pool.state(name) or self.arrivals.state(name),
+                *self._pool.counts(name),
+            )
             for name, entry in sorted(self.entries.by_name.items())
         ]
 
@@ -239,8 +248,7 @@ class ModelHost:
             entry = self.entries.entry(model)
             engine = self._engines[model] = self._make_engine(entry)
             check_fit(entry, self._settings.kv_tokens, self._settings.free_memory_bytes())
-            await asyncio.to_thread(self._catalogue.check_files, entry)
-            await engine.serve(lambda state: self._driver.post(Reported(model, state)))
+            await self._serve(engine, entry)
         except LittoralError as error:
             self._driver.post(Reported(model, Down(error, retrying=False)))
         except OSError as error:
@@ -248,6 +256,20 @@ class ModelHost:
             reason = error.strerror or type(error).__name__
             failed = EngineStartError(f"{model} could not be run ({reason})", retry_after_s=1)
             self._driver.post(Reported(model, Down(failed, retrying=False)))
+
+    async def _serve(self, engine: Engine, entry: ModelEntry) -> None:
+        """Run an engine once its files are here, or may be opened while they arrive."""
+        model = entry.name
+
+        def report(state: EngineState) -> None:
+            self._driver.post(Reported(model, state))
+
+        if entry.arriving and entry.files[0].path:
+            await served_early(engine, self.arrivals, model, report)
+            return
+        await self.arrivals.come(model, report)
+        await asyncio.to_thread(self._catalogue.check_files, self.entries.entry(model))
+        await engine.serve(report)
 
     def _gone(self, model: ModelName) -> None:
         """Its task is over, also when it was cancelled before its first step."""

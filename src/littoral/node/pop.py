@@ -208,9 +208,8 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        self._office = Office(
-            *(config, clock, self._telemetry.observe, tasks, membership.changed, self._at_work)
-        )
+        told = (self._telemetry.observe, tasks, membership.changed)
+        self._office = Office(config, clock, *told, self._at_work, self._host.arrivals)
         self._wishing = self._wishes()
         desks = Desks(desk, self._office, self._wishing, self._files())
         self._app = App(self._door, self._status, desks)

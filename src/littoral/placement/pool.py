@@ -178,9 +178,11 @@ class Pool:
     def _reported(self, place: Place, state: EngineState, now: Instant) -> None:
         if place.phase is Phase.STOPPING:
             return
-        place.state = state
+        before, place.state = place.state, state
         match state:
             case Starting():
+                if isinstance(before, Starting) and before.arriving and not state.arriving:
+                    place.load_began = now  # until now it was on its way to this machine
                 place.phase = Phase.LOADING
             case Ready(info):
                 if place.phase is not Phase.READY:
@@ -329,11 +331,9 @@ class Pool:
                 return self._queue_full(place)
             case Down(error, _):
                 return refusals.engine_down(model, error)
-            case Starting(stage, fraction):
+            case Starting() as at:
                 elapsed = now - place.load_began
-                return refusals.still_loading(
-                    model, stage, fraction=fraction, elapsed=elapsed, last_took=place.load_took
-                )
+                return refusals.still_loading(model, at, elapsed=elapsed, last_took=place.load_took)
             case None:
                 return refusals.no_room_yet(model)
             case never:

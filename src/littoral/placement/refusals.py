@@ -5,14 +5,22 @@ from littoral.terms.errors import (
     LittoralError,
     LoadingError,
     MemoryShortError,
+    NotDeliveredError,
     QueueFullError,
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
 from littoral.terms.ids import ModelName
-from littoral.terms.values import SECOND
+from littoral.terms.values import SECOND, Starting
 
 __all__ = ["engine_down", "no_room_yet", "queue_full", "still_loading", "too_large"]
+
+_SAID_AS_THEY_ARE = (
+    MemoryShortError,
+    NotDeliveredError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
 
 
 def queue_full(model: ModelName, in_flight: int, waiting: int) -> LittoralError:
@@ -27,7 +35,7 @@ def queue_full(model: ModelName, in_flight: int, waiting: int) -> LittoralError:
 
 def engine_down(model: ModelName, cause: LittoralError) -> LittoralError:
     """The engine is not up. Its log, files and settings are its operator's, not the caller's."""
-    if isinstance(cause, MemoryShortError | UpstreamFailedError | UpstreamTimeoutError):
+    if isinstance(cause, _SAID_AS_THEY_ARE):
         return cause
     return EngineStartError(
         f"the engine of {model} is not up",
@@ -57,21 +65,20 @@ def too_large(model: ModelName, need_bytes: int, budget_bytes: int) -> LittoralE
 
 
 def still_loading(
-    model: ModelName, stage: str, *, fraction: float | None, elapsed: int, last_took: int | None
+    model: ModelName, at: Starting, *, elapsed: int, last_took: int | None
 ) -> LittoralError:
     """The wait for a loading model is over; says how far it is.
 
     Args:
         model: its name.
-        stage: what the engine is at.
-        fraction: done so far, 0..1, when the engine can tell.
+        at: what the engine, or what brings the model, is at.
         elapsed: nanoseconds since the load began.
         last_took: nanoseconds that the last load took, if there was one.
     """
-    eta_s: float | None = None
-    if fraction and fraction > 0.02:
+    stage, fraction, eta_s = at.stage, at.fraction, at.left_s
+    if eta_s is None and fraction and fraction > 0.02:
         eta_s = elapsed / fraction * (1 - fraction) / SECOND
-    elif last_took is not None and last_took > elapsed:
+    elif eta_s is None and last_took is not None and last_took > elapsed:
         eta_s = (last_took - elapsed) / SECOND
     progress: dict[str, object] = {"stage": stage, "elapsed_s": round(elapsed / SECOND, 1)}
     if fraction is not None:

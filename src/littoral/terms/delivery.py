@@ -101,7 +101,7 @@ class PullShown(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     advice: str = ""
     model: ModelName | None = None
-    """What it can be asked for as, once it is done and if it can be served here."""
+    """What it can be asked for as, if it can be served here: from when that is known."""
 
 
 class WishWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,13 +5,11 @@ request, a `PeerError` by another server, an `OperatorError` by the person who r
 and a `NodeError` is ours. Each error carries
 
 - `code`: one word for machines, the same in every API's error shape, in logs and in `--json`;
-- `status`: the HTTP status when it reaches a client;
-- `exit_code`: what the command line exits with;
+- `status`, `exit_code`: the HTTP status for a client, and what the command line exits with;
 - `advice`: what to do about it, one sentence, for a person;
 - `retry_after_s`: when trying again makes sense, or None.
 
-The text never holds a secret, a prompt or an answer. Adapters translate foreign exceptions into
-these at the boundary; inside there are no others.
+The text never holds a secret, a prompt or an answer. Adapters make these of foreign exceptions.
 """
 
 from typing import ClassVar
@@ -51,6 +49,7 @@ __all__ = [
     "OriginRefusedError",
     "OriginBrokeError",
     "OriginChangedError",
+    "NotDeliveredError",
     "DigestMismatchError",
     "RecordRejectedError",
     "ConfigError",
@@ -375,6 +374,13 @@ class OriginChangedError(OriginError):
 
     code = "origin_changed"
     default_advice = "ask anew what the name means, then take that"
+
+
+class NotDeliveredError(OriginError):
+    """A model that was on its way to this PoP will not come."""
+
+    code = "not_delivered"
+    default_advice = "have it pulled again; `littoral pull` says how far it gets"
 
 
 class DigestMismatchError(PeerError):

@@ -194,6 +194,7 @@ class ModelEntry:
     fallbacks: tuple[ModelName, ...] = ()
     """Models to ask, in this order, when none of the upstreams can answer."""
     relay: RelayPolicy = field(default_factory=RelayPolicy)
+    arriving: bool = False  # still on its way; a file of an empty path can't be opened before
 
     @property
     def guest(self) -> bool:
@@ -203,15 +204,10 @@ class ModelEntry:
     @property
     def source(self) -> Source:
         """Where its answers come from."""
-        return Source.NEIGHBOUR if self.guest else _SOURCES[self.engine]
+        return Source.NEIGHBOUR if self.guest else _UNCOMPUTED.get(self.engine, Source.COMPUTED)
 
 
-_SOURCES = {
-    EngineKind.LLAMA: Source.COMPUTED,
-    EngineKind.ONNX: Source.COMPUTED,
-    EngineKind.UPSTREAM: Source.UPSTREAM,
-    EngineKind.ECHO: Source.ECHO,
-}
+_UNCOMPUTED = {EngineKind.UPSTREAM: Source.UPSTREAM, EngineKind.ECHO: Source.ECHO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +230,12 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """On the way to ready. `fraction` in 0..1 when it can be known."""
+    """On the way to ready. `fraction` in 0..1, and seconds left, when they can be known."""
 
     stage: str
     fraction: float | None = None
+    left_s: float | None = None
+    arriving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

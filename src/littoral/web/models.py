@@ -57,6 +57,8 @@ def model_object(model: ModelStatus, shape: Shape) -> dict[str, object]:
         "size_bytes": entry.size_bytes,
         "origin": entry.origin,
     }
+    if isinstance(model.state, Starting) and model.state.arriving:
+        extras["arriving"] = round(model.state.fraction or 0.0, 3)
     match shape:
         case Shape.OPENAI:
             own: dict[str, object] = {
@@ -81,6 +83,8 @@ def _state(state: EngineState | None) -> str:
     match state:
         case None:
             return "cold"
+        case Starting(arriving=True):
+            return "arriving"
         case Starting():
             return "loading"
         case Ready():

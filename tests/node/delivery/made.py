@@ -17,6 +17,7 @@ from littoral.adapters.origins import Origins, OriginsSettings
 from littoral.adapters.owner import Owner
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
@@ -76,6 +77,7 @@ class Node:
             others=lambda: self.others,
             folder=home / "artifacts",
             bytes_max=2**34,
+            arriving=self._held.enter_context(closing(Arriving(home / "arriving"))),
         )
         self.desk = Desk(parts, self.library, tasks, lambda: None)
 

@@ -42,7 +42,7 @@ def make_engine(
     """
     match entry.engine:
         case EngineKind.LLAMA:
-            return LlamaEngine(entry, place, clock=clock, observe=observe)
+            return LlamaEngine(entry, place, clock=clock, observe=observe, current=current)
         case EngineKind.ONNX:
             return OnnxEngine(entry, place, clock=clock, observe=observe)
         case EngineKind.UPSTREAM:

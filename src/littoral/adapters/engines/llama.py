@@ -73,10 +73,25 @@ class LlamaEngine:
     """One GGUF model on llama.cpp."""
 
     def __init__(
-        self, entry: ModelEntry, place: EnginePlace, *, clock: Clock, observe: Observe
+        self,
+        entry: ModelEntry,
+        place: EnginePlace,
+        *,
+        clock: Clock,
+        observe: Observe,
+        current: Callable[[], ModelEntry] | None = None,
     ) -> None:
-        """Start nothing yet; `serve` does."""
+        """Start nothing yet; `serve` does.
+
+        Args:
+            entry: the model.
+            place: what it may take.
+            clock: time.
+            observe: hears facts.
+            current: the entry as it is by now: its file may still arrive, and then lies elsewhere.
+        """
         self._entry = entry
+        self._current = current or (lambda: entry)
         self._place = place
         self._clock = clock
         self._observe = observe
@@ -92,6 +107,7 @@ class LlamaEngine:
                 "littoral.adapters.engines.llama_worker",
                 place.run_dir,
                 place.log_dir,
+                may_wait=lambda: self._current().arriving,
             ),
             arguments=self._arguments,
             describe=self._describe,
@@ -144,8 +160,10 @@ class LlamaEngine:
     # --- the worker ----------------------------------------------------------------------------
 
     def _arguments(self) -> Mapping[str, object]:
+        now = self._current()
         return {
-            "model_path": self._entry.files[0].path,
+            "model_path": now.files[0].path,
+            "arriving": now.arriving,
             "model_name": self._entry.name,
             "slots": self._place.slots,
             "context_tokens": self._context_tokens,

@@ -27,6 +27,8 @@ class LlamaArguments(msgspec.Struct, frozen=True, kw_only=True):
     """What the PoP says on standard input."""
 
     model_path: str
+    arriving: bool
+    """The file is still on its way: what is not here yet is waited for when it is read."""
     model_name: str
     socket_path: str
     key: str
@@ -65,6 +67,11 @@ def main() -> None:
     parameters.sse_ping_interval = -1  # the PoP keeps its own deadlines
     parameters.endpoint_slots = True
     parameters.verbosity = _ERRORS
+    if arguments.arriving:
+        # Read in file order and kept: mapped, all of it would be asked for before any of it is
+        # made ready, and be needed where it arrived for as long as this runs.
+        parameters.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+        parameters.warmup = False  # the first request is there, and does as much
     if arguments.embeddings:
         parameters.embedding = True
         parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

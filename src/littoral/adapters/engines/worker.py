@@ -78,6 +78,8 @@ class WorkerPlan:
     run_dir: Path
     log_dir: Path
     deadlines: Deadlines = field(default_factory=Deadlines)
+    may_wait: Callable[[], bool] = lambda: False
+    """Whether it waits for something else now, and so may take longer to be ready."""
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -88,6 +90,11 @@ class _Message(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+def _ready_by() -> float:
+    """When a worker that begins to load now has to be ready, on the loop's clock."""
+    return asyncio.get_running_loop().time() + limits.WORKER_READY_S
+
+
 @dataclass(slots=True)
 class _Life:
     """One process, from its start to its end."""
@@ -95,6 +102,8 @@ class _Life:
     process: Process
     client: HttpClient
     started_at: int
+    ready_by: float = field(default_factory=_ready_by)
+    """On the loop's clock."""
     ready: bool = False
     replaced: bool = False
     """Ended by us to start another; no death."""
@@ -286,17 +295,15 @@ class Worker(Generic[_R]):
     async def _listen(self, life: _Life, report: Callable[[Starting | Down | _R], None]) -> None:
         """Follow what the worker says, up to its end."""
         try:
-            async with asyncio.timeout(limits.WORKER_READY_S) as deadline:
-                while (message := await self._hear(life)) is not None:
-                    if message.ready is not None:
-                        deadline.reschedule(None)
-                        life.ready = True
-                        report(self._describe(message.ready, life.process.pid))
-                        self._ready.set()
-                    elif message.stage is not None:
-                        report(Starting(message.stage))
-                    else:
-                        life.error = message.error
+            while (message := await self._hear(life)) is not None:
+                if message.ready is not None:
+                    life.ready = True
+                    report(self._describe(message.ready, life.process.pid))
+                    self._ready.set()
+                elif message.stage is not None:
+                    report(Starting(message.stage))
+                else:
+                    life.error = message.error
         except TimeoutError:
             life.error = f"not ready after {limits.WORKER_READY_S:g} s"
             self._kill(life)
@@ -304,11 +311,19 @@ class Worker(Generic[_R]):
             life.error = "it said something that is not understood"
             self._kill(life)
 
-    @staticmethod
-    async def _hear(life: _Life) -> _Message | None:
+    async def _hear(self, life: _Life) -> _Message | None:
+        """The next that it says; raises TimeoutError where it should be ready by now."""
         assert life.process.stdout is not None
-        line = await life.process.stdout.readline()
-        return msgspec.json.decode(line, type=_Message) if line else None
+        while True:
+            try:
+                async with asyncio.timeout_at(None if life.ready else life.ready_by):
+                    line = await life.process.stdout.readline()
+            except TimeoutError:
+                if not self._plan.may_wait():
+                    raise
+                life.ready_by = _ready_by()
+            else:
+                return msgspec.json.decode(line, type=_Message) if line else None
 
     async def _end(self, life: _Life, socket: Path) -> None:
         """Leave nothing of this life: no process, connection or socket file."""

@@ -7,7 +7,7 @@ from littoral.terms.errors import UnsupportedError
 from littoral.terms.ids import Digest, ModelName
 from littoral.terms.values import EngineKind, Kind, ModelEntry, ModelFile, ToolSupport
 
-__all__ = ["gguf_entry"]
+__all__ = ["described_gguf", "gguf_entry"]
 
 
 def gguf_entry(
@@ -18,20 +18,25 @@ def gguf_entry(
     Raises:
         UnsupportedError: it is of a kind that no engine here serves.
     """
-    size = path.stat().st_size
+    return described_gguf(name, header, ModelFile(str(path), path.stat().st_size, digest), origin)
+
+
+def described_gguf(name: ModelName, header: GgufHeader, file: ModelFile, origin: str) -> ModelEntry:
+    """The same of a file that need not be there yet. Raises as `gguf_entry`."""
+    path = Path(file.path)
     return ModelEntry(
         name=name,
         engine=EngineKind.LLAMA,
         kinds=_kinds(header, path),
         context_tokens=header.context_tokens,
-        size_bytes=size,
+        size_bytes=file.size_bytes,
         licence=header.licence,
         origin=origin,
         description=header.name or path.stem,
-        digest=digest,
+        digest=file.digest,
         tokenizer_digest=header.tokenizer_digest,
         template_digest=header.template_digest,
-        files=(ModelFile(str(path), size, digest),),
+        files=(file,),
         kv_bytes_per_token=0 if header.embeds else header.kv_bytes_per_token,
         dimensions=header.dimensions if header.embeds else None,
         tools=_tools(header),

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from littoral.delivery.gguf import GgufLayout, Value, parse_gguf
+from littoral.delivery.gguf import GgufLayout, Read, Value, parse_gguf
 from littoral.terms.errors import BadRequestError
 from littoral.terms.ids import Digest
 from littoral.trust.names import named
 
-__all__ = ["GgufHeader", "read_gguf"]
+__all__ = ["GgufHeader", "parsed_gguf", "read_gguf"]
 
 _READ_BYTES: Final = 1024 * 1024
 _F16_BYTES: Final = 2
@@ -62,12 +62,16 @@ def read_gguf(path: Path) -> GgufHeader:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            layout = parse_gguf(path.name, size, lambda least: file.read(max(least, _READ_BYTES)))
+            return parsed_gguf(path.name, size, lambda least: file.read(max(least, _READ_BYTES)))
     except OSError as error:
         raise BadRequestError(
             f"{path} can't be read: {error.strerror}", advice="check the path and its permissions"
         ) from error
-    return _summary(layout)
+
+
+def parsed_gguf(name: str, size_bytes: int, read: Read) -> GgufHeader:
+    """What the header of a file says, wherever its bytes are; see `delivery.gguf.parse_gguf`."""
+    return _summary(parse_gguf(name, size_bytes, read))
 
 
 def _summary(layout: GgufLayout) -> GgufHeader:

@@ -1,6 +1,7 @@
 """A model out of an artifact: an entry in the catalogue whose files stay in the store."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from littoral.adapters.artifacts import ArtifactStore
@@ -10,7 +11,7 @@ from littoral.adapters.models.gguf import read_gguf
 from littoral.terms.errors import BadRequestError, ConflictError, LittoralError
 from littoral.terms.ids import ArtifactId, ModelName, model_name
 
-__all__ = ["add_to_catalogue"]
+__all__ = ["add_to_catalogue", "digest_present", "model_among"]
 
 
 def add_to_catalogue(
@@ -37,19 +38,12 @@ def add_to_catalogue(
         ConflictError: another model has the name.
     """
     with store.shelf.hold(artifact) as held:
-        files = zip(held.manifest.files, held.paths, strict=True)
-        found = [(row, path) for row, path in files if row.path.lower().endswith(".gguf")]
-        if len(found) != 1:
-            if name is None:
-                return None
-            raise BadRequestError(
-                f"{reference} has {len(found)} files that can be served here, so none is {name}",
-                advice="name one of its .gguf files in the reference, or leave --name out",
-            )
-        row, path = found[0]
-        chosen = model_name(name) if name is not None else _own_name(row.path)
-        digest = row.sha256
-        present = _present(catalogue, chosen)
+        found = model_among([row.path for row in held.manifest.files], reference, name)
+        if found is None:
+            return None
+        file, chosen = found
+        path, digest = held.paths[file], held.manifest.files[file].sha256
+        present = digest_present(catalogue, chosen)
         if present is not None:
             if present != digest:
                 raise ConflictError(
@@ -64,7 +58,34 @@ def add_to_catalogue(
     return chosen
 
 
-def _present(catalogue: Catalogue, name: ModelName) -> str | None:
+def model_among(
+    paths: Sequence[str], reference: str, name: str | None
+) -> tuple[int, ModelName] | None:
+    """Which of the files of an artifact is a model, and what it is called.
+
+    Args:
+        paths: of its files.
+        reference: what it is pulled as.
+        name: what the model is to be called; else its file's own name.
+
+    Returns: the number of the file and the name; None where there is not exactly one.
+
+    Raises:
+        BadRequestError: a name was given, and there is no such model.
+    """
+    found = [at for at, path in enumerate(paths) if path.lower().endswith(".gguf")]
+    if len(found) == 1:
+        return found[0], _own_name(paths[found[0]]) if name is None else model_name(name)
+    if name is None:
+        return None
+    raise BadRequestError(
+        f"{reference} has {len(found)} files that can be served here, so none is {name}",
+        advice="name one of its .gguf files in the reference, or leave --name out",
+    )
+
+
+def digest_present(catalogue: Catalogue, name: ModelName) -> str | None:
+    """The digest of the model of that name, if there is one."""
     try:
         return catalogue.get(name).digest
     except LittoralError:

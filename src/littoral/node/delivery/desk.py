@@ -18,7 +18,7 @@ from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.pulling import Parts, Pull
-from littoral.node.delivery.words import PullEnd
+from littoral.node.delivery.words import ArrivingSaid, PullEnd
 from littoral.routing.fleet import Delivery
 from littoral.terms.delivery import (
     ArtifactRow,
@@ -215,6 +215,11 @@ class Desk:
         for row in holdings.deliveries():
             said.setdefault(row.group, row)
         return tuple(said.values())[:DELIVERIES_SAID_MAX]
+
+    def arriving(self) -> tuple[ArrivingSaid, ...]:
+        """Models that are under way, and those that will not come."""
+        said = (pull.arriving() for pull in self._pulls.values())
+        return tuple(each for each in said if each is not None)
 
     def room_bytes(self) -> int:
         """What more would fit, if all went that may go."""

@@ -47,6 +47,7 @@ from littoral.delivery.words import (
     Tell,
     Told,
     Trim,
+    Wanted,
     Woke,
 )
 from littoral.node.delivery.around import Around
@@ -188,15 +189,20 @@ class Group:
         except LittoralError as error:
             self._loop.call_soon_threadsafe(self.fail, error)
 
+    def want(self, chunks: ChunkSet) -> None:
+        """Somebody here waits for these."""
+        self._driver.post(Wanted(chunks))
+
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants it any more: nothing more is asked for, and nothing that comes is taken."""
         if not self.over.done():
             self._driver.post(Cancel())
+            self.over.cancel()
 
     def fail(self, error: LittoralError) -> None:
         """It can't go on."""
-        self.cancel()
         if not self.over.done():
+            self._driver.post(Cancel())
             self.over.set_exception(error)
 
     def close(self) -> None:
@@ -210,10 +216,10 @@ class Group:
 
     # --- the others (links.Hears) ---------------------------------------------------------------
 
-    @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """See Hears."""
-        return self.over.done()
+        ended = self.over.done() and not self.over.cancelled() and self.over.exception() is None
+        return ended and not self._work.is_draft
 
     def greeting(self) -> News:
         """See Hears."""

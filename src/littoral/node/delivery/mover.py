@@ -34,6 +34,7 @@ from littoral.adapters.origins import Origins, OriginsSettings
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
@@ -150,7 +151,12 @@ class Mover:
                 async with asyncio.timeout(_SAID_WAIT_S):
                     await self._changed.wait()
         return MoverSaid(
-            self._number, self._address, desk.deliveries(), desk.room_bytes(), desk.ended()
+            number=self._number,
+            address=self._address,
+            deliveries=desk.deliveries(),
+            room_bytes=desk.room_bytes(),
+            arriving=desk.arriving(),
+            ended=desk.ended(),
         )
 
     def close(self) -> None:
@@ -203,6 +209,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
         closing(PackageOrigin(home.run / "packages")) as packages,
         Origins(settings, packages) as origins,
         closing(mover),
+        closing(Arriving(Path(arguments.arriving))) as arriving,
     ):
         catalogue = Catalogue(home.models)
         holdings = Holdings(store, catalogue)
@@ -221,6 +228,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
             origins=origins,
             catalogue=catalogue,
             identity=identity,
+            arriving=arriving,
             others=lambda: mover.others,
             folder=home.artifacts,
             bytes_max=bytes_max,

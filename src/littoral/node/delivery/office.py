@@ -20,7 +20,9 @@ from typing import Final, TypeVar, assert_never
 
 import msgspec
 
+from littoral.adapters.arriving import unmounted
 from littoral.adapters.engines.worker import Worker, WorkerPlan
+from littoral.node.arrivals import Arrivals
 from littoral.node.asking import PopClient
 from littoral.node.config import Config
 from littoral.node.delivery.telling import told_of
@@ -65,7 +67,7 @@ _MODULE: Final = "littoral.node.delivery.mover"
 _ROOM_STEP: Final = 10**9
 _ATTEND_S: Final = 0.1
 _AGAIN_S: Final = 0.5
-"""After the mover could not be asked what it says."""
+"""After the mover could not be asked what it says; and between two looks at what arrives."""
 
 T = TypeVar("T")
 
@@ -88,6 +90,7 @@ class Office:
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
         at_work: Callable[[], int],
+        arrivals: Arrivals,
     ) -> None:
         """Start nothing yet.
 
@@ -98,6 +101,7 @@ class Office:
             tasks: own what goes on meanwhile.
             changed: called when what the mover says is something else.
             at_work: how many requests the PoP answers now.
+            arrivals: told which models are on their way, and how far.
         """
         self._config = config
         self._tasks = tasks
@@ -105,6 +109,7 @@ class Office:
         self._observe = observe
         self._at_work = at_work
         self._ends_told = 0
+        self._arrivals = arrivals
         home = Home(config.home)
         self._has_store = (home.artifacts / "files").is_dir
         self._worker = Worker(
@@ -117,6 +122,11 @@ class Office:
         self._client: Final = PopClient(self._worker)
         self._running: list[asyncio.Task[None]] = []
         self._up = asyncio.Event()
+        """It runs, and may be asked."""
+        self._knows = asyncio.Event()
+        """And it was told of the fleet, without which it would take itself to be alone."""
+        self._watching = asyncio.Event()
+        """Set while models are on their way."""
         self._failed: LittoralError | None = None
         self._fleet = FleetTold(SiteName(config.site), ())
         self._telling = asyncio.Event()
@@ -194,9 +204,10 @@ class Office:
         """
         if not self._running:
             self._failed = None
-            works = (self._serve(), self._listen(), self._tell(), self._attend())
+            self._knows.clear()
+            works = (self._serve(), self._listen(), self._tell(), self._follow(), self._attend())
             self._running = [self._tasks.create_task(work) for work in works]
-        await self._up.wait()
+        await self._knows.wait()
         if self._failed is not None:
             raise self._failed
 
@@ -240,13 +251,17 @@ class Office:
         config = self._config
         return {
             "home": str(config.home),
+            "arriving": str(Home(config.home).arriving),
             "store_bytes_max": config.store_bytes_max,
             "hub_endpoint": config.hub_endpoint,
         }
 
     async def _serve(self) -> None:
         """Keep it running; returns when it can't be."""
-        await self._worker.serve(self._report)
+        try:
+            await self._worker.serve(self._report)
+        finally:
+            unmounted(Home(self._config.home).arriving)
         log.error("%s", self._failed)
         self.close()
 
@@ -261,16 +276,25 @@ class Office:
                 self._gone()
                 if not state.retrying:
                     self._failed = state.error
-                    self._up.set()
+                    self._knows.set()
             case _:
                 assert_never(state)
 
     def _gone(self) -> None:
         self._up.clear()
         self._ends_told = 0
+        self._knows.clear()
         if self.said is not None:
-            self.said = None
-            self._changed()
+            self._hear(None)
+
+    def _hear(self, said: MoverSaid | None) -> None:
+        self.said = said
+        self._arrivals.told(said)
+        if said is not None and said.arriving:
+            self._watching.set()
+        else:
+            self._watching.clear()
+        self._changed()
 
     async def _tell(self) -> None:
         """Tell it of the fleet: whenever that is another, and each time it has started."""
@@ -280,6 +304,7 @@ class Office:
             self._telling.clear()
             with suppress(LittoralError):  # it died: once it is up again it is told again
                 await self._client.post(FLEET, self._fleet, Nothing)
+                self._knows.set()
 
     async def _attend(self) -> None:
         """Tell it whether requests are answered now, as soon as that changes."""
@@ -303,9 +328,17 @@ class Office:
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if self._up.is_set() and said != self.said:
-                self.said = said
+                self._hear(said)
                 self._note(said)
-                self._changed()
+
+    async def _follow(self) -> None:
+        """See how far models are that are on their way."""
+        while True:
+            await self._watching.wait()
+            with suppress(LittoralError):
+                shown = await self._client.get(f"{DELIVERY}/pulls", PullsShown)
+                self._arrivals.moved({pull.id: pull for pull in shown.pulls})
+            await asyncio.sleep(_AGAIN_S)
 
     def _note(self, said: MoverSaid) -> None:
         """Tell of the pulls that have ended since."""

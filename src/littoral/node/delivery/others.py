@@ -12,7 +12,7 @@ from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId, SiteName
 from littoral.trust.members import Member
 
-__all__ = ["Other", "Others", "Partner"]
+__all__ = ["Mate", "Other", "Others"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
-    """One that has an artifact or a draft, or is pulling it."""
+class Mate:
+    """One that has an artifact or draft, or is pulling it."""
 
     site: SiteName
     peer: Peer | None
-    """As of Other."""
-    whole: bool
-    """It has all of it."""
+    """How it is dialled; None where it can't be."""
+    whole: bool = False
+    """It says that it has all of it."""
 
 
 class Others:
@@ -50,10 +50,10 @@ class Others:
         """SPIFFE names of all."""
         return frozenset(each.member.name for each in self.by_name.values())
 
-    def with_group(self, group: bytes) -> dict[PopId, Partner]:
+    def with_group(self, group: bytes) -> dict[PopId, Mate]:
         """Who has this artifact or draft, or is pulling it."""
         return {
-            pop: Partner(each.member.site, each.peer, delivery.whole)
+            pop: Mate(each.member.site, each.peer, delivery.whole)
             for pop, each in self.by_name.items()
             for delivery in each.deliveries
             if delivery.group == group

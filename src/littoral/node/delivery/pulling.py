@@ -31,18 +31,21 @@ from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
+from littoral.node.delivery.announcing import Announced
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
 from littoral.node.delivery.group import Group, Work
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.origin_reads import OriginReads
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
-from littoral.node.delivery.sealing import Sealing, keep_heads, sizes_of
+from littoral.node.delivery.sealing import Sealing, keep, keep_heads, sizes_of
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.delivery.whole import Whole
-from littoral.node.delivery.words import PullEnd
+from littoral.node.delivery.words import ArrivingSaid, PullEnd
+from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import LittoralError, NotFoundError, OriginError
@@ -65,6 +68,8 @@ class Parts:
     origins: Origins
     catalogue: Catalogue
     identity: Identity
+    arriving: Arriving
+    """Has files be opened before they are whole."""
     others: Callable[[], Others]
     """As they are now."""
     folder: Path
@@ -99,6 +104,8 @@ class Pull:
         self._known_as: list[str] = []
         """The wish, draft and artifact that others see this pull by."""
         self._finding = Finding(parts.around, parts.origins, parts.others)
+        changed = partial(begun, self)
+        self._announced = Announced(parts.around, parts.arriving, parts.catalogue, changed)
         self._artifact = ArtifactId("")
         """Where it was asked for by its name."""
         self.pinned = ""
@@ -112,7 +119,7 @@ class Pull:
         if group is None:
             return shown
         now = self._parts.around.clock.now()
-        here = group.here_bytes
+        here, entry = group.here_bytes, self._announced.entry
         rate = 0.0 if shown.stage.over else group.counted.bytes_per_s(now)
         return structs.replace(
             shown,
@@ -125,6 +132,7 @@ class Pull:
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
+            model=shown.model or (None if entry is None else entry.name),
         )
 
     def end(self, number: int) -> PullEnd:
@@ -140,12 +148,26 @@ class Pull:
         )
 
     def names(self) -> list[tuple[str, bool]]:
-        """What others know it by now, and whether all of that is here."""
+        """What others know it by now, and whether it is an artifact that they can have whole.
+
+        A draft stays known to those who are still at it, and is nothing that anybody else begins.
+        """
         if self._shown.stage is PullStage.DONE:
-            return [(name, True) for name in self._known_as if not name.startswith("wish:")]
+            names = [name for name in self._known_as if not name.startswith("wish:")]
+            return [(name, name.startswith("blake3:")) for name in names]
         if self._shown.stage.over:
             return []
         return [(name, False) for name in self._known_as[-1:]]
+
+    def arriving(self) -> ArrivingSaid | None:
+        """The model that it brings, as long as that is not in the catalogue; and if it fails."""
+        entry, shown = self._announced.entry, self._shown
+        if entry is None or shown.stage is PullStage.DONE:
+            return None
+        error = shown.error
+        if shown.stage.over and not error:
+            error = f"the pull of {shown.reference} was cancelled"
+        return ArrivingSaid(shown.id, entry, error, shown.advice)
 
     def _at(self, stage: PullStage, **changes: object) -> None:
         self._shown = structs.replace(self._shown, stage=stage, **changes)
@@ -164,6 +186,7 @@ class Pull:
             raise
         finally:
             self.ended.set_result(None)
+            self._announced.end(whole=self._shown.stage is PullStage.DONE)
             if self.group is not None and self._shown.stage is not PullStage.DONE:
                 self.group.close()
 
@@ -274,6 +297,9 @@ class Pull:
                     await self._blocking(lambda: keep_heads(intake, found))
                 self._reused_bytes = reused
                 return await self._together(found, intake, listing, base)
+            except BaseException:
+                await self._blocking(lambda: keep(intake))
+                raise
             finally:
                 await self._blocking(intake.close)
 
@@ -314,11 +340,16 @@ class Pull:
         self._seen_as(name)
         group.links.meet(parts.others().with_group(bytes.fromhex(name.rpartition(":")[2])))
         group.begin()
-        try:
-            await group.over
-        finally:
-            if not group.over.done():
+        reference = self.pinned or self.wanted.reference
+        async with owned_tasks() as tasks:
+            begun = self._announced.begin(found, group, reference, self.wanted.name)
+            announcing = tasks.create_task(begun)
+            try:
+                await asyncio.wait([group.over])  # where this is cancelled, the group is told below
+            finally:
+                announcing.cancel()
                 group.cancel()
+        group.over.result()
         assert sealing.artifact is not None, "it was sealed"
         return sealing.artifact
 

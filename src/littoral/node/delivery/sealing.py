@@ -1,14 +1,21 @@
-"""The beginning and the end of an artifact that is pulled, as its intake and shelf take them."""
+"""What a pull does with its intake at the beginning and the end: what was read, and the whole.
 
+All of it blocks, and is called on threads.
+"""
+
+import logging
 from collections.abc import Iterator
 
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.delivery.tables import Table
 from littoral.node.delivery.finding import FoundDraft
 from littoral.node.delivery.shelves import FillingShelf
+from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["Sealing", "keep_heads", "sizes_of"]
+__all__ = ["Sealing", "keep", "keep_heads", "sizes_of"]
+
+log = logging.getLogger("littoral")
 
 
 class Sealing:
@@ -33,8 +40,16 @@ class Sealing:
 
 
 def sizes_of(table: Table) -> Iterator[int]:
-    """Of each chunk, in the order of their numbers."""
+    """Of each chunk in bytes, in the order of their numbers."""
     return (table[number].size_bytes for number in range(table.chunks))
+
+
+def keep(intake: Intake | DraftIntake) -> None:
+    """Have what has come stay for the next pull, as far as the disk takes it."""
+    try:
+        intake.commit()
+    except LittoralError as error:
+        log.warning("what came last is not kept: %s", error)
 
 
 def keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:

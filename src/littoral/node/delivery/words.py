@@ -10,11 +10,13 @@ import msgspec
 
 from littoral.routing.fleet import Delivery
 from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
+from littoral.terms.values import ModelEntry
 
 __all__ = [
     "AT_WORK",
     "FLEET",
     "SAID",
+    "ArrivingSaid",
     "AtWork",
     "FleetTold",
     "ListenTold",
@@ -36,6 +38,8 @@ class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """Opens the socket's routes."""
     home: str
+    arriving: str
+    """Where files that are under way may be mounted."""
     store_bytes_max: int
     hub_endpoint: str
 
@@ -96,6 +100,18 @@ class PullEnd(msgspec.Struct, frozen=True):
     wrong_chunks: int
 
 
+class ArrivingSaid(msgspec.Struct, frozen=True):
+    """A model that is under way, and may be asked for already."""
+
+    pull: str
+    """The id of the pull that brings it."""
+    entry: ModelEntry
+    """As it will be; its file may be opened already, unless its path is empty."""
+    error: str = ""
+    """Why it will not come; empty while it may."""
+    advice: str = ""
+
+
 class MoverSaid(msgspec.Struct, frozen=True):
     """What the mover has to say."""
 
@@ -109,3 +125,5 @@ class MoverSaid(msgspec.Struct, frozen=True):
     """What more would fit, if all went that may go."""
     ended: tuple[PullEnd, ...] = ()
     """The pulls that ended last, the oldest first."""
+    arriving: tuple[ArrivingSaid, ...] = ()
+    """Models that are under way, and those that will not come."""

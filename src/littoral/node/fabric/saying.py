@@ -29,6 +29,7 @@ from littoral.terms.limits import (
 )
 from littoral.terms.values import (
     SECOND,
+    Down,
     EngineKind,
     Instant,
     Kind,
@@ -50,6 +51,8 @@ _APIS: Final = {
 _SLOTS_OF_UPSTREAM: Final = 64
 _LOAD_BYTES_PER_S: Final = 200e6
 """For a model that was never loaded here: a disk that is not cached, cautiously."""
+_ARRIVE_BYTES_PER_S: Final = 25e6
+"""For one that is still on its way, before a rate is measured."""
 _MOVED: Final = 0.25
 _LINK_S: Final = 0.002
 """PoPs whose times differ by less are equals to whoever chooses (predict.NEAR_S), and on a fast
@@ -97,12 +100,13 @@ def state_of(
     Args:
         place: where it is.
         number: of the record.
-        statuses: of all models that it knows; guests are left out, as others speak for them.
+        statuses: of all models that it knows; guests are left out, as others speak for them, and
+            so is what was on its way and will not come.
         links: seconds of a round trip to each PoP.
         learning: of its models.
         slots: of a local model.
     """
-    own = [each for each in statuses if not each.entry.guest]
+    own = [each for each in statuses if not each.entry.guest and not _lost(each)]
     return PopState(
         pop=place.pop,
         boot=place.boot,
@@ -118,7 +122,9 @@ def state_of(
         draining=place.draining,
         memory_free=place.memory_free,
         disk_free=place.disk_free,
-        artifacts=tuple(each.entry.digest for each in own if each.entry.digest)[:STATE_ITEMS_MAX],
+        artifacts=tuple(
+            each.entry.digest for each in own if each.entry.digest and not each.entry.arriving
+        )[:STATE_ITEMS_MAX],
         demand=place.demand,
         mover=place.mover,
         deliveries=place.deliveries[:DELIVERIES_SAID_MAX],
@@ -176,14 +182,31 @@ def _model(status: ModelStatus, learning: Learning, slots: int) -> ModelState:
         prefill_tps=round(measured.prefill_tps, 1),
         decode_tps=round(measured.decode_tps, 1),
         answer_tokens=round(measured.answer_tokens),
-        load_s=round(measured.load_s or entry.size_bytes / _LOAD_BYTES_PER_S, 2),
+        load_s=round(
+            (measured.load_s or entry.size_bytes / _LOAD_BYTES_PER_S) + _arrives_s(status), 2
+        ),
         prefixes=learning.sketch(name),
         apis=_apis(entry),
     )
 
 
+def _lost(status: ModelStatus) -> bool:
+    return status.entry.arriving and isinstance(status.state, Down)
+
+
+def _arrives_s(status: ModelStatus) -> float:
+    """Seconds until a model is here; 0 where it is."""
+    if not isinstance(status.state, Starting) or not status.state.arriving:
+        return 0.0
+    if status.state.left_s is not None:
+        return status.state.left_s
+    return (1 - (status.state.fraction or 0.0)) * status.entry.size_bytes / _ARRIVE_BYTES_PER_S
+
+
 def _warmth(status: ModelStatus) -> Warmth:
     match status.state:
+        case Starting(arriving=True):
+            return Warmth.COLD  # it takes all of the load, and before that what is left to come
         case Ready():
             return Warmth.WARM
         case Starting():
