@@ -763,6 +763,13 @@ ORIGIN_REFERENCE_CHARS_MAX: Final = 4_096
 
 ORIGIN_WHEELS_KEPT: Final = 4
 """Parts of a packaged model that are kept unpacked while it is read, some 50 MB each."""
+
+PIPELINE_DOCUMENT_BYTES_MAX: Final = 256 * 1024
+"""A pipeline as its author writes it, and as its document."""
+
+PIPELINE_STEPS_MAX: Final = 64
+"""Steps of one pipeline."""
+
 CHUNKS_MAX: Final = 4_000_000
 """Of one artifact: a terabyte in pieces of 256 KiB."""
 
