@@ -210,7 +210,7 @@ class _Parts:
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = Office(config, clock, self._telemetry.observe, tasks, membership.changed)
         self._wishing = self._wishes()
-        desks = Desks(desk, self._office, self._wishing, self._files())
+        desks = Desks(desk, self._office, self._wishing, self._files(), self._office)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 

@@ -22,6 +22,7 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
+from littoral.node.delivery.pipelines import Pipelines
 from littoral.node.delivery.pulling import Parts
 from littoral.node.delivery.words import FleetTold, PeerTold
 from littoral.node.drive import owned_tasks
@@ -78,6 +79,7 @@ class Node:
             bytes_max=2**34,
         )
         self.desk = Desk(parts, self.library, tasks, lambda: None)
+        self.pipelines = Pipelines(parts, lambda: None)
 
     async def pulled(self, reference: str, base: str | None = None) -> PullShown:
         """A pull of something, once it has ended."""
