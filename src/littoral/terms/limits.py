@@ -708,6 +708,9 @@ DELIVERY_UPLINK_START: Final = 12_500_000
 DELIVERY_PACE_MIN: Final = 32 * 1024
 """Bytes/s of the slowest stream: below it a chunk takes longer than it may."""
 
+ENCODED_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Chunks as they were encoded for one peer, for the others of a broadcast: a second at 32 MB/s."""
+
 DELIVERY_YIELD_SHARE: Final = 0.5
 """Of the uplink, that bulk takes while requests of people are being answered."""
 ORIGIN_CONNECT_WAIT_S: Final = 10.0
