@@ -9,10 +9,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from littoral.adapters.models import Catalogue
-from littoral.terms.errors import LittoralError, NotAllowedError, UnknownModelError
+from littoral.terms.errors import (
+    LittoralError,
+    NotAllowedError,
+    UnknownModelError,
+    UnsupportedError,
+)
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.values import Caller, EngineKind, ModelEntry
@@ -20,6 +25,9 @@ from littoral.terms.values import Caller, EngineKind, ModelEntry
 __all__ = ["Entries", "KnownModels", "Told", "effective", "entry_for", "watch"]
 
 log = logging.getLogger("littoral")
+
+_PIPELINE: Final = "pipeline:"
+"""What the name of a model begins with that is a pipeline."""
 
 Told = Callable[[Collection[ModelName], Collection[ModelEntry]], None]
 """Hears which models have gone, and then which entries are new or changed. One whose place another
@@ -149,10 +157,17 @@ class Entries:
 
         Raises:
             UnknownModelError: there is none.
+            UnsupportedError: it is of a pipeline.
         """
         if name not in self._entries:
             self.rescan()
         entry = self._entries.get(name)
+        if entry is None and name.startswith(_PIPELINE):
+            raise UnsupportedError(
+                "pipelines can be defined, delivered and looked at, and not be run yet",
+                advice="ask its models one by one: `littoral pipeline show` says which",
+                param="model",
+            )
         if entry is None:
             raise UnknownModelError(f"there is no model {name!r} on this PoP", param="model")
         return entry

@@ -714,6 +714,9 @@ DELIVERY_UPLINK_START: Final = 12_500_000
 DELIVERY_PACE_MIN: Final = 32 * 1024
 """Bytes/s of the slowest stream: below it a chunk takes longer than it may."""
 
+ENCODED_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Chunks as they were encoded for one peer, for the others of a broadcast: a second at 32 MB/s."""
+
 DELIVERY_YIELD_SHARE: Final = 0.5
 """Of the uplink, that bulk takes while requests of people are being answered."""
 ORIGIN_CONNECT_WAIT_S: Final = 10.0
@@ -769,6 +772,13 @@ ORIGIN_REFERENCE_CHARS_MAX: Final = 4_096
 
 ORIGIN_WHEELS_KEPT: Final = 4
 """Parts of a packaged model that are kept unpacked while it is read, some 50 MB each."""
+
+PIPELINE_DOCUMENT_BYTES_MAX: Final = 256 * 1024
+"""A pipeline as its author writes it, and as its document."""
+
+PIPELINE_STEPS_MAX: Final = 64
+"""Steps of one pipeline."""
+
 CHUNKS_MAX: Final = 4_000_000
 """Of one artifact: a terabyte in pieces of 256 KiB."""
 

@@ -33,8 +33,9 @@ def decode_exactly(
     data: bytes,
     what: str,
     error: type[LittoralError] = ReceiptRejectedError,
+    encoder: msgspec.json.Encoder = ENCODER,
 ) -> T:
-    """The value that these bytes are the one way to write.
+    """The value that these bytes are the one way to write, by this encoder.
 
     Raises:
         ReceiptRejectedError: they are not, with `what` as the sentence's subject; or `error`.
@@ -43,7 +44,7 @@ def decode_exactly(
         value = decoder.decode(data)
     except UNREADABLE:
         raise error(f"{what} is damaged, or of another version") from None
-    if ENCODER.encode(value) != data:
+    if encoder.encode(value) != data:
         raise error(f"{what} was changed or written anew", advice="keep its bytes as they came")
     return value
 

@@ -16,7 +16,14 @@ from littoral.terms.errors import NotAllowedError
 from littoral.terms.ids import KeyId, ReceiptId
 from littoral.terms.ports import Door, Status
 from littoral.terms.values import Caller
-from littoral.web.delivery import DeliveryDesk, WishDesk, delivery_routes, wish_routes
+from littoral.web.delivery import (
+    DeliveryDesk,
+    PipelineDesk,
+    WishDesk,
+    delivery_routes,
+    pipeline_routes,
+    wish_routes,
+)
 from littoral.web.dialects import chat, completions, embeddings, messages, responses
 from littoral.web.errors import shape_of
 from littoral.web.fabric import FabricDesk, fabric_routes
@@ -51,6 +58,7 @@ class Desks:
     delivery: DeliveryDesk | None = None
     wishes: WishDesk | None = None
     files: FileDesk | None = None
+    pipelines: PipelineDesk | None = None
 
 
 class App:
@@ -104,6 +112,8 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
         table |= fabric_routes(desks.fabric)
     if desks.delivery is not None:
         table |= delivery_routes(desks.delivery)
+    if desks.pipelines is not None:
+        table |= pipeline_routes(desks.pipelines)
     if desks.wishes is not None:
         table |= wish_routes(desks.wishes)
     if desks.files is not None:

@@ -26,13 +26,22 @@ from littoral.terms.delivery import (
     WishRow,
     WishWanted,
 )
+from littoral.terms.pipelines import PipelineRow, PipelineShown, PipelinesShown, PipelineWanted
 from littoral.terms.values import Caller
 from littoral.web.dialects.reading import read_body
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
 from littoral.web.routes import Access, Route
 
-__all__ = ["DELIVERY", "DeliveryDesk", "WishDesk", "delivery_routes", "wish_routes"]
+__all__ = [
+    "DELIVERY",
+    "DeliveryDesk",
+    "PipelineDesk",
+    "WishDesk",
+    "delivery_routes",
+    "pipeline_routes",
+    "wish_routes",
+]
 
 DELIVERY: Final = "/v1/delivery"
 
@@ -81,6 +90,28 @@ class WishDesk(Protocol):
 
     async def wishes(self) -> WishesShown:
         """All that are known here."""
+
+
+class PipelineDesk(Protocol):
+    """What keeps pipelines. All raise StoreError where the store fails."""
+
+    async def define(self, wanted: PipelineWanted) -> PipelineRow:
+        """Sign a pipeline and keep it. Raises BadRequestError, DiskShortError."""
+
+    async def pipelines(self) -> PipelinesShown:
+        """All that are here."""
+
+    async def pipeline(self, name: str) -> PipelineShown:
+        """One, by its name or its artifact's. Raises NotFoundError, ConflictError."""
+
+
+def pipeline_routes(desk: PipelineDesk) -> dict[str, dict[str, Route]]:
+    """The routes, by path and method."""
+    path = f"{DELIVERY}/pipelines"
+    return {
+        path: {"GET": _asked(desk.pipelines), "POST": _told(desk.define, PipelineWanted)},
+        f"{path}/": {"GET": _named(desk.pipeline)},
+    }
 
 
 def wish_routes(desk: WishDesk) -> dict[str, dict[str, Route]]:

@@ -23,6 +23,7 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
+from littoral.node.delivery.pipelines import Pipelines
 from littoral.node.delivery.pulling import Parts
 from littoral.node.delivery.words import FleetTold, PeerTold
 from littoral.node.drive import owned_tasks
@@ -80,6 +81,7 @@ class Node:
             arriving=self._held.enter_context(closing(Arriving(home / "arriving"))),
         )
         self.desk = Desk(parts, self.library, tasks, lambda: None)
+        self.pipelines = Pipelines(parts, lambda: None)
 
     async def pulled(self, reference: str, base: str | None = None) -> PullShown:
         """A pull of something, once it has ended."""

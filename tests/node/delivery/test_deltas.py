@@ -60,6 +60,19 @@ async def test_what_is_like_the_base_comes_in_less(pair: Pair, tmp_path: Path) -
     assert pull.spared_bytes > 0.85 * pull.size_bytes
 
 
+async def test_who_has_just_got_it_so_hands_it_on_so(tmp_path: Path) -> None:
+    async with nodes(tmp_path / "pops", 3) as (one, two, three):
+        at = placed(tmp_path / "base", BASE)
+        assert len({await had(node, at) for node in (one, two, three)}) == 1
+        tuned = await had(one, placed(tmp_path / "tuned", TUNED))
+        shutil.rmtree(tmp_path / "tuned")
+        for source, target in ((one, two), (two, three)):
+            acquainted(source, target)
+            pull = await target.pulled(tuned, at)
+            assert pull.stage is PullStage.DONE, pull
+            assert pull.spared_bytes > 0.85 * pull.size_bytes
+
+
 async def test_without_a_base_it_comes_in_planes(pair: Pair, tmp_path: Path) -> None:
     pull = await tuned_to(pair, tmp_path, base=None)
     assert 0.25 * pull.size_bytes < pull.spared_bytes < 0.4 * pull.size_bytes

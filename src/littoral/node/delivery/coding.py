@@ -16,6 +16,7 @@ from littoral.delivery.encoding import Encoding
 from littoral.delivery.resemblance import Tensors, encoded
 from littoral.delivery.tables import Table
 from littoral.node.delivery.whole import Whole
+from littoral.terms.limits import ENCODED_KEPT_BYTES
 
 __all__ = ["Coding"]
 
@@ -23,7 +24,6 @@ _Coded = tuple[Encoding, memoryview]
 
 _SLOW_BYTES_S: Final = 100_000_000
 """Of an uplink: what a quarter of a core encodes as deltas, a sixth in planes; 0.8 Gbit/s."""
-_KEPT_BYTES: Final = 32 * 1024 * 1024
 _NOTE_BYTES: Final = 256
 """What it takes to know that a chunk is not worth it, or where it is kept."""
 
@@ -65,7 +65,7 @@ class Coding:
             return kept[key]
         made = kept[key] = code()
         self._kept_bytes += _bytes_of(made)
-        while self._kept_bytes > _KEPT_BYTES:
+        while self._kept_bytes > ENCODED_KEPT_BYTES:
             _, gone = kept.popitem(last=False)
             self._kept_bytes -= _bytes_of(gone)
         return made

@@ -40,6 +40,7 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
+from littoral.node.delivery.pipelines import Pipelines
 from littoral.node.delivery.pulling import Parts
 from littoral.node.delivery.words import (
     AT_WORK,
@@ -58,7 +59,7 @@ from littoral.terms.errors import KeyRejectedError, LittoralError
 from littoral.terms.ids import KeyId, SiteName
 from littoral.terms.limits import STORE_BYTES_MAX
 from littoral.terms.values import Caller
-from littoral.web.delivery import delivery_routes
+from littoral.web.delivery import delivery_routes, pipeline_routes
 from littoral.web.health import send_json
 from littoral.web.http import Handler, HttpBounds, Request, Responder
 from littoral.web.listener import listening
@@ -237,14 +238,20 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
             desk = Desk(parts, library, tasks, mover.changed)
             scrubbing = tasks.create_task(desk.scrub())
             try:
-                yield _handler(_routes(mover, desk, library), arguments.key)
+                yield _handler(
+                    _routes(mover, desk, library)
+                    | pipeline_routes(Pipelines(parts, mover.changed)),
+                    arguments.key,
+                )
             finally:
                 scrubbing.cancel()
                 desk.close()
                 library.let_go()
 
 
-def _handler(routes: Routes, key: str) -> Handler:
+def _handler(table: dict[str, dict[str, Route]], key: str) -> Handler:
+    routes = Routes(table)
+
     async def handle(request: Request, responder: Responder) -> None:
         if not compare_digest((key_of(request.headers) or "").encode(), key.encode()):
             raise KeyRejectedError("only this mover's PoP may ask it")
@@ -254,7 +261,7 @@ def _handler(routes: Routes, key: str) -> Handler:
     return handle
 
 
-def _routes(mover: Mover, desk: Desk, library: Library) -> Routes:
+def _routes(mover: Mover, desk: Desk, library: Library) -> dict[str, dict[str, Route]]:
     async def fleet(request: Request, responder: Responder, _: Caller, __: str) -> None:
         mover.told(msgspec.json.decode(request.body, type=FleetTold), desk, library)
         await send_json(responder, 200, Nothing())
@@ -271,7 +278,7 @@ def _routes(mover: Mover, desk: Desk, library: Library) -> Routes:
         FLEET: {"POST": Route(fleet)},
         f"{SAID}/": {"GET": Route(said)},
     }
-    return Routes({**delivery_routes(desk), **own})
+    return {**delivery_routes(desk), **own}
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ from littoral.terms.delivery import (
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import PullEnded
 from littoral.terms.ids import SiteName
+from littoral.terms.pipelines import PipelineRow, PipelineShown, PipelinesShown, PipelineWanted
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Down, Starting
 from littoral.trust.members import Member
@@ -80,7 +81,7 @@ class _Ready:
 
 
 class Office:
-    """Of one PoP; see web.delivery.DeliveryDesk."""
+    """Of one PoP; see web.delivery.DeliveryDesk and PipelineDesk."""
 
     def __init__(
         self,
@@ -185,6 +186,18 @@ class Office:
     async def collect(self) -> Freed:
         """Remove what nothing needs."""
         return await self._post("gc", Nothing(), Freed)
+
+    async def define(self, wanted: PipelineWanted) -> PipelineRow:
+        """Sign a pipeline and keep it."""
+        return await self._post("pipelines", wanted, PipelineRow)
+
+    async def pipelines(self) -> PipelinesShown:
+        """All that are here."""
+        return await self._get("pipelines", PipelinesShown)
+
+    async def pipeline(self, name: str) -> PipelineShown:
+        """One, by its name or its artifact's."""
+        return await self._get(f"pipelines/{name}", PipelineShown)
 
     async def _get(self, path: str, kind: type[T]) -> T:
         await self.start()
