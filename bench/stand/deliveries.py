@@ -1,10 +1,11 @@
-"""One file to all PoPs of a lab, once, each way that there is: what it took, and what came of it.
+"""One file from an origin to PoPs of a lab: what each way needs, and what single flows take.
 
-Everything runs when the clock starts, and the clock stops as the last has the whole file. Each way
-ends with a comparison of every copy, byte for byte. CPU is that of all its processes, the origin's
-included, in that time.
+The clock starts as pulls are asked for, with every process there and idle, and stops as the last
+PoP has the whole file. Each way ends with a comparison of every copy, byte for byte. CPU is that of
+all its processes, the origin's included, in that time.
 """
 
+import hashlib
 import json
 import random
 import subprocess
@@ -12,40 +13,39 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import psutil
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bench.stand.cores import processes_of
 from bench.stand.lab import Lab
-from bench.stand.mover import Neighbour, Task
+from bench.stand.movers import Company, Seat, company
 from bench.stand.native import StandError
-from bench.stand.origin import PIECE_BYTES
-from bench.stand.running import Running, read_line, running
-from littoral.adapters.owner import FabricFiles
-from tests.adapters.moving.made import a_pop, an_owner, digests_of
-from tests.faults.network import Host
+from bench.stand.origin import PORT, serving
+from bench.stand.running import Running, read_line
+from littoral.adapters.identity import KEY_FILE
+from tests.adapters.moving.made import a_pop, an_owner
 
 __all__ = [
     "END_WAIT_S",
     "Clock",
+    "Course",
     "Goods",
+    "course",
     "ends_of",
     "fetching",
     "goods",
     "origin",
     "single",
     "started",
-    "striped",
 ]
 
-RUN_CHUNKS = 1
 END_WAIT_S = 120.0
-MOVER = ("-m", "bench.stand.mover")
-TRACE = ["-m", "bench.stand.mover"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Goods:
     folder: Path
     path: Path
     size_bytes: int
-    digests: tuple[bytes, ...]
+    digest: str
+    """SHA-256 of the whole file, 64 digits."""
     homes: tuple[Path, ...]
     """Of as many PoPs as any lab has."""
 
@@ -84,24 +85,33 @@ class Goods:
 
 def goods(folder: Path, size_bytes: int, pops: int) -> Goods:
     """A file of bytes that can't be compressed, always the same, and PoPs that know each other."""
-    data = random.Random(size_bytes).randbytes(size_bytes)
     path = folder / "file"
+    data = random.Random(size_bytes).randbytes(size_bytes)
     path.write_bytes(data)
     owner = an_owner(folder / "owner")
     homes = []
-    for number in range(pops):
-        homes.append(folder / f"home{number}")
-        a_pop(homes[-1], owner, number + 1)
-    digests = tuple(digests_of(data, PIECE_BYTES))
-    return Goods(folder, path, size_bytes, digests, tuple(homes))
+    for number in range(1, pops + 1):
+        home = folder / f"home{number}"
+        a_pop(home, owner, number)
+        _identify(home, number)
+        homes.append(home)
+    return Goods(folder, path, size_bytes, hashlib.sha256(data).hexdigest(), tuple(homes))
+
+
+def _identify(home: Path, number: int) -> None:
+    """Have the key in a home that its certificate names (tests.adapters.owner.made.identity)."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = home / KEY_FILE
+    file.touch(mode=0o600)
+    file.write_bytes(pem)
 
 
 @contextmanager
-def origin(lab: Lab, given: Goods) -> Iterator[Running]:
-    """The plain origin of the file."""
-    words = [sys.executable, "-m", "bench.stand.origin", str(given.path)]
-    with running(lab.origin.command(*words)) as started:
-        yield started
+def origin(lab: Lab, given: Goods) -> Iterator[int]:
+    """The origin of the file; its process."""
+    with serving(lab.origin, given.path, given.folder / "origin") as pid:
+        yield pid
 
 
 class Clock:
@@ -143,7 +153,7 @@ def _spent_s(pids: Sequence[int]) -> float:
 
 def fetching(lab: Lab, given: Goods, number: int) -> list[str]:
     """What gets it to one PoP, over one plain connection."""
-    words = ["bench.stand.origin", lab.origin.address, str(given.size_bytes)]
+    words = ["bench.stand.origin", lab.origin.address, given.path.name, str(given.size_bytes)]
     words.append(str(given.copy(number)))
     return lab.pops[number].command(sys.executable, "-m", *words)
 
@@ -157,47 +167,59 @@ def single(lab: Lab, given: Goods) -> dict[str, float]:
     return {"last_s": float(json.loads(done.stdout)["seconds"])}
 
 
-def striped(lab: Lab, given: Goods) -> dict[str, float]:
-    """Ours: a stripe to each, passed on to all."""
-    with origin(lab, given) as source, ExitStack() as stack:
-        movers = _movers(lab, given, stack)
-        pids = [source.process.pid, *(each.process.pid for each in movers)]
-        clock = Clock(lab, pids)
-        started(movers)
-        said = ends_of(movers, clock.began_s)
-        taken = clock.stop(given, {number: end for number, (end, _) in said.items()})
-    for number, (_, words) in said.items():
-        if words["failed"] or words["wrong"]:
-            raise StandError(f"PoP {number}: {words}")
-    given.check([given.copy(number) for number in range(len(lab.pops))])
-    return taken
+@dataclass
+class Course:
+    """Movers that pull the file, and a clock that runs from the first of them on."""
 
+    lab: Lab
+    given: Goods
+    company: Company
+    clock: Clock
+    _began_s: dict[str, float] = field(default_factory=dict)
 
-def _movers(lab: Lab, given: Goods, stack: ExitStack) -> list[Running]:
-    names = [_name_of(home) for home in given.homes]
-    pops = tuple(Neighbour(name, host.address) for name, host in zip(names, lab.pops, strict=False))
-    movers = []
-    for number, (home, host) in enumerate(zip(given.homes, lab.pops, strict=False)):
-        task = Task(
-            home=str(home),
-            me=number,
-            pops=pops,
-            origin=lab.origin.address,
-            size_bytes=given.size_bytes,
-            digests=given.digests,
-            run_chunks=RUN_CHUNKS,
-            output=str(given.copy(number)),
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """All PoPs."""
+        return self.company.seats
+
+    def begin(self, seats: Sequence[Seat]) -> None:
+        """Have these pull it."""
+        address = f"http://{self.lab.origin.address}:{PORT}/{self.given.path.name}"
+        reference = f"{address}#sha256={self.given.digest}"
+        now_s = time.perf_counter()
+        self._began_s.update({seat.host.name: now_s for seat in seats})
+        with ThreadPoolExecutor(len(seats)) as threads:
+            list(threads.map(lambda seat: seat.pull(reference), seats))
+
+    def sleep_until(self, at_s: float) -> None:
+        """Until so long after the beginning."""
+        time.sleep(max(0.0, self.clock.began_s + at_s - time.perf_counter()))
+
+    def took_s(self, seat: Seat) -> float:
+        """From a PoP's own beginning until it had all."""
+        assert seat.whole_at_s is not None, "it has all"
+        return seat.whole_at_s - self._began_s[seat.host.name]
+
+    def end(self, seats: Sequence[Seat]) -> dict[str, float]:
+        """Wait for these, and see that they have the file.
+
+        Raises:
+            StandError: one has not.
+        """
+        self.company.wait_for_all(seats, END_WAIT_S)
+        taken = self.clock.stop(
+            self.given, {number: self.took_s(seat) for number, seat in enumerate(seats)}
         )
-        movers.append(stack.enter_context(_mover(host, task, given.folder / f"task{number}")))
-    return movers
+        self.given.check([seat.copy() for seat in seats])
+        return taken
 
 
 @contextmanager
-def _mover(host: Host, task: Task, path: Path) -> Iterator[Running]:
-    path.write_bytes(msgspec.json.encode(task))
-    words = [sys.executable, *MOVER, str(path)]
-    with running(host.command(*words)) as started:
-        yield started
+def course(lab: Lab, given: Goods, liar: int | None = None) -> Iterator[Course]:
+    """The origin and a mover on every PoP, none of which has begun; one of them may lie."""
+    with origin(lab, given) as source, company(given.homes, lab.pops, liar) as movers:
+        pids = [source, *(seat.pid for seat in movers.seats)]
+        yield Course(lab, given, movers, Clock(lab, pids))
 
 
 def started(processes: Sequence[Running]) -> None:
@@ -234,9 +256,3 @@ def ends_of(
     if len(said) < len(processes):
         raise StandError(f"only {len(said)} of {len(processes)} had all after {END_WAIT_S:g} s")
     return said
-
-
-def _name_of(home: Path) -> str:
-    own = FabricFiles(home).own()
-    assert own is not None
-    return own.member.name

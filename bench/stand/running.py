@@ -49,6 +49,7 @@ def running(
     command: Sequence[str | Path],
     core: int | None = None,
     hears: Callable[[str], None] = lambda _: None,
+    told: str = "",
 ) -> Iterator[Running]:
     """Start a process, wait for its first line of JSON, and end it afterwards.
 
@@ -56,11 +57,16 @@ def running(
         command: what to start.
         core: that it runs on alone.
         hears: takes each line of its log as it comes, on a thread.
+        told: a line that it reads first, if it reads one.
     """
     with nullcontext() if core is None else on_core(core):
         process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
+    if told:
+        process.stdin.write(told + "\n")
+        process.stdin.flush()
     tail: list[str] = []
     reader = threading.Thread(target=keep_tail, args=(process.stderr, tail, hears), daemon=True)
     reader.start()
@@ -71,8 +77,7 @@ def running(
             raise RuntimeError(f"{Path(command[0]).name}: {error}: {''.join(tail)}") from error
         yield Running(process, said)
     finally:
-        if process.stdin is not None:
-            process.stdin.close()  # a rival ends at this, a PoP at the signal
+        process.stdin.close()  # a rival ends at this, a PoP at the signal
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_WAIT_S)

@@ -169,7 +169,7 @@ def alone(lab: Lab, given: Goods) -> dict[str, float]:
     part = replace(given, size_bytes=given.size_bytes // ALONE_PART)
     ends: dict[int, float] = {}
     with origin(lab, part) as source:
-        clock = Clock(lab, [source.process.pid])
+        clock = Clock(lab, [source])
 
         def fetch(number: int) -> None:
             words = fetching(lab, part, number)
