@@ -296,7 +296,12 @@ def _seat(home: Path, host: Host, module: str) -> Iterator[Seat]:
     places.make()
     _socket(home).unlink(missing_ok=True)
     arguments = MoverArguments(
-        socket_path=str(_socket(home)), key=_KEY, home=str(home), store_bytes_max=0, hub_endpoint=""
+        socket_path=str(_socket(home)),
+        key=_KEY,
+        home=str(home),
+        arriving=str(places.run / "arriving"),
+        store_bytes_max=0,
+        hub_endpoint="",
     )
     line = msgspec.json.encode({**msgspec.structs.asdict(arguments), "parent": os.getpid()})
     seats: list[Seat] = []

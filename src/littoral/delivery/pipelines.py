@@ -128,7 +128,7 @@ def opened_definition(document: bytes, envelope: bytes, verify: Verify) -> tuple
         raise RecordRejectedError("a pipeline is over the bounds")
     try:
         sealed = decode_exactly(_ENVELOPE, envelope, "the envelope of a pipeline")
-        payload = bytes_of_base64(sealed.payload)
+        payload = sealed.payload
         said = decode_exactly(_DEFINITION, payload, "the definition of a pipeline")
         key = bytes_of_base64(said.public_key)
         dsse.opened(sealed, PIPELINE_TYPE, key, verify)

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.identity import verify
 from littoral.adapters.models import Catalogue
-from littoral.delivery.claims import Claim, opened_claim
+from littoral.delivery.claims import Claim, Known, opened_claim, signed_claim
 from littoral.node.delivery.finding import FoundManifest, mark_of
 from littoral.routing.fleet import Delivery
+from littoral.terms.artifacts import OriginListing
 from littoral.terms.errors import NotFoundError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, Digest
+from littoral.terms.ports import Signer
+from littoral.terms.values import SECOND
 
 __all__ = ["Holdings"]
 
@@ -55,6 +58,22 @@ class Holdings:
         """Keep a claim, and heed it."""
         self.store.claim(artifact, envelope)
         self._take(artifact, envelope)
+
+    def claim(
+        self, listing: OriginListing, artifact: ArtifactId, signer: Signer, unix_ns: int
+    ) -> None:
+        """Say, for everybody who asks, that what the listing is of is this artifact."""
+        promised = all(each.digest or each.git_oid for each in listing.files)
+        envelope = signed_claim(
+            signer,
+            reference=listing.reference,
+            artifact=artifact,
+            known=Known.ORIGIN if promised else Known.FIRST,
+            private=listing.private,
+            base=listing.base,
+            unix_s=unix_ns // SECOND,
+        )
+        self.claimed(artifact, envelope)
 
     def meant(self, reference: str) -> ArtifactId | None:
         """What a pinned reference means, if that was ever known here."""

@@ -15,7 +15,7 @@ Rules
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.adapters.identity import Identity
 from littoral.adapters.models import Catalogue
 from littoral.adapters.origins import Origins
-from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
@@ -43,12 +42,12 @@ from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, p
 from littoral.node.delivery.sealing import Sealing, keep, keep_heads, sizes_of
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
-from littoral.node.delivery.whole import Whole
+from littoral.node.delivery.whole import Whole, first_whole
 from littoral.node.delivery.words import ArrivingSaid, PullEnd
 from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
-from littoral.terms.errors import LittoralError, NotFoundError, OriginError
+from littoral.terms.errors import LittoralError, OriginError
 from littoral.terms.ids import ArtifactId, ModelName, artifact_id
 from littoral.terms.values import SECOND
 
@@ -359,13 +358,7 @@ class Pull:
         """What it resembles of all that is here, by what is said of it: open, if there is any."""
         told = [self.wanted.base, None if listing is None else listing.base, *self._finding.bases]
         told.append(found.draft.base if isinstance(found, FoundDraft) else found.manifest.base)
-        holdings = self._parts.holdings
-        for reference in told:
-            artifact = None if reference is None else holdings.resembling(reference)
-            if artifact is not None:
-                with suppress(NotFoundError):
-                    return Whole(holdings, artifact)
-        return None
+        return first_whole(self._parts.holdings, filter(None, told))
 
     def _reads(
         self, listing: OriginListing | None, intake: Intake | DraftIntake
@@ -385,7 +378,7 @@ class Pull:
         parts = self._parts
         holdings = parts.holdings
         if listing is not None and holdings.whole(listing.reference) != artifact:
-            self._claim(artifact, listing)
+            holdings.claim(listing, artifact, parts.identity, parts.around.clock.unix_ns())
         seconds = (parts.around.clock.now() - self._begun_at) / SECOND
         fetched = self.group is not None and self.group.counted.origin_bytes > 0
         store = holdings.store
@@ -396,21 +389,6 @@ class Pull:
         )
         self._at(PullStage.DONE, artifact=artifact, model=model)
         self._seen_as(artifact)
-
-    def _claim(self, artifact: ArtifactId, listing: OriginListing) -> None:
-        """Say, for everybody who asks, that the reference is this artifact."""
-        parts = self._parts
-        promised = all(each.digest or each.git_oid for each in listing.files)
-        envelope = signed_claim(
-            parts.identity,
-            reference=listing.reference,
-            artifact=artifact,
-            known=Known.ORIGIN if promised else Known.FIRST,
-            private=listing.private,
-            base=listing.base,
-            unix_s=parts.around.clock.unix_ns() // SECOND,
-        )
-        parts.holdings.claimed(artifact, envelope)
 
     def _seen_as(self, name: str) -> None:
         """Others know it by this name from now on."""

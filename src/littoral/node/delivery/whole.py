@@ -3,7 +3,7 @@
 It is given to others from here, and what resembles it is encoded against it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import Final
@@ -18,7 +18,7 @@ from littoral.node.delivery.shelves import WholeShelf
 from littoral.terms.errors import NotFoundError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["Whole", "lists_of"]
+__all__ = ["Whole", "first_whole", "lists_of"]
 
 
 class Whole:
@@ -89,3 +89,13 @@ def lists_of(holdings: Holdings, manifest: Manifest) -> Mapping[int, bytes]:
             with suppress(NotFoundError):  # it was pulled from who had none
                 found[number] = holdings.store.shelf.blob(row.tensors)
     return found
+
+
+def first_whole(holdings: Holdings, references: Iterable[str]) -> Whole | None:
+    """The first of these that is here whole, open; None where none is."""
+    for reference in references:
+        artifact = holdings.resembling(reference)
+        if artifact is not None:
+            with suppress(NotFoundError):
+                return Whole(holdings, artifact)
+    return None
