@@ -42,6 +42,7 @@ class Link:
                     pace,
                     rate * part / busy,
                     0.06 if limit < pace else self.waited_s,
+                    rate * part / busy / pace,
                 )
                 for rate, pace, limit in zip(wanted, self.paces, self.limits, strict=True)
             ]
@@ -68,6 +69,12 @@ def test_a_link_of_any_rate_is_found_and_filled(rate: float, streams: int) -> No
     measured = link.uplink.measured
     assert measured is not None
     assert 0.9 * rate <= measured <= 1.05 * rate
+
+
+def test_a_quick_link_is_found_out_in_few_windows() -> None:
+    link = Link(1250 * MB, [float("inf")])
+    link.windows(9)
+    assert link.total >= 0.9 * 1250 * MB
 
 
 def test_a_link_that_grows_is_seen_to_grow() -> None:
@@ -141,6 +148,6 @@ def test_paces_are_always_some_and_never_over_the_budget(
 
 def test_packets_that_wait_slow_a_stream_down_and_those_that_do_not_speed_it_up() -> None:
     for waited_s, faster in ((0.0, True), (2 * TARGET_S, False)):
-        flow = Flow(250_000, 1.0, 1 * MB, 1 * MB, waited_s)
+        flow = Flow(250_000, 1.0, 1 * MB, 1 * MB, waited_s, 1.0)
         pace = Uplink(10 * MB).window([flow] * 12, WINDOW_S, yielding=False)[0]
         assert (pace > 0.8 * MB) is faster

@@ -28,6 +28,7 @@ _NUMBER: Final = Struct("=Q")
 _SHORT: Final = Struct("=I")
 _RTT_AT, _ACKED_AT, _RTT_MIN_AT, _BUSY_US_AT = 68, 120, 148, 168
 """Where struct tcp_info of Linux has tcpi_rtt, _bytes_acked, _min_rtt, _busy_time, since 4.10."""
+_FIRST_WINDOW_S: Final = 0.1
 _NOTICEABLE: Final = 0.03
 """Changes of a pace by a smaller part are not worth a system call."""
 
@@ -36,9 +37,13 @@ _NOTICEABLE: Final = 0.03
 class _Stream:
     acked_bytes: int
     busy_us: int
+    since: float
+    """Of what it did when, it was looked at last."""
     pace: float = 0.0
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS))
     """What it got in the last windows, bytes/s."""
+    parts: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS))
+    """The same, of the paces that were set then."""
 
 
 class Flows:
@@ -78,10 +83,11 @@ class Flows:
         """Pace this one from now on."""
         if not _PACED:
             return
+        now = self._loop.time()
         if self._timer is None:
-            self._since = self._loop.time()
-            self._timer = self._loop.call_later(DELIVERY_WINDOW_S, self._look)
-        self._streams[wire] = _Stream(*_info(wire)[:2])
+            self._since = now
+            self._timer = self._loop.call_later(self._window_s, self._look)
+        self._streams[wire] = _Stream(*_info(wire)[:2], now)
         pace = self._uplink.share(len(self._streams), yielding=self._yielding())
         for each, stream in self._streams.items():
             if stream.pace == 0.0 or stream.pace > pace:
@@ -98,14 +104,19 @@ class Flows:
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def _window_s(self) -> float:
+        """A shorter one while the link is being found out."""
+        return DELIVERY_WINDOW_S if self._uplink.full else _FIRST_WINDOW_S
+
     def _yielding(self) -> bool:
         return self._in_flight() > 0
 
     def _look(self) -> None:
         now = self._loop.time()
         seconds, self._since = max(now - self._since, 1e-3), now
-        self._timer = self._loop.call_later(DELIVERY_WINDOW_S, self._look)
-        flows = [_flow(wire, stream, seconds) for wire, stream in self._streams.items()]
+        self._timer = self._loop.call_later(self._window_s, self._look)
+        flows = [_flow(wire, stream, now) for wire, stream in self._streams.items()]
         paces = self._uplink.window(flows, seconds, yielding=self._yielding())
         for (wire, stream), pace in zip(self._streams.items(), paces, strict=True):
             if abs(pace - stream.pace) > _NOTICEABLE * stream.pace:
@@ -123,14 +134,17 @@ def _info(wire: Wire) -> tuple[int, int, float]:
     return acked, busy_us, max(0, rtt_us - rtt_us_min) / 1e6
 
 
-def _flow(wire: Wire, stream: _Stream, seconds: float) -> Flow:
+def _flow(wire: Wire, stream: _Stream, now: float) -> Flow:
+    seconds, stream.since = max(now - stream.since, 1e-3), now
     acked_bytes, busy_us, waited_s = _info(wire)
     acked, busy = acked_bytes - stream.acked_bytes, (busy_us - stream.busy_us) / 1e6
     stream.acked_bytes, stream.busy_us = acked_bytes, busy_us
     busy = min(1.0, busy / seconds)
-    stream.rates.append(acked / (seconds * max(busy, 0.05)))
-    lately = sum(stream.rates) / len(stream.rates)
-    return Flow(acked, busy, stream.pace, lately, waited_s)
+    rate = acked / (seconds * max(busy, 0.05))
+    stream.rates.append(rate)
+    stream.parts.append(rate / stream.pace)
+    lately, part = (sum(each) / len(each) for each in (stream.rates, stream.parts))
+    return Flow(acked, busy, stream.pace, lately, waited_s, part)
 
 
 def _set(wire: Wire, stream: _Stream, pace: float) -> None:

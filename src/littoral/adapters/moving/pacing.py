@@ -33,7 +33,7 @@ _ON_PACE: Final = 0.85
 """Part of its pace that a stream gets, from which on nothing else holds it up."""
 _STEP: Final = 0.25
 """The largest change of a stream's pace for how long packets waited, in one window."""
-_GROWING_FAST: Final = 1.5
+_GROWING_FAST: Final = 2.0
 _GROWING: Final = 1.05
 _EAGER_WINDOWS: Final = 2
 """So many in a row, in which streams could use more, before they get it: a moment is no reason."""
@@ -62,6 +62,8 @@ class Flow:
     """What it got in the last windows while it was busy, bytes/s, their mean."""
     waited_s: float
     """How much longer its packets are on their way than the fastest ever were."""
+    part: float
+    """Of the paces that it was set in the last windows, it got so much, their mean."""
 
     @property
     def wants_more(self) -> bool:
@@ -71,7 +73,7 @@ class Flow:
     @property
     def on_pace(self) -> bool:
         """It got what it was given."""
-        return self.lately >= _ON_PACE * self.pace
+        return self.part >= _ON_PACE
 
     def demand(self, fair: float) -> float:
         """The pace that it is to have, if the budget allows, bytes/s; `fair` is its equal share."""
@@ -92,6 +94,11 @@ class Uplink:
         self._full = False
         self._eager = 0
         """Windows in a row in which streams could use more."""
+
+    @property
+    def full(self) -> bool:
+        """The link was seen to be full."""
+        return self._full
 
     @property
     def measured(self) -> float | None:

@@ -20,6 +20,7 @@ from littoral.adapters.owner.tls import (
     server_context,
     trust,
 )
+from littoral.terms.errors import IdentityError
 from littoral.terms.ids import OwnerId
 
 __all__ = ["Contexts"]
@@ -39,6 +40,7 @@ class Contexts:
             IdentityError: the files can't be used.
         """
         self._files = files
+        self._seen = self._looks()
         self._clients: dict[OwnerId, ssl.SSLContext] = {}
         self.checker = Checker(Bundle.read(files.bundle))
         self.server: Final = server_context(files, refused)
@@ -66,11 +68,26 @@ class Contexts:
     def renewed(self) -> None:
         """Take the files as they are now, for every connection from now on.
 
+        It costs next to nothing where none of them is another.
+
         Raises:
             IdentityError: they can't be used; all is as it was.
         """
+        looks = self._looks()
+        if looks == self._seen:
+            return
         bundle = Bundle.read(self._files.bundle)
         renew(self.server, self._files)
         trust(self.server, bundle)
         self.checker = Checker(bundle)
         self._clients.clear()
+        self._seen = looks
+
+    def _looks(self) -> list[tuple[int, int, int]]:
+        """How the files look: each is replaced, and never written to (places.py)."""
+        files = self._files
+        try:
+            found = [path.stat() for path in (files.key, files.chain, files.bundle)]
+        except OSError as error:
+            raise IdentityError(f"the files of {files.folder} can't be read: {error}") from None
+        return [(each.st_ino, each.st_mtime_ns, each.st_size) for each in found]

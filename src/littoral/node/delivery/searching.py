@@ -39,7 +39,7 @@ __all__ = ["Finding"]
 log = logging.getLogger("littoral")
 
 _GATHER_S: Final = 0.3
-"""How long to look who else wants the same just now, before anything is read of it."""
+"""How long to look who else wants the same just now, before anything is read of what nobody has."""
 _DRAFT_WAIT_S: Final = 5.0
 """For the draft of another who began at the same time."""
 _LOOK_S: Final = 0.05
@@ -74,7 +74,10 @@ class Finding:
         Raises:
             OriginError: nobody has it, and the origin can't be read.
         """
-        if self._others().by_name:
+        others = self._others()
+        if others.by_name and not any(
+            each.whole for _, each in others.with_reference(mark_of(listing.reference))
+        ):
             await asyncio.sleep(_GATHER_S)
         found = await self.from_others(listing)
         if found is None:
