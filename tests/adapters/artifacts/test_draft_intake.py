@@ -1,7 +1,10 @@
 """A draft is filled with what is vouched for, and is nothing to anybody until it is proven."""
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -9,6 +12,7 @@ import pytest
 from blake3 import blake3
 
 from littoral.adapters.artifacts import ArtifactStore, DraftIntake
+from littoral.adapters.artifacts.disk import Disk
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.drafts import Draft
 from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
@@ -53,6 +57,45 @@ def test_a_draft_becomes_the_artifact(store: ArtifactStore) -> None:
         assert tuple(path.read_bytes() for path in holding.paths) == MODEL.files
     assert store.gc().files == 2, "the cuts of two files; those of the empty one are its table"
     assert store.gc().files == 0
+
+
+class Slow(Disk):
+    """A disk of which one sync takes until it is let go on."""
+
+    def __init__(self) -> None:
+        self.quick = -1
+        """Syncs until then; never while it is below 0."""
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def sync(self, descriptor: int) -> None:
+        self.quick -= 1
+        if self.quick == 0:
+            self.begun.set()
+            assert self.may_end.wait(10)
+        super().sync(descriptor)
+
+
+def kept_and_closed(intake: DraftIntake) -> None:
+    intake.commit()
+    intake.close()
+
+
+def test_what_is_being_committed_stays_though_the_draft_is_closed_meanwhile(tmp_path: Path) -> None:
+    disk = Slow()
+    with closing(store_in(tmp_path, disk=disk)) as store, ThreadPoolExecutor(2) as threads:
+        intake = store.take_draft(DRAFT, CUTS)
+        fill(intake)
+        disk.quick = 2  # the bytes of a file, then what is vouched for of it
+        committing = threads.submit(intake.commit)
+        assert disk.begun.wait(10)
+        ending = threads.submit(kept_and_closed, intake)
+        assert not wait([ending], 0.05).done, "it waits for what is under way"
+        disk.may_end.set()
+        assert committing.result(10) == intake.held
+        ending.result(10)
+        again = store.take_draft(DRAFT, CUTS)
+        assert len(again.held) == len(MODEL.pieces)
+        again.close()
 
 
 def test_the_hash_is_that_of_whoever_vouches(store: ArtifactStore) -> None:

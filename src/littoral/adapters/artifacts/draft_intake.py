@@ -137,9 +137,10 @@ class DraftIntake(Filling):
 
     def commit(self) -> ChunkSet:
         """As `Intake.commit`, with what was vouched for."""
-        for slot, vouched in zip(self._slots, self._workings.vouched, strict=True):
-            slot.say(vouched.write)
-        return self.committed
+        with self._committing:
+            for slot, vouched in zip(self._slots, self._workings.vouched, strict=True):
+                slot.say(vouched.write)
+            return self.committed
 
     def seal(self) -> tuple[Manifest, tuple[bytes, ...]]:
         """Make the manifest and the tables, and give every file its name. The intake is closed.

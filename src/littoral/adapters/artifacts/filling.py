@@ -1,5 +1,6 @@
 """What an artifact and a draft have in common while they are filled: their files, side by side."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from littoral.adapters.artifacts.slot import Slot
@@ -23,6 +24,8 @@ class Filling:
         self.table = table
         self._slots = slots
         self._closed = closed
+        self._committing = threading.Lock()
+        """One commit at a time, and no end meanwhile: what it writes to would be closed."""
 
     @property
     def held(self) -> ChunkSet:
@@ -66,7 +69,8 @@ class Filling:
 
     def close(self) -> None:
         """Let go of the files. What was committed stays for the next time."""
-        self._closed()
+        with self._committing:
+            self._closed()
 
     def _hash_all(self) -> None:
         """Hash what is left.

@@ -84,9 +84,10 @@ class Intake(Filling):
             DiskShortError, StoreError: what was written since the last `commit` is not held any
                 more.
         """
-        for slot in self._slots:
-            slot.say()
-        return self.committed
+        with self._committing:
+            for slot in self._slots:
+                slot.say()
+            return self.committed
 
     def seal(self) -> ArtifactId:
         """Give every file its name, when all chunks are held and every digest is right.
