@@ -111,9 +111,14 @@ async def test_a_peer_that_takes_no_news_is_given_up(pair: Pair) -> None:
 
 async def test_documents_come_whole_and_in_spans(pair: Pair) -> None:
     one, two = pair
-    one.library.documents = {(GROUP, "manifest"): b"{}", (GROUP, "files/3"): FILE}
+    one.library.documents = {
+        (GROUP, "manifest"): b"{}",
+        (GROUP, "claims"): b"[]",
+        (GROUP, "files/3"): FILE,
+    }
     ask = two.client.document
     assert await ask(one.at(), GROUP, "manifest", bytes_max=2) == b"{}"
+    assert await ask(one.at(), GROUP, "claims", bytes_max=2) == b"[]"
     assert await ask(one.at(), GROUP, "files/3", bytes_max=1 << 20) == FILE
     span = (1_000, 200_000)
     part = await ask(one.at(), GROUP, "files/3", bytes_max=1 << 20, span=span)

@@ -65,7 +65,7 @@ class Client:
         bytes_max: int,
         span: Span | None = None,
     ) -> bytes:
-        """A `manifest`, `tables/N` or `files/N`, or a span of it. Unverified.
+        """A `manifest`, `claims`, `tables/N` or `files/N`, or a span of it. Unverified.
 
         Raises:
             RefusedError: the peer does not give it.

@@ -1,6 +1,6 @@
 """What a mover gives to others over HTTP/1.1: chunks as they come, news, documents and files.
 
-- `GET /v1/delivery/ARTIFACT/manifest`, `/tables/N`, `/files/N`: whole, or the `Range` of it.
+- `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/files/N`: whole, or a `Range`.
 - `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames.
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
 
@@ -41,7 +41,8 @@ from littoral.trust.members import Member
 __all__ = ["Server", "Wanted"]
 
 _PATH: Final = re.compile(
-    r"/v1/delivery/([A-Za-z0-9:._-]{1,128})/(manifest|(?:tables|files)/[0-9]{1,6}|chunks|news)"
+    r"/v1/delivery/([A-Za-z0-9:._-]{1,128})/"
+    r"(manifest|claims|(?:tables|files)/[0-9]{1,6}|chunks|news)"
 )
 _BUFFER_BYTES: Final = 32 * 1024
 _STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding": "chunked"}

@@ -77,7 +77,7 @@ class Library(Protocol):
         """The chunks of a group; None where there is none, or none for this peer."""
 
     def document(self, artifact: str, name: str, peer: Member) -> memoryview | None:
-        """A whole `manifest`, `tables/N` or `files/N`; None where there is none for this peer."""
+        """All of `manifest`, `claims`, `tables/N` or `files/N`; None where it has none for this."""
 
     def news(self, group: str, peer: Member, say: Callable[[bytes], None]) -> "HearsNews | None":
         """Who hears the news of a peer that has called, and `say`s its own; None to refuse it."""
