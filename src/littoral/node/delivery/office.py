@@ -102,6 +102,9 @@ class Office:
         self._client: Final = PopClient(self._worker)
         self._running: list[asyncio.Task[None]] = []
         self._up = asyncio.Event()
+        """It runs, and may be asked."""
+        self._knows = asyncio.Event()
+        """And it was told of the fleet, without which it would take itself to be alone."""
         self._failed: LittoralError | None = None
         self._fleet = FleetTold(SiteName(config.site), ())
         self._telling = asyncio.Event()
@@ -179,9 +182,10 @@ class Office:
         """
         if not self._running:
             self._failed = None
+            self._knows.clear()
             works = (self._serve(), self._listen(), self._tell())
             self._running = [self._tasks.create_task(work) for work in works]
-        await self._up.wait()
+        await self._knows.wait()
         if self._failed is not None:
             raise self._failed
 
@@ -242,12 +246,13 @@ class Office:
                 self._gone()
                 if not state.retrying:
                     self._failed = state.error
-                    self._up.set()
+                    self._knows.set()
             case _:
                 assert_never(state)
 
     def _gone(self) -> None:
         self._up.clear()
+        self._knows.clear()
         if self.said is not None:
             self.said = None
             self._changed()
@@ -260,6 +265,7 @@ class Office:
             self._telling.clear()
             with suppress(LittoralError):  # it died: once it is up again it is told again
                 await self._client.post(FLEET, self._fleet, Nothing)
+                self._knows.set()
 
     async def _listen(self) -> None:
         """Hear what it says, as soon as that is something else."""
