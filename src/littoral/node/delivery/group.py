@@ -178,14 +178,15 @@ class Group:
             self._loop.call_soon_threadsafe(self.fail, error)
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants it any more: nothing more is asked for, and nothing that comes is taken."""
         if not self.over.done():
             self._driver.post(Cancel())
+            self.over.cancel()
 
     def fail(self, error: LittoralError) -> None:
         """It can't go on."""
-        self.cancel()
         if not self.over.done():
+            self._driver.post(Cancel())
             self.over.set_exception(error)
 
     def close(self) -> None:

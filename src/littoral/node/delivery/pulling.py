@@ -236,6 +236,9 @@ class Pull:
                 await self._blocking(lambda: _keep_heads(intake, found))
             self._reused_bytes = reused
             return await self._together(found, intake, listing)
+        except BaseException:
+            await self._blocking(lambda: _keep(intake))
+            raise
         finally:
             await self._blocking(intake.close)
 
@@ -274,10 +277,10 @@ class Pull:
         group.links.meet(parts.others().with_group(bytes.fromhex(name.rpartition(":")[2])))
         group.begin()
         try:
-            await group.over
+            await asyncio.wait([group.over])  # where this is cancelled, the group is told below
         finally:
-            if not group.over.done():
-                group.cancel()
+            group.cancel()
+        group.over.result()
         assert sealing.artifact is not None, "it was sealed"
         return sealing.artifact
 
@@ -357,6 +360,14 @@ class _Sealing:
 
 def _sizes(table: Table) -> Iterator[int]:
     return (table[number].size_bytes for number in range(table.chunks))
+
+
+def _keep(intake: Intake | DraftIntake) -> None:
+    """Have what has come stay for the next pull, as far as the disk takes it."""
+    try:
+        intake.commit()
+    except LittoralError as error:
+        log.warning("what came last is not kept: %s", error)
 
 
 def _keep_heads(intake: Intake | DraftIntake, found: FoundDraft) -> None:
