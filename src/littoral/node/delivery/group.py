@@ -200,6 +200,11 @@ class Group:
 
     # --- the others (links.Hears) ---------------------------------------------------------------
 
+    def is_whole(self) -> bool:
+        """See Hears."""
+        ended = self.over.done() and not self.over.cancelled() and self.over.exception() is None
+        return ended and not self._work.is_draft
+
     def greeting(self) -> News:
         """See Hears."""
         return self._work.machine.greeting()

@@ -1,7 +1,8 @@
 """The links of a group: to which other PoPs, who dials, and what is said and heard over them.
 
-Of two PoPs the one with the lower name dials, unless the other can't be dialled. A link that ends
-is dialled again after a while, as long as it is wanted. What is said is news (`delivery/news.py`).
+Who says that it has all of it is dialled by the others: it need not even know that it is asked. Of
+two others the one with the lower name dials, unless the other can't be dialled. A link that ends is
+dialled again after a while, as long as it is wanted. What is said is news (`delivery/news.py`).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from littoral.delivery.grouping import company
 from littoral.delivery.news import News
 from littoral.delivery.words import Role
 from littoral.node.delivery.around import Around
+from littoral.node.delivery.others import Mate
 from littoral.terms.ids import PopId, SiteName
 from littoral.trust.members import Member
 
@@ -28,6 +30,9 @@ _DIAL_AGAIN_S: Final = 0.5
 
 class Hears(Protocol):
     """Whose links they are."""
+
+    def is_whole(self) -> bool:
+        """Whether it is said, in this PoP's state, that all of it is here."""
 
     def greeting(self) -> News:
         """What is said first over a link: whole."""
@@ -66,7 +71,7 @@ class Links:
         self._chunks = chunks
         self._hears = hears
         self._loop = asyncio.get_running_loop()
-        self._members: Mapping[PopId, Peer | None] = {}
+        self._mates: Mapping[PopId, Mate] = {}
         self._sites: dict[PopId, SiteName] = {}
         self._roles: Mapping[PopId, Role] = {}
         self._links: dict[PopId, _Link] = {}
@@ -74,12 +79,13 @@ class Links:
 
     def peer(self, pop: PopId) -> Peer | None:
         """How a PoP of the group is dialled; None where it can't be."""
-        return self._members.get(pop)
+        mate = self._mates.get(pop)
+        return None if mate is None else mate.peer
 
-    def meet(self, members: Mapping[PopId, tuple[SiteName, Peer | None]]) -> None:
+    def meet(self, mates: Mapping[PopId, Mate]) -> None:
         """These have it or want it now, as far as is known here."""
-        self._members = {pop: peer for pop, (_, peer) in members.items()}
-        self._sites = {pop: site for pop, (site, _) in members.items()}
+        self._mates = mates
+        self._sites = {pop: mate.site for pop, mate in mates.items()}
         self._group_anew()
 
     def called(self, member: Member, say: Callable[[bytes], None]) -> HearsNews | None:
@@ -147,13 +153,15 @@ class Links:
         timer = self._dialling.pop(pop, None)
         if timer is not None:
             timer.cancel()
-        peer, client = self._members.get(pop), self._client()
-        if peer is None or client is None or pop in self._links or pop not in self._roles:
+        mate, client = self._mates.get(pop), self._client()
+        if mate is None or mate.peer is None or client is None:
             return
-        if pop < self._me and self._listens():
+        if pop in self._links or pop not in self._roles or self._hears.is_whole():
+            return
+        if pop < self._me and self._listens() and not mate.whole:
             return
         link = self._links[pop] = _Link(self, pop, _nobody)
-        news = client.news(peer, self._name, link)
+        news = client.news(mate.peer, self._name, link)
         link.say, link.drop = news.say, news.drop
         self._greet(link)
 

@@ -12,7 +12,7 @@ from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId, SiteName
 from littoral.trust.members import Member
 
-__all__ = ["Other", "Others"]
+__all__ = ["Mate", "Other", "Others"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,17 @@ class Other:
     deliveries: tuple[Delivery, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Mate:
+    """One that has an artifact or draft, or is pulling it."""
+
+    site: SiteName
+    peer: Peer | None
+    """How it is dialled; None where it can't be."""
+    whole: bool = False
+    """It says that it has all of it."""
+
+
 class Others:
     """All of them. A value: what is told makes the next one."""
 
@@ -39,12 +50,13 @@ class Others:
         """SPIFFE names of all."""
         return frozenset(each.member.name for each in self.by_name.values())
 
-    def with_group(self, group: bytes) -> dict[PopId, tuple[SiteName, Peer | None]]:
+    def with_group(self, group: bytes) -> dict[PopId, Mate]:
         """Who has this artifact or draft, or is pulling it."""
         return {
-            pop: (each.member.site, each.peer)
+            pop: Mate(each.member.site, each.peer, delivery.whole)
             for pop, each in self.by_name.items()
-            if any(delivery.group == group for delivery in each.deliveries)
+            for delivery in each.deliveries
+            if delivery.group == group
         }
 
     def with_reference(self, mark: bytes) -> Iterator[tuple[Other, Delivery]]:

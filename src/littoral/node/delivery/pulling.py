@@ -127,9 +127,13 @@ class Pull:
         )
 
     def names(self) -> list[tuple[str, bool]]:
-        """What others know it by now, and whether all of that is here."""
+        """What others know it by now, and whether it is an artifact that they can have whole.
+
+        A draft stays known to those who are still at it, and is nothing that anybody else begins.
+        """
         if self._shown.stage is PullStage.DONE:
-            return [(name, True) for name in self._known_as if not name.startswith("wish:")]
+            names = [name for name in self._known_as if not name.startswith("wish:")]
+            return [(name, name.startswith("blake3:")) for name in names]
         if self._shown.stage.over:
             return []
         return [(name, False) for name in self._known_as[-1:]]

@@ -99,9 +99,9 @@ class Finding:
         )
 
     def claimed(self, reference: str) -> ArtifactId | None:
-        """What other PoPs have whole under this pinned reference; None where nobody has."""
-        for _, delivery in self._others().with_reference(mark_of(reference)):
-            if delivery.whole:
+        """What PoPs of this owner have whole under this pinned reference; None where none has."""
+        for other, delivery in self._others().with_reference(mark_of(reference)):
+            if other.own and delivery.whole:
                 return ArtifactId(f"blake3:{delivery.group.hex()}")
         return None
 
@@ -112,7 +112,8 @@ class Finding:
         until = clock.now() + int(_DRAFT_WAIT_S * SECOND)
         while True:
             waits = False
-            for other, delivery in self._others().with_reference(mark):
+            offers = self._others().with_reference(mark)
+            for other, delivery in sorted(offers, key=lambda offer: not offer[1].whole):
                 if delivery.group == wish:
                     waits = waits or other.member.pop < me
                     continue
