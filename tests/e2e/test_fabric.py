@@ -1,104 +1,15 @@
 """Two machines become one network: invited, joined, asked, restarted, and shut out again."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from openai import OpenAI
 
-from tests.conftest import CHAT_MODEL, RunningPop, started_pop
-
-PATIENCE_S = 30
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
-FREE = ("--fabric-port", "0", "--state-port", "0")
-
-
-@dataclass
-class Side:
-    """One PoP of the network."""
-
-    pop: RunningPop
-    home: Path
-    key: str = field(repr=False)
-
-    def cli(self, *words: str) -> Any:
-        """What a command on its home prints as JSON."""
-        done = cli(*words, "--home", str(self.home), "--json")
-        assert done.returncode == 0, done.stderr + done.stdout
-        return json.loads(done.stdout)
-
-    def ask(self, path: str, body: object, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
-        """A client's request."""
-        request = urllib.request.Request(
-            f"{self.pop.url}{path}",
-            json.dumps(body).encode(),
-            {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
-            | {name.replace("_", "-"): value for name, value in headers.items()},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return answer.status, low(answer.headers), answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, low(error.headers), error.read()
-
-    def chat(self, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
-        body = {"model": CHAT_MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 12}
-        return self.ask("/v1/chat/completions", body, **headers)
-
-    def sees(self, *reaches: str) -> bool:
-        """Whether it sees its PoPs in these ways."""
-        return sorted(row["reach"] for row in self.cli("pops")["pops"]) == sorted(reaches)
-
-
-def low(headers: Any) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def cli(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "littoral.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        timeout=PATIENCE_S,
-    )
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
-        time.sleep(0.05)
-
-
-@contextmanager
-def founder(home: Path, models_home: Path, *options: str) -> Iterator[Side]:
-    """The first PoP of a network, with the model."""
-    home.mkdir(exist_ok=True)
-    if not (home / "models").exists():
-        (home / "models").symlink_to(models_home / "models")
-    options = ("--site", "paris", "--zone", "eu", *FREE, *options)
-    with started_pop(home, *options, models=CHAT_MODEL) as pop:
-        yield Side(pop, home, pop.key)
-
-
-@contextmanager
-def joined(home: Path, ticket: str, *options: str) -> Iterator[Side]:
-    """A PoP without a model that joins by this ticket, and runs."""
-    with started_pop(home, *FREE, *options, models="", joins=ticket) as pop:
-        yield Side(pop, home, pop.key)
+from tests.conftest import CHAT_MODEL, started_pop
+from tests.e2e.sides import FREE, Side, cli, founder, founder_without, joined, state_address, until
 
 
 @pytest.fixture(scope="module")
@@ -270,20 +181,6 @@ def test_two_owners_let_in_each_others_pops_as_far_as_they_say(
         assert {row["own"] for row in theirs.cli("owners", "list")["owners"]} == {True, False}
         ours.cli("owners", "admit", str(pems["theirs"]))  # nothing is allowed that is not said
         until(lambda: theirs.chat(cache_control="no-store")[0] != 200)
-
-
-@contextmanager
-def founder_without(home: Path) -> Iterator[Side]:
-    """The first PoP of another network, without a model."""
-    with started_pop(home, "--site", "oslo", "--zone", "no", *FREE, models="") as pop:
-        yield Side(pop, home, pop.key)
-
-
-def state_address(home: Path) -> str:
-    """Where a PoP listens for the state of the fabric, as its issuer tells newcomers."""
-    side = Side(RunningPop("", "", home, 0), home, "")
-    rows = side.cli("pops")["pops"]
-    return str(next(row["state_address"] for row in rows if row["reach"] == "here"))
 
 
 def test_the_root_key_can_be_kept_elsewhere(models_home: Path, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 COMMIT = "c" * 40
@@ -75,6 +76,8 @@ class HubServers:
         self.files: dict[str, dict[str, bytes]] = {}
         self.behaviour = Behaviour()
         self.seen: list[Seen] = []
+        self.pour: Callable[[BufferedIOBase, bytes], object] = BufferedIOBase.write
+        """How the storage's bytes go to a client."""
         self.hub = self._server("hub")
         self.storage = self._server("storage")
 
@@ -255,7 +258,10 @@ class _Handler(BaseHTTPRequestHandler):
             stalls.pop(0).wait(10)
             self.close_connection = True
             return
-        self.wfile.write(body)
+        if self.server_name == "storage":
+            self.servers.pour(self.wfile, body)
+        else:
+            self.wfile.write(body)
 
 
 @contextmanager
