@@ -22,7 +22,7 @@ import msgspec
 
 from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.node.asking import PopClient
-from littoral.node.config import Config
+from littoral.node.config import Config, hub_endpoint, secret_from_environment
 from littoral.node.delivery.telling import told_of
 from littoral.node.delivery.words import FLEET, SAID, FleetTold, ListenTold, MoverSaid
 from littoral.node.home import Home
@@ -226,7 +226,8 @@ class Office:
         return {
             "home": str(config.home),
             "store_bytes_max": config.store_bytes_max,
-            "hub_endpoint": config.hub_endpoint,
+            "hub_endpoint": hub_endpoint(config),
+            "hub_token": secret_from_environment("HF_TOKEN") or "",
         }
 
     async def _serve(self) -> None:

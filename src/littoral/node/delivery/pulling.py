@@ -24,7 +24,7 @@ from msgspec import structs
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.adapters.identity import Identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.origins import Origins
+from littoral.adapters.origins.kept import OriginsNow
 from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.tables import Table
@@ -62,7 +62,7 @@ class Parts:
 
     around: Around
     holdings: Holdings
-    origins: Origins
+    origins: OriginsNow
     catalogue: Catalogue
     identity: Identity
     others: Callable[[], Others]

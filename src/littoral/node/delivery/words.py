@@ -26,6 +26,8 @@ class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     store_bytes_max: int
     hub_endpoint: str
+    hub_token: str = ""
+    """Shown to that endpoint, unless the home has another for it; empty: none."""
 
 
 class ListenTold(msgspec.Struct, frozen=True):
