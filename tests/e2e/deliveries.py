@@ -254,6 +254,31 @@ def bytes_of(side: Side, artifact: str) -> list[bytes]:
         return [path.read_bytes() for path in held.paths]
 
 
+def committed(side: Side) -> bool:
+    """Whether something of a draft would be there after a power cut."""
+    maps = (side.home / "artifacts" / "drafts").glob("*/*.map")
+    return any(path.stat().st_size for path in maps)
+
+
+def log_of(side: Side) -> str:
+    """What its mover has logged."""
+    log = side.home / "logs" / "mover.log"
+    return log.read_text() if log.exists() else ""
+
+
+def rot(side: Side, artifact: str, at: int) -> None:
+    """Flip a bit of the first file of an artifact, behind the PoP's back."""
+    with Shelf(side.home / "artifacts").hold(ArtifactId(artifact)) as held:
+        path = held.paths[0]
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    path.chmod(0o444)
+
+
 def mover_of(side: Side) -> psutil.Process:
     """The mover's process."""
     for child in psutil.Process(side.pop.pid).children(recursive=True):

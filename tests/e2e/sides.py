@@ -116,9 +116,9 @@ def joined(home: Path, ticket: str, *options: str) -> Iterator[Side]:
 
 
 @contextmanager
-def founder_without(home: Path) -> Iterator[Side]:
+def founder_without(home: Path, *options: str) -> Iterator[Side]:
     """The first PoP of another network, without a model."""
-    with started_pop(home, "--site", "oslo", "--zone", "no", *FREE, models="") as pop:
+    with started_pop(home, "--site", "oslo", "--zone", "no", *FREE, *options, models="") as pop:
         yield Side(pop, home, pop.key)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from littoral.node.config import Config, load_config
+from littoral.node.config import Config, hub_endpoint, load_config
 from littoral.node.settings import SETTINGS, grouped
 from littoral.terms import limits
 from littoral.terms.errors import ConfigError
@@ -85,3 +85,15 @@ def test_a_configuration_as_flags_is_the_same_configuration_again() -> None:
 def test_there_are_as_many_workers_as_have_a_number(workers: int) -> None:
     with pytest.raises(ConfigError, match=r"workers is .*--workers"):
         load_config({"workers": workers}, {})
+
+
+def test_the_hub_is_what_is_set_or_what_its_clients_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert hub_endpoint(load_config({}, {})) == "https://huggingface.co"
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
+    assert hub_endpoint(load_config({}, {})) == "https://mirror.example"
+    assert hub_endpoint(load_config({"hub_endpoint": "http://own"}, {})) == "http://own"
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:7400/hub")
+    assert hub_endpoint(load_config({}, {})) == "https://huggingface.co", "it would ask itself"

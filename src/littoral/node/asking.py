@@ -58,6 +58,8 @@ _KINDS: Final = (
     errors.IdentityError,
     errors.PortInUseError,
     errors.StoreError,
+    errors.OriginBrokeError,
+    errors.OriginChangedError,
     errors.OriginError,
     errors.DigestMismatchError,
     errors.DiskShortError,

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from littoral.node.config_file import FILE_NAME, ConfigFile, expanded, read_config_file
 from littoral.node.settings import CONFIG_FILE, SETTINGS, Value
@@ -29,10 +30,13 @@ __all__ = [
     "Source",
     "Told",
     "bare_environment",
+    "hub_endpoint",
     "load_config",
     "load_settings",
     "secret_from_environment",
 ]
+
+_HUB: Final = next(row.default for row in SETTINGS if row.name == "hub_endpoint")
 
 Source = Literal["default", "file", "environment", "flag"]
 
@@ -253,6 +257,19 @@ def bare_environment() -> dict[str, str]:
     """What a PoP is started with that is to have its own settings and no others."""
     rows = {row.environment for row in (*SETTINGS, CONFIG_FILE)}
     return {name: value for name, value in os.environ.items() if name not in rows}
+
+
+def hub_endpoint(config: Config) -> str:
+    """The Hub that `hf:` means: as is set, or as the variable of its own client says.
+
+    A variable that leads to a PoP's own front (`http://…:PORT/hub`) is for its clients, and would
+    have it ask itself.
+    """
+    told = secret_from_environment("HF_ENDPOINT")
+    unset = config.hub_endpoint == _HUB
+    if not told or not unset or urlsplit(told).path.rstrip("/") == "/hub":
+        return config.hub_endpoint
+    return told.rstrip("/")
 
 
 def secret_from_environment(variable: str) -> str | None:

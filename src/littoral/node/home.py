@@ -6,6 +6,7 @@
     HOME/littoral.db    keys (hashed), usage, receipts, members of the fabric
     HOME/owner/         the owner's keys that are here, if this PoP issues certificates
     HOME/fabric/        the TLS key and certificate by which other PoPs know this one
+    HOME/credentials.json   what origins are shown, mode 0600; `littoral origins`
     HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model
     HOME/artifacts/     what was delivered: files in chunks, and what they belong to

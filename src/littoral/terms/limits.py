@@ -455,6 +455,9 @@ DELIVERIES_SAID_MAX: Final = 64
 STORE_BYTES_MAX: Final = 2**62
 """Disk for artifacts where nobody has said: whatever it has free, which is looked at each time."""
 
+CREDENTIALS_MAX: Final = 64
+"""Servers that a PoP has a credential for; one takes some 100 bytes, and all are in one file."""
+
 LISTING_KEPT_S: Final = 30.0
 """What an origin lists for a branch is asked for again after this long."""
 

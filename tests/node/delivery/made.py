@@ -13,7 +13,8 @@ from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.client import Client
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.server import Server
-from littoral.adapters.origins import Origins, OriginsSettings
+from littoral.adapters.origins import OriginsSettings
+from littoral.adapters.origins.kept import CredentialFile, OriginsNow
 from littoral.adapters.owner import Owner
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
@@ -46,7 +47,8 @@ class Node:
         self._held = ExitStack()
         loop, clock = asyncio.get_running_loop(), SystemClock()
         threads = self._held.enter_context(ThreadPoolExecutor(4))
-        origins = self._held.enter_context(Origins(OriginsSettings()))
+        origins = OriginsNow(OriginsSettings(), CredentialFile(home))
+        self._held.callback(origins.close)
         self.store = self._held.enter_context(
             closing(open_store(home / "artifacts", bytes_max=2**34))
         )

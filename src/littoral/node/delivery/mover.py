@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from hmac import compare_digest
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
@@ -30,7 +31,8 @@ from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.client import Client
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.server import Server
-from littoral.adapters.origins import Origins, OriginsSettings
+from littoral.adapters.origins import Credential, OriginsSettings
+from littoral.adapters.origins.kept import CredentialFile, OriginsNow
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.owner.contexts import Contexts
 from littoral.node.delivery.around import Around
@@ -58,6 +60,7 @@ from littoral.terms.delivery import Nothing
 from littoral.terms.errors import KeyRejectedError, LittoralError
 from littoral.terms.ids import KeyId, SiteName
 from littoral.terms.limits import STORE_BYTES_MAX
+from littoral.terms.ports import Origin
 from littoral.terms.values import Caller
 from littoral.web.delivery import delivery_routes, pipeline_routes
 from littoral.web.health import send_json
@@ -203,12 +206,11 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
     home, clock, loop = Home(Path(arguments.home)), SystemClock(), asyncio.get_running_loop()
     mover, identity = Mover(home.path, loop), open_identity(home.path, clock)
     bytes_max = arguments.store_bytes_max or STORE_BYTES_MAX
-    settings = OriginsSettings(hub_endpoint=arguments.hub_endpoint)
     with (
         closing(open_store(home.artifacts, bytes_max=bytes_max)) as store,
         ThreadPoolExecutor(_THREADS) as threads,
         closing(PackageOrigin(home.run / "packages")) as packages,
-        Origins(settings, packages) as origins,
+        closing(_origins(arguments, packages)) as origins,
         closing(mover),
         closing(Arriving(Path(arguments.arriving))) as arriving,
     ):
@@ -247,6 +249,14 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
                 scrubbing.cancel()
                 desk.close()
                 library.let_go()
+
+
+def _origins(arguments: MoverArguments, packages: Origin) -> OriginsNow:
+    """All origins, with what the home has for them, or else the environment."""
+    endpoint, token = arguments.hub_endpoint, arguments.hub_token
+    known = {urlsplit(endpoint).netloc.lower(): Credential(token)} if token else {}
+    settings = OriginsSettings(known, hub_endpoint=endpoint)
+    return OriginsNow(settings, CredentialFile(Path(arguments.home)), packages)
 
 
 def _handler(table: dict[str, dict[str, Route]], key: str) -> Handler:

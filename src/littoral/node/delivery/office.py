@@ -24,7 +24,7 @@ from littoral.adapters.arriving import unmounted
 from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.node.arrivals import Arrivals
 from littoral.node.asking import PopClient
-from littoral.node.config import Config
+from littoral.node.config import Config, hub_endpoint, secret_from_environment
 from littoral.node.delivery.telling import told_of
 from littoral.node.delivery.words import (
     AT_WORK,
@@ -266,7 +266,8 @@ class Office:
             "home": str(config.home),
             "arriving": str(Home(config.home).arriving),
             "store_bytes_max": config.store_bytes_max,
-            "hub_endpoint": config.hub_endpoint,
+            "hub_endpoint": hub_endpoint(config),
+            "hub_token": secret_from_environment("HF_TOKEN") or "",
         }
 
     async def _serve(self) -> None:

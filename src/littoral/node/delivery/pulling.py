@@ -26,7 +26,7 @@ from msgspec import structs
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.adapters.identity import Identity
 from littoral.adapters.models import Catalogue
-from littoral.adapters.origins import Origins
+from littoral.adapters.origins.kept import OriginsNow
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
@@ -64,7 +64,7 @@ class Parts:
 
     around: Around
     holdings: Holdings
-    origins: Origins
+    origins: OriginsNow
     catalogue: Catalogue
     identity: Identity
     arriving: Arriving

@@ -14,7 +14,7 @@ from typing import Final
 
 from littoral.adapters.http.words import HttpError
 from littoral.adapters.moving.client import Client
-from littoral.adapters.origins import Origins
+from littoral.adapters.origins.kept import OriginsNow
 from littoral.delivery.drafts import DraftId
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.finding import (
@@ -48,7 +48,7 @@ _LOOK_S: Final = 0.05
 class Finding:
     """Of one PoP."""
 
-    def __init__(self, around: Around, origins: Origins, others: Callable[[], Others]) -> None:
+    def __init__(self, around: Around, origins: OriginsNow, others: Callable[[], Others]) -> None:
         """Look nowhere yet.
 
         Args:

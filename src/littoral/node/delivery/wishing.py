@@ -59,6 +59,8 @@ __all__ = ["Pulls", "Wishing"]
 log = logging.getLogger("littoral")
 
 _FILE: Final = "wishes.json"
+_PINS: Final = ("@", "#state=")
+"""What an origin puts after a reference to say which bytes it means."""
 _AGAIN: Final = 60 * SECOND
 """After a pull for a wish has failed."""
 _HOUR: Final = 3600 * SECOND
@@ -197,7 +199,7 @@ class Wishing:
 
     def _known(self, reference: str) -> Wish:
         for wish in self._all():
-            if reference in {wish.reference, wish.reference.partition("@")[0]}:
+            if reference in {wish.reference, *(wish.reference.partition(pin)[0] for pin in _PINS)}:
                 return wish
         raise ConflictError(
             f"nothing is wished of {reference[:200]}", advice="`littoral place` lists what is"
@@ -206,7 +208,11 @@ class Wishing:
     def _row(self, wish: Wish) -> WishRow:
         candidates = self._candidates(wish)
         mark = mark_of(wish.reference)
-        having = [pop for pop, known in self._fleet.pops.items() if _has(known, mark, whole=True)]
+        having = [
+            pop
+            for pop, known in self._fleet.pops.items()
+            if known.alive and _has(known, mark, whole=True)
+        ]
         return WishRow(
             reference=wish.reference,
             sites=wish.sites,

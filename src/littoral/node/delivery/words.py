@@ -42,6 +42,8 @@ class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
     """Where files that are under way may be mounted."""
     store_bytes_max: int
     hub_endpoint: str
+    hub_token: str = ""
+    """Shown to that endpoint, unless the home has another for it; empty: none."""
 
 
 class ListenTold(msgspec.Struct, frozen=True):
