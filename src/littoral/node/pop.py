@@ -33,6 +33,7 @@ from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.delivery.front import PullThrough
 from littoral.node.delivery.office import Office
+from littoral.node.delivery.on_request import OnRequest
 from littoral.node.delivery.wishing import Pulls, Wishing
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import watch
@@ -211,6 +212,7 @@ class _Parts:
         delivers = self._telemetry.observe, tasks, membership.changed, self._host.arrivals
         self._office = Office(config, clock, *delivers)
         self._wishing = self._wishes()
+        self._door.bring = OnRequest(self._office, self._host.entries, clock, config).bring
         desks = Desks(desk, self._office, self._wishing, self._files())
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()

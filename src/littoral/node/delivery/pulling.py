@@ -51,7 +51,7 @@ from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import LittoralError, OriginError
-from littoral.terms.ids import ArtifactId, ModelName, artifact_id
+from littoral.terms.ids import ArtifactId, ModelName, artifact_id, model_name
 from littoral.terms.values import SECOND
 
 __all__ = ["Parts", "Pull"]
@@ -108,6 +108,8 @@ class Pull:
         self._finding = Finding(parts.around, parts.origins, parts.others)
         changed = partial(begun, self)
         self._announced = Announced(parts.around, parts.arriving, parts.catalogue, changed)
+        if wanted.name is not None:
+            self._announced.name = model_name(wanted.name)
         self._artifact = ArtifactId("")
         """Where it was asked for by its name."""
         self.pinned = ""
@@ -118,10 +120,12 @@ class Pull:
     def shown(self) -> PullShown:
         """As it is now."""
         shown, group = self._shown, self.group
+        if shown.model is None and not shown.stage.over:
+            shown = structs.replace(shown, model=self._announced.name)
         if group is None:
             return shown
         now = self._parts.around.clock.now()
-        here, entry = group.here_bytes, self._announced.entry
+        here = group.here_bytes
         rate = 0.0 if shown.stage.over else group.counted.bytes_per_s(now)
         return structs.replace(
             shown,
@@ -133,7 +137,6 @@ class Pull:
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
-            model=shown.model or (None if entry is None else entry.name),
         )
 
     def names(self) -> list[tuple[str, bool]]:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from littoral.routing.fleet import Delivery
-from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
+from littoral.terms.ids import ArtifactId, ModelName, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.values import ModelEntry
 
 __all__ = [
@@ -75,6 +75,14 @@ class FleetTold(msgspec.Struct, frozen=True):
     """None: this PoP can't be dialled, or is alone."""
     at_work: int = 0
     """Requests that this PoP answers now: what is moved makes way for them."""
+
+    def offered(self, model: ModelName) -> ArtifactId | None:
+        """What a PoP of this owner has whole and calls that, if any does."""
+        for peer in self.peers:
+            for delivery in peer.deliveries if peer.own else ():
+                if delivery.model == model and delivery.whole:
+                    return ArtifactId(f"blake3:{delivery.group.hex()}")
+        return None
 
 
 class ArrivingSaid(msgspec.Struct, frozen=True):
