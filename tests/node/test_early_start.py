@@ -18,10 +18,11 @@ from littoral.node.delivery.around import Around
 from littoral.node.delivery.arriving import Arriving, ArrivingFile
 from littoral.node.delivery.foretold import foretold
 from littoral.node.delivery.shelves import FillingShelf
+from littoral.node.home import Home
 from littoral.terms.errors import EngineStartError
 from littoral.terms.ids import PopId, SiteName
 from littoral.terms.values import ModelEntry, ModelFile, Starting
-from tests.adapters.arriving.made import mounted, python, said, until
+from tests.adapters.arriving.made import mounted, python, said, stale_mount, until
 from tests.adapters.artifacts.made import ROOM, QuickDisk, made, noise
 from tests.adapters.engines.running import running
 from tests.delivery.made import artifact_of
@@ -208,3 +209,14 @@ async def test_a_mount_is_there_only_while_there_is_something_to_read(
         showing.end(whole=True)
         await until(lambda: not is_mounted(tmp_path / "arriving"))
     brought.intake.close()
+
+
+async def test_a_pop_takes_away_what_a_killed_one_had_mounted(tmp_path: Path) -> None:
+    mounted(tmp_path / "probe").close()
+    home = Home(tmp_path / "home")
+    home.make()
+    await stale_mount(home.arriving)
+    assert is_mounted(home.arriving)
+    with home.held():
+        assert not is_mounted(home.arriving)
+        assert list(home.run.iterdir()) == []
