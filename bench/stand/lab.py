@@ -16,11 +16,9 @@ from typing import Final
 from bench.stand.native import StandError
 from tests.faults.network import SUBNET, UNAVAILABLE, Host, Network, network
 
-__all__ = ["Lab", "lab", "unavailable"]
+__all__ = ["Lab", "lab", "shaped", "unavailable"]
 
 ORIGIN: Final = "origin"
-BURST_BYTES: Final = 256 * 1024
-QUEUE_MS: Final = 60
 _HEADERS: Final = 1514 / 1448
 """Bytes of a full Ethernet frame for each byte that TCP carries in it, with time stamps."""
 
@@ -65,20 +63,24 @@ def lab(origin_mbit: float, pops_mbit: Sequence[float]) -> Iterator[Lab]:
         StandError: the links can't be shaped here.
     """
     names = [f"p{number}" for number in range(len(pops_mbit))]
-    rates = dict(zip([ORIGIN, *names], [origin_mbit, *pops_mbit], strict=True))
+    with shaped(dict(zip([ORIGIN, *names], [origin_mbit, *pops_mbit], strict=True))) as made:
+        yield made
+
+
+@contextmanager
+def shaped(rates: Mapping[str, float]) -> Iterator[Lab]:
+    """Hosts with links of these rates, in Mbit/s, by their names; all but the origin are PoPs.
+
+    Raises:
+        StandError: the links can't be shaped here.
+    """
     with network(*rates) as hosts:
         for name, mbit in rates.items():
             host = hosts[name]
-            _shape(host.namespace, "eth0", mbit)
-            _shape(hosts.hub, f"to-{name}", mbit)
+            hosts.narrow(name, mbit)
             route = f"ip -n {host.namespace} route change {SUBNET} dev eth0 congctl cubic"
             _run(*route.split())
-        yield Lab(hosts, tuple(hosts[name] for name in names), rates)
-
-
-def _shape(namespace: str, device: str, mbit: float) -> None:
-    bucket = f"rate {mbit:g}mbit burst {BURST_BYTES} latency {QUEUE_MS}ms"
-    _run(*f"tc -n {namespace} qdisc replace dev {device} root tbf {bucket}".split())
+        yield Lab(hosts, tuple(hosts[name] for name in rates if name != ORIGIN), rates)
 
 
 def _run(*words: str) -> None:
