@@ -1,8 +1,12 @@
 """A real model is asked for while it arrives over a narrow link: it answers, or says why not."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +67,13 @@ class Cold:
 
 @pytest.fixture
 def cold(tmp_path: Path, smollm2: ModelEntry) -> Iterator[Cold]:
+    with started(tmp_path, smollm2) as made:
+        yield made
+
+
+@contextmanager
+def started(tmp_path: Path, smollm2: ModelEntry, *options: str) -> Iterator[Cold]:
+    """Both of them; the second one with these options."""
     with network("holder", "late") as hosts, fabric(tmp_path, hosts) as pops:
         holder = pops.found("holder")
         origin = tmp_path / f"{THEIRS}.gguf"
@@ -78,7 +89,8 @@ def cold(tmp_path: Path, smollm2: ModelEntry) -> Iterator[Cold]:
         artifact = pulled()
         assert artifact is not None
         origin.unlink()  # or the other, on the same disk, would read there
-        (late,) = pops.joined("late", by=holder)
+        late = pops.start("late", "join", holder.invite(), *options)
+        late.ready()
         words = {"reference": artifact}
         until(lambda: late.ask("POST", f"{DELIVERY}/plan", words)[0] == 200)
         hosts.narrow("late", MBIT)
@@ -132,3 +144,24 @@ def test_a_request_for_what_arrives_here_and_runs_elsewhere_is_answered_there(co
     assert status == 200, said
     assert cold.row(THEIRS)["state"] == "arriving", "its engine was not begun"
     assert cold.pull()["stage"] == "fetching"
+
+
+def test_littoral_run_waits_longer_than_a_request_and_says_how_far_it_is(
+    tmp_path: Path, smollm2: ModelEntry
+) -> None:
+    with started(tmp_path, smollm2, "--load-wait-s", "0.5") as cold:
+        cold.begin()
+        words = (sys.executable, "-m", "littoral.cli", "run", NAME, "Say hello.", "--json")
+        run = subprocess.run(
+            cold.late.host.command(*words, "--max-tokens", "4", "--home", str(cold.late.home)),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PULL_S,
+        )
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["completion_tokens"] == 4
+        told = [line for line in run.stderr.splitlines() if "is still loading (arriving, " in line]
+        assert len(told) > 1
+        shares = [int(line.partition("arriving, ")[2].partition(" %")[0]) for line in told]
+        assert shares == sorted(shares)

@@ -58,6 +58,7 @@ _KINDS: Final = (
     errors.IdentityError,
     errors.PortInUseError,
     errors.StoreError,
+    errors.NotDeliveredError,
     errors.OriginError,
     errors.DigestMismatchError,
     errors.DiskShortError,
