@@ -18,7 +18,7 @@ from typing import Final
 from bench.stand.native import StandError
 from tests.faults.network import SUBNET, UNAVAILABLE, Host, Network, network
 
-__all__ = ["Lab", "lab", "unavailable"]
+__all__ = ["Lab", "lab", "shaped", "unavailable"]
 
 ORIGIN: Final = "origin"
 BURST_BYTES: Final = 256 * 1024
@@ -68,7 +68,17 @@ def lab(origin_mbit: float, pops_mbit: Sequence[float]) -> Iterator[Lab]:
         StandError: the links can't be shaped here.
     """
     names = [f"p{number}" for number in range(len(pops_mbit))]
-    rates = dict(zip([ORIGIN, *names], [origin_mbit, *pops_mbit], strict=True))
+    with shaped(dict(zip([ORIGIN, *names], [origin_mbit, *pops_mbit], strict=True))) as made:
+        yield made
+
+
+@contextmanager
+def shaped(rates: Mapping[str, float]) -> Iterator[Lab]:
+    """Hosts with links of these rates, in Mbit/s, by their names; all but the origin are PoPs.
+
+    Raises:
+        StandError: the links can't be shaped here.
+    """
     with network(*rates) as hosts:
         for name, mbit in rates.items():
             host = hosts[name]
@@ -76,7 +86,7 @@ def lab(origin_mbit: float, pops_mbit: Sequence[float]) -> Iterator[Lab]:
             _shape(hosts.hub, f"to-{name}", mbit, f"latency {QUEUE_MS}ms")
             route = f"ip -n {host.namespace} route change {SUBNET} dev eth0 congctl cubic"
             _run(*route.split())
-        yield Lab(hosts, tuple(hosts[name] for name in names), rates)
+        yield Lab(hosts, tuple(hosts[name] for name in rates if name != ORIGIN), rates)
 
 
 def _shape(namespace: str, device: str, mbit: float, queue: str) -> None:

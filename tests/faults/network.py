@@ -20,14 +20,20 @@ from typing import Any, Final
 __all__ = ["Host", "Network", "SUBNET", "UNAVAILABLE", "network"]
 
 SUBNET: Final = "10.77.0.0/24"
+BURST_BYTES: Final = 256 * 1024
+QUEUE_MS: Final = 60
 _CLONE_NEWNET: Final = 0x40000000
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
+    _run("ip", *words)
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
 
 
 def _unavailable() -> str:
@@ -120,6 +126,12 @@ class Network:
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
+
+    def narrow(self, name: str, mbit: float) -> None:
+        """Its link carries so much both ways; what is sent faster waits 60 ms, and then is lost."""
+        for namespace, device in ((self[name].namespace, "eth0"), (self.hub, f"to-{name}")):
+            bucket = f"rate {mbit:g}mbit burst {BURST_BYTES} latency {QUEUE_MS}ms"
+            _run(*f"tc -n {namespace} qdisc replace dev {device} root tbf {bucket}".split())
 
     def cut(self, name: str) -> None:
         """Nothing reaches this host any more, and nothing leaves it."""

@@ -16,13 +16,15 @@ from littoral.cli.talk import pop_client
 from littoral.cli.terminal import Interrupted, Interrupts, typed_line
 from littoral.node.asking import PopClient, Reply
 from littoral.node.config import Config, load_config
-from littoral.terms.errors import BadRequestError, LittoralError
+from littoral.terms.errors import BadRequestError, LittoralError, LoadingError
 from littoral.terms.ids import model_name
 from littoral.terms.values import SECOND
 
 __all__ = ["register"]
 
 PROMPT = ">>> "
+_AGAIN_S = 0.5
+"""Between two requests for a model that is still loading."""
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +127,13 @@ class _Talk:
     async def _ask(self, client: PopClient, prompt: str) -> Reply:
         began = self._clock.now()
         messages = [*self._messages, {"role": "user", "content": prompt}]
-        reply = await client.chat(self._model, messages, self._options, self._print)
+        reply = None
+        while reply is None:
+            try:
+                reply = await client.chat(self._model, messages, self._options, self._print)
+            except LoadingError as error:  # the PoP has waited, and so does whoever sits here
+                self._show.note(error.message)
+                await asyncio.sleep(_AGAIN_S)
         seconds = (self._clock.now() - began) / SECOND
         self._messages = [*messages, {"role": "assistant", "content": reply.text}]
         self._show.line()

@@ -60,6 +60,7 @@ _KINDS: Final = (
     errors.StoreError,
     errors.OriginBrokeError,
     errors.OriginChangedError,
+    errors.NotDeliveredError,
     errors.OriginError,
     errors.DigestMismatchError,
     errors.DiskShortError,

@@ -79,6 +79,7 @@ class Config:
     kv_tokens: int
     memory_bytes: int
     queue: int
+    pull_on_request: bool
     load_wait_s: float
     keep_alive_s: float
     cache_bytes_max: int

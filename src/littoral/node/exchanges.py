@@ -1,6 +1,6 @@
 """The Door of a PoP: the one way in, for web handlers, the command line and tests alike."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from littoral.node.elsewhere import Elsewhere
@@ -9,12 +9,19 @@ from littoral.node.keyring import authenticated
 from littoral.node.run import Parts, Run
 from littoral.serving.plan import plan_of
 from littoral.terms.errors import NotFoundError, StoreError, UnsupportedError
-from littoral.terms.ids import ReceiptId
+from littoral.terms.ids import ModelName, ReceiptId
 from littoral.terms.limits import RECEIPT_WAIT_S
 from littoral.terms.ports import Answer
 from littoral.terms.values import Ask, Caller, ModelStatus
 
 __all__ = ["Exchanges"]
+
+
+Bring = Callable[[ModelName, Caller], Awaitable[None]]
+
+
+async def _nothing(_: ModelName, __: Caller) -> None:
+    """What is not here stays away."""
 
 
 class Exchanges:
@@ -23,6 +30,8 @@ class Exchanges:
     def __init__(self, parts: Parts, elsewhere: Elsewhere | None = None) -> None:
         self._parts = parts
         self._elsewhere = elsewhere
+        self.bring: Bring = _nothing
+        """Has a model be here that is asked for and is not."""
 
     def authenticate(self, token: str | None) -> Caller:
         """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
@@ -31,6 +40,7 @@ class Exchanges:
     @asynccontextmanager
     async def answer(self, ask: Ask, caller: Caller) -> AsyncIterator[Answer]:
         """Admit, load, dispatch; see the port."""
+        await self.bring(ask.model, caller)
         if caller.requires and self._elsewhere is not None:
             self._elsewhere.check(caller, entry_for(self._parts.host.entries, ask.model, caller))
         async with Run(self._parts, ask, caller) as run:
@@ -39,6 +49,7 @@ class Exchanges:
     async def count(self, ask: Ask, caller: Caller) -> int:
         """Prompt tokens of the ask, by the model's own tokenizer; loads the model if need be."""
         parts = self._parts
+        await self.bring(ask.model, caller)
         entry = entry_for(parts.host.entries, ask.model, caller)
         plan = plan_of(ask, entry, seed=0)
         reservation = parts.keyring.reserve(caller, 0)

@@ -3,8 +3,7 @@
 With several workers this process is their conductor (conductor.py): it listens on a socket file for
 what they pass on, and they at the PoP's address (worker.py).
 
-Start: home held, identity, database, listener, models. A port in use or a home held by another PoP
-therefore shows before anything is downloaded or loaded.
+Start: home held, identity, database, listener, models: what is in use shows before any download.
 
 Stop: new work is refused; answers under way may end for `drain_s`; then engines are ended, which
 ends what is left with an honest error; then the listener. No task, socket or temporary file remains
@@ -33,6 +32,7 @@ from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.delivery.front import PullThrough
 from littoral.node.delivery.office import Office
+from littoral.node.delivery.on_request import OnRequest
 from littoral.node.delivery.wishing import Pulls, Wishing
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import watch
@@ -211,6 +211,7 @@ class _Parts:
         told = (self._telemetry.observe, tasks, membership.changed)
         self._office = Office(config, clock, *told, self._at_work, self._host.arrivals)
         self._wishing = self._wishes()
+        self._door.bring = OnRequest(self._office, self._host.entries, clock, config).bring
         desks = Desks(desk, self._office, self._wishing, self._files(), self._office)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()

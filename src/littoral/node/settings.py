@@ -259,6 +259,14 @@ SETTINGS: Final = (
         least=1,
     ),
     Setting(
+        "pull_on_request",
+        True,
+        "",
+        "Bring in a model that is asked for and that another PoP of the owner has, where nobody "
+        "serves it; only for operators' keys and keys that may use all models.",
+        "models",
+    ),
+    Setting(
         "load_wait_s",
         limits.LOAD_WAIT_S,
         "seconds",

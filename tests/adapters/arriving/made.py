@@ -13,6 +13,17 @@ from littoral.adapters.arriving import Mount, NoMountError, Take
 
 WAIT_S = 20.0
 
+MOUNT_AND_WAIT = """
+import asyncio, sys
+from pathlib import Path
+from littoral.adapters.arriving import Mount
+async def main():
+    Mount(asyncio.get_running_loop(), Path(sys.argv[1]), lambda: None)
+    print("mounted", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
 
 class Arriving:
     """See `arriving.Bytes`: bytes come in pieces, in any order."""
@@ -88,3 +99,12 @@ async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not holds():
             await asyncio.sleep(0.005)
+
+
+async def stale_mount(folder: Path) -> None:
+    """What a process leaves behind that had a mount there, and was killed."""
+    holder = await python(MOUNT_AND_WAIT, folder)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"mounted\n"
+    holder.kill()
+    await holder.wait()

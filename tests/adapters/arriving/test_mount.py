@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.arriving import Mount, unmounted
-from tests.adapters.arriving.made import Arriving, mounted, python, said, until
+from tests.adapters.arriving.made import Arriving, mounted, python, said, stale_mount, until
 
 DATA = random.Random(5).randbytes(3_000_007)
 PIECE = 100_000
@@ -171,27 +171,11 @@ async def test_where_it_ends_who_waits_ends_and_the_folder_is_a_folder_again(
     assert list((tmp_path / "mnt").iterdir()) == []
 
 
-MOUNT_AND_WAIT = """
-import asyncio, sys
-from pathlib import Path
-from littoral.adapters.arriving import Mount
-async def main():
-    Mount(asyncio.get_running_loop(), Path(sys.argv[1]), lambda: None)
-    print("mounted", flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
-
 @pytest.mark.parametrize("name", ["mnt", "with a space"])
 async def test_what_a_killed_process_had_mounted_is_taken_away(tmp_path: Path, name: str) -> None:
     mounted(tmp_path / "probe").close()
     folder = tmp_path / name
-    holder = await python(MOUNT_AND_WAIT, folder)
-    assert holder.stdout is not None
-    assert await holder.stdout.readline() == b"mounted\n"
-    holder.kill()
-    await holder.wait()
+    await stale_mount(folder)
     with pytest.raises(OSError, match="not connected"):
         list(folder.iterdir())
     second = mounted(folder)

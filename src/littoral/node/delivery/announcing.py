@@ -34,6 +34,8 @@ class Announced:
     catalogue: Catalogue
     changed: Callable[[], None]
     """Told when there is an entry to say."""
+    name: ModelName | None = None
+    """What the model will be called, if that is known."""
     entry: ModelEntry | None = None
     """As it will be, once that is known."""
     _showing: Showing | None = None
@@ -45,6 +47,7 @@ class Announced:
         try:
             chosen = model_among(found.paths, reference, name)
             if chosen is not None:
+                self.name = chosen[1]
                 await self._begin(found, group, reference, *chosen)
         except LittoralError as error:
             log.info("%s can't be asked for before it is here: %s", reference, error)

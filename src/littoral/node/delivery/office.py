@@ -53,7 +53,7 @@ from littoral.terms.delivery import (
 )
 from littoral.terms.errors import LittoralError
 from littoral.terms.facts import PullEnded
-from littoral.terms.ids import SiteName
+from littoral.terms.ids import ArtifactId, ModelName, SiteName
 from littoral.terms.pipelines import PipelineRow, PipelineShown, PipelinesShown, PipelineWanted
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Down, Starting
@@ -143,6 +143,10 @@ class Office:
             if self._config.store_bytes_max:
                 room = min(room, self._config.store_bytes_max)
         return room // _ROOM_STEP * _ROOM_STEP
+
+    def offered(self, model: ModelName) -> ArtifactId | None:
+        """See FleetTold."""
+        return self._fleet.offered(model)
 
     # --- what operators ask ---------------------------------------------------------------------
 

@@ -6,10 +6,8 @@
 
 Rules
 - What is whole here already is not fetched, nor asked for.
-- An artifact is claimed for its reference, by this PoP, only once its files were compared with what
-  the origin promises.
-- The origin need not be there: what another PoP has whole, and a PoP of this owner has claimed, is
-  had without it.
+- An artifact is claimed for its reference only once it was compared with what its origin promises.
+- What another PoP has whole, and a PoP of this owner has claimed, is had without the origin.
 """
 
 import asyncio
@@ -48,7 +46,7 @@ from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import LittoralError, OriginError
-from littoral.terms.ids import ArtifactId, ModelName, artifact_id
+from littoral.terms.ids import ArtifactId, ModelName, artifact_id, model_name
 from littoral.terms.values import SECOND
 
 __all__ = ["Parts", "Pull"]
@@ -105,6 +103,8 @@ class Pull:
         self._finding = Finding(parts.around, parts.origins, parts.others)
         changed = partial(begun, self)
         self._announced = Announced(parts.around, parts.arriving, parts.catalogue, changed)
+        if wanted.name is not None:
+            self._announced.name = model_name(wanted.name)
         self._artifact = ArtifactId("")
         """Where it was asked for by its name."""
         self.pinned = ""
@@ -115,10 +115,12 @@ class Pull:
     def shown(self) -> PullShown:
         """As it is now."""
         shown, group = self._shown, self.group
+        if shown.model is None and not shown.stage.over:
+            shown = structs.replace(shown, model=self._announced.name)
         if group is None:
             return shown
         now = self._parts.around.clock.now()
-        here, entry = group.here_bytes, self._announced.entry
+        here = group.here_bytes
         rate = 0.0 if shown.stage.over else group.counted.bytes_per_s(now)
         return structs.replace(
             shown,
@@ -131,7 +133,6 @@ class Pull:
             bytes_per_s=round(rate, 1),
             left_s=round((group.size_bytes - here) / rate, 1) if rate else None,
             sources=tuple(group.counted.rows(now)),
-            model=shown.model or (None if entry is None else entry.name),
         )
 
     def end(self, number: int) -> PullEnd:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from littoral.routing.fleet import Delivery
-from littoral.terms.ids import OwnerId, PopId, SiteName, ZoneName
+from littoral.terms.ids import ArtifactId, ModelName, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.values import ModelEntry
 
 __all__ = [
@@ -81,6 +81,14 @@ class FleetTold(msgspec.Struct, frozen=True):
     """None: this PoP can't be dialled, or is alone."""
     wished: tuple[bytes, ...] = ()
     """What copies are wished of, as `Delivery.reference`: the last copy of it is not dropped."""
+
+    def offered(self, model: ModelName) -> ArtifactId | None:
+        """What a PoP of this owner has whole and calls that, if any does."""
+        for peer in self.peers:
+            for delivery in peer.deliveries if peer.own else ():
+                if delivery.model == model and delivery.whole:
+                    return ArtifactId(f"blake3:{delivery.group.hex()}")
+        return None
 
 
 class AtWork(msgspec.Struct, frozen=True):
