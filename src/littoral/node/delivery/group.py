@@ -56,7 +56,13 @@ from littoral.node.delivery.links import Links
 from littoral.node.delivery.origin_reads import OriginReads, Reading
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.drive import Driver
-from littoral.terms.errors import DigestMismatchError, InternalError, LittoralError, OriginError
+from littoral.terms.errors import (
+    DigestMismatchError,
+    InternalError,
+    LittoralError,
+    OriginError,
+    PeerError,
+)
 from littoral.terms.ids import PopId
 
 __all__ = ["Group", "Work"]
@@ -331,7 +337,9 @@ class Group:
             )
             self._base = None
         self._received.pop(fetch, None)
-        if self._fetches.pop(fetch, None) is not None:
+        if isinstance(error, LittoralError) and not isinstance(error, PeerError):
+            self.fail(error)  # it is this machine's: no source would do better
+        elif self._fetches.pop(fetch, None) is not None:
             self._driver.post(Ended(fetch, None if error is None else str(error)))
 
     def _seal(self) -> None:
