@@ -43,18 +43,17 @@ MBIT = 209.1
 """25 MB/s of what TCP carries."""
 MEGABYTES_LEAST = 253
 NAME = "cold"
-QUESTION = "What is the capital of France?"
+PROMPT = "The capital of France is"
 READ_ROUNDS = 15
 PULL_S = 120.0
 NO_MOUNT = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
 SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8000)"
 LOAD = """
-import json, os, sys, xllamacpp as x
+import os, sys, xllamacpp as x
 p = x.CommonParams(); p.model.path = sys.argv[1]; p.n_ctx = 8192; p.verbosity = -1; p.port = 0
 p.fit_params = False; p.n_batch = p.n_ubatch = 64; p.n_parallel = 4
 s = x.Server(p)
-question = [{"role": "user", "content": sys.argv[2]}]
-s.handle_chat_completions({"messages": question, "max_tokens": 1, "temperature": 0})
+s.handle_completions({"prompt": sys.argv[2], "max_tokens": 1, "temperature": 0})
 os._exit(0)
 """
 
@@ -137,7 +136,7 @@ def series(given: Stand) -> dict[str, float]:
         with given.copy.open("rb") as file:
             hashlib.file_digest(file, "sha256")
         checked = time.monotonic()
-        _run([sys.executable, "-c", LOAD, str(given.copy), QUESTION])
+        _run([sys.executable, "-c", LOAD, str(given.copy), PROMPT])
     return {
         BOUND: came - began,
         "verify": checked - came,
@@ -180,21 +179,15 @@ def _token_came(pop: Pop) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=PULL_S)
     with pop.host.inside():
         connection.connect()
-    body = {
-        "model": NAME,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "stream": True,
-        "max_tokens": 1,
-        "temperature": 0,
-    }
+    body = {"model": NAME, "prompt": PROMPT, "stream": True, "max_tokens": 1, "temperature": 0}
     fields = {"content-type": "application/json", **pop.bearer}
     try:
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), fields)
+        connection.request("POST", "/v1/completions", json.dumps(body), fields)
         answer = connection.getresponse()
         if answer.status == 503:
             return False
         while line := answer.readline():
-            if b'"content"' in line and json.loads(line[6:])["choices"][0]["delta"]["content"]:
+            if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["text"]:
                 return True
         raise StandError(f"an answer of status {answer.status} without a token")
     finally:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet
-from littoral.delivery.words import ORIGIN
+from littoral.delivery.words import ORIGIN, Wanted
 from littoral.sim.clock import VirtualClock
 from littoral.sim.delivery.net import Net
 from littoral.sim.delivery.pop import SimPop
@@ -54,6 +54,7 @@ def drawn(seed: int) -> World:
     if chance.happens(0.4):
         world.liars[chance.one_of(names)] = chance.between(0.01, 0.5)
     _trouble(world, names, chance)
+    _readers(world, names, Chance(seed, "readers"))
     return world
 
 
@@ -74,6 +75,22 @@ def _trouble(world: World, names: list[PopId], chance: Chance) -> None:
                 some = chance.some_of(names, 1, len(names))
                 clock.after(moment, partial(_silence_origin, world, some))
     clock.after(_TROUBLE_S, world.mend)
+
+
+def _readers(world: World, names: list[PopId], chance: Chance) -> None:
+    """Here and there somebody waits for chunks, as engines do that read what arrives."""
+    count = len(world.sizes)
+    for _ in range(chance.below(8)):
+        first = chance.below(count)
+        chunks = ChunkSet.of_runs([(first, min(count, first + 1 + chance.below(6)))])
+        moment = chance.between(0.1, _TROUBLE_S)
+        world.clock.after(moment, partial(_want, world, chance.one_of(names), chunks))
+
+
+def _want(world: World, name: PopId, chunks: ChunkSet) -> None:
+    pop = world.pops.get(name)
+    if pop is not None and pop.alive and not pop.machine.done:
+        pop.take(Wanted(chunks))
 
 
 def _silence_origin(world: World, pops: list[PopId]) -> None:
