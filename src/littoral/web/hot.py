@@ -11,6 +11,7 @@ Rules
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from littoral.terms.errors import LittoralError
@@ -69,9 +70,7 @@ class Reply(Response):
             fields: header fields as `response.written` gives them.
             body: all of it.
         """
-        self.put_written(status, fields, body)
-        self.over = True
-        self._carrier.replied(complete=True)
+        self._end(partial(self.put_written, status, fields, body))
 
     def begin(self, fields: str) -> None:
         """Begin an answer of unknown length, with these header fields."""
@@ -79,21 +78,16 @@ class Reply(Response):
 
     def close(self, last: bytes = b"") -> None:
         """Say that the answer is complete, after a last piece."""
-        self.finish(last)
-        self.over = True
-        self._carrier.replied(complete=True)
+        self._end(partial(self.finish, last))
 
     def fail(self, error: LittoralError) -> None:
         """Tell of an error: as the answer, or as the last event of one that has begun."""
-        complete = True
         if not self.started:
-            self.put(*error_answer(error, self._shape(), self.id))
+            self._end(partial(self.put, *error_answer(error, self._shape(), self.id)))
         elif self.chunked:
-            self.finish(error_event(error, self._shape(), self.id))
+            self._end(partial(self.finish, error_event(error, self._shape(), self.id)))
         else:
-            complete = False
-        self.over = True
-        self._carrier.replied(complete=complete)
+            self.cut()
 
     def cut(self) -> None:
         """End an answer that has begun, and not as if it were complete."""
@@ -106,6 +100,16 @@ class Reply(Response):
         self._carrier.put(head.encode("latin-1"))
         self.started = self.ended = self.over = True
         return self._carrier.let_go()
+
+    def _end(self, say: Callable[[], None]) -> None:
+        """The last word; a client that has left in this moment, and is not known to, misses it."""
+        complete = True
+        try:
+            say()
+        except ConnectionResetError:
+            complete = False
+        self.over = True
+        self._carrier.replied(complete=complete)
 
     def _shape(self) -> Shape:
         """Whose words errors are said in."""
