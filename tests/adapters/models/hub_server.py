@@ -76,7 +76,7 @@ class HubServers:
         self.files: dict[str, dict[str, bytes]] = {}
         self.behaviour = Behaviour()
         self.seen: list[Seen] = []
-        self.pour: Callable[[BufferedIOBase, bytes], object] = BufferedIOBase.write
+        self.pour: Callable[[BufferedIOBase, bytes], object] = _written
         """How the storage's bytes go to a client."""
         self.hub = self._server("hub")
         self.storage = self._server("storage")
@@ -262,6 +262,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.servers.pour(self.wfile, body)
         else:
             self.wfile.write(body)
+
+
+def _written(out: BufferedIOBase, body: bytes) -> int:
+    """All at once, by whatever kind of file it is."""
+    return out.write(body)
 
 
 @contextmanager
