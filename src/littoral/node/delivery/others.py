@@ -59,6 +59,10 @@ class Others:
             if delivery.group == group
         }
 
+    def wishing(self, wish: str) -> frozenset[PopId]:
+        """Who wants what this names, and has not found yet what that is."""
+        return frozenset(self.with_group(bytes.fromhex(wish.removeprefix("wish:"))))
+
     def with_reference(self, mark: bytes) -> Iterator[tuple[Other, Delivery]]:
         """Who has or wants what a pinned reference means; PoPs in the order of their names."""
         for _, each in sorted(self.by_name.items()):

@@ -316,8 +316,10 @@ class Pull:
         sealing = Sealing(intake, shelf)
         held, reads = intake.held, self._reads(listing, intake)
         members = parts.others().with_group(bytes.fromhex(name.rpartition(":")[2]))
+        wishers = () if listing is None else parts.others().wishing(wish_of(listing.reference))
         machine = PullMachine(
-            *(around.me, sizes_of(intake.table), held, members), reads_origin=reads is not None
+            *(around.me, sizes_of(intake.table), held, {*members, *wishers}),
+            reads_origin=reads is not None,
         )
         work = Work(
             name=name,
