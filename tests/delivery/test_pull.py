@@ -232,6 +232,29 @@ def test_the_liar_of_a_draft_is_read_again_at_the_origin_and_named() -> None:
     assert hand.say(Sealed())[-1] == Finish()
 
 
+def test_a_hint_that_comes_while_all_is_looked_at_again_is_followed_after_that() -> None:
+    hand = Hand(PullMachine(ME, [1000] * 4, ChunkSet.of([0])))
+    hand.say(Begin(), Met(OTHER, Role.EQUAL, whole(ChunkSet.of(range(4)))))
+    hand.wait(0.1)
+    for fetch in list(hand.asked.values()):
+        for chunk in fetch.chunks:
+            hand.say(Landed(fetch.id, chunk, OTHER if chunk == 2 else THIRD))
+    hand.asked.clear()
+    assert Seal() in hand.wait(0.2)
+    hand.say(SealFailed(0, 4))
+    hand.wait(0.2)
+    read = {chunk for fetch in hand.asked.values() for chunk in fetch.chunks}
+    hand.land_all()
+    assert Seal() in hand.wait(0.2)
+    (hinted, *_) = {1, 2, 3} - read
+    hand.say(Told(OTHER, News(pulling=True, wrong=((hinted, hinted + 1),))))
+    assert hand.machine.has == ChunkSet.of(range(4)), "as long as it may be right"
+    hand.say(SealFailed(0, 4))
+    hand.wait(0.2)
+    (again,) = hand.asked.values()
+    assert (again.source, again.chunks) == (ORIGIN, ChunkSet.of([hinted]))
+
+
 def test_the_table_of_the_higher_epoch_counts_and_of_equal_ones_the_lower_name() -> None:
     deals = Deals()
     assert deals.hear(OTHER, Table(1, 1, (Deal(0, 5, OTHER),), whole=True))

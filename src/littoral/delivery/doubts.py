@@ -58,9 +58,11 @@ class Doubts:
         holding.doubt(suspects[first])
         return True
 
-    def hear(self, wrong: ChunkSet) -> None:
-        """Another PoP found these to be wrong."""
+    def hear(self, wrong: ChunkSet, *, sealing: bool) -> None:
+        """Another PoP found these to be wrong. While files are looked at as a whole, that waits."""
         self._hints |= wrong
+        if sealing:
+            return
         doubted = self._state.holding.doubted
         if self._run[1] and self._follow(self._state.holding.suspects(self._run)):
             self._more = True

@@ -154,7 +154,8 @@ class PullMachine:
             self._sharing.hear(pop, news.table)
             self._soon(now)
         if news.wrong:
-            self._doubts.hear(ChunkSet.of_runs(news.wrong))
+            sealing = self._phase == "sealing"
+            self._doubts.hear(ChunkSet.of_runs(news.wrong), sealing=sealing)
         self._by(Instant(self._planned_at + self._tick))
         return self._decided()
 
