@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from littoral.terms.ports import Clock, Machine
-from littoral.terms.values import SECOND
+from littoral.terms.values import SECOND, Instant
 
 __all__ = ["Driver", "owned_tasks", "pump"]
 
@@ -43,6 +43,8 @@ class Driver(Generic[E, F]):
         self._inbox: deque[E] = deque()
         self._stepping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due: Instant | None = None
+        """When the timer goes off."""
 
     def post(self, event: E) -> None:
         """Take the event now, or right after those before it."""
@@ -62,15 +64,22 @@ class Driver(Generic[E, F]):
         """Hear of the time no more."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._due = None
 
     def _set_timer(self) -> None:
-        self.close()
         moment = self._machine.deadline()
+        if moment == self._due:
+            return
+        self.close()
         if moment is not None:
             delay_s = max(0, moment - self._clock.now()) / SECOND
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay_s, self.post, self._tick)
+            self._timer = loop.call_later(delay_s, self._wake)
+            self._due = moment
+
+    def _wake(self) -> None:
+        self._timer = self._due = None
+        self.post(self._tick)
 
 
 async def pump(
