@@ -68,7 +68,7 @@ _NONE: Final = ChunkSet()
 _GRACE: Final = int(0.3 * SECOND)
 """How long those are waited for that are known to pull too."""
 _SOON: Final = SECOND // 200
-_TICK: Final = SECOND // 40
+_TICK: Final = SECOND // 25
 """Between two plans, while much comes in."""
 _GIVE_UP: Final = 60 * SECOND
 
