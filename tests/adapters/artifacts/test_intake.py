@@ -225,6 +225,13 @@ def test_hashing_goes_on_in_bounded_pieces(store: ArtifactStore) -> None:
     intake.seal()
 
 
+def test_nothing_is_hashed_of_what_is_closed(store: ArtifactStore) -> None:
+    intake = take(store, MODEL)
+    write(intake, MODEL, [2, 3])
+    intake.close()
+    assert intake.hash_on(10**6) == 0
+
+
 def test_many_threads_may_write(store: ArtifactStore) -> None:
     large = made({"x": [noise(n, 3_000) for n in range(200)]})
     intake = take(store, large)

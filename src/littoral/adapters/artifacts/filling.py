@@ -26,6 +26,7 @@ class Filling:
         self._closed = closed
         self._committing = threading.Lock()
         """One commit at a time, and no end meanwhile: what it writes to would be closed."""
+        self._open = True
 
     @property
     def held(self) -> ChunkSet:
@@ -59,17 +60,19 @@ class Filling:
         chunk that turns out to have rotted is not held any more.
 
         Returns:
-            How many bytes were hashed; 0 when there is nothing more to do for now.
+            How many bytes were hashed; 0 when there is nothing more to do for now, or it is closed.
         """
         done = 0
-        for slot in self._slots:
-            if done < bytes_max:
-                done += slot.hash_on(bytes_max - done)
+        with self._committing:
+            for slot in self._slots if self._open else ():
+                if done < bytes_max:
+                    done += slot.hash_on(bytes_max - done)
         return done
 
     def close(self) -> None:
         """Let go of the files. What was committed stays for the next time."""
         with self._committing:
+            self._open = False
             self._closed()
 
     def _hash_all(self) -> None:

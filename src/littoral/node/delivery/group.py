@@ -54,6 +54,7 @@ from littoral.node.delivery.around import Around
 from littoral.node.delivery.counting import Counted
 from littoral.node.delivery.links import Links
 from littoral.node.delivery.origin_reads import OriginReads, Reading
+from littoral.node.delivery.sealing import Hashing
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.drive import Driver
 from littoral.terms.errors import (
@@ -126,6 +127,7 @@ class Group:
         self._received: dict[int, int] = {}
         """Bytes of each fetch, when the machine was last told."""
         self._ticks = 0
+        self._hashing = Hashing(work.shelf.intake, around.threads, self._fail_soon)
         self._sealing = False
         """Files are looked at as a whole, or were."""
         self.blamed: dict[PopId, int] = {}
@@ -186,6 +188,8 @@ class Group:
         self._ticks += 1
         if self._ticks % _COMMIT_TICKS == 0 and not self._sealing:
             self._around.threads.submit(self._commit)
+        if not self._sealing:
+            self._hashing.go_on()
         self._loop.call_later(_TICK_S, self._tick)
 
     def _commit(self) -> None:
@@ -193,7 +197,11 @@ class Group:
         try:
             self._work.shelf.intake.commit()
         except LittoralError as error:
-            self._loop.call_soon_threadsafe(self.fail, error)
+            self._fail_soon(error)
+
+    def _fail_soon(self, error: LittoralError) -> None:
+        """On a thread: it can't go on."""
+        self._loop.call_soon_threadsafe(self.fail, error)
 
     def want(self, chunks: ChunkSet) -> None:
         """Somebody here waits for these."""
@@ -214,6 +222,7 @@ class Group:
     def close(self) -> None:
         """Let go of everything."""
         self.cancel()
+        self._hashing.rest()
         self._driver.close()
         self.links.close()
         for fetching in self._fetches.values():
@@ -257,6 +266,7 @@ class Group:
                 self.links.say(news)
             case Seal():
                 self._sealing = True
+                self._hashing.rest()
                 self._around.threads.submit(self._seal)
             case Trim():
                 pass  # it comes nevertheless: a request that went out is not changed
@@ -360,7 +370,7 @@ class Group:
             log.exception("a defect: please report it")
             failed = InternalError(f"{self._work.name} could not be sealed ({error!r})")
         if failed is not None:
-            self._loop.call_soon_threadsafe(self.fail, failed)
+            self._fail_soon(failed)
         else:
             self._loop.call_soon_threadsafe(self._sealed, outcome)
 

@@ -4,7 +4,10 @@ All of it blocks, and is called on threads.
 """
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Final
 
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.delivery.tables import Table
@@ -13,9 +16,56 @@ from littoral.node.delivery.shelves import FillingShelf
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["Sealing", "keep", "keep_heads", "sizes_of"]
+__all__ = ["Hashing", "Sealing", "keep", "keep_heads", "sizes_of"]
 
 log = logging.getLogger("littoral")
+
+_STEP_BYTES: Final = 256 * 1024
+_PAUSE_S: Final = 0.002
+"""Between two steps of hashing: whoever writes a chunk waits for one of them at most."""
+
+
+class Hashing:
+    """Hashes whole files on a thread while they come, so that little is left for the end."""
+
+    def __init__(
+        self,
+        intake: Intake | DraftIntake,
+        threads: Executor,
+        failed: Callable[[LittoralError], None],
+    ) -> None:
+        """Hash nothing yet.
+
+        Args:
+            intake: has the files; it may be closed meanwhile.
+            threads: to hash on, one at a time.
+            failed: told, on a thread, when the disk can't.
+        """
+        self._intake = intake
+        self._threads = threads
+        self._failed = failed
+        self._busy = False
+        self._still = threading.Event()
+
+    def go_on(self) -> None:
+        """Hash what has come since."""
+        if not self._busy:
+            self._busy = True
+            self._still.clear()
+            self._threads.submit(self._hash)
+
+    def rest(self) -> None:
+        """Leave off."""
+        self._still.set()
+
+    def _hash(self) -> None:
+        try:
+            while not self._still.is_set() and self._intake.hash_on(_STEP_BYTES):
+                self._still.wait(_PAUSE_S)
+        except LittoralError as error:
+            self._failed(error)
+        finally:
+            self._busy = False
 
 
 class Sealing:
