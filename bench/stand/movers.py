@@ -50,7 +50,7 @@ _PORT: Final = 7001
 _KEY: Final = "sk-bench"
 _WAIT_S: Final = 40.0
 _BAD: Final = re.compile(r"(pop-[0-9a-f]{16}|the origin) gave wrong bytes as chunk (\d+)")
-_SLOW: Final = re.compile(r"(pop-[0-9a-f]{16}|the origin) was too slow")
+_SLOW: Final = re.compile(r"(pop-[0-9a-f]{16}|the origin) (?:was too slow|was asked and failed);")
 
 T = TypeVar("T")
 

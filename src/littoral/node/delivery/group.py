@@ -406,4 +406,6 @@ class _Asked:
 
     def ended(self, error: HttpError | None) -> None:
         """See Hears."""
+        if error is not None:
+            log.info("%s was asked and failed; others are: %s", self._fetch.source, error)
         self._group.ended(self._fetch.id, error)
