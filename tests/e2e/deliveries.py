@@ -176,18 +176,22 @@ def pops(folder: Path, *sites: str, hub: str = "https://huggingface.co") -> Iter
             joining = started_pop(home, *FREE, *options, models="", joins=ticket)
             running = stack.enter_context(joining)
             sides.append(Side(running, home, running.key))
+        for side in sides:
+            side.get(f"{DELIVERY}/store")  # its mover runs
         if len(sides) > 1:
             settled(*sides)
-        for side in sides:
-            side.get(f"{DELIVERY}/store")  # its mover runs, and the others hear of it
         yield sides
 
 
 def settled(*sides: Side) -> None:
-    """Wait until each sees all others."""
-    others = ["direct"] * (len(sides) - 1)
+    """Wait until each sees all others, and where they deliver from."""
+
+    def sees_all(side: Side) -> bool:
+        rows = [row for row in side.cli("pops")["pops"] if row["reach"] == "direct"]
+        return len(rows) == len(sides) - 1 and all(row["mover_address"] for row in rows)
+
     for side in sides:
-        until(lambda side=side: side.sees("here", *others))  # type: ignore[misc]
+        until(lambda side=side: sees_all(side))  # type: ignore[misc]
 
 
 class Pulling:

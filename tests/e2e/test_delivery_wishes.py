@@ -69,6 +69,7 @@ def test_copies_that_are_lost_are_made_anew_elsewhere(web: WebServer, tmp_path: 
         joining = started_pop(third_home, *FREE, *MOVER, models="", joins=ticket)
         with joining as running:
             sides = first, second, Side(running, third_home, running.key)
+            sides[2].get(f"{DELIVERY}/store")
             settled(*sides)
             chosen = first.cli("place", reference, "--replicas", "2")["chosen"]
             until(lambda: holders(first) == set(chosen))
@@ -117,8 +118,8 @@ def test_what_is_private_is_not_given_to_another_owner(web: WebServer, tmp_path:
         ours.cli("owners", "admit", str(pems["theirs"]), "--may-ask")
         address = state_address(ours.home)
         theirs.cli("owners", "admit", str(pems["ours"]), "--may-ask", "--address", address)
-        settled(ours, theirs)
         theirs.get(f"{DELIVERY}/store")
+        settled(ours, theirs)
         secret = pull(ours, f"{web.url}/secret.safetensors?key=s3cr3t")
         public = pull(ours, f"{web.url}/open.safetensors")
         until(lambda: sees_whole(theirs, public["artifact"]))

@@ -129,6 +129,43 @@ def test_what_it_tells_is_so_and_nothing_is_left(demo: Demo) -> None:
     assert {each["name"] for each in proven["altered"]} == {"response", "text"}
 
 
+def test_what_it_tells_of_delivery_is_so_and_nothing_is_left(demo: Demo) -> None:
+    ran = demo.run("--deliver", "--json")
+    assert ran.returncode == 0, ran.stderr
+    demo.check_nothing_is_left()
+    (line,) = ran.stdout.splitlines()
+    told = json.loads(line)
+    size = told["shared"]["arrived"][0]["size_bytes"]
+
+    lacking = told["lacking"]
+    assert [each["site"] for each in lacking["machines"]] == ["paris", "paris", "lyon"]
+    assert CHAT_MODEL in lacking["refused"]
+
+    shared = told["shared"]
+    assert size <= shared["left_bytes"] <= 1.1 * size
+    assert len({each["artifact"] for each in shared["arrived"]}) == 1
+    for each in shared["arrived"]:
+        assert each["origin_bytes"] + each["neighbour_bytes"] >= size
+
+    resumed = told["resumed"]
+    arrived = resumed["arrived"]
+    assert 0 < arrived["reused_bytes"] <= resumed["killed_at_bytes"] + size // 4
+    assert arrived["reused_bytes"] + arrived["origin_bytes"] >= size
+
+    caught, (flipped,) = told["caught"], told["mended"]["rotten"]
+    assert f"{lacking['machines'][0]['pop']} gave wrong bytes as chunk" in caught["log"]
+    assert caught["log"].rpartition(" ")[2] == flipped.rpartition(" ")[2]
+    assert caught["arrived"]["origin_bytes"] < caught["tensor_bytes"]
+    assert caught["arrived"]["artifact"] == arrived["artifact"]
+    for each in told["mended"]["mended"], told["mended"]["third"]:
+        assert each["origin_bytes"] + each["neighbour_bytes"] <= 1.1 * caught["tensor_bytes"]
+
+    answers = told["asked"]["answers"]
+    assert [each["by"] for each in answers] == ["paris 1", "paris 2", "lyon"]
+    assert all("Paris" in each["text"] for each in answers)
+    assert told["seconds"] < 90
+
+
 def test_kept_pops_answer_a_client_until_ctrl_c_ends_them(demo: Demo) -> None:
     process = demo.start("--keep", "--json")
     assert process.stdout is not None
@@ -146,14 +183,24 @@ def test_kept_pops_answer_a_client_until_ctrl_c_ends_them(demo: Demo) -> None:
     demo.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_in_the_middle_leaves_nothing(demo: Demo, number: signal.Signals) -> None:
-    process = demo.start()
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGTERM, ()),
+        (signal.SIGHUP, ()),
+        (signal.SIGINT, ("--deliver",)),
+    ],
+)
+def test_a_signal_in_the_middle_leaves_nothing(
+    demo: Demo, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    process = demo.start(*options)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("1 "):
             break
-    while len(demo.processes()) < 3:  # itself, the first PoP, and its engine
+    while len(demo.processes()) < 3:  # itself, the first PoP, and its engine or the second
         assert process.poll() is None
     process.send_signal(number)
     out, errors = process.communicate(timeout=WAIT_S)

@@ -1,12 +1,10 @@
 """How `littoral demo` is told to a person: a heading, what came, what it took, and why."""
 
 import re
-import textwrap
 from collections.abc import Sequence
-from typing import Final, Self, assert_never
+from typing import Final, assert_never
 
-from rich.status import Status
-
+from littoral.cli.demo_telling import Telling, named, without_time
 from littoral.cli.show import Show
 from littoral.cli.welcome import python_lines
 from littoral.node.demo import (
@@ -27,7 +25,6 @@ from littoral.node.demo import (
 
 __all__ = ["Teller"]
 
-_WIDTH: Final = 80
 _HEADINGS: Final = (
     "Three machines become one network",
     "A client asks edge 1, which has no model",
@@ -37,7 +34,6 @@ _HEADINGS: Final = (
     "The answer, and its receipt",
 )
 _WORK: Final = ("starting three PoPs", "asking", "", "", "trying to get in", "")
-"""What is said on a terminal while a step takes longer."""
 _STYLES: Final = {"proven": "green", "REJECTED": "red"}
 _PREDICTED: Final = re.compile(
     r"(?P<pop>pop-[0-9a-f]+) site \S+: (?P<first>.*?)(, then [0-9.]+ s of answer)?"
@@ -45,23 +41,14 @@ _PREDICTED: Final = re.compile(
 )
 
 
-class Teller:
+class Teller(Telling):
     """Prints it as it comes."""
 
     def __init__(self, show: Show) -> None:
         """Print nothing yet."""
-        self._show = show
+        beginning = "Three PoPs in two sites, on this machine and for this while."
+        super().__init__(show, beginning, _HEADINGS, _WORK)
         self._names: dict[str, str] = {}
-        self._working: Status | None = None
-
-    def __enter__(self) -> Self:
-        """Print from here on."""
-        self._show.line("Three PoPs in two sites, on this machine and for this while.", style="dim")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the terminal as it was."""
-        self._rest()
 
     def hear(self, step: Step) -> None:
         """Print a step."""
@@ -116,22 +103,6 @@ class Teller:
 
     # --- the steps ------------------------------------------------------------------------------
 
-    def _begin(self, number: int) -> None:
-        heading = _HEADINGS[number - 1]
-        if self._show.as_json:
-            self._show.note(f"{number}  {heading}")
-            return
-        self._show.line()
-        self._show.line(f"{number}  {heading}", style="bold")
-        if (work := _WORK[number - 1]) and self._show.err.is_terminal:
-            self._working = self._show.err.status(f"  [dim]{work}[/dim]", spinner="line")
-            self._working.start()
-
-    def _rest(self) -> None:
-        if self._working is not None:
-            self._working.stop()
-            self._working = None
-
     def _formed(self, formed: Formed) -> None:
         self._names = {each.pop: each.name for each in formed.machines}
         rows = [
@@ -162,13 +133,13 @@ class Teller:
 
     def _nearest(self, answer: Answer, larger: Answer | None) -> None:
         self._answer(answer)
-        self._took(answer, f"by {_named(answer.by)}, passed on by edge 1")
+        self._took(answer, f"by {named(answer.by)}, passed on by edge 1")
         self._why(answer)
         if larger is not None:
             self._show.line()
-            self._say(f"And {larger.model}, which only {_named(larger.by)} has:")
+            self._say(f"And {larger.model}, which only {named(larger.by)} has:")
             self._answer(larger)
-            self._took(larger, f"by {_named(larger.by)}, passed on by edge 1")
+            self._took(larger, f"by {named(larger.by)}, passed on by edge 1")
             self._why(larger)
 
     def _repeated(self, answer: Answer) -> None:
@@ -180,17 +151,17 @@ class Teller:
         gone = _milliseconds(step.gone_ms)
         self._say(f"{step.killed.capitalize()} was killed (kill -9). Edge 1 knew after {gone}.")
         self._answer(step.answer)
-        self._took(step.answer, f"by {_named(step.answer.by)}, over the slow link")
+        self._took(step.answer, f"by {named(step.answer.by)}, over the slow link")
         self._why(step.answer)
 
     def _refused(self, step: Refused) -> None:
         self._say("With edge 2's name in a certificate, but of an authority of its own:")
         self._say(f"it asks edge 1: {step.dialled}", deep=True)
         self._say(f"it says state to edge 1: {step.said}; no link came to be", deep=True)
-        self._say(f"edge 1 logs: {_without_time(step.log)}", deep=True, style="dim")
+        self._say(f"edge 1 logs: {without_time(step.log)}", deep=True, style="dim")
         self._say("With edge 1's ticket, which has been used:")
         self._say(f"it is told: {step.stolen}", deep=True)
-        self._say(f"the origin logs: {_without_time(step.stolen_log)}", deep=True, style="dim")
+        self._say(f"the origin logs: {without_time(step.stolen_log)}", deep=True, style="dim")
 
     def _proven(self, proven: Proven) -> None:
         self._say(f"Of the first answer, {proven.receipt}:")
@@ -207,7 +178,7 @@ class Teller:
             ("first token, by the cache", _milliseconds(told.repeated.answer.first_ms)),
             ("a dead PoP is known to be gone", _milliseconds(failed_over.gone_ms)),
             (
-                f"first token, by {_named(failed_over.answer.by)} instead",
+                f"first token, by {named(failed_over.answer.by)} instead",
                 _milliseconds(failed_over.answer.first_ms),
             ),
             ("a forged PoP, a ticket used again", "refused"),
@@ -251,31 +222,6 @@ class Teller:
                 said = said.replace(pop, known)
             self._say(f"{standing:<9} {name:<10} {said}", deep=True, style=_STYLES.get(standing))
 
-    def _say(self, text: str, *, deep: bool = False, style: str | None = None) -> None:
-        indent = " " * (5 if deep else 3)
-        for line in textwrap.wrap(
-            text,
-            _WIDTH,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}  " if deep else indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        ):
-            self._show.line(line, style=style)
-
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        indented = [(f"   {first}", *others) for first, *others in (columns, *rows)]
-        self._show.table(indented[0], indented[1:])
-
-
-def _named(machine: str) -> str:
-    return f"the {machine}" if machine == "origin" else machine
-
 
 def _milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
-
-
-def _without_time(line: str) -> str:
-    """A log line without its first two words."""
-    return line.split(" ", 2)[-1]

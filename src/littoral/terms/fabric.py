@@ -72,6 +72,8 @@ class PopRow(msgspec.Struct, frozen=True):
     issuer: bool = False
     url: str = ""
     state_address: str = ""
+    mover_address: str = ""
+    """Where it delivers from; empty where it does not, or can't be dialled."""
     rtt_ms: float | None = None
     """Measured from the one that was asked."""
     heard_s: float | None = None

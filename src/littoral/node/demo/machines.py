@@ -100,6 +100,12 @@ class Process:
         assert self.process is not None, "started"
         self.process.kill()
 
+    async def killed(self) -> None:
+        """End it so, and wait until it is gone."""
+        self.kill()
+        assert self.process is not None, "started"
+        await self.process.wait()
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:

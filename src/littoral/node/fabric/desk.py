@@ -245,6 +245,7 @@ class Desk:
             issuer=admission is not None and admission.issuer,
             url="" if state is None else state.url,
             state_address="" if state is None else state.state_address,
+            mover_address="" if state is None else state.mover,
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 3),
             heard_s=None if known is None or here else round((now - known.heard_at) / SECOND, 3),
             certificate_left_s=None
