@@ -196,8 +196,14 @@ async def test_a_mover_that_dies_ends_the_wait(stand: Stand) -> None:
 
 async def test_a_second_pull_takes_the_place_of_one_that_failed(stand: Stand) -> None:
     stand.host.arrivals.told(said(coming("", "it broke off")))
+    with pytest.raises(NotDeliveredError):
+        await stand.ask()
     stand.host.arrivals.told(said(coming("", "it broke off"), coming("", pull="p2")))
     assert isinstance(stand.state(), Starting)
+    lease = stand.ask()
+    stand.arrive()
+    stand.engine.may_be_ready.set()
+    await lease
 
 
 async def test_others_are_told_how_long_it_takes_until_it_is_here_and_loaded(stand: Stand) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.models.catalogue import ECHO
+from littoral.node.arrivals import Arrivals
 from littoral.node.config import load_config
 from littoral.node.delivery.on_request import OnRequest
-from littoral.node.delivery.words import FleetTold, PeerTold
+from littoral.node.delivery.words import ArrivingSaid, FleetTold, MoverSaid, PeerTold
 from littoral.routing.fleet import Delivery
 from littoral.terms.delivery import PullShown, PullsShown, PullStage, PullWanted
 from littoral.terms.errors import LoadingError, NotDeliveredError
@@ -36,6 +37,7 @@ class World:
         self._looks = looks
         self._error = error
         self._pull: PullShown | None = None
+        self.arrivals = Arrivals()
 
     def rescan(self) -> None:
         pass
@@ -74,7 +76,7 @@ class World:
 
     async def ask(self, caller: Caller, **settings: Any) -> None:
         config = replace(load_config({}, {}), **settings)
-        made = OnRequest(self, self, SystemClock(), config)  # type: ignore[arg-type]  # both
+        made = OnRequest(self, self, self.arrivals, SystemClock(), config)  # type: ignore[arg-type]  # both
         await made.bring(NAME, caller)
 
 
@@ -139,3 +141,15 @@ def test_what_a_name_means_is_said_by_who_has_it_all_and_is_of_the_owner(
     told = FleetTold(SiteName("s"), (peer,))
     assert told.offered(NAME) == (ARTIFACT if own and whole else None)
     assert told.offered(ModelName("third")) is None
+
+
+async def test_a_model_that_did_not_come_is_waited_for_where_it_is_pulled_again() -> None:
+    world = World(looks=-1)
+    failed = ArrivingSaid("p0", replace(ECHO, name=NAME, arriving=True), "it broke off")
+    world.by_name = {NAME: failed.entry}
+    world.arrivals.told(MoverSaid(1, "", (), 0, (failed,)))
+    world.said = object()
+    await world.ask(BOUND)
+    world.under_way()
+    with pytest.raises(LoadingError):
+        await world.ask(BOUND, load_wait_s=0.0)

@@ -45,6 +45,10 @@ class Arrivals:
             return None
         return arrival.starting if arrival.error is None else Down(arrival.error, retrying=False)
 
+    def failed(self, name: ModelName) -> bool:
+        """Whether a model was on its way and will not come."""
+        return _failed(self._by_name.get(name))
+
     async def come(self, name: ModelName, report: Callable[[Starting], None]) -> None:
         """Wait until a model is here.
 
@@ -78,7 +82,11 @@ class Arrivals:
             for name, arrival in before.items():
                 arrival.error = arrival.error or _broken_off(name)
             self._by_name = before
-        self.changed({name: each.entry for name, each in self._by_name.items()})
+        entries = {name: each.entry for name, each in self._by_name.items()}
+        anew = {name for name in entries if _failed(before.get(name)) and not self.failed(name)}
+        if anew:  # what is remembered of the one that failed says nothing of this one
+            self.changed({name: each for name, each in entries.items() if name not in anew})
+        self.changed(entries)
         for arrival in before.values():
             arrival.move()
 
@@ -138,6 +146,10 @@ class _Arrival:
         """There is."""
         self.moved.set()
         self.moved = asyncio.Event()
+
+
+def _failed(arrival: _Arrival | None) -> bool:
+    return arrival is not None and arrival.error is not None
 
 
 def _starting(shown: PullShown) -> Starting:

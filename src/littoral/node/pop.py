@@ -211,7 +211,8 @@ class _Parts:
         told = (self._telemetry.observe, tasks, membership.changed)
         self._office = Office(config, clock, *told, self._at_work, self._host.arrivals)
         self._wishing = self._wishes()
-        self._door.bring = OnRequest(self._office, self._host.entries, clock, config).bring
+        known = self._host.entries, self._host.arrivals
+        self._door.bring = OnRequest(self._office, *known, clock, config).bring
         desks = Desks(desk, self._office, self._wishing, self._files(), self._office)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()

@@ -6,13 +6,15 @@ Rules
   have it here.
 - A pull takes disk and link from everybody, so a request begins one only for keys that may decide
   such things: those of operators, and those that are not bound to some models. A request that
-  another PoP passed on begins none, or one request would fill the network.
+  another PoP passed on begins none, or one request would fill the network. What has failed is
+  begun again by who asks for the pull, not by each request.
 - Who asks waits as for a model that loads, and hears how far it is.
 """
 
 import asyncio
 from typing import Final
 
+from littoral.node.arrivals import Arrivals
 from littoral.node.config import Config
 from littoral.node.delivery.office import Office
 from littoral.node.entries import Entries
@@ -31,17 +33,21 @@ _LOOK_S: Final = 0.1
 class OnRequest:
     """Of one PoP."""
 
-    def __init__(self, office: Office, entries: Entries, clock: Clock, config: Config) -> None:
+    def __init__(
+        self, office: Office, entries: Entries, arrivals: Arrivals, clock: Clock, config: Config
+    ) -> None:
         """Begin nothing yet.
 
         Args:
             office: pulls, and knows who has what.
             entries: of the models that may be asked for.
+            arrivals: those that are on their way.
             clock: for how long is waited.
             config: whether a request may begin a pull at all, and how long one waits.
         """
         self._office = office
         self._entries = entries
+        self._arrivals = arrivals
         self._clock = clock
         self._begins = config.pull_on_request
         self._wait_s = config.load_wait_s
@@ -53,13 +59,14 @@ class OnRequest:
             LoadingError: it is on its way, and the wait for it is over.
             NotDeliveredError: it did not come.
         """
-        if name in self._entries.by_name or self._known(name):
+        if self._known(name):
             return
         if caller.models is not None and name not in caller.models:
             return
         pull = await self._under_way(name)
         if pull is None:
-            artifact = self._office.offered(name) if self._may_begin(caller) else None
+            may = self._may_begin(caller) and not self._arrivals.failed(name)
+            artifact = self._office.offered(name) if may else None
             if artifact is None:
                 return
             pull = await self._office.pull(PullWanted(artifact, name))
@@ -80,8 +87,9 @@ class OnRequest:
         return self._begins and may and caller.hop is None
 
     def _known(self, name: ModelName) -> bool:
-        self._entries.rescan()
-        return name in self._entries.by_name
+        if name not in self._entries.by_name:
+            self._entries.rescan()
+        return name in self._entries.by_name and not self._arrivals.failed(name)
 
     async def _under_way(self, name: ModelName) -> PullShown | None:
         """The pull that brings it, if there is one; where no mover runs there is none."""
