@@ -15,7 +15,7 @@ from littoral.node.delivery.whole import Whole
 from littoral.terms.ids import ArtifactId, OwnerId
 from tests.adapters.owner.made import identity
 from tests.delivery.test_resemblance import changed, numbers, safetensors
-from tests.node.delivery.made import Node, acquainted, nodes
+from tests.node.delivery.movers import Node, acquainted, nodes
 
 BASE = {"first": numbers(1)}
 TUNED = {"first": changed(BASE["first"], 7)}

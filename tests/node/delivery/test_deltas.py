@@ -8,7 +8,7 @@ import pytest
 
 from littoral.terms.delivery import PullShown, PullStage
 from tests.delivery.test_resemblance import changed, numbers, safetensors
-from tests.node.delivery.made import Node, acquainted, nodes
+from tests.node.delivery.movers import Node, acquainted, nodes
 
 BASE = {"first": numbers(1), "second": numbers(2)}
 TUNED = {name: changed(data, 7) for name, data in BASE.items()}

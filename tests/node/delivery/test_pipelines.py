@@ -10,7 +10,7 @@ from littoral.terms.delivery import PullStage
 from littoral.terms.errors import BadRequestError, ConflictError, NotFoundError
 from littoral.terms.pipelines import PipelineWanted
 from tests.delivery.test_pipelines import GOOD
-from tests.node.delivery.made import Node, acquainted, nodes
+from tests.node.delivery.movers import Node, acquainted, nodes
 
 Pair = tuple[Node, Node]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from littoral.terms.delivery import PullStage
-from tests.node.delivery.made import acquainted, nodes
+from tests.node.delivery.movers import acquainted, nodes
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["the lower name pulls", "the higher pulls"])

@@ -9,7 +9,7 @@ from littoral.node.delivery import searching
 from littoral.node.delivery.finding import mark_of, wish_of
 from littoral.routing.fleet import Delivery
 from littoral.terms.delivery import ListingWanted, PullStage
-from tests.node.delivery.made import PULL_WAIT_S, acquainted, nodes
+from tests.node.delivery.movers import PULL_WAIT_S, acquainted, nodes
 
 
 async def test_what_a_neighbour_has_whole_is_had_without_waiting_who_else_begins(
