@@ -5,14 +5,29 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from littoral.adapters.moving.client import Client
 from littoral.terms.ids import PopId, SiteName
 from littoral.terms.ports import Clock
 
-__all__ = ["Around"]
+__all__ = ["Around", "Turns"]
 
 T = TypeVar("T")
+
+
+class Turns:
+    """Has pulls of one and the same thing, however they call it, go one after the other."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, name: str) -> asyncio.Lock:
+        """What a pull holds that is at it."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
 
 
 @dataclass(frozen=True, slots=True)

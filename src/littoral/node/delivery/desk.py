@@ -113,6 +113,7 @@ class Desk:
         pull = self._known(name)
         task = self._running.get(name)
         if task is not None:
+            await asyncio.sleep(0)  # one that has not begun would never come to its end
             task.cancel()
             await asyncio.wait([task])
         return pull.shown()

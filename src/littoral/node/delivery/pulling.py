@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,7 +29,7 @@ from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
 from littoral.node.delivery.announcing import Announced
-from littoral.node.delivery.around import Around
+from littoral.node.delivery.around import Around, Turns
 from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
 from littoral.node.delivery.group import Group, Work
@@ -73,6 +73,7 @@ class Parts:
     """Of the store."""
     bytes_max: int
     """What all artifacts together may take on the disk."""
+    turns: Turns = field(default_factory=Turns)
 
 
 class Pull:
@@ -192,8 +193,12 @@ class Pull:
 
     async def _go(self) -> None:
         listing = await self._listing()
-        parts = self._parts
-        whole = self._whole(listing)
+        turn = self._parts.turns.of(self._artifact if listing is None else listing.reference)
+        async with turn:  # what was asked for in other words may be under way
+            await self._have(listing)
+
+    async def _have(self, listing: OriginListing | None) -> None:
+        parts, whole = self._parts, self._whole(listing)
         if whole is not None:
             manifest = parts.holdings.store.shelf.manifest(whole)
             size = manifest.size_bytes
