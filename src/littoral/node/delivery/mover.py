@@ -88,7 +88,7 @@ class Mover:
         self._loop = loop
         self._clock = SystemClock()
         self._at_work = 0
-        self._number = 0
+        self._number = 1  # whoever has heard nothing yet asks for what comes after 0
         self._changed = asyncio.Event()
         self._access: Access | None = None
         self._contexts: Contexts | None = None

@@ -51,7 +51,7 @@ from littoral.terms.delivery import (
     StoreShown,
     Verified,
 )
-from littoral.terms.errors import LittoralError
+from littoral.terms.errors import DrainingError, LittoralError
 from littoral.terms.facts import PullEnded
 from littoral.terms.ids import ArtifactId, ModelName, SiteName
 from littoral.terms.pipelines import PipelineRow, PipelineShown, PipelinesShown, PipelineWanted
@@ -68,7 +68,7 @@ _MODULE: Final = "littoral.node.delivery.mover"
 _ROOM_STEP: Final = 10**9
 _ATTEND_S: Final = 0.1
 _AGAIN_S: Final = 0.5
-"""After the mover could not be asked what it says; and between two looks at what arrives."""
+"""After the mover could not be told, or asked what it says; and between two looks at what arrives."""
 
 T = TypeVar("T")
 
@@ -229,10 +229,12 @@ class Office:
             raise self._failed
 
     def close(self) -> None:
-        """End it."""
+        """End it; whoever waits for it hears so."""
         for task in self._running:
             task.cancel()
         self._running = []
+        self._failed = self._failed or DrainingError("this PoP ends, and its mover with it")
+        self._knows.set()
 
     def follower(
         self,
@@ -320,8 +322,13 @@ class Office:
             await self._telling.wait()
             await self._up.wait()
             self._telling.clear()
-            with suppress(LittoralError):  # it died: once it is up again it is told again
+            try:
                 await self._client.post(FLEET, self._fleet, Nothing)
+            except LittoralError as error:
+                log.warning("the mover does not hear of the others: %s", error)
+                self._telling.set()
+                await asyncio.sleep(_AGAIN_S)
+            if self._up.is_set():
                 self._knows.set()
 
     async def _attend(self) -> None:

@@ -1,0 +1,122 @@
+"""The PoP's side of a mover: it is started when it is needed, told of the fleet, and outlived."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from littoral.node.config import load_config
+from littoral.node.delivery.office import Office
+from littoral.node.drive import owned_tasks
+from littoral.node.home import Home
+from littoral.routing.fleet import Fleet, Known, PopState
+from littoral.terms.delivery import PullStage, PullWanted
+from littoral.terms.errors import LittoralError
+from littoral.terms.facts import Fact
+from littoral.terms.values import Instant
+from tests.node.delivery.made import CLOCK, identity, member, pop
+
+
+@dataclass
+class Stand:
+    office: Office
+    home: Path
+    facts: list[Fact]
+    changes: int = 0
+
+    def mover(self) -> psutil.Process | None:
+        for child in psutil.Process().children(recursive=True):
+            line = child.cmdline()
+            if "littoral.node.delivery.mover" in line and child.status() != "zombie":
+                return child
+        return None
+
+
+@asynccontextmanager
+async def an_office() -> AsyncIterator[Stand]:
+    with TemporaryDirectory(prefix="lit-") as folder:  # sockets want short paths
+        home = Path(folder)
+        Home(home).make()
+        identity(home.parent, home.name)
+        facts: list[Fact] = []
+
+        def changed() -> None:
+            stand.changes += 1
+
+        async with owned_tasks() as tasks:
+            config = load_config({"home": str(home)}, {})
+            office = Office(config, CLOCK, facts.append, tasks, changed)
+            stand = Stand(office, home, facts)
+            try:
+                yield stand
+            finally:
+                office.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_nothing_runs_before_something_is_asked_and_nothing_after_the_end() -> None:
+    async with an_office() as stand:
+        assert stand.mover() is None
+        assert stand.office.said is None
+        assert stand.office.room_bytes() >= 0
+        assert (await stand.office.store()).artifacts == ()
+        assert stand.mover() is not None
+        await until(lambda: stand.office.said is not None)
+        assert stand.changes
+    await until(lambda: stand.mover() is None)
+
+
+async def test_a_mover_that_dies_is_started_again_and_told_again() -> None:
+    async with an_office() as stand:
+        file = stand.home / "weights.bin"
+        file.write_bytes(os.urandom(300_000))
+        begun = await stand.office.pull(PullWanted(f"file:{file}"))
+        while not (shown := await stand.office.pulled(begun.id)).stage.over:
+            await asyncio.sleep(0.02)
+        assert shown.stage is PullStage.DONE, shown.error
+        await until(lambda: bool(stand.office.said and stand.office.said.deliveries))
+        dead = stand.mover()
+        assert dead is not None
+        dead.send_signal(signal.SIGKILL)
+        await until(lambda: stand.office.said is None)
+        await until(lambda: bool(stand.office.said and stand.office.said.deliveries))
+        (row,) = (await stand.office.store()).artifacts
+        assert row.here_bytes == row.size_bytes
+        assert len(stand.facts) == 1, "its death"
+
+
+async def test_one_that_can_not_start_says_why_each_time_it_is_asked() -> None:
+    async with an_office() as stand:
+        (stand.home / "artifacts").write_text("in the way")
+        for _ in range(2):
+            with pytest.raises(LittoralError, match="mover"):
+                await stand.office.store()
+        (stand.home / "artifacts").unlink()
+        assert (await stand.office.store()).artifacts == ()
+
+
+async def test_a_fleet_starts_the_mover_of_a_pop_that_has_something() -> None:
+    async with an_office() as stand:
+        me, friend = member(pop(5)), member(pop(1))
+        state = PopState(friend.pop, 1, 1)
+        fleet = Fleet({friend.pop: Known(friend, state, Instant(0))})
+        follow = stand.office.follower(me, lambda _: True, None)
+        follow(fleet)
+        await asyncio.sleep(0)
+        assert stand.mover() is None, "it has nothing to pass on"
+        (stand.home / "artifacts" / "files").mkdir(parents=True)
+        follow(Fleet({}))
+        follow(fleet)
+        await until(lambda: stand.mover() is not None)
