@@ -31,7 +31,7 @@ from bench.stand.report import Promise, at_least, at_most, note, print_report, p
 from bench.stand.variants import Variant, bfloat16_variants, float32_variants, gguf_variants
 from littoral.delivery.encoding import Encoding, Place, decoded, in_planes, with_base
 from littoral.terms.delivery import PullStage
-from tests.node.delivery.made import acquainted, nodes
+from tests.node.delivery.movers import acquainted, nodes
 
 SHM = Path("/dev/shm")
 MODELS = Path(".models/models")

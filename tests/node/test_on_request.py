@@ -147,7 +147,7 @@ async def test_a_model_that_did_not_come_is_waited_for_where_it_is_pulled_again(
     world = World(looks=-1)
     failed = ArrivingSaid("p0", replace(ECHO, name=NAME, arriving=True), "it broke off")
     world.by_name = {NAME: failed.entry}
-    world.arrivals.told(MoverSaid(1, "", (), 0, (failed,)))
+    world.arrivals.told(MoverSaid(1, "", (), 0, arriving=(failed,)))
     world.said = object()
     await world.ask(BOUND)
     world.under_way()

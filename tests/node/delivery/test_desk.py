@@ -12,6 +12,8 @@ import pytest
 
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.models import Catalogue
+from littoral.node.delivery.arriving import Arriving
+from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.finding import mark_of, wish_of
 from littoral.node.delivery.holdings import Holdings
@@ -67,7 +69,8 @@ async def a_desk(folder: Path) -> AsyncIterator[Stand]:
     known = others()
     with ThreadPoolExecutor(8) as threads:
         holdings = Holdings(store, Catalogue(folder / "models"))
-        library = Library(holdings, lambda: known)
+        library = Library(holdings, lambda: known, Coding(lambda: None))
+        arriving = Arriving(folder / "arriving")
         parts = Parts(
             around=around(me.pop_id, threads),
             holdings=holdings,
@@ -77,6 +80,7 @@ async def a_desk(folder: Path) -> AsyncIterator[Stand]:
             others=lambda: known,
             folder=folder,
             bytes_max=10**9,
+            arriving=arriving,
         )
 
         def changed() -> None:
@@ -90,6 +94,7 @@ async def a_desk(folder: Path) -> AsyncIterator[Stand]:
                 desk.close()
         finally:
             library.let_go()
+            arriving.close()
             store.close()
 
 

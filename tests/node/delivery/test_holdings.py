@@ -9,6 +9,7 @@ import pytest
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.models import Catalogue
 from littoral.delivery import news as wire
+from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
@@ -44,7 +45,7 @@ def holdings(store: ArtifactStore, tmp_path: Path) -> Holdings:
 @pytest.fixture
 def library(holdings: Holdings) -> Iterator[Library]:
     known = others(other(FRIEND), other(STRANGER, own=False))
-    made = Library(holdings, lambda: known)
+    made = Library(holdings, lambda: known, Coding(lambda: None))
     yield made
     made.let_go()
 

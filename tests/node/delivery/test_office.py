@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
+from littoral.node.arrivals import Arrivals
 from littoral.node.config import load_config
 from littoral.node.delivery.office import Office
 from littoral.node.drive import owned_tasks
@@ -52,7 +53,7 @@ async def an_office() -> AsyncIterator[Stand]:
 
         async with owned_tasks() as tasks:
             config = load_config({"home": str(home)}, {})
-            office = Office(config, CLOCK, facts.append, tasks, changed)
+            office = Office(config, CLOCK, facts.append, tasks, changed, lambda: 0, Arrivals())
             stand = Stand(office, home, facts)
             try:
                 yield stand
@@ -112,7 +113,7 @@ async def test_a_fleet_starts_the_mover_of_a_pop_that_has_something() -> None:
         me, friend = member(pop(5)), member(pop(1))
         state = PopState(friend.pop, 1, 1)
         fleet = Fleet({friend.pop: Known(friend, state, Instant(0))})
-        follow = stand.office.follower(me, lambda _: True, None)
+        follow = stand.office.follower(me, lambda _: True, None, tuple)
         follow(fleet)
         await asyncio.sleep(0)
         assert stand.mover() is None, "it has nothing to pass on"

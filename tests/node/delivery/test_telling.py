@@ -22,9 +22,9 @@ def test_those_are_told_who_live_and_may_be_dealt_with() -> None:
     all_of_them = (known(5), known(1), known(2, own=False), known(3, alive=False), known(4))
     fleet = Fleet({each.member.pop: each for each in all_of_them})
     listen = ListenTold("127.0.0.1", 0, "127.0.0.1", "")
-    told = told_of(fleet, member(ME), lambda each: each.pop != pop(4), listen)
+    told = told_of(fleet, member(ME), lambda each: each.pop != pop(4), listen, (b"wished",))
     assert told.site == member(ME).site
-    assert told.listen == listen
+    assert (told.listen, told.wished) == (listen, (b"wished",))
     assert [(each.pop, each.own) for each in told.peers] == [(pop(1), True), (pop(2), False)]
     assert told.peers[0].address == "h:1"
     assert told.peers[0].deliveries == (OFFER,)

@@ -153,7 +153,7 @@ async def test_a_wish_is_withdrawn_as_it_was_made_or_as_it_is_listed(
 async def test_the_wishes_of_this_owner_are_heard_and_those_of_others_are_not(
     stand: Stand, own: bool
 ) -> None:
-    wish = wishes.made(PINNED, ("paris",), 1, size_bytes=SIZE, unix_ms=5)
+    wish = wishes.made(PINNED, ("paris",), replicas=1, size_bytes=SIZE, unix_ms=5)
     record = Record(RecordKind.WISH, pop(1), wishes.encoded(wish), bytes(32), bytes(64))
     stand.wishing.hear(record)  # before it is known who says it
     assert (await stand.wishing.wishes()).wishes == ()

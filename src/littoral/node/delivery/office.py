@@ -68,7 +68,7 @@ _MODULE: Final = "littoral.node.delivery.mover"
 _ROOM_STEP: Final = 10**9
 _ATTEND_S: Final = 0.1
 _AGAIN_S: Final = 0.5
-"""After the mover could not be told, or asked what it says; and between two looks at what arrives."""
+"""After the mover could not be told or asked; and between two looks at what arrives."""
 
 T = TypeVar("T")
 
