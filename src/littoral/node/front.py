@@ -12,7 +12,7 @@ from littoral.node.relay.relay import Relay
 from littoral.node.surface import LAST_WORDS_S
 from littoral.web.listener import Server
 
-__all__ = ["Front", "wind_down"]
+__all__ = ["Front", "at_work", "wind_down"]
 
 _MARGIN_S: Final = 0.75
 """Beyond all that a worker waits for when it is to end: then it is ended."""
@@ -26,6 +26,11 @@ class Front:
     server: Server
     """This process's own: at the PoP's address, or at the socket file for its workers."""
     workers: Workers | None
+
+
+def at_work(host: ModelHost, relay: Relay) -> int:
+    """How many requests are answered now, by engines here or from elsewhere."""
+    return len(relay.legs) + sum(each.in_flight for each in host.statuses())
 
 
 async def wind_down(

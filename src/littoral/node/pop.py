@@ -15,10 +15,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    asynccontextmanager,
-)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,19 +40,14 @@ from littoral.node.fabric.elsewhere import Others
 from littoral.node.fabric.learning import Learnt
 from littoral.node.fabric.membership import Membership
 from littoral.node.fabric.surroundings import Surroundings
-from littoral.node.front import Front, wind_down
+from littoral.node.front import Front, at_work, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
-from littoral.node.relay.build import (
-    hand_over_counts,
-    keeping_on,
-    reusing_on,
-    upstreams_on,
-)
+from littoral.node.relay.build import hand_over_counts, keeping_on, reusing_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.keeping import Keeping
 from littoral.node.relay.relay import Relay
@@ -208,18 +200,18 @@ class _Parts:
             self._elsewhere,
         )
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        told = (self._telemetry.observe, tasks, membership.changed)
-        self._office = Office(config, clock, *told, self._at_work, self._host.arrivals)
+        self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
-        known = self._host.entries, self._host.arrivals
-        self._door.bring = OnRequest(self._office, *known, clock, config).bring
         desks = Desks(desk, self._office, self._wishing, self._files(), self._office)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 
-    def _at_work(self) -> int:
-        """Requests that are answered now."""
-        return len(self._relay.legs) + sum(each.in_flight for each in self._host.statuses())
+    def _deliveries(self, tasks: asyncio.TaskGroup) -> Office:
+        config, clock, host = self._config, self._clock, self._host
+        told = (self._telemetry.observe, tasks, self._membership.changed)
+        office = Office(config, clock, *told, lambda: at_work(host, self._relay), host.arrivals)
+        self._door.bring = OnRequest(office, host.entries, host.arrivals, clock, config).bring
+        return office
 
     def _wishes(self) -> Wishing:
         office = self._office

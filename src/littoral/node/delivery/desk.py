@@ -17,7 +17,8 @@ from littoral.adapters.artifacts import Row
 from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
-from littoral.node.delivery.pulling import Parts, Pull
+from littoral.node.delivery.parts import Parts
+from littoral.node.delivery.pulling import Pull
 from littoral.node.delivery.words import ArrivingSaid, PullEnd
 from littoral.routing.fleet import Delivery
 from littoral.terms.delivery import (

@@ -9,17 +9,14 @@ Once it is over, the links stay: others go on to fetch from what is here.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Final, assert_never
 
-from littoral.adapters.artifacts import DraftIntake
 from littoral.adapters.http.words import HttpError
-from littoral.adapters.moving.words import Base, BaseDoubtedError, Fetching
+from littoral.adapters.moving.words import BaseDoubtedError, Fetching
 from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.delivery.news import News
-from littoral.delivery.pull import PullMachine
 from littoral.delivery.resemblance import Tensors
 from littoral.delivery.words import (
     ORIGIN,
@@ -53,9 +50,10 @@ from littoral.delivery.words import (
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.counting import Counted
 from littoral.node.delivery.links import Links
-from littoral.node.delivery.origin_reads import OriginReads, Reading
+from littoral.node.delivery.origin_reads import Reading
 from littoral.node.delivery.sealing import Hashing
 from littoral.node.delivery.shelves import FillingShelf
+from littoral.node.delivery.work import Work
 from littoral.node.drive import Driver
 from littoral.terms.errors import (
     DigestMismatchError,
@@ -66,45 +64,13 @@ from littoral.terms.errors import (
 )
 from littoral.terms.ids import PopId
 
-__all__ = ["Group", "Work"]
+__all__ = ["Group"]
 
 log = logging.getLogger("littoral")
 
 _TICK_S: Final = 0.5
 _COMMIT_TICKS: Final = 4
 """What came is committed every so many: what a kill may cost is fetched again."""
-
-
-SealIt = Callable[[], None]
-"""Makes the whole of what is here, or raises DigestMismatchError with `details["path"]`. Blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a group has of its artifact."""
-
-    name: str
-    """By which the others know it: an artifact's id, or a draft's."""
-    machine: PullMachine
-    shelf: FillingShelf
-    reads: OriginReads | None
-    """None: no origin is known, or it can't be reached."""
-    seal: SealIt
-    paths: tuple[str, ...]
-    """Of its files, in order."""
-    documents: Mapping[str, bytes]
-    """Its `manifest` (or draft) and `tables/N` (or cuts), for others."""
-    private: bool
-    """It goes to PoPs of this owner only."""
-    lists: Mapping[int, bytes]
-    """Of the tensors of its files, by file, as far as they were had."""
-    base: Base | None = None
-    """Something like it that is here whole."""
-
-    @property
-    def is_draft(self) -> bool:
-        """Whether hashes are only vouched for."""
-        return isinstance(self.shelf.intake, DraftIntake)
 
 
 class Group:

@@ -42,8 +42,8 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
+from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pipelines import Pipelines
-from littoral.node.delivery.pulling import Parts
 from littoral.node.delivery.words import (
     AT_WORK,
     FLEET,

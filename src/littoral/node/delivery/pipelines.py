@@ -23,7 +23,7 @@ from littoral.delivery.pipelines import (
     signed_definition,
 )
 from littoral.delivery.tables import encode_cuts
-from littoral.node.delivery.pulling import Parts
+from littoral.node.delivery.parts import Parts
 from littoral.terms.errors import ConflictError, NotFoundError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, PopId
 from littoral.terms.limits import PIPELINE_DOCUMENT_BYTES_MAX

@@ -14,34 +14,27 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from msgspec import structs
 
 from littoral.adapters.artifacts import DraftIntake, Intake
-from littoral.adapters.identity import Identity
-from littoral.adapters.models import Catalogue
-from littoral.adapters.origins.kept import OriginsNow
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.adding import add_to_catalogue
 from littoral.node.delivery.announcing import Announced
-from littoral.node.delivery.around import Around, Turns
-from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
-from littoral.node.delivery.group import Group, Work
-from littoral.node.delivery.holdings import Holdings
+from littoral.node.delivery.group import Group
 from littoral.node.delivery.origin_reads import OriginReads
-from littoral.node.delivery.others import Others
+from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.planning import plan_of_listing, plan_of_manifest, plan_of_whole
 from littoral.node.delivery.sealing import Sealing, keep, keep_heads, sizes_of
 from littoral.node.delivery.searching import Finding
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.delivery.whole import Whole, first_whole
 from littoral.node.delivery.words import ArrivingSaid, PullEnd
+from littoral.node.delivery.work import Work
 from littoral.node.drive import owned_tasks
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
@@ -49,31 +42,11 @@ from littoral.terms.errors import LittoralError, OriginError
 from littoral.terms.ids import ArtifactId, ModelName, artifact_id, model_name
 from littoral.terms.values import SECOND
 
-__all__ = ["Parts", "Pull"]
+__all__ = ["Pull"]
 
 log = logging.getLogger("littoral")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What all pulls of a mover share."""
-
-    around: Around
-    holdings: Holdings
-    origins: OriginsNow
-    catalogue: Catalogue
-    identity: Identity
-    arriving: Arriving
-    """Has files be opened before they are whole."""
-    others: Callable[[], Others]
-    """As they are now."""
-    folder: Path
-    """Of the store."""
-    bytes_max: int
-    """What all artifacts together may take on the disk."""
-    turns: Turns = field(default_factory=Turns)
 
 
 class Pull:
@@ -193,8 +166,11 @@ class Pull:
 
     async def _go(self) -> None:
         listing = await self._listing()
-        turn = self._parts.turns.of(self._artifact if listing is None else listing.reference)
-        async with turn:  # what was asked for in other words may be under way
+        parts = self._parts
+        name: str = self._artifact
+        if listing is not None:
+            name = parts.holdings.meant(listing.reference) or listing.reference
+        async with parts.turns.of(name):  # what was asked for in other words may be under way
             await self._have(listing)
 
     async def _have(self, listing: OriginListing | None) -> None:
