@@ -1,6 +1,7 @@
 """A real model is asked for while it arrives over a narrow link: it answers, or says why not."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,19 @@ class Cold:
         """Have it pulled."""
         wanted = {"reference": self.artifact, "name": name}
         assert self.late.ask("POST", f"{DELIVERY}/pulls", wanted)[0] == 202
+
+    def cli(self, *words: str) -> str:
+        """What a command on its home prints."""
+        command = (sys.executable, "-m", "littoral.cli", *words, "--home", str(self.late.home))
+        done = subprocess.run(
+            self.late.host.command(*command),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PULL_S,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def pull(self) -> dict[str, Any]:
         shown: list[dict[str, Any]] = self.late.ask("GET", f"{DELIVERY}/pulls")[2]["pulls"]
@@ -109,6 +123,8 @@ def test_a_request_for_what_arrives_is_answered_as_soon_as_it_is_here(cold: Cold
         assert cold.row()["state"] == "arriving"
         assert cold.row()["context_length"] == 8192
         assert "/run/arriving" in cold.mounts()
+        listed = cold.cli("models", "list")
+        assert re.search(r"late +arriving [0-9]+ % +chat, complete +8,192 +98.4 MB", listed), listed
         status, pop, said = answer.result(PULL_S)
         assert (status, pop) == (200, cold.late.id), said
     until(lambda: cold.pull()["stage"] == "done")
