@@ -31,7 +31,7 @@ class World:
 
     def __init__(self, *, offered: bool = True, looks: int = 2, error: str = "") -> None:
         self.by_name: Mapping[ModelName, ModelEntry] = {}
-        self.said: object | None = None
+        self.runs = False
         self.begun: list[PullWanted] = []
         self._offered = offered
         self._looks = looks
@@ -50,7 +50,7 @@ class World:
         return self.under_way()
 
     def under_way(self) -> PullShown:
-        self.said = object()
+        self.runs = True
         self._pull = PullShown(
             "p1",
             ARTIFACT,
@@ -148,7 +148,7 @@ async def test_a_model_that_did_not_come_is_waited_for_where_it_is_pulled_again(
     failed = ArrivingSaid("p0", replace(ECHO, name=NAME, arriving=True), "it broke off")
     world.by_name = {NAME: failed.entry}
     world.arrivals.told(MoverSaid(1, "", (), 0, arriving=(failed,)))
-    world.said = object()
+    world.runs = True
     await world.ask(BOUND)
     world.under_way()
     with pytest.raises(LoadingError):

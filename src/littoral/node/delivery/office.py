@@ -144,6 +144,11 @@ class Office:
                 room = min(room, self._config.store_bytes_max)
         return room // _ROOM_STEP * _ROOM_STEP
 
+    @property
+    def runs(self) -> bool:
+        """Whether the mover can be asked without being started for that."""
+        return self._up.is_set()
+
     def offered(self, model: ModelName) -> ArtifactId | None:
         """See FleetTold."""
         return self._fleet.offered(model)

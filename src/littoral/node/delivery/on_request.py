@@ -93,7 +93,7 @@ class OnRequest:
 
     async def _under_way(self, name: ModelName) -> PullShown | None:
         """The pull that brings it, if there is one; where no mover runs there is none."""
-        if self._office.said is None:
+        if not self._office.runs:
             return None
         try:
             shown = await self._office.pulls()
