@@ -37,6 +37,7 @@ class World:
         self._looks = looks
         self._error = error
         self._pull: PullShown | None = None
+        self.entries = self
         self.arrivals = Arrivals()
 
     def rescan(self) -> None:
@@ -76,7 +77,7 @@ class World:
 
     async def ask(self, caller: Caller, **settings: Any) -> None:
         config = replace(load_config({}, {}), **settings)
-        made = OnRequest(self, self, self.arrivals, SystemClock(), config)  # type: ignore[arg-type]  # both
+        made = OnRequest(self, self, SystemClock(), config)  # type: ignore[arg-type]  # both
         await made.bring(NAME, caller)
 
 

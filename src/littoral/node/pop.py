@@ -210,7 +210,7 @@ class _Parts:
         config, clock, host = self._config, self._clock, self._host
         told = (self._telemetry.observe, tasks, self._membership.changed)
         office = Office(config, clock, *told, lambda: at_work(host, self._relay), host.arrivals)
-        self._door.bring = OnRequest(office, host.entries, host.arrivals, clock, config).bring
+        self._door.bring = OnRequest(office, host, clock, config).bring
         return office
 
     def _wishes(self) -> Wishing:

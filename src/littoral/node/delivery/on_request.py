@@ -14,10 +14,9 @@ Rules
 import asyncio
 from typing import Final
 
-from littoral.node.arrivals import Arrivals
 from littoral.node.config import Config
 from littoral.node.delivery.office import Office
-from littoral.node.entries import Entries
+from littoral.node.host import ModelHost
 from littoral.placement.refusals import still_loading
 from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import LittoralError, NotDeliveredError
@@ -33,21 +32,18 @@ _LOOK_S: Final = 0.1
 class OnRequest:
     """Of one PoP."""
 
-    def __init__(
-        self, office: Office, entries: Entries, arrivals: Arrivals, clock: Clock, config: Config
-    ) -> None:
+    def __init__(self, office: Office, host: ModelHost, clock: Clock, config: Config) -> None:
         """Begin nothing yet.
 
         Args:
             office: pulls, and knows who has what.
-            entries: of the models that may be asked for.
-            arrivals: those that are on their way.
+            host: of the models that may be asked for, and are on their way.
             clock: for how long is waited.
             config: whether a request may begin a pull at all, and how long one waits.
         """
         self._office = office
-        self._entries = entries
-        self._arrivals = arrivals
+        self._entries = host.entries
+        self._arrivals = host.arrivals
         self._clock = clock
         self._begins = config.pull_on_request
         self._wait_s = config.load_wait_s
