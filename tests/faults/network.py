@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Host", "Network", "SUBNET", "UNAVAILABLE", "network"]
+__all__ = ["Host", "NEVER_NARROW", "Network", "SUBNET", "UNAVAILABLE", "network"]
 
 SUBNET: Final = "10.77.0.0/24"
 BURST_BYTES: Final = 256 * 1024
@@ -52,8 +52,19 @@ def _unavailable() -> str:
     return ""
 
 
+def _never_narrow() -> str:
+    """Why links can't be made narrow here; nothing when they can."""
+    if shutil.which("tc") is None:
+        return "narrow links need the command `tc` (package iproute2)"
+    probe = "tc qdisc replace dev lo root tbf rate 1mbit burst 9kb latency 9ms"
+    made = subprocess.run(["unshare", "-n", *probe.split()], check=False, capture_output=True)
+    return "this kernel makes no link narrow (sch_tbf)" if made.returncode else ""
+
+
 UNAVAILABLE: Final = _unavailable()
 """Why there can be no such network here; nothing when there can."""
+NEVER_NARROW: Final = UNAVAILABLE or _never_narrow()
+"""Why its links can't be made narrow; nothing when they can."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ import pytest
 
 from littoral.terms.values import ModelEntry
 from littoral.web.delivery import DELIVERY
-from tests.faults.network import UNAVAILABLE, network
+from tests.adapters.arriving.made import NO_FUSE
+from tests.faults.network import NEVER_NARROW, network
 from tests.faults.pops import Fabric, Pop, fabric, until
 
-NO_TC = "" if shutil.which("tc") else "narrow links need the command `tc` (package iproute2)"
+LACKING = NEVER_NARROW or NO_FUSE
 
 pytestmark = [
-    pytest.mark.skipif(bool(UNAVAILABLE or NO_TC), reason=UNAVAILABLE or NO_TC),
+    pytest.mark.skipif(bool(LACKING), reason=LACKING),
     pytest.mark.model,
 ]
 

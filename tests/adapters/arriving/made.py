@@ -71,12 +71,15 @@ class Arriving:
         return self.failed
 
 
+NO_FUSE = "" if Path("/dev/fuse").exists() else "this kernel has no /dev/fuse"
+
+
 def mounted(folder: Path, idle: Callable[[], None] = lambda: None) -> Mount:
     """A mount; where none can be, the test is skipped and says why."""
     try:
         return Mount(asyncio.get_running_loop(), folder, idle)
     except NoMountError as error:
-        pytest.skip(str(error))
+        pytest.skip(NO_FUSE or str(error))
 
 
 async def python(program: str, *arguments: object) -> Process:
