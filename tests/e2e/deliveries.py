@@ -104,6 +104,7 @@ class WebServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with its own 5, three PoPs wait for each other
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that leaves in the middle is part of the tests."""

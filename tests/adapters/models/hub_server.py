@@ -103,6 +103,8 @@ class HubServers:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with its own 5, three PoPs wait for each other
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that leaves in the middle is part of the tests."""
 
