@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parent.parent
-WAITING = ("tests/e2e",)
+WAITING = ("tests/e2e", "tests/fabric", "tests/faults")
 ELSEWHERE = ("tests/tidy",)
 """Run by `make check`."""
 
