@@ -149,6 +149,7 @@ def test_each_wrong_chunk_costs_one_more_fetch_and_whoever_gave_it_is_named(
         came = pull(first, reference)
         pull(second, came["artifact"])
         until(lambda: sees_whole(third, came["artifact"]))
+        until(lambda: len(third.cli("pull", came["artifact"], "--plan")["sources"]) == 2)
         for at in range(MIB, 30 * MIB, MIB // 4):
             rot(second, came["artifact"], at)
         got = pull(third, came["artifact"])

@@ -162,6 +162,13 @@ PARTS = st.one_of(
         st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#?%"), max_size=9
     ),
 )
+
+
+async def test_a_question_about_no_repository_has_no_answer(tmp_path: Path) -> None:
+    async with pop_with(shelf_in(tmp_path)) as pop:
+        assert (await pop.get("/hub/api/models", method="POST")).status == 404
+
+
 FIELDS = st.sampled_from(
     ["Range: bytes=0-", "Range: bytes=9999999999999999999999-", "If-None-Match: *", "If-Range: x"]
 )

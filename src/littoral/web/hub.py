@@ -84,11 +84,11 @@ class _Hub:
     async def ask(self, request: Request, responder: Responder, caller: Caller) -> None:
         """Answer POST, by which some questions come that are too long for a path."""
         match _segments(request):
-            case ["api", ("models" | "datasets") as kind, *rest]:
-                repository, words = _repository(_KINDS[kind], rest)
+            case ["api", ("models" | "datasets") as kind, first, *more]:
+                repository, words = _repository(_KINDS[kind], [first, *more])
                 if words[:1] == ["paths-info"]:
-                    revision, more = _revision(words[1:])
-                    if not more:
+                    revision, behind = _revision(words[1:])
+                    if not behind:
                         shelved = await self._shelf.find(repository, revision, caller)
                         rows = paths_info(shelved, _asked_paths(request.body))
                         await send_json(responder, 200, rows)
