@@ -79,7 +79,7 @@ class DraftIntake(Filling):
         became: Callable[[Manifest, tuple[bytes, ...]], None],
         closed: Callable[[], None],
     ) -> None:
-        super().__init__(workings.table, workings.slots, closed)
+        super().__init__(workings.draft.id, workings.table, workings.slots, closed)
         self._workings = workings
         self._became = became
         self.draft: Draft = workings.draft
@@ -121,20 +121,6 @@ class DraftIntake(Filling):
         slot.put(at, data)
         return ChunkSet.of([number])
 
-    def read(self, number: int) -> bytes:
-        """The bytes of a held chunk.
-
-        Raises:
-            NotFoundError: it is not held.
-            DigestMismatchError: it has rotted; it is not held any more.
-        """
-        slot, at = self._held_at(number)
-        data = slot.read(at)
-        if blake3(data).digest() != self._vouched(number).of(at):
-            slot.lose(at)
-            raise DigestMismatchError(f"chunk {number} of {self.id} has rotted on disk")
-        return data
-
     def commit(self) -> ChunkSet:
         """As `Intake.commit`, with what was vouched for."""
         with self._committing:
@@ -166,6 +152,9 @@ class DraftIntake(Filling):
         self._became(manifest, tables)
         self.close()
         return manifest, tables
+
+    def _expected(self, number: int) -> bytes | None:
+        return self._vouched(number).of(self._at(number)[1])
 
     def _vouched(self, number: int) -> Vouched:
         return self._workings.vouched[self.table[number].file]

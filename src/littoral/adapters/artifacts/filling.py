@@ -1,26 +1,32 @@
 """What an artifact and a draft have in common while they are filled: their files, side by side."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+
+from blake3 import blake3
 
 from littoral.adapters.artifacts.slot import Slot
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.tables import Table
-from littoral.terms.errors import ConflictError, NotFoundError
+from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
 
 __all__ = ["Filling"]
 
 HASHED_AT_ONCE_BYTES = 64 * 1024 * 1024
 
 
-class Filling:
+class Filling(ABC):
     """Files that are filled chunk by chunk. Closed by whoever opened it.
 
     All methods block, briefly but for `commit`, `hash_on` and `seal`, and may be called on any
     thread; `write` on several at a time.
     """
 
-    def __init__(self, table: Table, slots: Sequence[Slot], closed: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, table: Table, slots: Sequence[Slot], closed: Callable[[], None]
+    ) -> None:
+        self._called = name
         self.table = table
         self._slots = slots
         self._closed = closed
@@ -52,6 +58,20 @@ class Filling:
         slot, at = self._held_at(number)
         chunk = slot.table[at]
         return slot.descriptor, chunk.start, chunk.size_bytes
+
+    def read(self, number: int) -> bytes:
+        """The bytes of a held chunk.
+
+        Raises:
+            NotFoundError: it is not held.
+            DigestMismatchError: it has rotted; it is not held any more.
+        """
+        slot, at = self._held_at(number)
+        data = slot.read(at)
+        if blake3(data).digest() != self._expected(number):
+            slot.lose(at)
+            raise DigestMismatchError(f"chunk {number} of {self._called} has rotted on disk")
+        return data
 
     def hash_on(self, bytes_max: int) -> int:
         """Take the SHA-256 of files further, as far as they are held from their start.
@@ -88,6 +108,10 @@ class Filling:
             raise ConflictError(
                 f"{missing} chunks are not here yet", advice="fetch them, then seal again"
             )
+
+    @abstractmethod
+    def _expected(self, number: int) -> bytes | None:
+        """The BLAKE3 that a held chunk is to have."""
 
     def _over(self, sets: Iterable[ChunkSet]) -> ChunkSet:
         """These sets, one for each file, as one."""

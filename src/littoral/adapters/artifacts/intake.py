@@ -29,7 +29,7 @@ class Intake(Filling):
         name: Callable[[Sequence[Slot]], None],
         closed: Callable[[], None],
     ) -> None:
-        super().__init__(table, slots, closed)
+        super().__init__(manifest.artifact, table, slots, closed)
         self._name = name
         self.manifest = manifest
         self.artifact: ArtifactId = manifest.artifact
@@ -59,20 +59,6 @@ class Intake(Filling):
             if not slot.holds(at):
                 slot.put(at, data)
         return ChunkSet.of(new)
-
-    def read(self, number: int) -> bytes:
-        """The bytes of a held chunk.
-
-        Raises:
-            NotFoundError: it is not held.
-            DigestMismatchError: it has rotted; it is not held any more.
-        """
-        slot, at = self._held_at(number)
-        data = slot.read(at)
-        if blake3(data).digest() != self.table[number].hash:
-            slot.lose(at)
-            raise DigestMismatchError(f"chunk {number} of {self.artifact} has rotted on disk")
-        return data
 
     def commit(self) -> ChunkSet:
         """Have what is held stay: sync the bytes, then say so on disk.
@@ -106,6 +92,9 @@ class Intake(Filling):
                 _check(row, slot)
         self._name(self._slots)
         return self.artifact
+
+    def _expected(self, number: int) -> bytes | None:
+        return self.table[number].hash
 
 
 def _check(row: FileRow, slot: Slot) -> None:
