@@ -24,7 +24,7 @@ from blake3 import blake3
 from littoral.delivery.tables import FILE_BYTES_MAX, ROW_BYTES, Table, check_cuts
 from littoral.terms.errors import BadRequestError, DigestMismatchError
 from littoral.terms.ids import ArtifactId
-from littoral.trust.decoding import Sha256
+from littoral.trust.decoding import UNREADABLE, Sha256
 
 __all__ = [
     "MANIFEST_BYTES_MAX",
@@ -160,7 +160,7 @@ def decoded(data: bytes, artifact: ArtifactId) -> Manifest:
         raise DigestMismatchError(f"the manifest that came is not the one of {artifact}")
     try:
         manifest = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         raise _refusal("is damaged, or of another version") from None
     if manifest.encoded() != data:
         raise _refusal("is not written in the one way that it can be")

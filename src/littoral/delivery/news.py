@@ -15,6 +15,7 @@ import msgspec
 from littoral.delivery.chunk_set import Run
 from littoral.terms.ids import PopId
 from littoral.terms.limits import CHUNKS_MAX, NEWS_BYTES_MAX, NEWS_RUNS_MAX
+from littoral.trust.decoding import UNREADABLE
 
 __all__ = ["Deal", "News", "Table", "decoded", "encoded"]
 
@@ -99,7 +100,7 @@ def decoded(line: bytes, chunks: int) -> News:
         raise ValueError(f"news of {len(line)} bytes; at most {NEWS_BYTES_MAX} are read")
     try:
         news = _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         raise ValueError("news is damaged, or of another version") from None
     if not _within(news, chunks):
         raise ValueError("news names chunks that the artifact does not have")

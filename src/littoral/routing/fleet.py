@@ -38,6 +38,7 @@ from littoral.terms.limits import (
     STATE_NUMBER_MAX,
 )
 from littoral.terms.values import Instant, Kind
+from littoral.trust.decoding import UNREADABLE
 from littoral.trust.members import Member
 
 __all__ = [
@@ -207,7 +208,7 @@ def decoded(payload: bytes) -> PopState:
     """
     try:
         return _STATE.decode(payload)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RecordRejectedError(f"a state can't be used ({str(error)[:200]})") from None
 
 

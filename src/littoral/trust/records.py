@@ -27,6 +27,7 @@ from littoral.terms.limits import (
     RECORD_BYTES_MAX,
 )
 from littoral.terms.ports import Signer, Verify
+from littoral.trust.decoding import UNREADABLE
 from littoral.trust.dsse import pae
 from littoral.trust.names import pop_id
 
@@ -91,7 +92,6 @@ class Card(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _RECORD: Final = msgspec.msgpack.Decoder(Record)
 _CARD: Final = msgspec.msgpack.Decoder(Card)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def topic(kind: RecordKind, pop: PopId, subject: str = "") -> str:
@@ -130,7 +130,7 @@ def decoded(data: bytes) -> Record:
         raise _too_large(len(data))
     try:
         record = _RECORD.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise RecordRejectedError("a record is damaged, or of another version") from None
     if _ENCODER.encode(record) != data:
         raise RecordRejectedError("a record was written anew; its bytes are to stay as they came")
@@ -159,7 +159,7 @@ def card_of(payload: bytes) -> Card:
     """
     try:
         card = _CARD.decode(payload)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise RecordRejectedError("a card is damaged, or of another version") from None
     if card.encoded() != payload:
         raise RecordRejectedError("a card was written anew; its bytes are to stay as they came")

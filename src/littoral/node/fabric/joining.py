@@ -42,6 +42,7 @@ from littoral.terms.errors import (
 from littoral.terms.limits import CALL_BYTES_MAX, CALL_WAIT_S
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND
+from littoral.trust.decoding import UNREADABLE
 from littoral.trust.joining import (
     ComeBackRequest,
     JoinAnswer,
@@ -155,7 +156,7 @@ async def _send(responder: Responder, value: msgspec.Struct) -> None:
 def _read(request: Request, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(request.body, type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"this is no {kind.__name__}: {str(error)[:200]}") from None
 
 
