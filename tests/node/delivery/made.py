@@ -15,7 +15,7 @@ from littoral.adapters.origins.kept import OriginsNow
 from littoral.delivery.claims import Known, signed_claim
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.finding import mark_of
-from littoral.node.delivery.others import Others
+from littoral.node.delivery.others import Others, group_of
 from littoral.node.delivery.words import FleetTold, PeerTold
 from littoral.routing.fleet import Delivery
 from littoral.terms.artifacts import OriginFile, OriginListing
@@ -48,11 +48,6 @@ def claim(
         base=None,
         unix_s=at,
     )
-
-
-def group_of(artifact: str) -> bytes:
-    """The digest in a name."""
-    return bytes.fromhex(artifact.rpartition(":")[2])
 
 
 def offer(name: str, *, reference: str = REFERENCE, whole: bool = True) -> Delivery:

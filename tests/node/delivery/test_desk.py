@@ -18,6 +18,7 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.finding import mark_of, wish_of
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
+from littoral.node.delivery.others import group_of
 from littoral.node.delivery.parts import Parts
 from littoral.node.drive import owned_tasks
 from littoral.terms.delivery import (
@@ -34,7 +35,6 @@ from tests.node.delivery.made import (
     REFERENCE,
     FakeOrigin,
     around,
-    group_of,
     identity,
     listing_of,
     origins_of,

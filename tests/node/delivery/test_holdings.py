@@ -13,11 +13,11 @@ from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.library import Library
+from littoral.node.delivery.others import group_of
 from tests.adapters.artifacts.made import model, put, store_in
 from tests.node.delivery.made import (
     REFERENCE,
     claim,
-    group_of,
     identity,
     member,
     other,

@@ -185,7 +185,7 @@ class Desk:
     def meet(self, others: Others) -> None:
         """The others are these now."""
         for name, group in self._library.groups.items():
-            group.links.meet(others.with_group(bytes.fromhex(name.rpartition(":")[2])))
+            group.links.meet(others.with_group(name))
 
     def protect(self, others: Others, wished: Collection[bytes]) -> None:
         """Never drop the last copy of what somebody wishes to be somewhere."""

@@ -15,6 +15,7 @@ from littoral.adapters.identity import verify
 from littoral.adapters.models import Catalogue
 from littoral.delivery.claims import Claim, Known, opened_claim, signed_claim
 from littoral.node.delivery.finding import FoundManifest, mark_of
+from littoral.node.delivery.others import group_of
 from littoral.routing.fleet import Delivery
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.errors import NotFoundError, RecordRejectedError
@@ -137,7 +138,7 @@ class Holdings:
         artifact = ArtifactId(name)
         size, model = self._model(artifact) if name.startswith("blake3:") and whole else (0, "")
         mark = mark_of(reference or self.reference(artifact))
-        return Delivery(bytes.fromhex(name.rpartition(":")[2]), mark, whole, size, model)
+        return Delivery(group_of(name), mark, whole, size, model)
 
     def _model(self, artifact: ArtifactId) -> tuple[int, str]:
         """How large a whole artifact is, and what a model in it is called here."""

@@ -12,7 +12,7 @@ from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId, SiteName
 from littoral.trust.members import Member
 
-__all__ = ["Mate", "Other", "Others"]
+__all__ = ["Mate", "Other", "Others", "group_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Others:
         """SPIFFE names of all."""
         return frozenset(each.member.name for each in self.by_name.values())
 
-    def with_group(self, group: bytes) -> dict[PopId, Mate]:
-        """Who has this artifact or draft, or is pulling it."""
+    def with_group(self, name: str) -> dict[PopId, Mate]:
+        """Who has this artifact or draft, or is pulling it; or wishes what this names."""
+        group = group_of(name)
         return {
             pop: Mate(each.member.site, each.peer, delivery.whole)
             for pop, each in self.by_name.items()
@@ -61,7 +62,7 @@ class Others:
 
     def wishing(self, wish: str) -> frozenset[PopId]:
         """Who wants what this names, and has not found yet what that is."""
-        return frozenset(self.with_group(bytes.fromhex(wish.removeprefix("wish:"))))
+        return frozenset(self.with_group(wish))
 
     def with_reference(self, mark: bytes) -> Iterator[tuple[Other, Delivery]]:
         """Who has or wants what a pinned reference means; PoPs in the order of their names."""
@@ -74,6 +75,11 @@ class Others:
         """Whether it is of this PoP's owner, and known to be there."""
         other = self.by_name.get(member.pop)
         return other is not None and other.own and other.member == member
+
+
+def group_of(name: str) -> bytes:
+    """What PoPs say in the place of this name of an artifact, draft or wish: its digest."""
+    return bytes.fromhex(name.rpartition(":")[2])
 
 
 def _other(told: PeerTold) -> Other:

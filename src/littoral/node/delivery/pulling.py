@@ -296,10 +296,10 @@ class Pull:
         shelf = FillingShelf(intake, self._failed)
         sealing = Sealing(intake, shelf)
         held, reads = intake.held, self._reads(listing, intake)
-        members = parts.others().with_group(bytes.fromhex(name.rpartition(":")[2]))
+        mates = parts.others().with_group(name)
         wishers = () if listing is None else parts.others().wishing(wish_of(listing.reference))
         machine = PullMachine(
-            *(around.me, sizes_of(intake.table), held, {*members, *wishers}),
+            *(around.me, sizes_of(intake.table), held, {*mates, *wishers}),
             reads_origin=reads is not None,
         )
         work = Work(
@@ -321,7 +321,7 @@ class Pull:
         known = found.artifact if isinstance(found, FoundManifest) else None
         self._at(PullStage.FETCHING, artifact=known)
         self._seen_as(name)
-        group.links.meet(parts.others().with_group(bytes.fromhex(name.rpartition(":")[2])))
+        group.links.meet(mates)
         group.begin()
         reference = self.pinned or self.wanted.reference
         async with owned_tasks() as tasks:
