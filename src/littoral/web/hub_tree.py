@@ -68,7 +68,8 @@ def tree(shelved: Shelved, folder: str, *, recursive: bool) -> list[Row]:
         parts = file.path[len(start) :].split("/")
         for depth in range(1, len(parts)) if recursive else range(1, min(2, len(parts))):
             path = start + "/".join(parts[:depth])
-            rows.setdefault(path, _folder(path, below))
+            if path not in rows:
+                rows[path] = _folder(path, below)
         if recursive or len(parts) == 1:
             rows[file.path] = _file(file)
     return [rows[path] for path in sorted(rows)]
@@ -87,17 +88,8 @@ def paths_info(shelved: Shelved, paths: Iterable[str]) -> list[Row]:
 
 
 def _file(file: OriginFile) -> Row:
-    row: Row = {
-        "type": "file",
-        "oid": git_name(file),
-        "size": file.size_bytes,
-        "path": file.path,
-    }
-    if file.git_oid is None and file.digest is not None:
-        pointer_bytes = len(pointer_of(file.digest, file.size_bytes))
-        oid = sha256_hex(file.digest)
-        row["lfs"] = {"oid": oid, "size": file.size_bytes, "pointerSize": pointer_bytes}
-    return row
+    row: Row = {"type": "file", "oid": git_name(file), "size": file.size_bytes, "path": file.path}
+    return row | _lfs(file, "oid")
 
 
 def _folder(path: str, files: Iterable[OriginFile]) -> Row:
@@ -108,9 +100,14 @@ def _folder(path: str, files: Iterable[OriginFile]) -> Row:
 def _sibling(file: OriginFile, *, blobs: bool) -> Row:
     row: Row = {"rfilename": file.path}
     if blobs:
-        row |= {"size": file.size_bytes, "blobId": git_name(file)}
-        if file.git_oid is None and file.digest is not None:
-            pointer_bytes = len(pointer_of(file.digest, file.size_bytes))
-            sha256 = sha256_hex(file.digest)
-            row["lfs"] = {"sha256": sha256, "size": file.size_bytes, "pointerSize": pointer_bytes}
+        row |= {"size": file.size_bytes, "blobId": git_name(file)} | _lfs(file, "sha256")
     return row
+
+
+def _lfs(file: OriginFile, name: str) -> Row:
+    """Of a file that git keeps a pointer of, with its SHA-256 by this name; else nothing."""
+    if file.git_oid is not None or file.digest is None:
+        return {}
+    pointer_bytes = len(pointer_of(file.digest, file.size_bytes))
+    sha256 = sha256_hex(file.digest)
+    return {"lfs": {name: sha256, "size": file.size_bytes, "pointerSize": pointer_bytes}}
