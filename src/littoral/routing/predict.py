@@ -26,7 +26,7 @@ It sends nothing and keeps no time: `now` and the random number are given.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -237,11 +237,7 @@ def why_out(candidate: Candidate, wanted: Wanted) -> Out | None:
 def predicted(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[Predicted]:
     """What `choose` weighs, in parts, for all that may have the request; the least weight first."""
     candidates = [each for each in table.candidates.values() if not why_out(each, wanted)]
-    kept = table.holders.each(wanted.prefixes, [each.pop for each in candidates])
-    rows = [row_of(each, wanted.needs) for each in candidates]
-    answer = _answer_tokens(table, wanted)
-    weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
-    return [_parts(each, wanted, answer, sends, now) for each in sorted(weighed)]
+    return _predicted(table, candidates, wanted, sends, now)
 
 
 def predicted_at(
@@ -249,13 +245,17 @@ def predicted_at(
 ) -> Predicted | None:
     """The same for one PoP; None if it has not the model."""
     candidate = table.candidates.get(pop)
-    if candidate is None:
-        return None
-    kept = table.holders.each(wanted.prefixes, [pop])
-    rows = [row_of(candidate, wanted.needs)]
+    return None if candidate is None else _predicted(table, [candidate], wanted, sends, now)[0]
+
+
+def _predicted(
+    table: Table, candidates: Sequence[Candidate], wanted: Wanted, sends: Sends, now: Instant
+) -> list[Predicted]:
+    kept = table.holders.each(wanted.prefixes, [each.pop for each in candidates])
+    rows = [row_of(each, wanted.needs) for each in candidates]
     answer = _answer_tokens(table, wanted)
-    (found,) = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
-    return _parts(found, wanted, answer, sends, now)
+    weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
+    return [_parts(each, wanted, answer, sends, now) for each in sorted(weighed)]
 
 
 def _parts(
