@@ -41,7 +41,6 @@ class DeliveryTeller(Telling):
         """Print nothing yet."""
         beginning = "Three PoPs and an origin, on this machine and for this while."
         super().__init__(show, beginning, _HEADINGS, _WORK)
-        self._names: dict[str, str] = {}
 
     def hear(self, step: DeliveryStep) -> None:
         """Print a step."""
@@ -77,9 +76,7 @@ class DeliveryTeller(Telling):
         ]
         self._show.line()
         self._table(("what", "measured"), rows)
-        self._show.line()
-        self._show.line("All PoPs have ended, and their folder is gone.", style="dim")
-        self._show.data(told)
+        self._end(told)
 
     # --- the steps ------------------------------------------------------------------------------
 
@@ -118,9 +115,7 @@ class DeliveryTeller(Telling):
             f"On the disk of paris 1, one bit of it is flipped, at byte {step.at:,}."
         )
         self._arrivals(step.arrived)
-        log = without_time(step.log)
-        for pop, name in self._names.items():
-            log = log.replace(pop, name)
+        log = self._renamed(without_time(step.log))
         self._say(f"{step.arrived.name} logs: {log}", deep=True, style="dim")
         self._say(
             "The wrong chunk was dropped, and came from the origin instead; the rest of the model "

@@ -48,7 +48,6 @@ class Teller(Telling):
         """Print nothing yet."""
         beginning = "Three PoPs in two sites, on this machine and for this while."
         super().__init__(show, beginning, _HEADINGS, _WORK)
-        self._names: dict[str, str] = {}
 
     def hear(self, step: Step) -> None:
         """Print a step."""
@@ -74,9 +73,7 @@ class Teller(Telling):
     def ended(self, told: Told) -> None:
         """Print all figures, once everything has ended."""
         self._sum_up(told)
-        self._show.line()
-        self._show.line("All PoPs have ended, and their folder is gone.", style="dim")
-        self._show.data(told)
+        self._end(told)
 
     def kept(self, told: Told, story: Story) -> None:
         """Print all figures, and how to use what runs."""
@@ -217,10 +214,8 @@ class Teller(Telling):
 
     def _lines(self, lines: Sequence[tuple[str, str, str]]) -> None:
         for standing, name, text in lines:
-            said = text
-            for pop, known in self._names.items():
-                said = said.replace(pop, known)
-            self._say(f"{standing:<9} {name:<10} {said}", deep=True, style=_STYLES.get(standing))
+            said = f"{standing:<9} {name:<10} {self._renamed(text)}"
+            self._say(said, deep=True, style=_STYLES.get(standing))
 
 
 def _milliseconds(value: float) -> str:

@@ -32,6 +32,8 @@ class Telling:
         self._headings = headings
         self._work = work
         self._working: Status | None = None
+        self._names: dict[str, str] = {}
+        """Of machines, by the names of their PoPs."""
 
     def __enter__(self) -> Self:
         """Print from here on."""
@@ -69,6 +71,18 @@ class Telling:
             break_on_hyphens=False,
         ):
             self._show.line(line, style=style)
+
+    def _renamed(self, text: str) -> str:
+        """A text in which machines are called what the story calls them."""
+        for pop, name in self._names.items():
+            text = text.replace(pop, name)
+        return text
+
+    def _end(self, told: object) -> None:
+        """Say that nothing is left, and print all as data if that is wanted."""
+        self._show.line()
+        self._show.line("All PoPs have ended, and their folder is gone.", style="dim")
+        self._show.data(told)
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         indented = [(f"   {first}", *others) for first, *others in (columns, *rows)]

@@ -14,7 +14,7 @@ from littoral.trust.receipts import stated
 from littoral.trust.saved import read_saved
 from littoral.web.fabric import FABRIC
 
-__all__ = ["Asking", "milliseconds"]
+__all__ = ["Asking", "milliseconds", "seconds"]
 
 _OPTIONS: Final = {"temperature": 0, "max_tokens": 48}
 """The likeliest answer is one that may be given again."""
@@ -106,3 +106,8 @@ class Asking:
 def milliseconds(nanoseconds: int) -> float:
     """For a person."""
     return round(nanoseconds * 1000 / SECOND, 2)
+
+
+def seconds(nanoseconds: int) -> float:
+    """For a person."""
+    return round(nanoseconds / SECOND, 3)

@@ -26,7 +26,7 @@ from littoral.adapters.models import Catalogue
 from littoral.adapters.slow_link import Address, Pace, slow_link
 from littoral.delivery.gguf import parse_gguf
 from littoral.node.asking import client_of
-from littoral.node.demo.client import Asking
+from littoral.node.demo.client import Asking, seconds
 from littoral.node.demo.delivered import (
     Arrived,
     Asked,
@@ -56,7 +56,7 @@ from littoral.terms.errors import DemoFailedError, LittoralError
 from littoral.terms.fabric import InviteWanted, TicketShown
 from littoral.terms.ids import ArtifactId
 from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND, Source
+from littoral.terms.values import Source
 from littoral.web.delivery import DELIVERY
 from littoral.web.fabric import FABRIC
 
@@ -117,7 +117,7 @@ async def delivered(catalogue: Catalogue, clock: Clock, hear: Hear) -> Delivered
         ]
         story = Deliveries(network, clock, origin, f"http://{_HOST}:{link.port}", all_of_it)
         steps = await story.tell(hear, tuned)
-    return Delivered(*steps, seconds=_seconds(clock.now() - began))
+    return Delivered(*steps, seconds=seconds(clock.now() - began))
 
 
 def _tune(weights: Path, path: Path) -> _Tuned:
@@ -203,7 +203,7 @@ class Deliveries:
             raise DemoFailedError("a model that nobody has was answered for")
         places = (Place(each.name, each.pop, rows[each.pop].site) for each in self._all)
         link = _PACE.delay_s * 1000, _PACE.bytes_per_s
-        return Lacking(tuple(places), MODEL, refused, _seconds(seen - began), *link)
+        return Lacking(tuple(places), MODEL, refused, seconds(seen - began), *link)
 
     async def _share(self) -> Shared:
         before = self._origin.left_bytes
@@ -296,7 +296,7 @@ class Deliveries:
             origin_bytes=shown.origin_bytes,
             neighbour_bytes=shown.neighbour_bytes,
             reused_bytes=shown.reused_bytes,
-            seconds=_seconds(self._clock.now() - began),
+            seconds=seconds(self._clock.now() - began),
         )
 
     async def _offered(self, machine: Process, by: Process | None = None) -> None:
@@ -338,7 +338,3 @@ def _flip(machine: Process, artifact: ArtifactId, at: int) -> None:
         file.seek(at)
         file.write(bytes([byte ^ 1]))
     path.chmod(0o444)
-
-
-def _seconds(nanoseconds: int) -> float:
-    return round(nanoseconds / SECOND, 3)

@@ -20,7 +20,7 @@ from littoral.adapters.models import Catalogue
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.slow_link import Address, Pace, slow_link
 from littoral.node.asking import Reply, client_of
-from littoral.node.demo.client import Asking, milliseconds
+from littoral.node.demo.client import Asking, milliseconds, seconds
 from littoral.node.demo.forger import Forger
 from littoral.node.demo.machines import Network, Process, machines, until
 from littoral.node.demo.proof import prove
@@ -40,7 +40,7 @@ from littoral.terms.errors import DemoFailedError, TicketRejectedError
 from littoral.terms.fabric import InviteWanted, PopRow, TicketShown
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND, Source
+from littoral.terms.values import Source
 from littoral.trust.members import Member
 from littoral.web.fabric import FABRIC
 
@@ -100,9 +100,9 @@ async def told(
         steps = await story.tell(larger)
         if kept is not None:
             await story.bring_back()
-            kept(Told(*steps, seconds=_seconds(clock.now() - began)), story)
+            kept(Told(*steps, seconds=seconds(clock.now() - began)), story)
             await asyncio.Event().wait()
-    return Told(*steps, seconds=_seconds(clock.now() - began))
+    return Told(*steps, seconds=seconds(clock.now() - began))
 
 
 class Story:
@@ -197,9 +197,9 @@ class Story:
         return Formed(
             owner=shown.owners[0].owner,
             machines=tuple(_machine(each, rows[each.pop]) for each in self.all),
-            first_s=_seconds(first - began),
-            joined_s=_seconds(joined - first),
-            seen_s=_seconds(seen - joined),
+            first_s=seconds(first - began),
+            joined_s=seconds(joined - first),
+            seen_s=seconds(seen - joined),
             delay_ms=_PACE.delay_s * 1000,
             bytes_per_s=_PACE.bytes_per_s,
         )
@@ -310,7 +310,3 @@ def _machine(process: Process, row: PopRow) -> Machine:
 
 def _warm(row: PopRow) -> tuple[ModelName, ...]:
     return tuple(each.name for each in row.models if each.warmth == "warm")
-
-
-def _seconds(nanoseconds: int) -> float:
-    return round(nanoseconds / SECOND, 3)
