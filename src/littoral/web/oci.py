@@ -24,8 +24,9 @@ from typing import Final
 from littoral.delivery.access import unknown_file, unknown_repository, unknown_revision
 from littoral.terms.artifacts import OriginFile, Shelved
 from littoral.terms.errors import NotFoundError
-from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.ids import Digest
 from littoral.terms.values import Caller
+from littoral.trust.names import named
 from littoral.web.files import FileDesk
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
@@ -170,7 +171,7 @@ class _Registry:
         async with self._shelf.open(file, 0, file.size_bytes) as pieces:
             async for piece in pieces:
                 hashed.update(piece)
-        return digest_of_hex(hashed.hexdigest())
+        return named(hashed)
 
 
 @dataclass(frozen=True, slots=True)

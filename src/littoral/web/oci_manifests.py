@@ -9,7 +9,6 @@ Two forms of one revision:
 The same files give the same bytes on every PoP: nothing of time or place is in them.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,7 +17,8 @@ from typing import Final
 import msgspec
 
 from littoral.terms.artifacts import OriginFile, Shelved
-from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.ids import Digest
+from littoral.trust.names import digest_of
 
 __all__ = ["Blob", "Packed", "packed"]
 
@@ -143,7 +143,7 @@ def _put_together(form: _Form, config: object, layers: list[dict[str, object]]) 
 
 def _blob(media_type: str, value: object) -> Blob:
     data = msgspec.json.encode(value)
-    return Blob(media_type, data, digest_of_hex(hashlib.sha256(data).hexdigest()))
+    return Blob(media_type, data, digest_of(data))
 
 
 def _kind(shelved: Shelved, file: OriginFile) -> str:

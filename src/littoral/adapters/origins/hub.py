@@ -22,7 +22,7 @@ from littoral.adapters.origins.asking import Asker, Question
 from littoral.adapters.origins.lines import place_of
 from littoral.adapters.origins.listing import listed
 from littoral.adapters.origins.ranges import Span, reading
-from littoral.adapters.origins.references import HubReference, parse_hub
+from littoral.adapters.origins.references import REPOSITORY, HubReference, parse_hub
 from littoral.adapters.origins.replies import Reply, refusal
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import (
@@ -47,9 +47,7 @@ ASKED_MAX: Final = 256
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SIZE: Final = re.compile(r"\d{1,15}")
-_PATTERN: Final = re.compile(r"[*?\[]")
 _NEXT: Final = re.compile(r'<([^<>]{1,4096})>\s*;\s*rel="?next"?')
-_LINKED: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +328,7 @@ def _chosen(rows: list[_Row], reference: HubReference, suffix: str | None) -> li
     if wanted is None:
         return rows
     exact = [row for row in rows if row.path == wanted]
-    pattern = _PATTERN.search(wanted)
-    found = exact or [row for row in rows if pattern and fnmatchcase(row.path, wanted)]
+    found = exact or [row for row in rows if fnmatchcase(row.path, wanted)]
     if not found:
         raise OriginRefusedError(
             f"{repository} has no file {wanted!r}", advice="check the file's name"
@@ -343,7 +340,7 @@ def _base(card: object) -> str | None:
     """The model that a repository's card says it is derived from."""
     named = card.get("base_model") if isinstance(card, dict) else None
     first = named[0] if isinstance(named, list) and named else named
-    return f"hf:{first}" if isinstance(first, str) and _LINKED.fullmatch(first) else None
+    return f"hf:{first}" if isinstance(first, str) and REPOSITORY.fullmatch(first) else None
 
 
 def _place(place: str) -> tuple[str, str, str]:

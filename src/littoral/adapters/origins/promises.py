@@ -3,7 +3,8 @@
 import hashlib
 
 from littoral.terms.artifacts import OriginFile
-from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.ids import Digest
+from littoral.trust.names import named
 
 __all__ = ["WholeFile"]
 
@@ -29,7 +30,7 @@ class WholeFile:
     @property
     def digest(self) -> Digest:
         """The SHA-256 of all bytes so far."""
-        return digest_of_hex(self._sha256.hexdigest())
+        return named(self._sha256)
 
     @property
     def is_promised(self) -> bool:

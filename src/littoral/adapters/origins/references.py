@@ -25,6 +25,7 @@ from littoral.terms.ids import Digest, digest_of_hex
 from littoral.terms.limits import ORIGIN_REFERENCE_CHARS_MAX
 
 __all__ = [
+    "REPOSITORY",
     "BucketReference",
     "FolderReference",
     "HubReference",
@@ -38,7 +39,8 @@ __all__ = [
 
 OLLAMA_HOST: Final = "registry.ollama.ai"
 
-_REPOSITORY: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+REPOSITORY: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+"""OWNER/NAME on the Hub."""
 _REVISION: Final = re.compile(r"[\w./-]{1,200}", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _STATE: Final = re.compile(r"[0-9a-f]{32}")
@@ -201,7 +203,7 @@ def parse_hub(text: str) -> HubReference:
         file, _, revision = tail[1:].partition("@")
     parts = PurePosixPath(file).parts
     if (
-        not _REPOSITORY.fullmatch(repository)
+        not REPOSITORY.fullmatch(repository)
         or not _REVISION.fullmatch(revision or "main")
         or file.startswith("/")
         or _CONTROL.search(file.replace(" ", "_"))

@@ -11,7 +11,6 @@ Rules
 Places are `SCHEME://HOST/v2/NAME/blobs/DIGEST`.
 """
 
-import hashlib
 import json
 import re
 import threading
@@ -32,6 +31,7 @@ from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.errors import BadRequestError, OriginChangedError, OriginRefusedError
 from littoral.terms.ids import digest_of_hex
 from littoral.terms.limits import ORIGIN_MANIFEST_BYTES_MAX, ORIGIN_TOKEN_CHARS_MAX
+from littoral.trust.names import digest_of
 
 __all__ = ["RegistryOrigin", "files_of_manifest", "read_challenge"]
 
@@ -102,7 +102,7 @@ class RegistryOrigin:
             meant = replace(meant, digest=digest_of_hex(_only_manifest(document, str(meant))))
             body = self._manifest(meant)
             document = _document(body, str(meant))
-        digest = digest_of_hex(hashlib.sha256(body).hexdigest())
+        digest = digest_of(body)
         base = self._base(meant)
         files = files_of_manifest(document, base, str(meant))
         return OriginListing(
@@ -130,7 +130,7 @@ class RegistryOrigin:
                 raise refusal(reply, str(meant), advice)
             said = reply.headers.get("docker-content-digest")
             body = reply.read(ORIGIN_MANIFEST_BYTES_MAX, str(meant))
-        has = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        has = digest_of(body)
         names = {meant.digest or has, said if said and said.startswith("sha256:") else has}
         if names != {has}:
             raise OriginChangedError(
