@@ -117,11 +117,11 @@ class Table:
 
     def run_over(self, file: int, start: int, end: int) -> Run:
         """The chunks that have the bytes of a file from `start` up to `end`, cut to the file."""
-        first, last = self.run_of(file)
+        first, _ = self.run_of(file)
         start, end = max(start, 0), min(end, self.size_of(file))
         if start >= end:
             return first, first
-        return self._at(file, start), min(self._at(file, end - 1) + 1, last)
+        return self._at(file, start), self._at(file, end - 1) + 1
 
     def bytes_of(self, chunks: ChunkSet) -> int:
         """How many bytes these chunks have together. It takes time for each run, not each chunk."""
@@ -131,14 +131,15 @@ class Table:
 
     def _at(self, file: int, offset: int) -> int:
         """The chunk of a file that has the byte at this offset."""
-        low, high = self.run_of(file)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self[middle].start <= offset:
-                low = middle
-            else:
-                high = middle
-        return low
+        run = range(*self.run_of(file))
+        return run[bisect_right(run, offset, key=lambda number: self[number].start) - 1]
+
+    def joined(self, sets: Iterable[ChunkSet]) -> ChunkSet:
+        """These sets, one for each file and numbered from 0 in it, as one."""
+        mask = 0
+        for before, one in zip(self._chunks_before, sets, strict=False):
+            mask |= one.mask << before
+        return ChunkSet(mask)
 
     def _bytes_up_to(self, number: int) -> int:
         """The bytes of all chunks before this one."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from littoral.adapters.models.digests import sync
 from littoral.terms.errors import DiskShortError, HomeUnwritableError, StoreError
 
 __all__ = ["DRAFT_SUFFIX", "Disk", "read_at", "translated"]
@@ -126,11 +127,7 @@ class Disk:
     def sync_folder(self, path: Path) -> None:
         """Have the names in a folder survive a power cut."""
         with translated():
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(path)
 
     def write_whole(self, path: Path, data: bytes) -> None:
         """Make a small file, or put another in its place: it is there whole or not at all."""

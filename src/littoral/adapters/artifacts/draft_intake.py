@@ -153,8 +153,5 @@ class DraftIntake(Filling):
         self.close()
         return manifest, tables
 
-    def _expected(self, number: int) -> bytes | None:
-        return self._vouched(number).of(self._at(number)[1])
-
     def _vouched(self, number: int) -> Vouched:
         return self._workings.vouched[self.table[number].file]

@@ -52,14 +52,13 @@ def _wanted(slots: Sequence[Slot]) -> Wanted:
 def _sources(shelf: Shelf) -> Iterable[tuple[FileRow, ChunkSet]]:
     """Every file that is here, each once, and what of it is."""
     seen: set[str] = set()
-    for artifact in shelf.artifacts():
-        with suppress(NotFoundError):
-            for row in shelf.manifest(artifact).files:
-                if key_of(row) not in seen:
-                    seen.add(key_of(row))
-                    held = shelf.held_of(row)
-                    if held:
-                        yield row, held
+    for _, manifest in shelf.manifests():
+        for row in manifest.files:
+            if key_of(row) not in seen:
+                seen.add(key_of(row))
+                held = shelf.held_of(row)
+                if held:
+                    yield row, held
 
 
 def _from(shelf: Shelf, row: FileRow, held: ChunkSet, wanted: Wanted) -> int:

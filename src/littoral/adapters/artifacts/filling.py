@@ -1,10 +1,7 @@
 """What an artifact and a draft have in common while they are filled: their files, side by side."""
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-
-from blake3 import blake3
+from collections.abc import Callable, Sequence
 
 from littoral.adapters.artifacts.slot import Slot
 from littoral.delivery.chunk_set import ChunkSet
@@ -16,7 +13,7 @@ __all__ = ["Filling"]
 HASHED_AT_ONCE_BYTES = 64 * 1024 * 1024
 
 
-class Filling(ABC):
+class Filling:
     """Files that are filled chunk by chunk. Closed by whoever opened it.
 
     All methods block, briefly but for `commit`, `hash_on` and `seal`, and may be called on any
@@ -37,12 +34,12 @@ class Filling(ABC):
     @property
     def held(self) -> ChunkSet:
         """Chunks whose right bytes are in the files. After a power cut some may be gone."""
-        return self._over(slot.held for slot in self._slots)
+        return self.table.joined(slot.held for slot in self._slots)
 
     @property
     def committed(self) -> ChunkSet:
         """Chunks that stay, whatever happens."""
-        return self._over(slot.said for slot in self._slots)
+        return self.table.joined(slot.said for slot in self._slots)
 
     def holds(self, number: int) -> bool:
         """Whether a chunk is held."""
@@ -68,7 +65,7 @@ class Filling(ABC):
         """
         slot, at = self._held_at(number)
         data = slot.read(at)
-        if blake3(data).digest() != self._expected(number):
+        if not slot.fits(at, data):
             slot.lose(at)
             raise DigestMismatchError(f"chunk {number} of {self._called} has rotted on disk")
         return data
@@ -108,17 +105,6 @@ class Filling(ABC):
             raise ConflictError(
                 f"{missing} chunks are not here yet", advice="fetch them, then seal again"
             )
-
-    @abstractmethod
-    def _expected(self, number: int) -> bytes | None:
-        """The BLAKE3 that a held chunk is to have."""
-
-    def _over(self, sets: Iterable[ChunkSet]) -> ChunkSet:
-        """These sets, one for each file, as one."""
-        mask = 0
-        for file, one in enumerate(sets):
-            mask |= one.mask << self.table.run_of(file)[0]
-        return ChunkSet(mask)
 
     def _held_at(self, number: int) -> tuple[Slot, int]:
         slot, at = self._at(number)

@@ -93,9 +93,6 @@ class Intake(Filling):
         self._name(self._slots)
         return self.artifact
 
-    def _expected(self, number: int) -> bytes | None:
-        return self.table[number].hash
-
 
 def _check(row: FileRow, slot: Slot) -> None:
     """See that a file is what its row says."""

@@ -70,13 +70,12 @@ class Scrubber:
 
     def _files(self) -> dict[str, _File]:
         files: dict[str, _File] = {}
-        for artifact in self._shelf.artifacts():
-            with suppress(NotFoundError):
-                first = 0
-                for row in self._shelf.manifest(artifact).files:
-                    file = files.setdefault(key_of(row), _File(row, []))
-                    file.users.append((artifact, first))
-                    first += row.chunks
+        for artifact, manifest in self._shelf.manifests():
+            first = 0
+            for row in manifest.files:
+                file = files.setdefault(key_of(row), _File(row, []))
+                file.users.append((artifact, first))
+                first += row.chunks
         return files
 
     def _look(self, row: FileRow, bytes_max: int) -> tuple[int, Sequence[int]]:

@@ -93,6 +93,12 @@ class Shelf:
             )
         return ()
 
+    def manifests(self) -> Iterator[tuple[ArtifactId, Manifest]]:
+        """All that are here and readable, in the order of `artifacts`."""
+        for artifact in self.artifacts():
+            with suppress(NotFoundError):
+                yield artifact, self.manifest(artifact)
+
     def rows(self) -> tuple[Row, ...]:
         """All that are here, as a listing shows them."""
         entries = read_book(self._places.book)
@@ -201,10 +207,7 @@ class Shelf:
     def held(self, artifact: ArtifactId) -> ChunkSet:
         """What of it is committed, now. Raises as `manifest`."""
         manifest, table = self.manifest(artifact), self.table(artifact)
-        mask = 0
-        for file, row in enumerate(manifest.files):
-            mask |= self.held_of(row).mask << table.run_of(file)[0]
-        return ChunkSet(mask)
+        return table.joined(self.held_of(row) for row in manifest.files)
 
     def held_of(self, row: FileRow) -> ChunkSet:
         """What of one file is committed, its chunks numbered from 0."""

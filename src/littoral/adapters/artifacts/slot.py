@@ -186,9 +186,14 @@ class Slot:
     def is_right(self, number: int) -> bool:
         """Whether a chunk can be read and has the bytes that it has to have."""
         try:
-            return _has(self.read(number), self._hash_of(number))
+            return self.fits(number, self.read(number))
         except StoreError:
             return False
+
+    def fits(self, number: int, data: bytes) -> bool:
+        """Whether these are the bytes that a chunk has to have."""
+        expected = self._hash_of(number)
+        return expected is not None and blake3(data).digest() == expected
 
     def say(self, first: Callable[[], None] = lambda: None) -> None:
         """Sync what was written, then have the map on disk say so.
@@ -252,7 +257,7 @@ class Slot:
                 if not self.holds(self._hashed):
                     break
                 data = self.read(self._hashed)
-                if not _has(data, self._hash_of(self._hashed)):
+                if not self.fits(self._hashed, data):
                     self.lose(self._hashed)
                     break
                 self._hash(data)
@@ -384,10 +389,6 @@ def _written(descriptor: int, size_bytes: int) -> list[tuple[int, int]]:
             at = os.lseek(descriptor, start, os.SEEK_HOLE)
             parts.append((start, at))
     return parts
-
-
-def _has(data: bytes, expected: bytes | None) -> bool:
-    return expected is not None and blake3(data).digest() == expected
 
 
 def _set(bits: bytearray, number: int) -> None:

@@ -11,7 +11,7 @@ from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
 from littoral.delivery.drafts import Draft, DraftId, decoded_draft
 from littoral.delivery.manifest import Manifest
 from littoral.terms.errors import LittoralError, NotFoundError
-from littoral.terms.ids import ArtifactId, artifact_id
+from littoral.terms.ids import artifact_id
 
 __all__ = ["Swept", "drafts_in", "end_seals", "name_files", "remove_draft", "sweep"]
 
@@ -90,7 +90,7 @@ def sweep(disk: Disk, places: Places, shelf: Shelf, is_open: Callable[[str], boo
         shelf: of the store.
         is_open: whether a file, known by this, is open.
     """
-    manifests = list(_manifests(shelf))
+    manifests = list(shelf.manifests())
     drafts = list(drafts_in(places))
     rows = [row for _, manifest in manifests for row in manifest.files]
     keys = {key_of(row) for row in rows}
@@ -123,9 +123,3 @@ def _remove(disk: Disk, paths: Iterable[Path]) -> None:
         disk.unlink(path)
     for folder in {path.parent for path in paths}:
         disk.sync_folder(folder)
-
-
-def _manifests(shelf: Shelf) -> Iterator[tuple[ArtifactId, Manifest]]:
-    for artifact in shelf.artifacts():
-        with suppress(NotFoundError):
-            yield artifact, shelf.manifest(artifact)
