@@ -83,23 +83,25 @@ def victims(
             advice="unpin or remove something, or raise the bytes that the store may take",
             details={"needed_bytes": needed_bytes, "can_be_freed_bytes": freed},
         )
-    needed = _without_the_needless(gone, candidates, needed_bytes)
+    needed = _without_the_needless(gone, users, freed - needed_bytes)
     return tuple(it.artifact for it in needed), max((it.priority for it in needed), default=0.0)
 
 
 def _without_the_needless(
-    gone: list[Candidate], candidates: Collection[Candidate], needed_bytes: int
+    gone: list[Candidate], users: Counter[str], spare_bytes: int
 ) -> list[Candidate]:
-    """Let stay, from the worthiest on, whatever the others free enough without."""
+    """Let stay, from the worthiest on, whatever the others free enough without.
+
+    Args:
+        gone: those that free enough together.
+        users: of each file, how many of those have it that stay.
+        spare_bytes: how much more is freed than needed.
+    """
+    needed = list(gone)
     for candidate in reversed(gone[:-1]):
-        others = [it for it in gone if it is not candidate]
-        if _freed(others, candidates) >= needed_bytes:
-            gone = others
-    return gone
-
-
-def _freed(gone: list[Candidate], candidates: Collection[Candidate]) -> int:
-    names = {it.artifact for it in gone}
-    stay = {file for it in candidates if it.artifact not in names for file in it.files}
-    files = {file: size for it in gone for file, size in it.files.items()}
-    return sum(size for file, size in files.items() if file not in stay)
+        less = sum(size for file, size in candidate.files.items() if not users[file])
+        if less <= spare_bytes:
+            spare_bytes -= less
+            users.update(candidate.files.keys())
+            needed.remove(candidate)
+    return needed
