@@ -21,10 +21,10 @@ from typing import Annotated, Final
 import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError, RecordRejectedError
-from littoral.terms.ids import ArtifactId, PopId
+from littoral.terms.ids import ArtifactId
 from littoral.terms.ports import Signer, Verify
 from littoral.trust import dsse
-from littoral.trust.decoding import ENCODER, bytes_of_base64, decode_exactly
+from littoral.trust.decoding import ENCODER, PopName, bytes_of_base64, decode_exactly
 from littoral.trust.names import pop_id
 
 __all__ = ["CLAIM_BYTES_MAX", "CLAIM_TYPE", "Claim", "Known", "opened_claim", "signed_claim"]
@@ -57,7 +57,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=1, tag_
     """It was given only because of a credential, so it goes to PoPs of the same owner only."""
     base: Annotated[str, _REFERENCE] | None
     """The reference of the model that this one is said to be derived from."""
-    pop: Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
+    pop: PopName
     """Who says it."""
     public_key: Annotated[str, msgspec.Meta(max_length=44)]
     """Of that PoP: 32 bytes in base64."""

@@ -13,15 +13,13 @@ from typing import Annotated, Final
 import msgspec
 
 from littoral.delivery.chunk_set import Run
-from littoral.terms.ids import PopId
 from littoral.terms.limits import CHUNKS_MAX, NEWS_BYTES_MAX, NEWS_RUNS_MAX
-from littoral.trust.decoding import UNREADABLE
+from littoral.trust.decoding import UNREADABLE, PopName
 
 __all__ = ["Deal", "News", "Table", "decoded", "encoded"]
 
 _NUMBER: Final = msgspec.Meta(ge=0, le=2**53)
 _CHUNK: Final = msgspec.Meta(ge=0, le=CHUNKS_MAX)
-_POP: Final = msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")
 _RUNS: Final = msgspec.Meta(max_length=NEWS_RUNS_MAX)
 
 Chunk = Annotated[int, _CHUNK]
@@ -32,7 +30,7 @@ class Deal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     first: Chunk
     end: Chunk
-    owner: Annotated[PopId, _POP]
+    owner: PopName
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

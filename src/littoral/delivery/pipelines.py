@@ -27,7 +27,7 @@ from littoral.terms.limits import PIPELINE_DOCUMENT_BYTES_MAX, PIPELINE_STEPS_MA
 from littoral.terms.pipelines import INPUT, Embed, Generate, Pipeline, Recall, Rerank, Step
 from littoral.terms.ports import Signer, Verify
 from littoral.trust import dsse
-from littoral.trust.decoding import ENCODER, Sha256, bytes_of_base64, decode_exactly
+from littoral.trust.decoding import ENCODER, PopName, Sha256, bytes_of_base64, decode_exactly
 from littoral.trust.names import digest_of, pop_id
 
 __all__ = [
@@ -60,7 +60,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=1,
 
     pipeline: Sha256
     """Of the document."""
-    pop: Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
+    pop: PopName
     """Who says it."""
     public_key: Annotated[str, msgspec.Meta(max_length=44)]
     """Of that PoP: 32 bytes in base64."""

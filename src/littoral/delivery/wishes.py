@@ -27,12 +27,11 @@ from blake3 import blake3
 from littoral.terms.errors import BadRequestError, RecordRejectedError
 from littoral.terms.ids import PopId, SiteName
 from littoral.terms.limits import WISH_REPLICAS_MAX, WISH_SITES_MAX
-from littoral.trust.decoding import UNREADABLE
+from littoral.trust.decoding import UNREADABLE, PopName
 
 __all__ = ["Candidate", "Wish", "chosen", "decoded", "encoded", "later", "made"]
 
 _REFERENCE: Final = msgspec.Meta(min_length=1, max_length=1_024, pattern=r"\A[\x21-\x7e]*\Z")
-_POP: Final = msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")
 _SITE: Final = msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")
 
 
@@ -45,7 +44,7 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[SiteName, _SITE], ...], msgspec.Meta(max_length=WISH_SITES_MAX)
     ]
     """A copy in each of these, at least; empty: in any."""
-    pops: Annotated[tuple[Annotated[PopId, _POP], ...], msgspec.Meta(max_length=WISH_SITES_MAX)]
+    pops: Annotated[tuple[PopName, ...], msgspec.Meta(max_length=WISH_SITES_MAX)]
     """A copy at each of these."""
     replicas: Annotated[int, msgspec.Meta(ge=0, le=WISH_REPLICAS_MAX)]
     """Copies in all, at least."""

@@ -38,7 +38,7 @@ from littoral.terms.limits import (
     STATE_NUMBER_MAX,
 )
 from littoral.terms.values import Instant, Kind
-from littoral.trust.decoding import UNREADABLE
+from littoral.trust.decoding import UNREADABLE, PopName
 from littoral.trust.members import Member
 
 __all__ = [
@@ -59,7 +59,6 @@ _Count = Annotated[int, Meta(ge=0, le=int(STATE_NUMBER_MAX))]
 _Rate = Annotated[float, Meta(ge=0, le=STATE_NUMBER_MAX)]
 """Not a number is out of these bounds too."""
 _Number = Annotated[int, Meta(ge=0, le=2**62)]
-_Pop = Annotated[PopId, Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
 _Model = Annotated[ModelName, Meta(pattern=r"\A[a-z0-9][a-z0-9._/:-]{0,95}\Z")]
 _Sha256 = Annotated[Digest, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 _Url = Annotated[str, Meta(pattern=r"\A(https://[\x21-\x7e]{1,300})?\Z")]
@@ -124,7 +123,7 @@ class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
 class LinkState(msgspec.Struct, frozen=True, array_like=True):
     """A link to another PoP, as measured by who says it."""
 
-    pop: _Pop
+    pop: PopName
     rtt_ms: _Rate
     """Smoothed time of a round trip of a small request on a warm connection."""
     bytes_per_s: _Rate = 0.0
@@ -149,7 +148,7 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
 class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that one PoP says of itself, once."""
 
-    pop: _Pop
+    pop: PopName
     boot: _Number
     """When it started, Unix milliseconds by its own clock; only ever compared with its own."""
     seq: _Number
@@ -158,7 +157,7 @@ class PopState(msgspec.Struct, frozen=True, omit_defaults=True):
     """`https://host:port` of its fabric listener; empty when it can't be dialled."""
     state_address: _Word = ""
     """`HOST:PORT` at which it listens for the state of the fabric."""
-    relays: Annotated[tuple[_Pop, ...], Meta(max_length=8)] = ()
+    relays: Annotated[tuple[PopName, ...], Meta(max_length=8)] = ()
     """PoPs that hold a connection from it and pass requests on, when it can't be dialled."""
     models: Annotated[tuple[ModelState, ...], _Items] = ()
     links: Annotated[tuple[LinkState, ...], _Items] = ()

@@ -12,9 +12,9 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from littoral.terms.errors import LittoralError, ReceiptRejectedError
-from littoral.terms.ids import Digest
+from littoral.terms.ids import Digest, PopId
 
-__all__ = ["ENCODER", "UNREADABLE", "Sha256", "bytes_of_base64", "decode_exactly"]
+__all__ = ["ENCODER", "UNREADABLE", "PopName", "Sha256", "bytes_of_base64", "decode_exactly"]
 
 ENCODER: Final = msgspec.json.Encoder()
 """Writes every document of this room."""
@@ -24,6 +24,9 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 Sha256 = Annotated[Digest, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 """A digest as it stands in a document."""
+
+PopName = Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
+"""A PoP's name as it stands in a document."""
 
 T = TypeVar("T")
 

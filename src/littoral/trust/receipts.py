@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError
-from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
+from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId
 from littoral.terms.limits import (
     NONCE_CHARS_MAX,
     REASON_CHARS_MAX,
@@ -31,7 +31,7 @@ from littoral.terms.limits import (
 )
 from littoral.terms.ports import Verify
 from littoral.terms.values import Finish, Source
-from littoral.trust.decoding import ENCODER, Sha256, decode_exactly
+from littoral.trust.decoding import ENCODER, PopName, Sha256, decode_exactly
 from littoral.trust.dsse import Binary, Envelope, opened
 from littoral.trust.merkle import root_of
 from littoral.trust.names import digest_of, named, names_of_key
@@ -87,7 +87,6 @@ Number = Annotated[
     str, msgspec.Meta(pattern=r"\A-?[0-9]{1,40}(\.[0-9]{1,40})?\Z", max_length=DIGITS_MAX)
 ]
 ReceiptName = Annotated[ReceiptId, msgspec.Meta(pattern=r"\Arcpt_[0-9a-f]{32}\Z")]
-PopName = Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
 Nonce = Annotated[str, msgspec.Meta(max_length=NONCE_CHARS_MAX)]
 
 

@@ -27,7 +27,7 @@ from littoral.terms.limits import (
     RECORD_BYTES_MAX,
 )
 from littoral.terms.ports import Signer, Verify
-from littoral.trust.decoding import UNREADABLE
+from littoral.trust.decoding import UNREADABLE, PopName
 from littoral.trust.dsse import pae
 from littoral.trust.names import pop_id
 
@@ -42,7 +42,6 @@ __all__ = [
     "topic",
 ]
 
-_POP: Final = msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")
 _NUMBER: Final = msgspec.Meta(ge=0, le=2**62)
 
 
@@ -65,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """One record as it travels; the tag is the version of this form."""
 
     kind: RecordKind
-    pop: Annotated[PopId, _POP]
+    pop: PopName
     """Who made it."""
     payload: Annotated[bytes, msgspec.Meta(max_length=RECORD_BYTES_MAX)]
     public_key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
