@@ -77,8 +77,7 @@ class Asking:
     def drop(self, peer: Peer) -> None:
         """Ask a source for nothing more of what it was asked."""
         for under in self._state.fetches.of(peer.pop):
-            self._state.fetches.end(under.id)
-            self.effects.append(Drop(under.id))
+            self._end(under)
 
     def trim(self, under: Under, chunks: ChunkSet) -> None:
         """Do not wait for these of a fetch any more."""
@@ -87,14 +86,16 @@ class Asking:
         if under:
             self.effects.append(Trim(under.id, chunks))
         else:
-            self._state.fetches.end(under.id)
-            self.effects.append(Drop(under.id))
+            self._end(under)
 
     def drop_all(self) -> None:
         """Ask nobody for anything more."""
         for under in self._state.fetches:
-            self._state.fetches.end(under.id)
-            self.effects.append(Drop(under.id))
+            self._end(under)
+
+    def _end(self, under: Under) -> None:
+        self._state.fetches.end(under.id)
+        self.effects.append(Drop(under.id))
 
     def blame(self, pop: PopId, chunk: int) -> None:
         """Ask it for nothing any more: it gave, or vouched for, a wrong chunk."""
@@ -135,7 +136,7 @@ class Asking:
     def done(self, source: Peer, asked_at: Instant, now: Instant) -> None:
         """A want came whole: ask for more at once where that was quick."""
         took = now - asked_at
-        bite = source.bite or 2 * self._state.sizes.mean
+        bite = self._bite(source)
         if took < _BITE_TIME:
             source.bite = min(2 * bite, max(_BITE_MAX, self._state.sizes.mean))
         elif took > 3 * _BITE_TIME:
@@ -246,9 +247,7 @@ class Asking:
         """Ask another for the second half of what a slow source was asked; the last, of both."""
         state = self._state
         if state.holding.lacking > _LAST:
-            chunks = list(takes)
-            later = ChunkSet.of_runs([(chunks[len(chunks) // 2], chunks[-1] + 1)])
-            takes = pick(takes & later, (), 0.0, self._bite(peer), state.sizes)
+            takes = pick(takes.later_half(), (), 0.0, self._bite(peer), state.sizes)
             self._under -= takes
             self.trim(slow, takes)
         self._fetch(peer, takes, now, want=True)

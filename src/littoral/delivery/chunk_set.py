@@ -73,6 +73,12 @@ class ChunkSet:
         for first, end in self.runs():
             yield from range(first, end)
 
+    def later_half(self) -> "ChunkSet":
+        """Its chunks from the middle one on; it has at least one."""
+        numbers = list(self)
+        first = numbers[len(numbers) // 2]
+        return ChunkSet(self.mask >> first << first)
+
     def runs(self) -> Iterator[Run]:
         """The set as runs, in order, none of which touches the next."""
         mask, at = self.mask, 0

@@ -199,10 +199,7 @@ class Dealer:
         if whose is None or latest < too_late_s:
             return []
         self._stolen_at = now
-        chunks = list(whose.unread)
-        first = chunks[len(chunks) // 2]
-        rest = whose.unread & ChunkSet.of_runs([(first, chunks[-1] + 1)])
-        return [self._put(run, free[0], sizes) for run in rest.runs()]
+        return [self._put(run, free[0], sizes) for run in whose.unread.later_half().runs()]
 
     def _put(self, run: Run, pop: PopId, sizes: Sizes) -> Deal:
         deal = Deal(run[0], run[1], pop)

@@ -33,7 +33,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["WIDTH_MAX", "Encoding", "Place", "decoded", "in_planes", "with_base"]
+__all__ = ["Before", "WIDTH_MAX", "Encoding", "Place", "decoded", "in_planes", "with_base"]
 
 WIDTH_MAX: Final = 8
 """Bytes of the widest elements."""
@@ -66,7 +66,7 @@ class Place:
     """Their first byte there."""
 
 
-Base = Callable[[Place, int], bytes | memoryview | None]
+Before = Callable[[Place, int], bytes | memoryview | None]
 """So many bytes of the base from a place on; None where it has no such."""
 
 
@@ -97,7 +97,7 @@ def with_base(
 
 
 def decoded(
-    encoding: Encoding, body: bytes | memoryview, size_bytes: int, base: Base
+    encoding: Encoding, body: bytes | memoryview, size_bytes: int, base: Before
 ) -> bytes | memoryview:
     """The chunk that this is, or what somebody pretends to be one.
 

@@ -5,14 +5,12 @@ the chunks of one voucher after the other are read again at the origin, until it
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.terms.ids import PopId
+from littoral.terms.limits import NEWS_RUNS_MAX
 
 __all__ = ["Holding", "runs_of"]
-
-_RUNS_AT_ONCE: Final = 4_096
 
 
 def runs_of(chunks: Iterable[int]) -> list[Run]:
@@ -54,9 +52,6 @@ class Holding:
         self.lost = ChunkSet()
         """Doubted since others were told."""
 
-    def __contains__(self, chunk: int) -> bool:
-        return self._flags[chunk] == 1
-
     def add(self, chunk: int, voucher: PopId) -> bool:
         """A chunk came; whether it was lacking. An empty voucher vouches for nothing but itself."""
         if self._flags[chunk]:
@@ -71,7 +66,7 @@ class Holding:
     def fresh(self) -> list[Run]:
         """What came since this was last asked, as runs; no more of them than news may have."""
         runs = runs_of(self._fresh)
-        said, rest = runs[:_RUNS_AT_ONCE], runs[_RUNS_AT_ONCE:]
+        said, rest = runs[:NEWS_RUNS_MAX], runs[NEWS_RUNS_MAX:]
         self._settled |= ChunkSet.of_runs(runs)
         self._fresh = [chunk for first, end in rest for chunk in range(first, end)]
         return said

@@ -8,18 +8,15 @@ nothing is saved.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from littoral.delivery.cutting import TensorRow, decode_tensors
-from littoral.delivery.encoding import Encoding, Place, in_planes, with_base
+from littoral.delivery.encoding import Before, Encoding, Place, in_planes, with_base
 from littoral.delivery.tables import Chunk
 from littoral.terms.errors import BadRequestError
 
-__all__ = ["Before", "Tensors", "encoded"]
-
-Before = Callable[[Place, int], bytes | memoryview | None]
-"""So many bytes of the base from a place on; None where it has no such."""
+__all__ = ["Tensors", "encoded"]
 
 _WIDTHS: Final = {
     **dict.fromkeys(("BF16", "F16", "I16", "U16", "ggml1", "ggml30"), 2),

@@ -7,6 +7,7 @@ It opens nothing and keeps nothing.
 """
 
 import struct
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,7 +70,6 @@ class Code:
     READ: Final = 15
     STATFS: Final = 17
     RELEASE: Final = 18
-    FLUSH: Final = 25
     INIT: Final = 26
     OPENDIR: Final = 27
     READDIR: Final = 28
@@ -104,10 +104,7 @@ class Asked:
     @property
     def handle(self) -> int:
         """Of READ, RELEASE and READDIR: what `opened` gave. Of INTERRUPT: which question."""
-        return int.from_bytes(self.body[:8], "little" if _IS_LITTLE else "big")
-
-
-_IS_LITTLE: Final = struct.pack("=H", 1) == b"\1\0"
+        return int.from_bytes(self.body[:8], sys.byteorder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,6 @@ class SimPop:
         world = self.world
         late = fetch not in self._sources
         if not self.alive or (late and (copy.forged or chunk in self.store)):
-            world.wasted += world.sizes[chunk]
             return
         if copy.forged and not world.draft:
             world.spoiled += 1
@@ -167,8 +166,6 @@ class SimPop:
             now = world.clock.now()
             self.longest = max(self.longest, now - self.came_at)
             self.came_at = now
-        else:
-            world.wasted += world.sizes[chunk]
         if before is None or self._sources.get(fetch) == ORIGIN:
             self.store[chunk] = copy
         for outlet in self._outlets.values():
@@ -237,7 +234,7 @@ class SimPop:
         if not self.alive or fetch not in self._sources:
             return
         if source == ORIGIN:
-            outlet = world.origin_outlet(self, fetch)
+            outlet = world.origin_outlet(self)
         else:
             other = world.pops[source]
             if not other.alive or source not in world.linked(self.pop):

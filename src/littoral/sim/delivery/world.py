@@ -63,8 +63,6 @@ class World:
         self.checks = checks
         self.pops: dict[PopId, SimPop] = {}
         self.sites: dict[PopId, SiteName] = {}
-        self.wasted = 0
-        """Bytes that came and were not lacking, or nobody waited for."""
         self.spoiled = 0
         self.liars: dict[PopId, float] = {}
         """Share of what they send that is forged."""
@@ -189,9 +187,8 @@ class World:
         """What takes one way over the network."""
         self.clock.at(self.clock.now() + self.net.delay, act)
 
-    def origin_outlet(self, asker: SimPop, fetch: int) -> Outlet:
+    def origin_outlet(self, asker: SimPop) -> Outlet:
         """The origin's answer to one request."""
-        del fetch
         stream = Stream(self.net, ORIGIN, asker.pop)
         return Outlet(
             stream,
