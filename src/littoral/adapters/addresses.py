@@ -5,10 +5,15 @@ import socket
 
 from littoral.terms.errors import ConfigError
 
-__all__ = ["dialled_host", "free_port", "host_and_port"]
+__all__ = ["bracketed", "dialled_host", "free_port", "host_and_port"]
 
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 """Addresses that are nobody's (RFC 5737, RFC 3849): only the way to them is looked up."""
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before `:PORT`: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def dialled_host(host: str) -> str:

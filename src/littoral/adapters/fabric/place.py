@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from littoral.adapters.addresses import bracketed
 from littoral.terms.limits import FABRIC_LEASE_S, RECORD_BYTES_MAX
 
 __all__ = ["ROOT", "FabricPlace", "Role", "configuration"]
@@ -68,7 +69,7 @@ class FabricPlace:
     @property
     def endpoint(self) -> str:
         """The endpoint that it listens on."""
-        return f"tls/{_bracketed(self.host)}:{self.port}"
+        return f"tls/{bracketed(self.host)}:{self.port}"
 
     @property
     def dialled(self) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class FabricPlace:
     def itself(self) -> str:
         """The endpoint by which this machine reaches it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"tls/{_bracketed(host)}:{self.port}"
+        return f"tls/{bracketed(host)}:{self.port}"
 
 
 class Role(enum.Enum):
@@ -167,7 +168,3 @@ def configuration(place: FabricPlace, *, connect: tuple[str, ...], role: Role) -
             "policies": [{"subjects": ["members"], "rules": ["ours"]}],
         },
     }
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from littoral.adapters.addresses import bracketed
 from littoral.terms import limits
 from littoral.terms.errors import ConfigError
 
@@ -85,7 +86,7 @@ class Origin:
     @property
     def authority(self) -> str:
         """The `host` header's value."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         standard = 443 if self.tls else 80
         return host if self.port in {0, standard} else f"{host}:{self.port}"
 

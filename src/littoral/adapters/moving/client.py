@@ -8,6 +8,7 @@ import asyncio
 
 import msgspec
 
+from littoral.adapters.addresses import bracketed
 from littoral.adapters.http.words import MalformedError
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.asking import Asker
@@ -102,5 +103,4 @@ class Client:
 
 
 def _host(peer: Peer) -> str:
-    host = f"[{peer.host}]" if ":" in peer.host else peer.host
-    return f"{host}:{peer.port}"
+    return f"{bracketed(peer.host)}:{peer.port}"

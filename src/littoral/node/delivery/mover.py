@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
+from littoral.adapters.addresses import bracketed
 from littoral.adapters.artifacts import open_store
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.engines.lifeline import Line, begin
@@ -114,8 +115,7 @@ class Mover:
         if fleet.listen is not None and self._server is None:
             self._server = Server(self._loop, self._access, library, self.flows)
             port = self._server.listen(fleet.listen.host, fleet.listen.port)
-            host = fleet.listen.reached
-            host = f"[{host}]" if ":" in host else host
+            host = bracketed(fleet.listen.reached)
             self._address = fleet.listen.address or f"{host}:{port}"
             self.changed()
         assert self.client is not None, "with access"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from littoral.adapters.addresses import dialled_host, free_port, host_and_port
+from littoral.adapters.addresses import bracketed, dialled_host, free_port, host_and_port
 from littoral.adapters.fabric import FabricPlace
 from littoral.adapters.owner import FabricFiles
 from littoral.node.config import Config
@@ -47,7 +47,7 @@ def place_of(config: Config, host: str, port: int, pop: PopId, boot: int) -> Pla
         reached, port = host_and_port(config.fabric_address, "fabric_address")
     else:
         reached = dialled_host(host)
-    name = f"[{reached}]" if ":" in reached else reached
+    name = bracketed(reached)
     return Place(
         pop=pop,
         boot=boot,
