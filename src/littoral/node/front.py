@@ -30,7 +30,7 @@ class Front:
 
 def at_work(host: ModelHost, relay: Relay) -> int:
     """How many requests are answered now, by engines here or from elsewhere."""
-    return len(relay.legs) + sum(each.in_flight for each in host.statuses())
+    return len(relay.legs) + sum(map(host.in_flight, host.entries.by_name))
 
 
 async def wind_down(

@@ -125,6 +125,10 @@ class ModelHost:
             for name, entry in sorted(self.entries.by_name.items())
         ]
 
+    def in_flight(self, name: ModelName) -> int:
+        """How many requests a model that may be asked for works on now."""
+        return self._pool.counts(name)[0] if name in self.entries.by_name else 0
+
     # --- leases ---
 
     def engine(self, name: ModelName) -> Engine | None:

@@ -11,7 +11,7 @@ import logging
 import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import Final, TypeVar
+from typing import Final
 
 from littoral.adapters.artifacts import Row
 from littoral.node.delivery.finding import mark_of
@@ -50,7 +50,6 @@ __all__ = ["Desk"]
 
 log = logging.getLogger("littoral")
 
-T = TypeVar("T")
 
 _SCRUB_BYTES: Final = 64 * 1024 * 1024
 """Looked at in one step."""

@@ -218,11 +218,10 @@ class PullThrough:
         )
 
     def _files(self, artifact: ArtifactId) -> dict[str, OriginFile]:
-        manifest = self._store.manifest(artifact)
         with self._store.hold(artifact) as held:
             return {
                 row.path: OriginFile(row.path, row.size_bytes, row.sha256, str(path))
-                for row, path in zip(manifest.files, held.paths, strict=True)
+                for row, path in zip(held.manifest.files, held.paths, strict=True)
             }
 
     def _claims(self) -> Iterable[Claim]:

@@ -69,7 +69,8 @@ class OnRequest:
         began = self._clock.now()
         while not self._known(name):
             if pull.stage.over:
-                self._check(name, pull)
+                reason = pull.error or "there is no model of this name in what came"
+                raise NotDeliveredError(f"{name} did not arrive: {reason}", advice=pull.advice)
             elapsed = self._clock.now() - began
             if elapsed >= self._wait_s * SECOND:
                 far = pull.here_bytes / pull.size_bytes if pull.size_bytes else None
@@ -96,9 +97,3 @@ class OnRequest:
         except LittoralError:
             return None
         return next((one for one in shown.pulls if one.model == name and not one.stage.over), None)
-
-    def _check(self, name: ModelName, pull: PullShown) -> None:
-        """See what came of a pull that has ended."""
-        if not self._known(name):
-            reason = pull.error or "there is no model of this name in what came"
-            raise NotDeliveredError(f"{name} did not arrive: {reason}", advice=pull.advice)

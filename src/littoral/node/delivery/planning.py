@@ -7,10 +7,11 @@ from littoral.adapters.artifacts import ArtifactStore
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.foresee import Foreseen, Offer, foresee
 from littoral.delivery.sizes import Sizes
-from littoral.delivery.tables import Table, hashes_of
+from littoral.delivery.tables import Table
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.finding import FoundManifest
 from littoral.node.delivery.others import Others
+from littoral.node.delivery.sealing import sizes_of
 from littoral.terms.artifacts import OriginListing
 from littoral.terms.delivery import PlanShown
 from littoral.terms.ids import ArtifactId
@@ -53,15 +54,11 @@ def plan_of_manifest(
 ) -> PlanShown:
     """Of what somebody has, and of which some chunks may be here. Blocks."""
     table = Table(found.tables)
-    sizes = Sizes(table[number].size_bytes for number in range(table.chunks))
+    sizes = Sizes(sizes_of(table))
     everything = ChunkSet.of_runs([(0, table.chunks)])
-    group = bytes.fromhex(found.artifact.removeprefix("blake3:"))
-    offers = [
-        Offer(pop, everything)
-        for pop, each in others.by_name.items()
-        if any(delivery.group == group and delivery.whole for delivery in each.deliveries)
-    ]
-    foreseen = foresee(sizes, _here(store, found), offers)
+    mates = others.with_group(found.artifact)
+    offers = [Offer(pop, everything) for pop, mate in mates.items() if mate.whole]
+    foreseen = foresee(sizes, _here(store, table), offers)
     parts = {part.source: part.bytes for part in foreseen.parts}
     return PlanShown(
         reference=reference,
@@ -79,15 +76,10 @@ def _seconds(foreseen: Foreseen) -> float | None:
     return None if foreseen.seconds is None else round(foreseen.seconds, 1)
 
 
-def _here(store: ArtifactStore, found: FoundManifest) -> ChunkSet:
+def _here(store: ArtifactStore, wanted: Table) -> ChunkSet:
     """Which of its chunks are in the store, in whatever artifact."""
     known: set[bytes] = set()
     for artifact in store.shelf.artifacts():
-        held, at = store.shelf.held(artifact), 0
-        for table in store.shelf.tables(artifact):
-            for hashed in hashes_of(table):
-                if at in held:
-                    known.add(hashed)
-                at += 1
-    wanted = (hashed for table in found.tables for hashed in hashes_of(table))
-    return ChunkSet.of(number for number, hashed in enumerate(wanted) if hashed in known)
+        held, hashes = store.shelf.held(artifact), store.shelf.table(artifact).hashes()
+        known.update(hashed for number, hashed in enumerate(hashes) if number in held)
+    return ChunkSet.of(number for number, hashed in enumerate(wanted.hashes()) if hashed in known)

@@ -10,7 +10,7 @@ from typing import Final
 
 from littoral.adapters.moving.words import Base
 from littoral.delivery.encoding import Place
-from littoral.delivery.manifest import Manifest
+from littoral.delivery.manifest import FileRow, Manifest
 from littoral.delivery.resemblance import Tensors
 from littoral.delivery.tables import Table
 from littoral.node.delivery.holdings import Holdings
@@ -18,7 +18,7 @@ from littoral.node.delivery.shelves import WholeShelf
 from littoral.terms.errors import NotFoundError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["Whole", "first_whole", "lists_of"]
+__all__ = ["Whole", "first_whole"]
 
 
 class Whole:
@@ -42,7 +42,7 @@ class Whole:
     @cached_property
     def tensors(self) -> Tensors:
         """Its tensors; it takes a while for a model of many experts."""
-        return Tensors(lists_of(self._holdings, self._holding.manifest))
+        return Tensors(_lists_of(self._holdings, self._holding.manifest))
 
     @property
     def base(self) -> Base:
@@ -68,8 +68,8 @@ class Whole:
                 return memoryview(b"\n".join(claims))
             case "tables" if at < len(self._tables):
                 return memoryview(self._tables[at])
-            case "tensors":
-                found = lists_of(self._holdings, self._holding.manifest).get(at)
+            case "tensors" if at < len(self._tables):
+                found = _list_of(self._holdings, self._holding.manifest.files[at])
                 return None if found is None else memoryview(found)
             case "files" if at < len(self._holding.paths):
                 return self.shelf.file(at)
@@ -81,14 +81,17 @@ class Whole:
         self._held.close()
 
 
-def lists_of(holdings: Holdings, manifest: Manifest) -> Mapping[int, bytes]:
+def _lists_of(holdings: Holdings, manifest: Manifest) -> Mapping[int, bytes]:
     """The lists of tensors that are here, by the number of their file."""
-    found = {}
-    for number, row in enumerate(manifest.files):
-        if row.tensors is not None:
-            with suppress(NotFoundError):  # it was pulled from who had none
-                found[number] = holdings.store.shelf.blob(row.tensors)
-    return found
+    found = ((number, _list_of(holdings, row)) for number, row in enumerate(manifest.files))
+    return {number: each for number, each in found if each is not None}
+
+
+def _list_of(holdings: Holdings, row: FileRow) -> bytes | None:
+    if row.tensors is not None:
+        with suppress(NotFoundError):  # it was pulled from who had none
+            return holdings.store.shelf.blob(row.tensors)
+    return None
 
 
 def first_whole(holdings: Holdings, references: Iterable[str]) -> Whole | None:

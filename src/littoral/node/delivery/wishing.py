@@ -5,8 +5,8 @@
 Rules
 - A wish is heeded if a PoP of this owner says it. It is kept by everybody who hears it, and said by
   the PoP that it was said to, whenever that is a member.
-- A PoP that finds itself chosen for longer than SETTLE_S, and does not have the artifact, pulls it.
-  One that fails is tried again after a while.
+- A PoP that finds itself chosen for longer than WISH_LOOK_S, and does not have the artifact, pulls
+  it. One that fails is tried again after a while.
 - What a site's clients ask for is fetched ahead by one of its PoPs, if that is worth it
   (`delivery/demand.py`); no more than PREFETCH_BYTES_PER_HOUR_MAX in an hour.
 """

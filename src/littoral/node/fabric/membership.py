@@ -59,7 +59,7 @@ from littoral.terms.errors import (
     OwnerKeyAwayError,
 )
 from littoral.terms.facts import Fact, MemberJoined
-from littoral.terms.ids import OwnerId, PopId
+from littoral.terms.ids import ModelName, OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX
 from littoral.terms.values import SECOND, UpstreamTarget
 from littoral.trust.records import Record, RecordKind
@@ -391,9 +391,8 @@ class Membership:
         standing = self._in_it()
         return known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
 
-    def _at_work(self, model: str) -> int:
-        statuses = self._around.host.statuses()
-        return next((each.in_flight for each in statuses if each.entry.name == model), 0)
+    def _at_work(self, model: ModelName) -> int:
+        return self._around.host.in_flight(model)
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND
