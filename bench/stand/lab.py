@@ -24,8 +24,6 @@ ORIGIN: Final = "origin"
 BURST_BYTES: Final = 256 * 1024
 QUEUE_MS: Final = 60
 OWN_QUEUE_BYTES: Final = 16 * 1024 * 1024
-_HEADERS: Final = 1514 / 1448
-"""Bytes of a full Ethernet frame for each byte that TCP carries in it, with time stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +32,11 @@ class Lab:
 
     hosts: Network
     pops: tuple[Host, ...]
-    rates: Mapping[str, float]
-    """Mbit/s of each host's link, by its name."""
 
     @property
     def origin(self) -> Host:
         """Where everything comes from."""
         return self.hosts[ORIGIN]
-
-    def bytes_s(self, host: Host) -> float:
-        """What a host's link carries of what TCP carries."""
-        return self.rates[host.name] * 1e6 / 8 / _HEADERS
 
     def sent_bytes(self, host: Host) -> int:
         """What has left a host, headers included."""
@@ -86,7 +78,7 @@ def shaped(rates: Mapping[str, float]) -> Iterator[Lab]:
             _shape(hosts.hub, f"to-{name}", mbit, f"latency {QUEUE_MS}ms")
             route = f"ip -n {host.namespace} route change {SUBNET} dev eth0 congctl cubic"
             _run(*route.split())
-        yield Lab(hosts, tuple(hosts[name] for name in rates if name != ORIGIN), rates)
+        yield Lab(hosts, tuple(hosts[name] for name in rates if name != ORIGIN))
 
 
 def _shape(namespace: str, device: str, mbit: float, queue: str) -> None:
