@@ -22,6 +22,7 @@ from littoral.web.delivery import DELIVERY
 from tests.adapters.models.made import safetensors_bytes
 from tests.conftest import started_pop
 from tests.e2e.sides import FREE, Side, cli, until
+from tests.processes import mover_under
 
 MOVER = ("--mover-port", "0")
 _TENSOR_BYTES = 1024 * 1024
@@ -286,10 +287,9 @@ def rot(side: Side, artifact: str, at: int) -> None:
 
 def mover_of(side: Side) -> psutil.Process:
     """The mover's process."""
-    for child in psutil.Process(side.pop.pid).children(recursive=True):
-        if "littoral.node.delivery.mover" in child.cmdline():
-            return child
-    raise LookupError("no mover runs")
+    mover = mover_under(side.pop.pid)
+    assert mover is not None, "one runs"
+    return mover
 
 
 def sees_whole(side: Side, artifact: str) -> bool:

@@ -19,6 +19,7 @@ from littoral.web.delivery import DELIVERY
 from tests.adapters.arriving.made import NO_FUSE
 from tests.faults.network import NEVER_NARROW, network
 from tests.faults.pops import Fabric, Pop, fabric, until
+from tests.processes import mover_under
 
 LACKING = NEVER_NARROW or NO_FUSE
 
@@ -69,10 +70,9 @@ class Cold:
         return next((row for row in rows if row["id"] == name), {})
 
     def mover(self) -> psutil.Process:
-        for child in psutil.Process(self.late.process.pid).children(recursive=True):
-            if "littoral.node.delivery.mover" in child.cmdline():
-                return child
-        raise LookupError("no mover runs")
+        mover = mover_under(self.late.process.pid)
+        assert mover is not None, "one runs"
+        return mover
 
     def mounts(self) -> str:
         """As the PoP sees them."""

@@ -209,6 +209,7 @@ def drop_lock(folder: Path) -> None:
 
 
 def test_a_shelf_sees_no_wrong_byte_while_the_power_is_there(tmp_path: Path) -> None:
+    seen: list[ArtifactId] = []
     for story in STORIES:
         disk = FailingDisk(tmp_path / story.__name__, 10**6)
         watched = Shelf(tmp_path / story.__name__ / "artifacts")
@@ -228,8 +229,10 @@ def test_a_shelf_sees_no_wrong_byte_while_the_power_is_there(tmp_path: Path) -> 
                 with suppress(NotFoundError), watched.hold(artifact) as holding:
                     files = tuple(path.read_bytes() for path in holding.paths)
                     assert files == SOURCES[artifact].files
+                    seen.append(artifact)
 
         disk._spend = look  # type: ignore[method-assign]
         store = store_in(tmp_path / story.__name__, disk=disk)
         story(store, Said())
         store.close()
+    assert set(seen) == set(SOURCES)

@@ -229,7 +229,12 @@ async def test_the_store_is_shown_pinned_verified_and_swept(tmp_path: Path) -> N
         mended = await stand.over(await stand.desk.pull(WANTED))
         assert mended.stage is PullStage.DONE
         assert (await stand.desk.verify()).rotten == ()
-        assert (await stand.desk.collect()).freed_bytes >= 0
+        stray = tmp_path / "artifacts" / "files" / "stray"
+        stray.write_bytes(bytes(8_192))
+        freed = await stand.desk.collect()
+        assert freed.files >= 1
+        assert not stray.exists()
+        assert freed.freed_bytes >= 8_192
 
 
 async def test_nobody_knows_of_a_pull_that_never_was(tmp_path: Path) -> None:

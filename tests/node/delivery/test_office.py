@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -23,6 +24,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.facts import Fact, WorkerDied
 from littoral.terms.values import Instant
 from tests.node.delivery.made import CLOCK, identity, member, pop
+from tests.processes import mover_under
 
 
 @dataclass
@@ -33,11 +35,7 @@ class Stand:
     changes: int = 0
 
     def mover(self) -> psutil.Process | None:
-        for child in psutil.Process().children(recursive=True):
-            line = child.cmdline()
-            if "littoral.node.delivery.mover" in line and child.status() != "zombie":
-                return child
-        return None
+        return mover_under(os.getpid())
 
 
 @asynccontextmanager
@@ -67,11 +65,15 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_nothing_runs_before_something_is_asked_and_nothing_after_the_end() -> None:
+async def test_nothing_runs_before_something_is_asked_and_nothing_after_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with an_office() as stand:
         assert stand.mover() is None
         assert stand.office.said is None
-        assert stand.office.room_bytes() >= 0
+        with monkeypatch.context() as patch:
+            patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3_700_000_000))
+            assert stand.office.room_bytes() == 3_000_000_000
         assert (await stand.office.store()).artifacts == ()
         assert stand.mover() is not None
         await until(lambda: stand.office.said is not None)
