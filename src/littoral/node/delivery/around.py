@@ -24,10 +24,7 @@ class Turns:
 
     def of(self, name: str) -> asyncio.Lock:
         """What a pull holds that is at it."""
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = asyncio.Lock()
-        return lock
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 @dataclass(frozen=True, slots=True)
