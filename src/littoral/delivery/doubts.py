@@ -13,7 +13,6 @@ from typing import Final
 from littoral.delivery.asking import Asking
 from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.delivery.state import State
-from littoral.delivery.wanting import spot
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant
 
@@ -88,7 +87,10 @@ class Doubts:
             self._state.holding.doubt(chunks)
         return bool(chunks)
 
-    def _trusted(self, voucher: PopId) -> tuple[bool, float]:
-        """Whom to doubt last: whom nobody has caught; among those, another one for each PoP."""
+    def _trusted(self, voucher: PopId) -> tuple[bool, bool, PopId]:
+        """Whom to doubt last: whom nobody has caught; among those, each PoP the one before it.
+
+        So, of as many PoPs as vouch, each begins with another, and every voucher is looked at.
+        """
         caught = voucher in self._state.liars or voucher in self._hinted
-        return not caught, spot(self._state.me, voucher)
+        return not caught, voucher < self._state.me, voucher
