@@ -708,7 +708,7 @@ DELIVERY_STUCK_S: Final = 10.0
 DELIVERY_UNSENT_BYTES: Final = 256 * 1024
 """Of a stream, that the kernel holds and has not sent yet: more only delays what is more urgent."""
 
-DELIVERY_WINDOW_S: Final = 0.25
+DELIVERY_WINDOW_S: Final = 0.1
 """Between two looks at what streams get through; each sets their paces anew."""
 
 DELIVERY_UPLINK_START: Final = 12_500_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from littoral.adapters.moving.pacing import TARGET_S, Flow, Uplink
 from littoral.terms.limits import DELIVERY_PACE_MIN, DELIVERY_YIELD_SHARE
 
-WINDOW_S = 0.25
+WINDOW_S = 0.1
 MB = 1e6
 
 
@@ -39,8 +39,6 @@ class Link:
                 Flow(
                     int(rate * part * WINDOW_S),
                     busy,
-                    pace,
-                    rate * part / busy,
                     0.06 if limit < pace else self.waited_s,
                     rate * part / busy / pace,
                 )
@@ -90,7 +88,7 @@ def test_a_link_that_shrinks_is_not_flooded() -> None:
     link = Link(24 * MB, [float("inf")] * 4)
     link.windows(40)
     link.rate = 6 * MB
-    link.windows(60)
+    link.windows(150)
     _, paced = link.means()
     assert paced <= 1.5 * 6 * MB
 
@@ -98,8 +96,8 @@ def test_a_link_that_shrinks_is_not_flooded() -> None:
 def test_what_a_slow_receiver_does_not_take_is_left_to_the_others() -> None:
     link = Link(12 * MB, [0.3 * MB, float("inf"), float("inf"), float("inf")])
     link.windows(80)
-    assert link.paces[0] <= 0.6 * sum(link.paces) / 4
-    assert sum(link.paces[1:]) >= 0.85 * (12 - 0.3) * MB
+    total, _ = link.means()
+    assert total >= 0.9 * 12 * MB
 
 
 def test_streams_with_little_to_send_do_not_make_the_link_seem_slow() -> None:
@@ -127,8 +125,7 @@ def test_bulk_yields_while_people_are_answered_and_is_measured_no_worse_for_it()
             Flow,
             st.integers(0, 10**9),
             st.floats(0, 1),
-            st.floats(0, 1e10),
-            st.floats(0, 1e10),
+            st.floats(0, 10),
             st.floats(0, 100),
         ),
         max_size=20,
@@ -146,8 +143,28 @@ def test_paces_are_always_some_and_never_over_the_budget(
         assert all(pace >= DELIVERY_PACE_MIN for pace in paces)
 
 
-def test_packets_that_wait_slow_a_stream_down_and_those_that_do_not_speed_it_up() -> None:
-    for waited_s, faster in ((0.0, True), (2 * TARGET_S, False)):
-        flow = Flow(250_000, 1.0, 1 * MB, 1 * MB, waited_s, 1.0)
-        pace = Uplink(10 * MB).window([flow] * 12, WINDOW_S, yielding=False)[0]
-        assert (pace > 0.8 * MB) is faster
+def test_where_all_packets_wait_streams_slow_down_and_where_some_do_the_others_do_not() -> None:
+    waiting = Flow(100_000, 1.0, 3 * TARGET_S, 0.5)
+    quick = Flow(100_000, 1.0, 0.0, 1.0)
+    for flows, slower in (([waiting] * 10, True), ([waiting, *[quick] * 9], False)):
+        uplink = Uplink(10 * MB)
+        for _ in range(20):
+            paces = uplink.window(flows, WINDOW_S, yielding=False)
+        assert (max(paces) < 1.1 * MB) is slower
+
+
+def test_a_stream_that_is_left_alone_has_the_link_at_once() -> None:
+    link = Link(12 * MB, [float("inf")] * 8)
+    link.windows(40)
+    idle = Flow(0, 0.0, 0.0, 1.0)
+    last = Flow(int(link.paces[0] * WINDOW_S), 1.0, 0.0, 1.0)
+    paces = link.uplink.window([*[idle] * 7, last], WINDOW_S, yielding=False)
+    assert paces[-1] >= 0.8 * 12 * MB
+
+
+def test_what_ended_streams_sent_counts_as_what_the_link_carries() -> None:
+    uplink = Uplink(10 * MB)
+    flow = Flow(100_000, 1.0, 2 * TARGET_S, 0.5)
+    for _ in range(200):
+        uplink.window([flow], WINDOW_S, int(0.7 * MB), yielding=False)
+    assert uplink.measured == pytest.approx(8 * MB, rel=0.01)

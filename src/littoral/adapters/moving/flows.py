@@ -22,13 +22,11 @@ __all__ = ["Flows"]
 
 _PACED: Final = sys.platform == "linux"
 _SO_MAX_PACING_RATE: Final = 47
-_UNPACED: Final = 2**64 - 1
 _INFO_BYTES: Final = 192
 _NUMBER: Final = Struct("=Q")
 _SHORT: Final = Struct("=I")
 _RTT_AT, _ACKED_AT, _RTT_MIN_AT, _BUSY_US_AT = 68, 120, 148, 168
 """Where struct tcp_info of Linux has tcpi_rtt, _bytes_acked, _min_rtt, _busy_time, since 4.10."""
-_FIRST_WINDOW_S: Final = 0.1
 _NOTICEABLE: Final = 0.03
 """Changes of a pace by a smaller part are not worth a system call."""
 
@@ -40,10 +38,8 @@ class _Stream:
     since: float
     """Of what it did when, it was looked at last."""
     pace: float = 0.0
-    rates: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS))
-    """What it got in the last windows, bytes/s."""
     parts: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS))
-    """The same, of the paces that were set then."""
+    """What it got in the last windows, of the paces that were set then."""
 
 
 class Flows:
@@ -66,6 +62,10 @@ class Flows:
         self._in_flight = in_flight
         self._uplink = Uplink(start)
         self._streams: dict[Wire, _Stream] = {}
+        self._ending: dict[Wire, int] = {}
+        """Those that have ended, of which not all is confirmed: what was, when looked at last."""
+        self._late_bytes = 0
+        """Of those that began again, what was confirmed of before."""
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -86,28 +86,26 @@ class Flows:
         now = self._loop.time()
         if self._timer is None:
             self._since = now
-            self._timer = self._loop.call_later(self._window_s, self._look)
-        self._streams[wire] = _Stream(*_info(wire)[:2], now)
+            self._ending.clear()
+            self._timer = self._loop.call_later(DELIVERY_WINDOW_S, self._look)
+        acked_bytes, busy_us, _ = _info(wire)
+        self._late_bytes += acked_bytes - self._ending.pop(wire, acked_bytes)
+        self._streams[wire] = _Stream(acked_bytes, busy_us, now)
         pace = self._uplink.share(len(self._streams), yielding=self._yielding())
         for each, stream in self._streams.items():
             if stream.pace == 0.0 or stream.pace > pace:
                 _set(each, stream, pace)
 
     def end(self, wire: Wire) -> None:
-        """Pace it no more; its connection may be closed already."""
+        """All that it sends was put; its connection may be closed already."""
         stream = self._streams.pop(wire, None)
         if stream is None:
             return
         if not wire.closed:
-            _pace(wire, _UNPACED)
+            self._ending[wire] = stream.acked_bytes
         if not self._streams and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    @property
-    def _window_s(self) -> float:
-        """A shorter one while the link is being found out."""
-        return DELIVERY_WINDOW_S if self._uplink.full else _FIRST_WINDOW_S
 
     def _yielding(self) -> bool:
         return self._in_flight() > 0
@@ -115,12 +113,25 @@ class Flows:
     def _look(self) -> None:
         now = self._loop.time()
         seconds, self._since = max(now - self._since, 1e-3), now
-        self._timer = self._loop.call_later(self._window_s, self._look)
+        self._timer = self._loop.call_later(DELIVERY_WINDOW_S, self._look)
         flows = [_flow(wire, stream, now) for wire, stream in self._streams.items()]
-        paces = self._uplink.window(flows, seconds, yielding=self._yielding())
+        ended_bytes = self._ended_bytes()
+        paces = self._uplink.window(flows, seconds, ended_bytes, yielding=self._yielding())
         for (wire, stream), pace in zip(self._streams.items(), paces, strict=True):
             if abs(pace - stream.pace) > _NOTICEABLE * stream.pace:
                 _set(wire, stream, pace)
+
+    def _ended_bytes(self) -> int:
+        """What was confirmed of streams that have ended, since this was looked at last."""
+        total, self._late_bytes = self._late_bytes, 0
+        for wire, before in list(self._ending.items()):
+            acked_bytes = before if wire.closed else _info(wire)[0]
+            if acked_bytes == before:
+                del self._ending[wire]
+            else:
+                self._ending[wire] = acked_bytes
+                total += acked_bytes - before
+        return total
 
 
 def _info(wire: Wire) -> tuple[int, int, float]:
@@ -140,11 +151,8 @@ def _flow(wire: Wire, stream: _Stream, now: float) -> Flow:
     acked, busy = acked_bytes - stream.acked_bytes, (busy_us - stream.busy_us) / 1e6
     stream.acked_bytes, stream.busy_us = acked_bytes, busy_us
     busy = min(1.0, busy / seconds)
-    rate = acked / (seconds * max(busy, 0.05))
-    stream.rates.append(rate)
-    stream.parts.append(rate / stream.pace)
-    lately, part = (sum(each) / len(each) for each in (stream.rates, stream.parts))
-    return Flow(acked, busy, stream.pace, lately, waited_s, part)
+    stream.parts.append(acked / (seconds * max(busy, 0.05)) / stream.pace)
+    return Flow(acked, busy, waited_s, sum(stream.parts) / len(stream.parts))
 
 
 def _set(wire: Wire, stream: _Stream, pace: float) -> None:
