@@ -1,11 +1,17 @@
 """How much a PoP can take on to bring in: as much as it passes on in the next second or so.
 
-What it was dealt counts as passed on once the quicker quarter of the others has it: slow downlinks
-of others are no reason to read less. What it passes on in a second is measured, so a slow uplink is
-found out without being told, and what is taken on at once stays small.
+What it was dealt counts as passed on once half of the others have it: slow downlinks of a few are
+no reason to read less. What it passes on in a second is measured, so a slow uplink is found out
+without being told, and what is taken on at once stays small.
+
+Rules
+- Nobody takes on much more than its equal share of what comes to the group: who was dealt more once
+  would else pass on more, take on more for it, and be the last to have passed on everything.
+- Towards the end what is taken on shrinks with what is left, for the same reason.
 """
 
 from collections.abc import Iterable
+from math import inf
 from typing import Final
 
 from littoral.delivery.chunk_set import ChunkSet
@@ -20,15 +26,20 @@ _AHEAD_MAX: Final = 6 * SECOND
 _PART: Final = 16
 """What is taken on at once is this part of what is left of the whole pull."""
 
+_MORE: Final = 1.1
+"""Of its equal share, that one takes on at most: what a slow one leaves is for the others."""
+
 _FIRST: Final = 4
 """Chunks taken on at first: one is read, one passed on, and word of that is on its way."""
 _LEAST: Final = 2
+_YOUNG: Final = 2 * SECOND
+"""Until then, what was measured says how it begins, and not how it goes."""
 
 
 class Appetite:
     """Of one PoP."""
 
-    __slots__ = ("_meter", "_sizes", "ahead", "idle", "own")
+    __slots__ = ("_meter", "_rate_max", "_sizes", "_young", "ahead", "idle", "own")
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
@@ -39,6 +50,9 @@ class Appetite:
         self.ahead = _AHEAD_MIN
         """Nanoseconds of work that it takes on."""
         self.idle = True
+        self._rate_max = inf
+        """Chunks in a second."""
+        self._young = True
 
     def plan(self, left: int, rate: float, usual_s: float, age: int) -> None:
         """Say how far the pull is.
@@ -49,9 +63,12 @@ class Appetite:
             usual_s: seconds between two chunks that one PoP brings in.
             age: nanoseconds since the pull began; what is measured early says little.
         """
+        self._young = age < _YOUNG
         if rate > 0:
+            self._rate_max = _MORE / usual_s
             ahead = min(left / rate / _PART * SECOND, age / 4, _AHEAD_MAX)
-            self.ahead = int(max(_AHEAD_MIN, ahead, min(3 * usual_s, age / SECOND) * SECOND))
+            least = min(_AHEAD_MIN, left / rate * SECOND)
+            self.ahead = int(max(least, ahead, min(3 * usual_s, age / SECOND) * SECOND))
 
     def hunger(self, has: ChunkSet, others: Iterable[Peer], uplink: int, now: Instant) -> int:
         """Bytes that it could take on now; 0 where that is not worth a deal.
@@ -66,10 +83,10 @@ class Appetite:
         unread = len(own - has)
         self.idle = not unread
         behind = sorted(len(own - peer.has - peer.known) for peer in others)
-        pending = max(unread, behind[len(behind) // 4] if behind else 0)
+        pending = max(unread, behind[len(behind) // 2] if behind else 0)
         self._meter.note(len(own) - pending, now)
-        rate = self._meter.rate(2 * self.ahead) * self._sizes.mean
-        least = _LEAST
+        rate = min(self._meter.rate(2 * self.ahead), self._rate_max) * self._sizes.mean
+        least = _FIRST if self._young else _LEAST
         if rate <= 0:
             least, rate = _FIRST, uplink / max(1, len(behind))
         window = max(least * self._sizes.mean, int(rate * self.ahead / SECOND))

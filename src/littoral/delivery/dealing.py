@@ -10,8 +10,8 @@ has little that must be dealt again.
 Rules
 - Of two tables that of the higher epoch counts; of one epoch, that of the lowest PopId.
 - The later of two deals counts where they overlap.
-- Towards the end only those deal in whose like half of the others do: the last to be dealt
-  something must not be the slowest.
+- Towards the end what is left is dealt in equal parts, and to those only who were dealt half as
+  much as half of the others: the last to be dealt something must not be the slowest.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,7 +144,10 @@ class Dealer:
         cut = _Cut(open_, sizes)
         if cut.left < sum(bytes_ for _, bytes_ in hungry) * 4:
             hungry = [one for one in hungry if not self._slow(one[0], askers)]
-        dealt = [self._put(run, pop, sizes) for pop, most in hungry for run in cut.take(most)]
+        dealt = []
+        for place, (pop, most) in enumerate(hungry):
+            equal = max(sizes.mean, cut.left // (len(hungry) - place))
+            dealt += [self._put(run, pop, sizes) for run in cut.take(min(most, equal))]
         if not dealt and not any(asker.unread for asker in askers if asker.awake):
             idle = [asker.pop for asker in askers if asker.idle and asker.awake]
             if idle:
