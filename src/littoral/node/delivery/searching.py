@@ -38,11 +38,11 @@ __all__ = ["Finding"]
 
 log = logging.getLogger("littoral")
 
-_GATHER_S: Final = 0.15
+_GATHER_S: Final = 0.05
 """How long to look who else wants the same just now, before anything is read of what nobody has."""
 _DRAFT_WAIT_S: Final = 5.0
 """For the draft of another who began at the same time."""
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.01
 
 
 class Finding:
