@@ -106,7 +106,7 @@ SCENARIOS = (
         "one stands still at half time",
         (
             _last(1.3, "last of 7"),
-            Limit("until others are asked", "replaced_s", 2.5, "s"),
+            Limit("until others are asked", "replaced_s", 2, "s"),
             Limit("longest without progress", "pause_s", 5, "s"),
         ),
         stalled,

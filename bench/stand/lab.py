@@ -23,6 +23,8 @@ __all__ = ["Lab", "lab", "shaped", "unavailable"]
 ORIGIN: Final = "origin"
 BURST_BYTES: Final = 256 * 1024
 QUEUE_MS: Final = 60
+HEADERS_BYTES: Final = 14 + 20 + 32
+"""Of Ethernet, IP and TCP with its time stamps, before what the kernel sends in one go."""
 OWN_QUEUE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -39,10 +41,11 @@ class Lab:
         return self.hosts[ORIGIN]
 
     def sent_bytes(self, host: Host) -> int:
-        """What has left a host, headers included."""
+        """What has left a host, what was sent twice included, without the headers of TCP/IP."""
         words = ["ip", "-n", host.namespace, "-s", "-j", "link", "show", "eth0"]
         (link,) = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-        return int(link["stats64"]["tx"]["bytes"])
+        sent = link["stats64"]["tx"]
+        return int(sent["bytes"]) - HEADERS_BYTES * int(sent["packets"])
 
 
 def unavailable() -> str:
