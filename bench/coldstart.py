@@ -27,11 +27,11 @@ from pathlib import Path
 from bench.stand.lab import Lab, shaped, unavailable
 from bench.stand.measuring import EVERYTHING, Figures
 from bench.stand.native import StandError
+from bench.stand.proxies import PEERS_FOLDER
 from bench.stand.reading import read_ratios
 from bench.stand.report import Promise, at_least, at_most, note, print_report, print_table
 from bench.stand.running import end_on_signal
 from littoral.adapters.artifacts import Shelf
-from littoral.adapters.models import Catalogue
 from littoral.terms.ids import ArtifactId
 from littoral.web.delivery import DELIVERY
 from tests.faults.pops import PORT, Fabric, Pop, fabric, until
@@ -41,7 +41,8 @@ HOLDER, BOUND, FIRST = "holder", "transfer", "first token"
 HOSTS = {EARLY: "early", WAITING: "waiting", SERIES: "series"}
 MBIT = 209.1
 """25 MB/s of what TCP carries."""
-MEGABYTES_LEAST = 253
+WEIGHTS = PEERS_FOLDER / "coldstart"
+WEIGHTS_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 NAME = "cold"
 PROMPT = "The capital of France is"
 READ_ROUNDS = 15
@@ -259,17 +260,20 @@ def promises_of(figures: Figures) -> list[Promise]:
     ]
 
 
-def largest(home: Path) -> Path:
-    """The largest GGUF file of a catalogue.
+def gemma() -> Path:
+    """The model of 253 MB that is in packages, put together.
 
     Raises:
-        StandError: there is none.
+        StandError: they are not installed, or other than they were.
     """
-    files = [file for entry in Catalogue(home / "models").entries() for file in entry.files]
-    paths = [Path(file.path) for file in files if file.path.endswith(".gguf")]
-    if not paths:
-        raise StandError(f"no GGUF model in {home}: `make models`")
-    return max(paths, key=lambda path: path.stat().st_size)
+    whole = WEIGHTS / "gemma-3-270m-q4_k_m.gguf"
+    if not whole.exists():
+        parts = sorted(WEIGHTS.glob(f"lib/python3*/site-packages/*/data/{whole.name}.part*"))
+        data = b"".join(part.read_bytes() for part in parts)
+        if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
+            raise StandError("the packages of bench/coldstart.txt: `make bench-coldstart`")
+        whole.write_bytes(data)
+    return whole
 
 
 def main() -> None:
@@ -277,14 +281,12 @@ def main() -> None:
     end_on_signal()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--home", type=Path, default=Path(".models"), help="Has the model.")
+    parser.add_argument("--weights", type=Path, help="A GGUF file, instead of one of 253 MB.")
     given = parser.parse_args()
     figures, why = Figures(), unavailable()
-    weights = largest(given.home)
+    weights = gemma() if given.weights is None else given.weights.resolve()
     size_mb = weights.stat().st_size / 1e6
     note(f"{weights.name}, {size_mb:.0f} MB")
-    if size_mb < MEGABYTES_LEAST:
-        note(f"what is promised is of {MEGABYTES_LEAST} MB or more: add a larger model to --home")
     for number in range(given.rounds):
         note(f"round {number + 1} of {given.rounds}")
         if why:
