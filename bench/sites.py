@@ -13,9 +13,9 @@ and `--full` change both.
 import argparse
 import sys
 import time
-from typing import Final
 
 from bench.stand.report import at_most, note, print_report
+from littoral.delivery.cutting import HUGE_FILE_BYTES, HUGE_PIECE_BYTES, LARGE_PIECE_BYTES
 from littoral.delivery.grouping import company
 from littoral.delivery.words import ORIGIN
 from littoral.sim.clock import VirtualClock
@@ -26,14 +26,15 @@ from littoral.terms.values import SECOND
 
 SITES, POPS_EACH = 100, 10
 WAN, LAN = 125e6, 1.25e9
-CHUNK: Final = 1 << 20
 
 
 def built(gigabytes: float, full: int) -> World:
     """The network, all of whose PoPs have just been told to pull."""
-    net = Net(VirtualClock(lambda: 0.5), piece=CHUNK // 4, window=CHUNK, delay_s=0.01)
+    size = int(gigabytes * 1e9)
+    chunk = HUGE_PIECE_BYTES if size > HUGE_FILE_BYTES else LARGE_PIECE_BYTES
+    net = Net(VirtualClock(lambda: 0.5), piece=chunk // 4, window=chunk, delay_s=0.01)
     net.lay(ORIGIN, WAN, 1e12)
-    world = World(1, [CHUNK] * int(gigabytes * 1e9 // CHUNK), net, checks=False)
+    world = World(1, [chunk] * (size // chunk), net, checks=False)
     for number in range(SITES * POPS_EACH):
         pop, site = pop_name(number), f"site-{number % SITES}"
         if number < SITES:

@@ -20,6 +20,15 @@ from littoral.terms.values import ModelEntry
 settings.register_profile("littoral", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("littoral")
 
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        # A shell that runs tests in the background, or `nohup`, has them ignored here and by all
+        # that tests start and mean to end so.
+        signal.signal(number, usual)
+
 ROOT = Path(__file__).parent.parent
 CHAT_MODEL = "smollm2-135m"
 EMBED_MODEL = "all-minilm-l6-v2"
