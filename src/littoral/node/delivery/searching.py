@@ -38,7 +38,7 @@ __all__ = ["Finding"]
 
 log = logging.getLogger("littoral")
 
-_GATHER_S: Final = 0.05
+_GATHER_S: Final = 0.15
 """How long to look who else wants the same just now, before anything is read of what nobody has."""
 _DRAFT_WAIT_S: Final = 5.0
 """For the draft of another who began at the same time."""
