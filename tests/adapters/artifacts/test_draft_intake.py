@@ -15,8 +15,14 @@ from littoral.adapters.artifacts import ArtifactStore, DraftIntake
 from littoral.adapters.artifacts.disk import Disk
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.drafts import Draft
-from littoral.terms.errors import ConflictError, DigestMismatchError, NotFoundError
+from littoral.terms.errors import (
+    ConflictError,
+    DigestMismatchError,
+    DiskShortError,
+    NotFoundError,
+)
 from tests.adapters.artifacts.made import (
+    ROOM,
     QuickDisk,
     draft_of,
     model,
@@ -209,17 +215,39 @@ def test_a_draft_of_what_is_here_in_part_completes_it(store: ArtifactStore) -> N
     assert store.shelf.verify(MODEL.artifact, lambda done, total: None) == []
 
 
-def test_a_draft_can_be_dropped(store: ArtifactStore) -> None:
+def test_a_draft_that_nobody_goes_on_with_makes_room_before_any_artifact(
+    store: ArtifactStore,
+) -> None:
+    kept = model(7)
+    put(store, kept)
+    store.protect([kept.artifact])
     intake = store.take_draft(DRAFT, CUTS)
     fill(intake)
-    with pytest.raises(ConflictError):
-        store.drop_draft(DRAFT.id)
+    full = ROOM - store.shelf.disk_bytes() + 1
+    with pytest.raises(DiskShortError):
+        store.make_room(full)
     intake.close()
-    store.drop_draft(DRAFT.id)
-    store.drop_draft(DRAFT.id)
+    with pytest.raises(DiskShortError):
+        store.make_room(ROOM)
+    assert store.drafts() == (DRAFT,), "either there is room afterwards, or nothing goes"
+    assert store.make_room(full) == ()
     assert store.drafts() == ()
-    assert store.gc().files == len(set(CUTS))
-    assert store.shelf.disk_bytes() == 0
+    assert store.shelf.complete(kept.artifact)
+    assert store.gc().files == 0
+
+
+def test_going_on_with_a_draft_keeps_it_and_another_draft_takes_its_room(tmp_path: Path) -> None:
+    other, cuts = draft_of(model(8))
+    with closing(store_in(tmp_path, bytes_max=70_000)) as store:
+        for _ in range(2):
+            with closing(store.take_draft(DRAFT, CUTS)) as intake:
+                fill(intake)
+                intake.commit()
+        assert store.drafts() == (DRAFT,)
+        with closing(store.take_draft(other, cuts)):
+            assert store.drafts() == (other,)
+            with pytest.raises(DiskShortError):
+                store.take_draft(DRAFT, CUTS)
 
 
 def test_a_seal_that_was_cut_short_is_ended_by_the_next_writer(tmp_path: Path) -> None:

@@ -100,22 +100,22 @@ class Shelf:
                 yield artifact, self.manifest(artifact)
 
     def rows(self) -> tuple[Row, ...]:
-        """All that are here, as a listing shows them."""
+        """All that are here, as a listing shows them. Of what is whole no table is read."""
         entries = read_book(self._places.book)
         rows = []
-        for artifact in self.artifacts():
+        for artifact, manifest in self.manifests():
             with suppress(NotFoundError):
-                manifest, table = self.manifest(artifact), self.table(artifact)
-                held = self.held(artifact)
+                complete, size = self.complete(artifact), manifest.size_bytes
+                held = size if complete else self.table(artifact).bytes_of(self.held(artifact))
                 entry = entries.get(artifact)
                 rows.append(
                     Row(
                         artifact=artifact,
                         kind=manifest.kind,
                         files=len(manifest.files),
-                        size_bytes=table.size_bytes,
-                        held_bytes=table.bytes_of(held),
-                        complete=self.complete(artifact),
+                        size_bytes=size,
+                        held_bytes=held,
+                        complete=complete,
                         pinned=entry is not None and entry.pinned,
                         asked=entry.asked if entry is not None else 0,
                     )

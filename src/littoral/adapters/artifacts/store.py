@@ -33,6 +33,7 @@ from littoral.adapters.artifacts.sweeping import (
     Swept,
     drafts_in,
     end_seals,
+    idle_drafts,
     name_files,
     remove_draft,
     sweep,
@@ -130,7 +131,7 @@ class ArtifactStore:
         with self._lock, ExitStack() as undo:
             self._begin(draft.id)
             here = sum(allocated_bytes(path) for path in self._places.draft(draft.id).glob("*"))
-            self._make_room(table.size_bytes - here, besides=None)
+            self._make_room(table.size_bytes - here, besides=draft.id)
             self._keep_blobs(cuts, lists, {file.tensors for file in draft.files})
             self._disk.make_folder(self._places.draft(draft.id))
             self._disk.write_whole(self._places.draft_file(draft.id), draft.encoded())
@@ -144,16 +145,6 @@ class ArtifactStore:
     def drafts(self) -> tuple[Draft, ...]:
         """All drafts that are here; the cuts of their files are blobs of the shelf."""
         return tuple(drafts_in(self._places))
-
-    def drop_draft(self, draft: DraftId) -> None:
-        """Take a draft away; nothing happens where there is none.
-
-        Raises:
-            ConflictError: it is under way.
-        """
-        with self._lock:
-            self._begin(draft)
-            remove_draft(self._disk, self._places, draft)
 
     def claim(self, artifact: ArtifactId, envelope: bytes) -> None:
         """Keep who vouches for an artifact, unless CLAIMS_MAX do already.
@@ -201,7 +192,9 @@ class ArtifactStore:
             return artifact in self._under_way or any(self._is_held(key) for key in keys)
 
     def make_room(self, needed_bytes: int) -> tuple[ArtifactId, ...]:
-        """Drop what is worth least until so much more fits, and say what that was.
+        """Drop what is worth least until so much more fits, and say which artifacts that was.
+
+        Drafts that nobody goes on with are worth less than any artifact.
 
         Raises:
             DiskShortError: too much is pinned, in use or a last copy. Nothing was dropped.
@@ -217,7 +210,9 @@ class ArtifactStore:
             ConflictError: somebody holds it, or it is under way.
         """
         with self._lock:
-            return self._drop(artifact)
+            freed = self._drop(artifact)
+            self.gc()
+            return freed
 
     def gc(self) -> Swept:
         """Take away files that no manifest or draft names, and what killed processes left."""
@@ -314,11 +309,14 @@ class ArtifactStore:
             return 0
         return max(0, size_bytes - allocated_bytes(slot.part))
 
-    def _make_room(self, needed_bytes: int, besides: ArtifactId | None) -> tuple[ArtifactId, ...]:
+    def _make_room(self, needed_bytes: int, besides: str | None) -> tuple[ArtifactId, ...]:
         dropped: list[ArtifactId] = []
         again = needed_bytes > 0
         while again and (over := self._over_bytes(needed_bytes)) > 0:
-            gone, clock = victims([*self._candidates(besides)], over)
+            idle, freed = idle_drafts(self._places, over, {*self._under_way, besides})
+            gone, clock = victims([*self._candidates(besides)], over - freed)
+            for draft in idle:
+                remove_draft(self._disk, self._places, draft)
             again = False
             for artifact in gone:
                 try:
@@ -326,6 +324,7 @@ class ArtifactStore:
                     dropped.append(artifact)
                 except ConflictError:  # somebody has taken hold of it since we looked
                     again = True
+            self.gc()
             self._book.advance(clock)
         return tuple(dropped)
 
@@ -338,7 +337,7 @@ class ArtifactStore:
         over = self.shelf.disk_bytes() + lacking - self._bytes_max
         return max(over, lacking + DISK_SPARE_BYTES - free)
 
-    def _candidates(self, besides: ArtifactId | None) -> Iterator[Candidate]:
+    def _candidates(self, besides: str | None) -> Iterator[Candidate]:
         for artifact in self.shelf.artifacts():
             entry = self._book.entry(artifact)
             kept = entry.pinned or artifact in self._protected or artifact == besides
@@ -367,7 +366,6 @@ class ArtifactStore:
                     self._disk.unlink(path)
             # The map of a file that is begun anew must not be the one that this one had.
             self._disk.sync_folder(self._places.files)
-        self.gc()
         return sum(files[key] for key in own)
 
 

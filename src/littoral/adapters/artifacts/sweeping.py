@@ -1,6 +1,6 @@
 """Takes away what nothing needs, and ends what a killed process had begun."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from littoral.delivery.manifest import Manifest
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.ids import artifact_id
 
-__all__ = ["Swept", "drafts_in", "end_seals", "name_files", "remove_draft", "sweep"]
+__all__ = ["Swept", "drafts_in", "end_seals", "idle_drafts", "name_files", "remove_draft", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,19 @@ def name_files(disk: Disk, places: Places, draft: DraftId, manifest: Manifest) -
         disk.rename(part, whole)
     disk.sync_folder(places.files)
     remove_draft(disk, places, draft)
+
+
+def idle_drafts(
+    places: Places, needed_bytes: int, besides: Collection[str | None]
+) -> tuple[list[DraftId], int]:
+    """Drafts that nobody goes on with, the oldest first, until so much is freed; and how much."""
+    idle, freed = [], 0
+    for folder in sorted(places.drafts.glob("*"), key=lambda path: path.stat().st_mtime_ns):
+        draft = DraftId(f"draft:{folder.name}")
+        if freed < needed_bytes and draft not in besides:
+            idle.append(draft)
+            freed += sum(allocated_bytes(path) for path in folder.glob("*"))
+    return idle, freed
 
 
 def remove_draft(disk: Disk, places: Places, draft: DraftId) -> None:
