@@ -8,8 +8,8 @@ Rules
 - What all together may take is the *budget*: a little over the most that went through lately. It
   grows while streams could use more of it and get what they use: fast until the link was first
   seen to be full, then in small steps.
-- Each stream may have its equal share of the budget, and a little room, since not all of them send
-  at any moment. What is left over is shared among those that could use more and do not wait.
+- Each stream may have its equal share of the budget, and as much again for *room*, since not all of
+  them send at any moment. What is left over is for those that could use more and do not wait.
 - Where the packets of all streams wait, it is this machine's uplink that they wait for: then the
   room shrinks until they wait for no longer than TARGET_S. Where those of some wait, they wait for
   a receiver with many sources, and TCP sees to that.
@@ -47,7 +47,7 @@ _LEAST_ROOM: Final = 0.5
 _STEP: Final = 0.1
 """The largest change of the room for how long packets waited, in one window."""
 _REMEMBERED: Final = 100
-"""Windows with anything to send, whose best counts: less than half the link is used at times."""
+"""Windows with anything to send, whose best counts: those of ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
