@@ -172,6 +172,18 @@ async def test_a_cancelled_pull_is_told_of_no_more_and_the_next_goes_on(tmp_path
         assert again.origin_bytes == again.size_bytes - again.reused_bytes
 
 
+async def test_a_name_that_can_not_be_given_fails_before_anything_is_fetched(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as stand:
+        shown = await stand.over(await stand.desk.pull(PullWanted("hf:lab/model", name="mine")))
+        assert shown.stage is PullStage.FAILED
+        assert "none is mine" in shown.error
+        assert shown.advice
+        assert stand.origin.read_bytes <= PIECE, "nothing but headers"
+        assert stand.desk.deliveries() == ()
+
+
 async def test_what_the_origin_gives_otherwise_than_promised_is_not_here(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as stand:
         stand.origin.piece = lambda data: data[:-1] + bytes([data[-1] ^ 1])

@@ -8,10 +8,12 @@ from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.models import Catalogue
 from littoral.adapters.models.describe import gguf_entry
 from littoral.adapters.models.gguf import read_gguf
+from littoral.delivery.drafts import DraftFile
+from littoral.delivery.manifest import FileRow
 from littoral.terms.errors import BadRequestError, ConflictError, LittoralError
 from littoral.terms.ids import ArtifactId, ModelName, model_name
 
-__all__ = ["add_to_catalogue", "digest_present", "model_among"]
+__all__ = ["add_to_catalogue", "check_name", "digest_present", "model_among"]
 
 
 def add_to_catalogue(
@@ -43,19 +45,30 @@ def add_to_catalogue(
             return None
         file, chosen = found
         path, digest = held.paths[file], held.manifest.files[file].sha256
-        present = digest_present(catalogue, chosen)
-        if present is not None:
-            if present != digest:
-                raise ConflictError(
-                    f"another model is named {chosen} here",
-                    advice="what was pulled is in the store; give it a name with --name",
-                )
+        if _is_present(catalogue, chosen, digest):
             return chosen
         with catalogue.adding(chosen, resumable=False, progress=_silent) as staging:
             entry = gguf_entry(chosen, read_gguf(path), path, digest, origin=reference)
             staging.commit(entry)
     store.pin(artifact, pinned=True)
     return chosen
+
+
+def check_name(
+    catalogue: Catalogue,
+    files: Sequence[FileRow | DraftFile],
+    reference: str,
+    name: str | None,
+) -> None:
+    """See, before anything is fetched, that what these files have could be added by that name.
+
+    Raises:
+        BadRequestError, ConflictError: as `add_to_catalogue`.
+    """
+    found = model_among([file.path for file in files], reference, name)
+    digest = None if found is None else files[found[0]].sha256
+    if found is not None and digest is not None:
+        _is_present(catalogue, found[1], digest)
 
 
 def model_among(
@@ -90,6 +103,15 @@ def digest_present(catalogue: Catalogue, name: ModelName) -> str | None:
         return catalogue.get(name).digest
     except LittoralError:
         return None
+
+
+def _is_present(catalogue: Catalogue, name: ModelName, digest: str) -> bool:
+    present = digest_present(catalogue, name)
+    if present not in {None, digest}:
+        raise ConflictError(
+            f"another model is named {name} here", advice="give this one a name with --name"
+        )
+    return present is not None
 
 
 def _own_name(path: str) -> ModelName:

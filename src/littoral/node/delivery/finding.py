@@ -27,6 +27,7 @@ from littoral.delivery.manifest import (
     CHUNKS_MAX,
     MANIFEST_BYTES_MAX,
     Blake3,
+    FileRow,
     Kind,
     Manifest,
     blake3_of,
@@ -71,9 +72,14 @@ class FoundManifest:
         return self.artifact
 
     @property
+    def files(self) -> tuple[FileRow, ...]:
+        """In order."""
+        return self.manifest.files
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Of its files, in order."""
-        return tuple(file.path for file in self.manifest.files)
+        return tuple(file.path for file in self.files)
 
     def documents(self) -> Mapping[str, bytes]:
         """What others may ask for."""
@@ -97,9 +103,14 @@ class FoundDraft:
         return self.draft.id
 
     @property
+    def files(self) -> tuple[DraftFile, ...]:
+        """In order."""
+        return self.draft.files
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Of its files, in order."""
-        return tuple(file.path for file in self.draft.files)
+        return tuple(file.path for file in self.files)
 
     def documents(self) -> Mapping[str, bytes]:
         """What others may ask for."""

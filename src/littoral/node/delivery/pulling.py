@@ -22,7 +22,7 @@ from msgspec import structs
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
-from littoral.node.delivery.adding import add_to_catalogue
+from littoral.node.delivery.adding import add_to_catalogue, check_name
 from littoral.node.delivery.announcing import Announced
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
 from littoral.node.delivery.group import Group
@@ -191,6 +191,8 @@ class Pull:
         else:
             self._seen_as(wish_of(listing.reference))
             found = await self._finding.of(listing, lambda: self._at(PullStage.READING))
+        reference = self.pinned or self.wanted.reference
+        check_name(parts.catalogue, found.files, reference, self.wanted.name)
         artifact = await self._fetch(found, listing)
         await self._end(artifact, listing)
 
