@@ -32,6 +32,7 @@ from bench.stand.reading import read_ratios
 from bench.stand.report import Promise, at_least, at_most, note, print_report, print_table
 from bench.stand.running import end_on_signal
 from littoral.adapters.artifacts import Shelf
+from littoral.adapters.files import write_whole
 from littoral.terms.ids import ArtifactId
 from littoral.web.delivery import DELIVERY
 from tests.faults.pops import PORT, Fabric, Pop, fabric, until
@@ -272,7 +273,7 @@ def gemma() -> Path:
         data = b"".join(part.read_bytes() for part in parts)
         if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
             raise StandError("the packages of bench/coldstart.txt: `make bench-coldstart`")
-        whole.write_bytes(data)
+        write_whole(whole, data, mode=0o644)
     return whole
 
 
