@@ -24,7 +24,7 @@ from littoral.delivery.tables import Chunk, Table
 from littoral.terms.errors import BadRequestError, DigestMismatchError, NotFoundError, StoreError
 from littoral.terms.ids import ArtifactId
 
-__all__ = ["Holding", "Row", "Shelf", "Stats", "allocated_bytes"]
+__all__ = ["Holding", "Row", "Shelf", "Stats", "allocated_bytes", "folder_bytes"]
 
 MANIFESTS_KEPT: Final = 1_024
 TABLES_KEPT: Final = 16
@@ -139,7 +139,7 @@ class Shelf:
     def disk_bytes(self) -> int:
         """What all files take on disk."""
         files = [self._places.files, *self._places.drafts.glob("*")]
-        return sum(allocated_bytes(path) for folder in files for path in folder.glob("*"))
+        return sum(map(folder_bytes, files))
 
     def files_of(self, artifact: ArtifactId) -> dict[str, int]:
         """What each file of an artifact is known by, and what it takes on disk.
@@ -349,6 +349,11 @@ class Shelf:
         ):
             raise NotFoundError(f"{row.path} is not here any more")
         return descriptor
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files of a folder take on disk; 0 where there is none."""
+    return sum(map(allocated_bytes, folder.glob("*")))
 
 
 def allocated_bytes(path: Path) -> int:

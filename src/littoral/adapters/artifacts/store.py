@@ -26,7 +26,7 @@ from littoral.adapters.artifacts.intake import Intake
 from littoral.adapters.artifacts.locks import have_alone, is_held
 from littoral.adapters.artifacts.places import Places, key_of, whole_path
 from littoral.adapters.artifacts.scrubbing import Scrubbed, Scrubber
-from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
+from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes, folder_bytes
 from littoral.adapters.artifacts.slot import Slot, name_all
 from littoral.adapters.artifacts.slots import Slots
 from littoral.adapters.artifacts.sweeping import (
@@ -130,7 +130,7 @@ class ArtifactStore:
         table = opened_draft(draft, cuts)
         with self._lock, ExitStack() as undo:
             self._begin(draft.id)
-            here = sum(allocated_bytes(path) for path in self._places.draft(draft.id).glob("*"))
+            here = folder_bytes(self._places.draft(draft.id))
             self._make_room(table.size_bytes - here, besides=draft.id)
             self._keep_blobs(cuts, lists, {file.tensors for file in draft.files})
             self._disk.make_folder(self._places.draft(draft.id))

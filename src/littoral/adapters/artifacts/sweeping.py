@@ -7,7 +7,7 @@ from pathlib import Path
 
 from littoral.adapters.artifacts.disk import Disk
 from littoral.adapters.artifacts.places import Places, key_of, whole_path
-from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes
+from littoral.adapters.artifacts.shelf import Shelf, allocated_bytes, folder_bytes
 from littoral.delivery.drafts import Draft, DraftId, decoded_draft
 from littoral.delivery.manifest import Manifest
 from littoral.terms.errors import LittoralError, NotFoundError
@@ -77,7 +77,7 @@ def idle_drafts(
         draft = DraftId(f"draft:{folder.name}")
         if freed < needed_bytes and draft not in besides:
             idle.append(draft)
-            freed += sum(allocated_bytes(path) for path in folder.glob("*"))
+            freed += folder_bytes(folder)
     return idle, freed
 
 
