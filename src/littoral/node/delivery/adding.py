@@ -45,7 +45,8 @@ def add_to_catalogue(
             return None
         file, chosen = found
         path, digest = held.paths[file], held.manifest.files[file].sha256
-        if _is_present(catalogue, chosen, digest):
+        kept = "what was pulled is in the store; give it a name with --name"
+        if _is_present(catalogue, chosen, digest, advice=kept):
             return chosen
         with catalogue.adding(chosen, resumable=False, progress=_silent) as staging:
             entry = gguf_entry(chosen, read_gguf(path), path, digest, origin=reference)
@@ -68,7 +69,7 @@ def check_name(
     found = model_among([file.path for file in files], reference, name)
     digest = None if found is None else files[found[0]].sha256
     if found is not None and digest is not None:
-        _is_present(catalogue, found[1], digest)
+        _is_present(catalogue, found[1], digest, advice="give this one a name with --name")
 
 
 def model_among(
@@ -105,12 +106,11 @@ def digest_present(catalogue: Catalogue, name: ModelName) -> str | None:
         return None
 
 
-def _is_present(catalogue: Catalogue, name: ModelName, digest: str) -> bool:
+def _is_present(catalogue: Catalogue, name: ModelName, digest: str, *, advice: str) -> bool:
+    """Whether this model has the name already; a ConflictError where another has it."""
     present = digest_present(catalogue, name)
     if present not in {None, digest}:
-        raise ConflictError(
-            f"another model is named {name} here", advice="give this one a name with --name"
-        )
+        raise ConflictError(f"another model is named {name} here", advice=advice)
     return present is not None
 
 
