@@ -242,16 +242,9 @@ class Company:
 
 
 def _peer(seat: Seat) -> PeerTold:
-    member, said = seat.member, seat.said
-    return PeerTold(
-        pop=member.pop,
-        owner=member.owner,
-        own=True,
-        zone=member.zone,
-        site=member.site,
-        address="" if said is None else said.address,
-        deliveries=() if said is None else said.deliveries,
-    )
+    said = seat.said
+    address, deliveries = ("", ()) if said is None else (said.address, said.deliveries)
+    return PeerTold.of(seat.member, address, deliveries, own=True)
 
 
 def _state(seat: Seat) -> str:

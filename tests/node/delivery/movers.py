@@ -97,16 +97,8 @@ class Node:
 
     def told(self) -> PeerTold:
         """What it says of itself."""
-        member = self.member
-        return PeerTold(
-            pop=member.pop,
-            owner=member.owner,
-            own=True,
-            zone=member.zone,
-            site=member.site,
-            address=f"127.0.0.1:{self.port}",
-            deliveries=self.desk.deliveries(),
-        )
+        address = f"127.0.0.1:{self.port}"
+        return PeerTold.of(self.member, address, self.desk.deliveries(), own=True)
 
     def meet(self, others: Sequence[PeerTold]) -> None:
         """The others are these now."""

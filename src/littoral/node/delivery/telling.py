@@ -57,12 +57,5 @@ def listen_of(config: Config, host: str, url: str) -> ListenTold | None:
 
 def _peer(known: Known, member: Member) -> PeerTold:
     state, other = known.state, known.member
-    return PeerTold(
-        pop=other.pop,
-        owner=other.owner,
-        own=other.owner == member.owner,
-        zone=other.zone,
-        site=other.site,
-        address=state.mover,
-        deliveries=state.deliveries,
-    )
+    own = other.owner == member.owner
+    return PeerTold.of(other, state.mover, state.deliveries, own=own)

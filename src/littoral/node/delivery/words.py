@@ -11,6 +11,7 @@ import msgspec
 from littoral.routing.fleet import Delivery
 from littoral.terms.ids import ArtifactId, ModelName, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.values import ModelEntry
+from littoral.trust.members import Member
 
 __all__ = [
     "AT_WORK",
@@ -70,6 +71,21 @@ class PeerTold(msgspec.Struct, frozen=True):
     address: str
     """`HOST:PORT` of its mover; empty where it can't be dialled."""
     deliveries: tuple[Delivery, ...]
+
+    @classmethod
+    def of(
+        cls, member: Member, address: str, deliveries: tuple[Delivery, ...], *, own: bool
+    ) -> "PeerTold":
+        """What is told of a member."""
+        return cls(
+            pop=member.pop,
+            owner=member.owner,
+            own=own,
+            zone=member.zone,
+            site=member.site,
+            address=address,
+            deliveries=deliveries,
+        )
 
 
 class FleetTold(msgspec.Struct, frozen=True):
