@@ -10,7 +10,9 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "# For development only."
@@ -20,15 +22,20 @@ HEADER = """\
 """
 
 
-def resolve(uv: str, group: str, pins: str) -> str:
-    """The pinned, hashed closure of the runtime, all extras and one dependency group."""
+UP: Final = ("engines", "memory", "s3")
+"""The extras that `make up` installs; the others are for who has such a server."""
+
+
+def resolve(uv: str, extras: Sequence[str], group: str, pins: str) -> str:
+    """The pinned, hashed closure of the runtime, some extras and one dependency group."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write(pins)
         constraints.flush()
         command = [
             *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
             *("--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate"),
-            *("--all-extras", "--group", group, "--constraints", constraints.name),
+            *extras,
+            *("--group", group, "--constraints", constraints.name),
             "pyproject.toml",
         ]
         return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=-1).stdout
@@ -47,9 +54,9 @@ def pin(block: str) -> str:
 def main() -> None:
     """Resolve twice and write the file."""
     uv = sys.argv[1]
-    everything = blocks(resolve(uv, "dev", ""))
+    everything = blocks(resolve(uv, ["--all-extras"], "dev", ""))
     requirements = "".join(block.split(" \\")[0] + "\n" for block in everything)
-    runtime = blocks(resolve(uv, "build", requirements))
+    runtime = blocks(resolve(uv, [f"--extra={extra}" for extra in UP], "build", requirements))
     shared = {pin(block) for block in runtime}
     development = [block for block in everything if pin(block) not in shared]
     text = f"{HEADER}{''.join(runtime)}{MARKER}\n{''.join(development)}"

@@ -794,3 +794,42 @@ NEWS_RUNS_MAX: Final = 4_096
 FETCHES_EACH_MAX: Final = 2
 """What one source is asked for at once and one artifact: of what it brings in, and of what it has,
 so many each."""
+
+VECTOR_DIMENSIONS_MAX: Final = 4_096
+"""Of one vector: the longest embeddings in use have 3,072."""
+
+MULTI_VECTORS_MAX: Final = 2_048
+"""Vectors under one name of one record: one for each token of a long passage."""
+
+SPARSE_INDICES_MAX: Final = 8_192
+"""Numbers of one sparse vector that are not zero: learned ones have some hundreds."""
+
+COLLECTION_VECTORS_MAX: Final = 16
+"""Vectors, dense and sparse, of one collection."""
+
+COLLECTION_FIELDS_MAX: Final = 128
+"""Fields of the metadata that one collection declares, and so indexes."""
+
+COLLECTIONS_MAX: Final = 1_000
+"""Collections of one PoP: each that is in use holds a file open and an index in memory."""
+
+RECORD_ID_BYTES_MAX: Final = 512
+"""The id of one record, as at Pinecone."""
+
+RECORD_TEXT_BYTES_MAX: Final = 256 * 1024
+"""Text of one record: a passage has some 1,000 bytes, and what is longer is embedded in part."""
+
+RECORD_METADATA_BYTES_MAX: Final = 256 * 1024
+"""Metadata of one record."""
+
+RECORD_LABELS_MAX: Final = 64
+"""Labels of one record."""
+
+FILTER_DEPTH_MAX: Final = 16
+"""Filters within filters."""
+
+FILTER_VALUES_MAX: Final = 10_000
+"""Values, ids or parts in one place of a filter."""
+
+FUSED_DEPTH_MAX: Final = 3
+"""Fusions within fusions."""

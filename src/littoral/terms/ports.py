@@ -1,6 +1,7 @@
 """The few places where the rooms meet: small Protocols, at most five methods each.
 
-Every port has a contract test (tests/contract/) that all of its adapters pass.
+Every port has a contract test (tests/contract/) that all of its adapters pass. Those of memory are
+in `collections.py`.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
