@@ -45,11 +45,13 @@ def test_a_key_is_kept_with_all_that_it_allows(store: Store, tmp_path: Path) -> 
         expires_unix_s=NOW + 5,
         tenant="acme",
         reuse_error_max=0.02,
+        labels=("finance", "board"),
     )
     record, token = add(store, grant=grant)
     assert store.keys.list() == (record,)
     caller = store.keys.authenticate(token, NOW)
     assert (caller.models, caller.limits, caller.operator) == (grant.models, grant.limits, True)
+    assert caller.labels == ("finance", "board")
     with open_store(tmp_path) as again:
         assert again.keys.list() == (record,)
 
@@ -74,6 +76,7 @@ def test_a_key_made_by_an_older_version_is_of_no_tenant(tmp_path: Path) -> None:
         assert store.keys.list() == (record,)
         caller = store.keys.authenticate(token, NOW)
     assert (caller.scope, caller.reuse_error_max) == (f"key:{record.key_id}", None)
+    assert caller.labels == ()
 
 
 def test_the_file_holds_no_key(store: Store, tmp_path: Path) -> None:

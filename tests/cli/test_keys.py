@@ -38,7 +38,7 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
 def test_what_a_key_allows_is_said_when_it_is_made(tmp_path: Path) -> None:
     arguments = ["--expires=30d", "--model=tiny", "--model=other", "--operator", "--json"]
     limits = ["--requests-per-minute=1", "--tokens-per-minute=2", "--tokens-per-day=3"]
-    shared = ["--tenant=acme", "--reuse-error-max=0.02"]
+    shared = ["--tenant=acme", "--reuse-error-max=0.02", "--label=board", "--label=finance"]
     made = json.loads(
         run(tmp_path, "keys", "create", "laptop", *arguments, *limits, *shared).stdout
     )
@@ -51,6 +51,7 @@ def test_what_a_key_allows_is_said_when_it_is_made(tmp_path: Path) -> None:
     assert caller.operator
     assert (caller.scope, caller.reuse_error_max) == ("tenant:acme", 0.02)
     assert (made["tenant"], made["reuse_error_max"]) == ("acme", 0.02)
+    assert list(caller.labels) == made["labels"] == ["board", "finance"]
 
 
 def test_the_list_shows_every_key_with_its_state(tmp_path: Path) -> None:

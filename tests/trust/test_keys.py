@@ -111,6 +111,12 @@ def test_a_tenant_that_would_be_mistaken_for_another_is_refused(tenant: str) -> 
         made(Grant(tenant=tenant))
 
 
+@pytest.mark.parametrize("label", ["", "a,b", "a\n", "n" * 65])
+def test_a_label_that_would_be_mistaken_for_others_is_refused(label: str) -> None:
+    with pytest.raises(BadRequestError, match="label"):
+        made(Grant(labels=(label,)))
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0, float("nan"), float("inf")])
 def test_a_share_of_wrong_answers_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(BadRequestError, match="share"):

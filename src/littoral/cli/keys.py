@@ -59,6 +59,10 @@ def create(
             help="Share of wrong answers that semantic reuse may give, as 0.02. Default: no reuse."
         ),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Passages of this label may be recalled for it; repeat. Default: none."),
+    ] = None,
     operator: Annotated[
         bool, typer.Option("--operator", help="May read metrics and everyone's receipts.")
     ] = False,
@@ -80,6 +84,7 @@ def create(
                 expires_unix_s=None if expires is None else now + life_s(expires),
                 tenant=tenant or "",
                 reuse_error_max=reuse_error_max,
+                labels=tuple(label or ()),
             ),
         )
         with open_store(load_config({"home": home}).home) as store:
@@ -150,6 +155,7 @@ def _document(record: KeyRecord, now: int) -> Mapping[str, object]:
         "operator": grant.operator,
         "tenant": grant.tenant,
         "reuse_error_max": grant.reuse_error_max,
+        "labels": grant.labels,
     }
 
 

@@ -833,3 +833,15 @@ FILTER_VALUES_MAX: Final = 10_000
 
 FUSED_DEPTH_MAX: Final = 3
 """Fusions within fusions."""
+
+MEMORY_THREADS: Final = 4
+"""Threads on which collections are read and written: two for each core of a small machine."""
+
+MEMORY_BATCH_TEXTS: Final = 64
+"""Texts embedded in one request: the engine batches what it gets, and others have turns."""
+
+WRITES_MAX: Final = 10_000
+"""Changes in one request; records are bounded by its body."""
+
+FETCHED_IDS_MAX: Final = 10_000
+"""Records asked for by their ids in one request."""

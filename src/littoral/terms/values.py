@@ -362,6 +362,8 @@ class Caller:
     """By which way its request came, if another PoP has passed it on."""
     account: KeyId | None = None
     """Whose limits it spends, where those are not its own alone."""
+    labels: tuple[str, ...] = ()
+    """Passages with one of these labels may be recalled for it, beside those without any."""
 
     @property
     def spends(self) -> KeyId:

@@ -29,6 +29,7 @@ KEY_RANDOM_BYTES: Final = 40
 _KEY: Final = re.compile(r"lit_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LABEL: Final = re.compile(r"[^\x00-\x1f\x7f,]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Grant:
     """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
     reuse_error_max: float | None = None
     """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
+    labels: tuple[str, ...] = ()
+    """Passages with one of these labels may be recalled for it, beside those without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def make_key(
 
     Raises:
         BadRequestError: the name is empty, too long, or has control characters; or the grant names
-            an impossible tenant or share.
+            an impossible tenant, share or label.
     """
     if len(random) != KEY_RANDOM_BYTES:
         raise ValueError(f"a key takes {KEY_RANDOM_BYTES} random bytes, not {len(random)}")
@@ -131,6 +134,7 @@ def check(record: KeyRecord | None, token: str, unix_s: int) -> Caller:
         grant.limits,
         grant.tenant,
         grant.reuse_error_max,
+        labels=grant.labels,
     )
 
 
@@ -140,6 +144,12 @@ def _check_grant(grant: Grant) -> None:
             f"{grant.tenant!r} can't name a tenant",
             advice="use 1 to 64 letters, digits, dots, dashes, underscores; not first . - or _",
         )
+    for label in grant.labels:
+        if not _LABEL.fullmatch(label):
+            raise BadRequestError(
+                f"{label[:64]!r} can't be a label",
+                advice="use 1 to 64 characters, none of them a comma or a control character",
+            )
     share = grant.reuse_error_max
     if share is not None and not 0 < share < 1:
         raise BadRequestError(

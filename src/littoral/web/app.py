@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from littoral.routing.requirements import REQUIRE, requirement_of
+from littoral.terms.collections import Memory
 from littoral.terms.errors import NotAllowedError
 from littoral.terms.ids import KeyId, ReceiptId
 from littoral.terms.ports import Door, Status
@@ -31,6 +32,7 @@ from littoral.web.files import FileDesk
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
+from littoral.web.memory import memory_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
@@ -59,6 +61,7 @@ class Desks:
     wishes: WishDesk | None = None
     files: FileDesk | None = None
     pipelines: PipelineDesk | None = None
+    memory: Memory | None = None
 
 
 class App:
@@ -118,6 +121,8 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
         table |= wish_routes(desks.wishes)
     if desks.files is not None:
         table |= hub_routes(desks.files) | oci_routes(desks.files)
+    if desks.memory is not None:
+        table |= memory_routes(desks.memory)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

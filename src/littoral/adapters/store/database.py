@@ -117,6 +117,9 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE receipts ADD COLUMN parent BLOB;
     """,
+    """
+    ALTER TABLE keys ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 """SQL that brings an empty file to version 1, that to version 2, and so on."""
 

@@ -41,10 +41,11 @@ _ENDED: Final = 1
 """The number of the last change that has ended."""
 
 _MODELS: Final = msgspec.json.Decoder(tuple[ModelName, ...])
+_LABELS: Final = msgspec.json.Decoder(tuple[str, ...])
 
 _COLUMNS: Final = (
     "key_id, name, hash, created_unix_s, expires_unix_s, revoked_unix_s, operator, models, "
-    "requests_per_minute, tokens_per_minute, tokens_per_day, tenant, reuse_error_max"
+    "requests_per_minute, tokens_per_minute, tokens_per_day, tenant, reuse_error_max, labels"
 )
 
 
@@ -109,7 +110,7 @@ class KeyBook:
                 )
             self._make_room()
             self._database.write(
-                f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed text
+                f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed text
                 (
                     record.key_id,
                     record.name,
@@ -124,6 +125,7 @@ class KeyBook:
                     limits.tokens_per_day,
                     grant.tenant,
                     grant.reuse_error_max,
+                    msgspec.json.encode(grant.labels).decode(),
                 ),
             )
 
@@ -217,7 +219,8 @@ class KeyBook:
 
 
 def _record(row: Row) -> KeyRecord:
-    key_id, name, digest, created, expires, revoked, operator, models, *limits, tenant, reuse = row
+    key_id, name, digest, created, expires, revoked, operator, models, *others = row
+    *limits, tenant, reuse, labels = others
     return KeyRecord(
         key_id=KeyId(key_id),
         name=name,
@@ -231,5 +234,6 @@ def _record(row: Row) -> KeyRecord:
             expires_unix_s=expires,
             tenant=tenant,
             reuse_error_max=reuse,
+            labels=_LABELS.decode(labels),
         ),
     )

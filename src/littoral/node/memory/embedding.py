@@ -1,0 +1,91 @@
+"""Texts to vectors, by the PoP's own door.
+
+Budgets, receipts and the embedding cache are as for any request. Whoever may use a collection may
+use its model for that, whatever else their key names.
+
+Rules
+- Texts of about one length go together, for a batch takes as long as its longest text.
+- What comes back is packed, as collections keep it.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from littoral.terms.errors import EngineFailedError
+from littoral.terms.ids import ModelName
+from littoral.terms.limits import MEMORY_BATCH_TEXTS
+from littoral.terms.ports import Door
+from littoral.terms.values import Ask, Caller, Kind
+
+__all__ = ["Embedding"]
+
+
+class _Vector(msgspec.Struct):
+    embedding: str
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Vector]
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+class Embedding:
+    """Embeds texts by models that the PoP can reach."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def vectors(self, model: ModelName, texts: Sequence[str], caller: Caller) -> list[bytes]:
+        """One packed vector for each text, in their order.
+
+        Raises:
+            LittoralError: as `Door.answer`.
+        """
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        made = [b""] * len(texts)
+        for start in range(0, len(order), MEMORY_BATCH_TEXTS):
+            places = order[start : start + MEMORY_BATCH_TEXTS]
+            vectors = await self._batch(model, [texts[place] for place in places], caller)
+            for place, vector in zip(places, vectors, strict=True):
+                made[place] = vector
+        return made
+
+    async def dimensions(self, model: ModelName, caller: Caller) -> int:
+        """How long the vectors of a model are, by its own word, or by asking it for one."""
+        status = next(
+            (each for each in self._door.models(_for_memory(caller)) if each.entry.name == model),
+            None,
+        )
+        if status is not None and status.entry.dimensions:
+            return status.entry.dimensions
+        (vector,) = await self._batch(model, ["dimensions"], caller)
+        return len(vector) // 4
+
+    async def _batch(self, model: ModelName, texts: Sequence[str], caller: Caller) -> list[bytes]:
+        body = {"model": model, "input": [*texts], "encoding_format": "base64"}
+        raw = msgspec.json.encode(body)
+        ask = Ask("embeddings", Kind.EMBED, model, body, stream=False, raw=raw)
+        async with self._door.answer(ask, _for_memory(caller)) as answer:
+            pieces = []
+            async for piece in answer.chunks:
+                answer.sent(piece)
+                pieces.append(piece)
+            await answer.seal()
+        try:
+            vectors = [base64.b64decode(each.embedding) for each in _decode(b"".join(pieces)).data]
+        except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+            raise EngineFailedError(f"{model} has not answered with vectors") from error
+        if len(vectors) != len(texts) or any(len(vector) % 4 or not vector for vector in vectors):
+            raise EngineFailedError(f"{model} has not answered with one vector for each text")
+        return vectors
+
+
+def _for_memory(caller: Caller) -> Caller:
+    return replace(caller, models=None, requires="")

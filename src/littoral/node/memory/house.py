@@ -1,0 +1,173 @@
+"""The collections of a PoP; see `terms.collections.Memory`.
+
+Rules
+- The PoP's own collections (of no scope) are read by every key and written by operators. A
+  collection that another key makes is of that key's scope: nobody else sees it, but operators do.
+- A request that another PoP has passed on uses no collection here: they are for this PoP's keys.
+- Each driver's blocking work is done on threads; here nothing blocks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from littoral.memory.checking import check_spec
+from littoral.node.memory.embedding import Embedding
+from littoral.node.memory.opened import Kept, Opened
+from littoral.node.memory.recalling import recalled
+from littoral.node.memory.threads import Threads
+from littoral.terms.collections import Collections
+from littoral.terms.errors import BadRequestError, ConflictError, NotAllowedError, NotFoundError
+from littoral.terms.limits import COLLECTIONS_MAX
+from littoral.terms.memory import (
+    Ability,
+    CollectionShown,
+    CollectionSpec,
+    Metric,
+    Recall,
+    Recalled,
+    VectorField,
+)
+from littoral.terms.ports import Door
+from littoral.terms.values import Caller
+
+__all__ = ["House"]
+
+_POPS_OWN: Final = ""
+
+_Key = tuple[str, str]
+"""Scope and name."""
+
+
+class House:
+    """All collections, whichever driver keeps them."""
+
+    def __init__(self, drivers: Mapping[str, Collections], door: Door, *, made_by: str) -> None:
+        """Look at nothing yet.
+
+        Args:
+            drivers: by their names.
+            door: embeds texts.
+            made_by: the driver that makes new collections.
+        """
+        assert made_by in drivers
+        self._drivers = drivers
+        self._made_by = made_by
+        self._embedding = Embedding(door)
+        self._threads = Threads()
+        self._kept: dict[_Key, tuple[str, Kept]] = {}
+
+    async def collections(self, caller: Caller) -> Sequence[CollectionShown]:
+        """Those that the caller may read, by name."""
+        _refuse_guests(caller)
+        shown = await self._shown()
+        return [each for each in shown if _reads(caller, each.spec.scope)]
+
+    async def create(self, spec: CollectionSpec, caller: Caller) -> CollectionShown:
+        """Make one, of the caller's scope."""
+        _refuse_guests(caller)
+        scope = _POPS_OWN if caller.operator else caller.scope
+        spec = msgspec.structs.replace(spec, scope=scope)
+        check_spec(spec)
+        spec = await self._with_vectors(spec, caller)
+        shown = await self._shown()
+        if any((each.spec.scope, each.spec.name) == (scope, spec.name) for each in shown):
+            raise ConflictError(
+                f"there is a collection named {spec.name!r} already",
+                advice="choose another name, or drop that one first",
+            )
+        if len(shown) >= COLLECTIONS_MAX:
+            raise ConflictError(
+                f"there are {COLLECTIONS_MAX} collections, the most that a PoP keeps",
+                advice="drop one that is no longer used",
+            )
+        driver = self._drivers[self._made_by]
+        await self._threads.run(lambda: driver.create(spec))
+        return CollectionShown(spec=spec, driver=self._made_by, records=0)
+
+    async def drop(self, name: str, caller: Caller) -> None:
+        """Forget one."""
+        driver, kept = await self._find(name, caller)
+        scope = kept.spec.scope
+        if not (caller.operator or scope == caller.scope):
+            raise NotAllowedError(
+                f"{kept.spec.name} is the PoP's own", advice="drop it with an operator's key"
+            )
+        keeper = self._drivers[driver]
+        await self._threads.run(lambda: keeper.drop(name, scope))
+        self._kept.pop((scope, name), None)
+
+    async def open(self, name: str, caller: Caller) -> Opened:
+        """One of them."""
+        _, kept = await self._find(name, caller)
+        return Opened(kept, caller, self._embedding, self._threads)
+
+    async def recall(self, name: str, recall: Recall, caller: Caller) -> Recalled:
+        """Passages that answer a question."""
+        driver, kept = await self._find(name, caller)
+        collection = Opened(kept, caller, self._embedding, self._threads)
+        by_words = Ability.WORDS in self._drivers[driver].abilities
+        return await recalled(collection, recall, by_words=by_words)
+
+    def close(self) -> None:
+        """Let go of everything, once what is under way has ended."""
+        self._threads.close()
+        for driver in self._drivers.values():
+            driver.close()
+
+    async def _find(self, name: str, caller: Caller) -> tuple[str, Kept]:
+        """The caller's own collection of this name, else the PoP's."""
+        _refuse_guests(caller)
+        for scope in (caller.scope, _POPS_OWN):
+            known = self._kept.get((scope, name))
+            if known is not None:
+                return known
+        for each in await self._shown():
+            scope = each.spec.scope
+            if each.spec.name == name and scope in {caller.scope, _POPS_OWN}:
+                driver = self._drivers[each.driver]
+                collection = await self._threads.run(lambda: driver.open(name, scope))  # noqa: B023 - run at once
+                return self._kept.setdefault(
+                    (scope, name), (each.driver, Kept(collection, each.spec))
+                )
+        raise NotFoundError(
+            f"there is no collection named {name[:128]!r}",
+            advice="`littoral memory list` shows them; `littoral memory add NAME FILES` makes one",
+        )
+
+    async def _shown(self) -> Sequence[CollectionShown]:
+        found: list[CollectionShown] = []
+        for driver in self._drivers.values():
+            found += await self._threads.run(driver.describe)
+        return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
+
+    async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:
+        """The spec with the vectors that its model makes."""
+        if spec.embedding is None:
+            return spec
+        dimensions = await self._embedding.dimensions(spec.embedding, caller)
+        own = next((field for field in spec.vectors if not field.name), None)
+        if own is None:
+            field = VectorField(dimensions, Metric.COSINE)
+            return msgspec.structs.replace(spec, vectors=(field, *spec.vectors))
+        if own.dimensions != dimensions:
+            raise BadRequestError(
+                f"{spec.embedding} makes vectors of {dimensions} dimensions, "
+                f"and the collection would keep {own.dimensions}",
+                advice="leave the vectors out, or name the model that makes them",
+                param="vectors",
+            )
+        return spec
+
+
+def _reads(caller: Caller, scope: str) -> bool:
+    return caller.operator or scope in {_POPS_OWN, caller.scope}
+
+
+def _refuse_guests(caller: Caller) -> None:
+    if caller.hop is not None:
+        raise NotAllowedError(
+            "collections are for the keys of the PoP that keeps them",
+            advice="ask that PoP with a key of its own",
+        )

@@ -1,0 +1,218 @@
+"""One collection, as one caller may use it.
+
+Rules
+- What a caller's labels do not allow is not found, read, counted, changed or forgotten by it, and
+  no write of its own takes the place of it. An operator's key is allowed everything.
+- A collection in which nothing has labels costs nothing for them.
+- A text is embedded with its header before it, by the collection's model, unless a vector came with
+  it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from littoral.memory.checking import check_search, check_writes
+from littoral.memory.filters import both, check_filter, matches
+from littoral.node.memory.embedding import Embedding
+from littoral.node.memory.threads import Threads
+from littoral.terms.collections import Collection
+from littoral.terms.errors import BadRequestError, NotAllowedError
+from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids
+from littoral.terms.memory import (
+    Applied,
+    Branch,
+    CollectionSpec,
+    Delete,
+    DeleteWhere,
+    Found,
+    Fused,
+    Like,
+    Nearest,
+    Page,
+    Patch,
+    Query,
+    Record,
+    Scan,
+    Search,
+    Upsert,
+    Write,
+)
+from littoral.terms.values import Caller
+
+__all__ = ["Kept", "Opened", "embedded_text"]
+
+
+@dataclass(slots=True)
+class Kept:
+    """A collection of a driver, and what is known of it."""
+
+    collection: Collection
+    spec: CollectionSpec
+    labelled: bool | None = None
+    """Whether any record has had labels; None is not looked at yet."""
+    listeners: list[Callable[[Sequence[Write]], None]] = field(default_factory=list)
+    """Hear of what was written, on the loop."""
+
+
+class Opened:
+    """See `terms.collections.OpenCollection`."""
+
+    def __init__(self, kept: Kept, caller: Caller, embedding: Embedding, threads: Threads) -> None:
+        self._kept = kept
+        self._caller = caller
+        self._embedding = embedding
+        self._threads = threads
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What it is."""
+        return self._kept.spec
+
+    async def apply(self, writes: Sequence[Write]) -> Applied:
+        """Make these changes, texts embedded."""
+        kept, caller = self._kept, self._caller
+        if not (caller.operator or kept.spec.scope == caller.scope):
+            raise NotAllowedError(
+                f"{kept.spec.name} is the PoP's own, and this key only reads it",
+                advice="write with an operator's key, or make a collection of your own",
+            )
+        check_writes(kept.spec, writes)
+        if any(record.labels for write in writes for record in _upserted(write)):
+            kept.labelled = True
+        allowed = await self._allowed()
+        if allowed is not None:
+            writes = [await self._limited(write, allowed) for write in writes]
+        writes = [await self._with_vectors(write) for write in writes]
+        collection = kept.collection
+        applied = await self._threads.run(lambda: collection.apply(writes))
+        for listener in kept.listeners:
+            listener(writes)
+        return applied
+
+    async def search(self, search: Search) -> Found:
+        """The best records that the caller may see."""
+        where = both(search.where, await self._allowed())
+        query = await self._spoken(search.query)
+        wanted = msgspec.structs.replace(search, query=query, where=where)
+        check_search(self.spec, wanted)
+        collection = self._kept.collection
+        return await self._threads.run(lambda: collection.search(wanted))
+
+    async def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
+        """Those that are there and may be seen."""
+        collection, allowed = self._kept.collection, await self._allowed()
+        found = await self._threads.run(lambda: collection.fetch(ids, with_vectors=with_vectors))
+        return [record for record in found if matches(allowed, record)]
+
+    async def scan(self, scan: Scan) -> Page:
+        """Records that may be seen, in the order of their ids."""
+        check_filter(scan.where)
+        wanted = msgspec.structs.replace(scan, where=both(scan.where, await self._allowed()))
+        collection = self._kept.collection
+        return await self._threads.run(lambda: collection.scan(wanted))
+
+    async def count(self, where: Filter | None = None) -> int:
+        """How many may be seen."""
+        check_filter(where)
+        wanted = both(where, await self._allowed())
+        collection = self._kept.collection
+        return await self._threads.run(lambda: collection.count(wanted))
+
+    async def _allowed(self) -> Filter | None:
+        """What the caller may see; None where that is everything."""
+        kept = self._kept
+        if self._caller.operator:
+            return None
+        if kept.labelled is None:
+            labelled = Has(LABELS)
+            kept.labelled = await self._threads.run(lambda: kept.collection.count(labelled)) > 0
+        return Allowed(self._caller.labels) if kept.labelled else None
+
+    async def _limited(self, write: Write, allowed: Filter) -> Write:
+        """The same write, of what the caller may see alone."""
+        match write:
+            case Upsert(records=records):
+                ids = tuple(record.id for record in records)
+                collection = self._kept.collection
+                there = await self._threads.run(lambda: collection.fetch(ids))
+                if not all(matches(allowed, record) for record in there):
+                    raise NotAllowedError(
+                        "a record of one of these ids is there, and this key may not see it",
+                        advice="choose other ids, or write with a key that has its labels",
+                    )
+                return write
+            case Delete(ids=ids):
+                return DeleteWhere(_and(Ids(ids), allowed))
+            case DeleteWhere(where=where):
+                return DeleteWhere(_and(where, allowed))
+            case Patch(where=where):
+                return msgspec.structs.replace(write, where=_and(where, allowed))
+
+    async def _with_vectors(self, write: Write) -> Write:
+        spec = self.spec
+        if not isinstance(write, Upsert) or not _embeds(spec):
+            return write
+        bare = [
+            place
+            for place, record in enumerate(write.records)
+            if "" not in record.vectors and record.text.strip()
+        ]
+        if not bare:
+            return write
+        assert spec.embedding is not None
+        texts = [embedded_text(write.records[place]) for place in bare]
+        vectors = await self._embedding.vectors(spec.embedding, texts, self._caller)
+        records = list(write.records)
+        for place, vector in zip(bare, vectors, strict=True):
+            record = records[place]
+            with_vector = {**record.vectors, "": vector}
+            records[place] = msgspec.structs.replace(record, vectors=with_vector)
+        made = Upsert(tuple(records))
+        check_writes(spec, [made])
+        return made
+
+    async def _spoken(self, query: Query) -> Query:
+        """The same query, its texts embedded."""
+        match query:
+            case Like(text=text, field=name):
+                if not _embeds(self.spec) or name:
+                    raise BadRequestError(
+                        f"{self.spec.name} has no model that embeds texts",
+                        advice="send a vector, or search by words",
+                        param="query",
+                    )
+                assert self.spec.embedding is not None
+                if not text.strip():
+                    raise BadRequestError("the question is empty", param="query")
+                model, caller = self.spec.embedding, self._caller
+                (vector,) = await self._embedding.vectors(model, [text], caller)
+                return Nearest(vector)
+            case Fused(branches=branches, k=k):
+                spoken = [
+                    Branch(await self._spoken(branch.query), branch.limit, branch.where)
+                    for branch in branches
+                ]
+                return Fused(tuple(spoken), k)
+            case _:
+                return query
+
+
+def embedded_text(record: Record) -> str:
+    """What is embedded of a record: where it stands, and what it says."""
+    return f"{record.header}\n{record.text}" if record.header else record.text
+
+
+def _upserted(write: Write) -> Sequence[Record]:
+    return write.records if isinstance(write, Upsert) else ()
+
+
+def _embeds(spec: CollectionSpec) -> bool:
+    return spec.embedding is not None and any(not field.name for field in spec.vectors)
+
+
+def _and(one: Filter, other: Filter) -> Filter:
+    joined = both(one, other)
+    assert joined is not None
+    return joined
