@@ -7,6 +7,7 @@ Rules
 - Each driver's blocking work is done on threads; here nothing blocks.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -56,7 +57,9 @@ class House:
         self._made_by = made_by
         self._embedding = Embedding(door)
         self._threads = Threads()
-        self._kept: dict[_Key, tuple[str, Kept]] = {}
+        self._looking = asyncio.Lock()
+        self._where: dict[_Key, CollectionShown] | None = None
+        self._kept: dict[_Key, Kept] = {}
 
     async def collections(self, caller: Caller) -> Sequence[CollectionShown]:
         """Those that the caller may read, by name."""
@@ -71,20 +74,22 @@ class House:
         spec = msgspec.structs.replace(spec, scope=scope)
         check_spec(spec)
         spec = await self._with_vectors(spec, caller)
-        shown = await self._shown()
-        if any((each.spec.scope, each.spec.name) == (scope, spec.name) for each in shown):
+        known = await self._known()
+        if (scope, spec.name) in known:
             raise ConflictError(
                 f"there is a collection named {spec.name!r} already",
                 advice="choose another name, or drop that one first",
             )
-        if len(shown) >= COLLECTIONS_MAX:
+        if len(known) >= COLLECTIONS_MAX:
             raise ConflictError(
                 f"there are {COLLECTIONS_MAX} collections, the most that a PoP keeps",
                 advice="drop one that is no longer used",
             )
         driver = self._drivers[self._made_by]
         await self._threads.run(lambda: driver.create(spec))
-        return CollectionShown(spec=spec, driver=self._made_by, records=0)
+        shown = CollectionShown(spec=spec, driver=self._made_by, records=0)
+        known[scope, spec.name] = shown
+        return shown
 
     async def drop(self, name: str, caller: Caller) -> None:
         """Forget one."""
@@ -96,6 +101,7 @@ class House:
             )
         keeper = self._drivers[driver]
         await self._threads.run(lambda: keeper.drop(name, scope))
+        (await self._known()).pop((scope, name), None)
         self._kept.pop((scope, name), None)
 
     async def open(self, name: str, caller: Caller) -> Opened:
@@ -119,22 +125,31 @@ class House:
     async def _find(self, name: str, caller: Caller) -> tuple[str, Kept]:
         """The caller's own collection of this name, else the PoP's."""
         _refuse_guests(caller)
-        for scope in (caller.scope, _POPS_OWN):
-            known = self._kept.get((scope, name))
-            if known is not None:
-                return known
-        for each in await self._shown():
-            scope = each.spec.scope
-            if each.spec.name == name and scope in {caller.scope, _POPS_OWN}:
-                driver = self._drivers[each.driver]
-                collection = await self._threads.run(lambda: driver.open(name, scope))  # noqa: B023 - run at once
-                return self._kept.setdefault(
-                    (scope, name), (each.driver, Kept(collection, each.spec))
-                )
+        known = await self._known()
+        for key in ((caller.scope, name), (_POPS_OWN, name)):
+            if key in known:
+                return known[key].driver, await self._opened(key, known[key])
         raise NotFoundError(
             f"there is no collection named {name[:128]!r}",
             advice="`littoral memory list` shows them; `littoral memory add NAME FILES` makes one",
         )
+
+    async def _known(self) -> dict[_Key, CollectionShown]:
+        """Where each collection is: looked up once, and kept true by whoever makes or drops one."""
+        async with self._looking:
+            if self._where is None:
+                shown = await self._shown()
+                self._where = {(each.spec.scope, each.spec.name): each for each in shown}
+            return self._where
+
+    async def _opened(self, key: _Key, shown: CollectionShown) -> Kept:
+        kept = self._kept.get(key)
+        if kept is None:
+            scope, name = key
+            driver = self._drivers[shown.driver]
+            collection = await self._threads.run(lambda: driver.open(name, scope))
+            kept = self._kept.setdefault(key, Kept(collection, shown.spec))
+        return kept
 
     async def _shown(self) -> Sequence[CollectionShown]:
         found: list[CollectionShown] = []
