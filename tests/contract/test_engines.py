@@ -397,6 +397,24 @@ async def test_an_over_long_text_is_refused_with_both_counts(embedder: Running) 
     assert details["context_tokens"] == embedder.readies[-1].info.context_tokens
 
 
+async def test_of_an_over_long_text_the_beginning_is_embedded_where_that_is_asked_for(
+    minilm: ModelEntry, embedder: Running
+) -> None:
+    asked = {"input": ["word " * 1200, "word"], "truncate_prompt_tokens": 16}
+    if embedder.entry.engine is not minilm.engine:
+        with pytest.raises(UnsupportedError):
+            await embedder.body(asked, Kind.EMBED)
+        return
+    body = await embedder.body(asked, Kind.EMBED)
+    short = await embedder.body({"input": ["word " * 14, "word"]}, Kind.EMBED)
+    assert body["data"] == short["data"]
+    most = await embedder.body({**asked, "truncate_prompt_tokens": -1}, Kind.EMBED)
+    context = embedder.readies[-1].info.context_tokens
+    assert most["usage"]["prompt_tokens"] == context + 3
+    with pytest.raises(BadRequestError):
+        await embedder.body({**asked, "truncate_prompt_tokens": 0}, Kind.EMBED)
+
+
 async def test_input_that_is_no_text_is_refused(embedder: Running) -> None:
     nothings: tuple[object, ...] = (None, "", [], [""], [[]], [-1], [True], {"a": 1})
     for nothing in nothings:

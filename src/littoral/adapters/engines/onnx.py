@@ -79,8 +79,8 @@ class OnnxEngine:
 
     async def _ask(self, path: str, call: EngineCall) -> bytes:
         """The worker's whole answer; it notices between batches when this is cancelled."""
-        wish = embed_wish(call.body, self._entry.dimensions)
-        raw = msgspec.json.encode({"texts": wish.texts, "base64": wish.base64})
+        wish = embed_wish(call.body, self._entry.dimensions, cuts=True)
+        raw = msgspec.json.encode({"texts": wish.texts, "base64": wish.base64, "cut": wish.cut})
         async with self._worker.request("POST", path, raw) as response:
             answer = await response.read(ANSWER_BYTES_MAX)
             if response.status != 200:

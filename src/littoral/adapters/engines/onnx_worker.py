@@ -3,8 +3,8 @@
 Run by worker.py as `python -m littoral.adapters.engines.onnx_worker`.
 
 Rules
-- Nothing is cut: the tokenizer's own truncation and padding are switched off, and a text over the
-  model's context is refused with both counts.
+- Nothing is cut unasked: the tokenizer's own truncation and padding are switched off, and a text
+  over the model's context is refused with both counts. Asked to, it keeps the beginning.
 - Each text is computed alone, several at a time on one thread each. An int8 model scales its
   numbers to what it sees, so in a batch a text's vector would depend on its neighbours (by 0.02 in
   cosine); alone, the same text always has the same vector. It costs nothing: texts of 40 tokens
@@ -57,6 +57,8 @@ class _Wish(msgspec.Struct):
 
     texts: list[str | list[int]]
     base64: bool = False
+    cut: int | None = None
+    """As in `EmbedWish`."""
 
 
 class _RefusedError(Exception):
@@ -94,11 +96,14 @@ class Encoder:
         self._threads = ThreadPoolExecutor(arguments.threads)
         self.version = onnxruntime.__version__
 
-    def tokens(self, texts: list[str | list[int]]) -> list[list[int]]:
+    def tokens(self, texts: list[str | list[int]], cut: int | None = None) -> list[list[int]]:
         """The tokens of each text, with the model's own marks around; given tokens as they are."""
+        most = self._context_tokens if cut in {None, -1} else min(cut or 0, self._context_tokens)
         plain = [text for text in texts if isinstance(text, str)]
         encodings = iter(self._tokenizer.encode_batch_fast(plain))
         found = [next(encodings).ids if isinstance(text, str) else text for text in texts]
+        if cut is not None:
+            found = [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in found]
         for ids in found:
             if len(ids) > self._context_tokens:
                 raise _RefusedError(
@@ -161,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _work(self, wish: _Wish) -> dict[str, object]:
         encoder, name = self.server.encoder, self.server.arguments.model_name
-        tokens = encoder.tokens(wish.texts)
+        tokens = encoder.tokens(wish.texts, wish.cut)
         total = sum(map(len, tokens))
         usage: dict[str, object] = {"prompt_tokens": total, "total_tokens": total}
         if self.path == "/count":

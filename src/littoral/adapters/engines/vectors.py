@@ -26,18 +26,25 @@ class EmbedWish:
 
     texts: list[Text]
     base64: bool
+    cut: int | None = None
+    """Tokens of each text that count, as vLLM says it: -1 is as many as the model takes; None
+    refuses a text that is longer."""
 
 
-def embed_wish(body: Mapping[str, object], dimensions: int | None) -> EmbedWish:
+def embed_wish(
+    body: Mapping[str, object], dimensions: int | None, *, cuts: bool = False
+) -> EmbedWish:
     """Read an embeddings request.
 
     Args:
         body: the request.
         dimensions: of this model's vectors, when that is known.
+        cuts: the engine can embed the beginning of a text that is too long.
 
     Raises:
         BadRequestError: a field is missing or malformed.
-        UnsupportedError: other dimensions are asked for than the model has.
+        UnsupportedError: other dimensions are asked for than the model has, or a cut of an engine
+            that makes none.
     """
     encoding = body.get("encoding_format") or "float"
     if encoding not in {"float", "base64"}:
@@ -57,7 +64,15 @@ def embed_wish(body: Mapping[str, object], dimensions: int | None) -> EmbedWish:
             advice=f"send at most {limits.EMBED_TEXTS_MAX}",
             param="input",
         )
-    return EmbedWish(texts, encoding == "base64")
+    cut = body.get("truncate_prompt_tokens")
+    if cut is not None and (type(cut) is not int or cut < -1 or cut == 0):
+        raise BadRequestError(
+            "`truncate_prompt_tokens` must be -1 or a number of tokens",
+            param="truncate_prompt_tokens",
+        )
+    if cut is not None and not cuts:
+        raise UnsupportedError("this model's texts are not cut", param="truncate_prompt_tokens")
+    return EmbedWish(texts, encoding == "base64", cut)
 
 
 def _texts(value: object) -> list[Text]:

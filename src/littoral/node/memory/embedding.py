@@ -6,6 +6,8 @@ use its model for that, whatever else their key names.
 Rules
 - Texts of about one length go together, for a batch takes as long as its longest text.
 - What comes back is packed, as collections keep it.
+- Of a text that is longer than the model takes, the beginning is embedded, where that can be asked
+  for.
 """
 
 import base64
@@ -20,7 +22,7 @@ from littoral.terms.errors import EngineFailedError
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import MEMORY_BATCH_TEXTS
 from littoral.terms.ports import Door
-from littoral.terms.values import Ask, Caller, Kind
+from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
 
 __all__ = ["Embedding"]
 
@@ -41,6 +43,7 @@ class Embedding:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._cutting: dict[ModelName, bool] = {}
 
     async def vectors(self, model: ModelName, texts: Sequence[str], caller: Caller) -> list[bytes]:
         """One packed vector for each text, in their order.
@@ -59,17 +62,34 @@ class Embedding:
 
     async def dimensions(self, model: ModelName, caller: Caller) -> int:
         """How long the vectors of a model are, by its own word, or by asking it for one."""
-        status = next(
-            (each for each in self._door.models(_for_memory(caller)) if each.entry.name == model),
-            None,
-        )
-        if status is not None and status.entry.dimensions:
-            return status.entry.dimensions
+        entry = self._entry(model, caller)
+        if entry is not None and entry.dimensions:
+            return entry.dimensions
         (vector,) = await self._batch(model, ["dimensions"], caller)
         return len(vector) // 4
 
+    def _entry(self, model: ModelName, caller: Caller) -> ModelEntry | None:
+        return next(
+            (
+                each.entry
+                for each in self._door.models(_for_memory(caller))
+                if each.entry.name == model
+            ),
+            None,
+        )
+
+    def _cuts(self, model: ModelName, caller: Caller) -> bool:
+        """Whether the model's engine keeps the beginning of a text that is too long."""
+        cuts = self._cutting.get(model)
+        if cuts is None:
+            entry = self._entry(model, caller)
+            cuts = self._cutting[model] = entry is not None and entry.engine is EngineKind.ONNX
+        return cuts
+
     async def _batch(self, model: ModelName, texts: Sequence[str], caller: Caller) -> list[bytes]:
-        body = {"model": model, "input": [*texts], "encoding_format": "base64"}
+        body: dict[str, object] = {"model": model, "input": [*texts], "encoding_format": "base64"}
+        if self._cuts(model, caller):
+            body["truncate_prompt_tokens"] = -1
         raw = msgspec.json.encode(body)
         ask = Ask("embeddings", Kind.EMBED, model, body, stream=False, raw=raw)
         async with self._door.answer(ask, _for_memory(caller)) as answer:
