@@ -5,9 +5,9 @@ import http.client
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,8 +25,14 @@ class Target:
     key: str
     model: str
 
+    def post(
+        self, path: str, body: Mapping[str, object]
+    ) -> AbstractContextManager[http.client.HTTPResponse]:
+        """One request of the model, as `send` does it."""
+        return self.send(path, {"model": self.model, **body})
+
     @contextmanager
-    def post(self, path: str, body: dict[str, object]) -> Iterator[http.client.HTTPResponse]:
+    def send(self, path: str, body: Mapping[str, object]) -> Iterator[http.client.HTTPResponse]:
         """One request on a connection of its own; leaving the context closes it."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(
@@ -34,7 +40,7 @@ class Target:
         )
         head = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
         try:
-            connection.request("POST", path, json.dumps({"model": self.model, **body}), head)
+            connection.request("POST", path, json.dumps(body), head)
             response = connection.getresponse()
             if response.status != 200:
                 raise RuntimeError(f"{path}: {response.status} {response.read()[:500]!r}")
