@@ -205,10 +205,27 @@ def _pieces(value: object) -> Iterator[int]:
         yield len(value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
+            if not isinstance(key, str):
+                raise BadRequestError("the metadata has a key that is no text", param="metadata")
             yield len(key)
             yield from _pieces(each)
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _pieces(each)
     else:
+        if not (value is None or isinstance(value, int | float)):
+            raise BadRequestError(
+                f"the metadata has a {type(value).__name__}",
+                advice="have texts, numbers, true, false, null, lists and objects",
+                param="metadata",
+            )
+        if not (math.isfinite(value) if isinstance(value, float) else _fits(value or 0)):
+            raise BadRequestError(
+                "the metadata has a number that is not finite, or has over 64 bits",
+                param="metadata",
+            )
         yield 8
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**64

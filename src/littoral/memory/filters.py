@@ -36,7 +36,16 @@ from littoral.terms.memory import (
     Record,
 )
 
-__all__ = ["both", "check_filter", "distance_m", "matches", "moment", "values_at", "words_of"]
+__all__ = [
+    "EARTH_M",
+    "both",
+    "check_filter",
+    "distance_m",
+    "matches",
+    "moment",
+    "values_at",
+    "words_of",
+]
 
 EARTH_M: Final = 6_371_008.8
 """The mean radius."""

@@ -845,3 +845,21 @@ WRITES_MAX: Final = 10_000
 
 FETCHED_IDS_MAX: Final = 10_000
 """Records asked for by their ids in one request."""
+INDEXED_TERM_BYTES_MAX: Final = 256
+"""A value of a declared field that is longer is compared in the record, and not in the index."""
+
+TOMBSTONES_MIN: Final = 10_000
+"""Forgotten records that a collection remembers, or as many as it has if that is more: a replica
+that asks for changes from before the oldest of them starts anew."""
+
+COLLECTION_READERS_MAX: Final = 8
+"""Connections of one process to one collection for reading: more threads than that wait."""
+
+COLLECTION_WAIT_S: Final = 30.0
+"""What a write waits for another process's to be done: one batch of an import takes a second."""
+
+TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+"""To which a collection's write-ahead log is cut back: a batch of an import writes a third."""
+
+QUESTION_WORDS_MAX: Final = 256
+"""Different words of a question that are searched for; the first ones."""

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -145,6 +145,9 @@ class Database:
         migrations: Sequence[str] = MIGRATIONS,
         wal_bytes_max: int = _WAL_BYTES_MAX,
         shrinks: bool = False,
+        busy_wait_s: float = _BUSY_WAIT_S,
+        threads: bool = False,
+        read_only: bool = False,
     ) -> None:
         """Open the file, make it if it is not there, and bring its schema up to date.
 
@@ -154,20 +157,31 @@ class Database:
             wal_bytes_max: size to which its write-ahead log is cut back.
             shrinks: the file can give pages back that it no longer needs (`shrink`); heeded when
                 it is made.
+            busy_wait_s: how long to wait for another process's write.
+            threads: one thread after another uses it; never two at once.
+            read_only: the file is there and is not changed, its schema neither.
         """
         self._path = path
         self._migrations = migrations
         self._wal_bytes_max = wal_bytes_max
         self._shrinks = shrinks
-        self._make_file()
+        self._busy_wait_s = busy_wait_s
+        if not read_only:
+            self._make_file()
         try:
-            self._connection = sqlite3.connect(path, timeout=_BUSY_WAIT_S, isolation_level=None)
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+                uri=True,
+                timeout=busy_wait_s,
+                isolation_level=None,
+                check_same_thread=not threads,
+            )
         except _ERRORS as error:
             raise self._translated(error) from None
         self._waits = True
         try:
-            self._configure()
-            self._migrate()
+            self._configure(read_only=read_only)
+            self._migrate(read_only=read_only)
         except BaseException:
             self._connection.close()
             raise
@@ -194,12 +208,39 @@ class Database:
         except _ERRORS as error:
             raise self._translated(error) from None
 
+    def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> int:
+        """The same change with each of these parameters, within `transaction`."""
+        assert self._connection.in_transaction, "every change happens in a transaction"
+        try:
+            return self._connection.executemany(sql, rows).rowcount
+        except _ERRORS as error:
+            raise self._translated(error) from None
+
+    def define(
+        self, name: str, arguments: int, function: Callable[..., str | bytes | int | float | None]
+    ) -> None:
+        """Have SQL call a function, which raises nothing and says the same of the same."""
+        self._connection.create_function(name, arguments, function, deterministic=True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is as it was at the first read."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+        except _ERRORS as error:
+            raise self._translated(error) from None
+
     @contextmanager
     def transaction(self, *, waits: bool = True) -> Iterator[None]:
         """All of what happens inside, or nothing of it.
 
         Args:
-            waits: while another process writes, for `_BUSY_WAIT_S`; else that is an error at once.
+            waits: while another process writes, for `busy_wait_s`; else that is an error at once.
         """
         try:
             if waits is not self._waits:
@@ -250,13 +291,15 @@ class Database:
         except OSError as error:
             raise HomeUnwritableError(f"{self._path} can't be written ({error.strerror})") from None
 
-    def _configure(self) -> None:
+    def _configure(self, *, read_only: bool) -> None:
+        self.read("PRAGMA trusted_schema = OFF")
+        if read_only:
+            return
         self.read(f"PRAGMA page_size = {_PAGE_BYTES}")
         if self._shrinks:
             self.read("PRAGMA auto_vacuum = INCREMENTAL")
         self.read(f"PRAGMA journal_size_limit = {self._wal_bytes_max}")
         self.read("PRAGMA synchronous = NORMAL")
-        self.read("PRAGMA trusted_schema = OFF")
         if self.read("PRAGMA journal_mode") != [("wal",)]:
             self._keep_a_log()
 
@@ -272,10 +315,14 @@ class Database:
             else:
                 return
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, read_only: bool) -> None:
         newest = len(self._migrations)
         if self._version() == newest:
             return
+        if read_only:
+            raise StoreError(
+                f"{self._path} is of another version", advice="start the PoP on it once"
+            )
         with self.transaction():
             version = self._version()
             if version > newest:
@@ -290,7 +337,7 @@ class Database:
 
     def _wait(self, waits: bool) -> None:
         """Wait for other processes from now on, or do not."""
-        busy_wait_ms = int(_BUSY_WAIT_S * 1000) if waits else 0
+        busy_wait_ms = int(self._busy_wait_s * 1000) if waits else 0
         self._connection.execute(f"PRAGMA busy_timeout = {busy_wait_ms}").fetchall()
         self._waits = waits
 

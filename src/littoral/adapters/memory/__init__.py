@@ -1,0 +1,1 @@
+"""Drivers of collections: the embedded one, and those that ask servers elsewhere."""

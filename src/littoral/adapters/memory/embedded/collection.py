@@ -1,0 +1,181 @@
+"""One collection of this machine: a database that is the truth, and what is derived from it.
+
+Rules
+- One thread writes at a time; a process waits for another's writes. Who reads waits for neither.
+- Each call sees one moment of the truth, and no earlier one than when it began.
+
+Not here: which collections there are (`place.py`).
+"""
+
+# ruff: noqa: S608 - names of tables and marks go in, values never
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from littoral.adapters.memory.embedded.changing import Changing
+from littoral.adapters.memory.embedded.dense import Dense
+from littoral.adapters.memory.embedded.filtering import condition_of
+from littoral.adapters.memory.embedded.layout import Layout
+from littoral.adapters.memory.embedded.reading import Reader, Readers
+from littoral.adapters.memory.embedded.rows import COLUMNS, record_of
+from littoral.adapters.memory.embedded.searching import Behind, Searching
+from littoral.adapters.store.database import Database
+from littoral.memory.checking import check_search, check_writes
+from littoral.memory.filters import check_filter
+from littoral.terms.errors import BadRequestError, NotAllowedError
+from littoral.terms.filters import Filter
+from littoral.terms.limits import COLLECTION_WAIT_S, TRUTH_LOG_BYTES_MAX
+from littoral.terms.memory import (
+    Applied,
+    CollectionShown,
+    CollectionSpec,
+    Found,
+    Page,
+    Record,
+    Scan,
+    Search,
+    Write,
+)
+
+__all__ = ["TRUTH_FILE", "EmbeddedCollection"]
+
+TRUTH_FILE = "truth.sqlite"
+
+_FREE_PAGES_MIN = 512
+"""Free pages below this number (4 MB) are not worth giving back."""
+
+
+class EmbeddedCollection:
+    """See `terms.collections.Collection`."""
+
+    def __init__(self, folder: Path, spec: CollectionSpec, *, read_only: bool = False) -> None:
+        """Open it, and make its tables if they are not there.
+
+        Raises:
+            StoreError: it is damaged, or held.
+        """
+        self.folder = folder
+        self._layout = Layout(spec)
+        self._read_only = read_only
+        self._writing = Lock()
+        self._writer = None if read_only else self._opened(read_only=False)
+        self._readers = Readers(lambda: self._opened(read_only=True))
+        self._dense = Dense(self._layout)
+        self.inode = (folder / TRUTH_FILE).stat().st_ino
+
+    def close(self) -> None:
+        """Let go of its files; calls under way end first, or fail."""
+        self._readers.close()
+        with self._writing:
+            if self._writer is not None:
+                self._writer.database.close()
+
+    def shown(self) -> CollectionShown:
+        """As `Collections.describe` says it."""
+        with self._readers.one() as reader:
+            ((through, records),) = reader.database.read("SELECT through, records FROM state")
+        size = sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file())
+        return CollectionShown(
+            spec=self._layout.spec,
+            driver="embedded",
+            records=records,
+            through=through,
+            disk_bytes=size,
+            index="every vector is compared",
+        )
+
+    def apply(self, writes: Sequence[Write]) -> Applied:
+        """Make these changes."""
+        with _texts_only():
+            check_writes(self._layout.spec, writes)
+            if self._writer is None:
+                raise NotAllowedError(
+                    "this process reads the collection only", advice="write through the PoP"
+                )
+            with self._writing, self._writer.database.transaction():
+                changing = Changing(self._writer, self._layout)
+                changed = sum(changing.apply(write) for write in writes)
+                if changed:
+                    changing.settle()
+            if changed:
+                self._give_back()
+            return Applied(changing.through, changed)
+
+    def search(self, search: Search) -> Found:
+        """The best records."""
+        with _texts_only():
+            check_search(self._layout.spec, search)
+            while True:
+                with self._readers.one() as reader:
+                    try:
+                        return Searching(reader, self._layout, self._dense).found(search)
+                    except Behind:
+                        continue
+
+    def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
+        """Those that are there."""
+        with _texts_only(), self._readers.one() as reader:
+            found = reader.by_ids(tuple(dict.fromkeys(ids)), with_vectors=with_vectors)
+            return [found[each] for each in ids if each in found]
+
+    def scan(self, scan: Scan) -> Page:
+        """Records in the order of their ids."""
+        check_filter(scan.where)
+        condition = condition_of(scan.where, self._layout)
+        with _texts_only(), self._readers.one() as reader:
+            rows = reader.read(
+                f"SELECT {COLUMNS} FROM records WHERE id > ? AND ",
+                condition,
+                " ORDER BY id LIMIT ?",
+                first=(scan.after,),
+                last=(scan.limit + 1,),
+            )
+            page = [(row[0], record_of(row)) for row in rows[: scan.limit]]
+            if scan.with_vectors:
+                page = [(row, reader.filled(row, record)) for row, record in page]
+        records = tuple(record for _, record in page)
+        return Page(records, records[-1].id if len(rows) > scan.limit else "")
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many match."""
+        check_filter(where)
+        with _texts_only(), self._readers.one() as reader:
+            if where is None:
+                return int(reader.database.read("SELECT records FROM state")[0][0])
+            condition = condition_of(where, self._layout)
+            return int(reader.read("SELECT count(*) FROM records WHERE ", condition)[0][0])
+
+    def _opened(self, *, read_only: bool) -> Reader:
+        database = Database(
+            self.folder / TRUTH_FILE,
+            migrations=self._layout.migrations,
+            wal_bytes_max=TRUTH_LOG_BYTES_MAX,
+            shrinks=True,
+            busy_wait_s=COLLECTION_WAIT_S,
+            threads=True,
+            read_only=read_only,
+        )
+        return Reader(database, self._layout)
+
+    def _give_back(self) -> None:
+        """Give free pages back to the disk where they are many; what is written stays written."""
+        assert self._writer is not None
+        with self._writing:
+            database = self._writer.database
+            ((free,),) = database.read("PRAGMA freelist_count")
+            ((pages,),) = database.read("PRAGMA page_count")
+            if free > max(_FREE_PAGES_MIN, pages // 4):
+                database.shrink()
+
+
+@contextmanager
+def _texts_only() -> Iterator[None]:
+    """Texts that are none in Unicode can't be kept, and nothing has them."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise BadRequestError(
+            "a text has half of a surrogate pair", advice="send texts in Unicode"
+        ) from None

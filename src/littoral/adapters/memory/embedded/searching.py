@@ -1,0 +1,165 @@
+"""A search of a collection: every way of ranking, and what is given of the best.
+
+Rules
+- All of one search is of one moment of the truth, and says which (`Found.through`).
+- Of equal scores the lower id comes first, also where the last place falls among equals.
+
+Not here: filters as SQL (`filtering.py`), how vectors are compared (`dense.py`).
+"""
+
+# ruff: noqa: S608 - names of tables and marks go in, values never
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, assert_never
+
+from littoral.adapters.memory.embedded.dense import Dense
+from littoral.adapters.memory.embedded.filtering import condition_of
+from littoral.adapters.memory.embedded.layout import Layout
+from littoral.adapters.memory.embedded.reading import Reader
+from littoral.memory.filters import both
+from littoral.memory.fusion import fused
+from littoral.terms.filters import Filter
+from littoral.terms.limits import QUESTION_WORDS_MAX
+from littoral.terms.memory import (
+    Found,
+    Fused,
+    Hit,
+    Like,
+    Nearest,
+    Query,
+    Record,
+    Search,
+    SparseNearest,
+    Words,
+)
+
+__all__ = ["Behind", "Searching"]
+
+_TOKEN: Final = re.compile(r"[^\W_]+")
+
+_Ranked = list[tuple[str, float, int]]
+"""Ids, scores, rows; best first."""
+
+
+class Behind(Exception):  # noqa: N818 - no error: the search is made again
+    """What is held in memory is of a later moment than what the connection sees."""
+
+
+class Searching:
+    """One search, by one connection."""
+
+    def __init__(self, reader: Reader, layout: Layout, dense: Dense) -> None:
+        self._reader = reader
+        self._layout = layout
+        self._dense = dense
+        self._plan: list[str] = []
+
+    def found(self, search: Search) -> Found:
+        """What the search gives.
+
+        Raises:
+            Behind: try again with a later snapshot.
+        """
+        through = self._reader.through()
+        ranked = self._ranked(search.query, search.where, search.offset + search.limit)
+        chosen = ranked[search.offset :]
+        if search.score_min is not None:
+            chosen = [each for each in chosen if each[1] >= search.score_min]
+        return Found(self._hits(chosen, search), tuple(self._plan), through)
+
+    def _hits(self, chosen: _Ranked, search: Search) -> tuple[Hit, ...]:
+        if search.with_content:
+            rows = [row for _, _, row in chosen]
+            records = self._reader.records(rows, with_vectors=search.with_vectors)
+        elif search.with_vectors:
+            records = {
+                row: Record(id=each, vectors=self._reader.vectors_of(row)[0])
+                for each, _, row in chosen
+            }
+        else:
+            records = {row: Record(id=each) for each, _, row in chosen}
+        return tuple(Hit(records[row], score) for _, score, row in chosen)
+
+    def _ranked(self, query: Query, where: Filter | None, count: int) -> _Ranked:
+        match query:
+            case Nearest():
+                return self._nearest(query, where, count)
+            case SparseNearest():
+                return self._sparse(query, where, count)
+            case Words(text=text):
+                return self._by_words(text, where, count)
+            case Fused(branches=branches, k=k):
+                rankings = [
+                    self._ranked(branch.query, both(where, branch.where), branch.limit)
+                    for branch in branches
+                ]
+                rows = {each: row for ranking in rankings for each, _, row in ranking}
+                self._plan.append(f"{len(rankings)} rankings were fused, k = {k}")
+                ids = [[each for each, _, _ in ranking] for ranking in rankings]
+                return [(each, score, rows[each]) for each, score in fused(ids, k)][:count]
+            case Like():
+                raise AssertionError("whoever embeds has put a vector in its place")
+            case _:
+                assert_never(query)
+
+    def _nearest(self, query: Nearest, where: Filter | None, count: int) -> _Ranked:
+        held = self._dense.held(query.field, self._reader)
+        if held is None:
+            raise Behind
+        among: Any = None
+        if where is not None:
+            condition = condition_of(where, self._layout)
+            numbers = self._reader.read(
+                "SELECT row FROM records WHERE ", condition, " ORDER BY row"
+            )
+            among = [row for (row,) in numbers]
+            self._plan.append(f"each of {len(among)} vectors that match was compared")
+        else:
+            self._plan.append(f"each of {len(held.rows)} vectors was compared")
+        best = held.best(query.vector, count, among)
+        ids = self._reader.ids([row for row, _ in best])
+        return _sorted([(ids[row], score, row) for row, score in best])[:count]
+
+    def _sparse(self, query: SparseNearest, where: Filter | None, count: int) -> _Ranked:
+        number = self._layout.sparse[query.field]
+        weights = dict(zip(query.vector.indices, query.vector.values, strict=True))
+        scores: dict[int, float] = {}
+        for term, weight in weights.items():
+            found = self._reader.database.read(
+                f"SELECT row, value FROM postings_{number} WHERE term = ?", (term,)
+            )
+            for row, value in found:
+                scores[row] = scores.get(row, 0.0) + weight * value
+        if where is not None:
+            condition = condition_of(where, self._layout)
+            kept = self._reader.read("SELECT row FROM records WHERE ", condition)
+            scores = {row: scores[row] for (row,) in kept if row in scores}
+        self._plan.append(f"{len(scores)} sparse vectors have one of {len(weights)} indices")
+        best = sorted(scores.items(), key=lambda each: -each[1])
+        end = count
+        while end < len(best) and best[end - 1][1] == best[end][1]:
+            end += 1
+        ids = self._reader.ids([row for row, _ in best[:end]])
+        return _sorted([(ids[row], score, row) for row, score in best[:end]])[:count]
+
+    def _by_words(self, text: str, where: Filter | None, count: int) -> _Ranked:
+        words = list(dict.fromkeys(_TOKEN.findall(text)))[:QUESTION_WORDS_MAX]
+        if not words:
+            return []
+        asked = " OR ".join(f'"{word}"' for word in words)
+        condition = condition_of(where, self._layout)
+        found = self._reader.read(
+            "SELECT id, -bm25(words) AS score, row FROM words JOIN records ON row = words.rowid"
+            " WHERE words MATCH ? AND ",
+            condition,
+            " ORDER BY score DESC, id LIMIT ?",
+            first=(asked,),
+            last=(count,),
+        )
+        self._plan.append(f"texts with one of {len(words)} words were ranked by BM25")
+        return found
+
+
+def _sorted(ranked: Sequence[tuple[str, float, int]]) -> _Ranked:
+    return sorted(ranked, key=lambda each: (-each[1], each[0]))
