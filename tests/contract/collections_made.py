@@ -219,7 +219,7 @@ def _text(chance: random.Random) -> str:
     return " ".join(chance.choices(_WORDS, k=1 + chance.randrange(6)))
 
 
-def _between(chance: random.Random, field: str, ends: Sequence[float] | Sequence[str]) -> Between:
+def _between(chance: random.Random, field: str, ends: Sequence[float | str]) -> Between:
     names = chance.sample(("gt", "gte", "lt", "lte"), chance.choice((1, 1, 2)))
     chosen: dict[str, float | str] = {name: chance.choice(ends) for name in names}
     gt, gte, lt, lte = map(chosen.get, ("gt", "gte", "lt", "lte"))
