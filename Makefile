@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Tests start hundreds of processes: where nothing compiled may be kept, each compiles all of it again.
+export PYTHONDONTWRITEBYTECODE :=
 
 BIN := .venv/bin
 PEERS := .peers

@@ -16,7 +16,7 @@ from typing import Final
 from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_command
 
-from littoral.cli.main import app
+from littoral.cli.main import command_line
 from littoral.node.metrics import METERED, Form
 from littoral.node.settings import SETTINGS, Setting, grouped
 from littoral.terms import errors, limits
@@ -121,7 +121,7 @@ def quantity(name: str, value: float) -> str:
 
 def commands() -> str:
     """One section for each command, with every argument and option."""
-    root = get_command(app)
+    root = get_command(command_line())
     return "\n\n".join(sections(root, "littoral"))
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import typer
 
-from littoral import __version__
+import littoral
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.cores import granted_cores, granted_memory_bytes
 from littoral.adapters.identity import open_identity
@@ -82,7 +82,7 @@ def _print(show: Show, findings: list[Finding]) -> None:
 
 
 def _python(_: Config) -> Iterator[Finding]:
-    yield Finding("littoral", "ok", f"{__version__} on Python {platform.python_version()}")
+    yield Finding("littoral", "ok", f"{littoral.__version__} on Python {platform.python_version()}")
 
 
 def _engines(_: Config) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from littoral import __version__
+import littoral
 from littoral.adapters.origins.lines import PORTS, Line, Lines, place_of
 from littoral.adapters.origins.replies import Reply, broke
 from littoral.terms.errors import OriginBrokeError, OriginRefusedError
@@ -146,7 +146,7 @@ class Asker:
         """One request and the head of its answer."""
         parts = urlsplit(url)
         place = place_of(url)
-        headers = {"User-Agent": f"littoral/{__version__}", **question.headers}
+        headers = {"User-Agent": f"littoral/{littoral.__version__}", **question.headers}
         # Bytes as they are stored: a digest is of those, and ranges count those.
         headers["Accept-Encoding"] = "identity"
         if place == place_of(question.url):

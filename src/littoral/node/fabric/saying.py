@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 
-from littoral import __version__
+import littoral
 from littoral.node.fabric.learning import Learning
 from littoral.routing.fleet import Delivery, LinkState, ModelState, PopState, Warmth
 from littoral.terms.ids import ModelName, PopId
@@ -128,7 +128,7 @@ def state_of(
         demand=place.demand,
         mover=place.mover,
         deliveries=place.deliveries[:DELIVERIES_SAID_MAX],
-        version=__version__,
+        version=littoral.__version__,
     )
 
 
