@@ -44,6 +44,7 @@ from littoral.node.front import Front, at_work, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
+from littoral.node.memory.house import house_in
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
@@ -199,10 +200,12 @@ class _Parts:
             ),
             self._elsewhere,
         )
+        self._memory = house_in(home.path, self._door)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
-        desks = Desks(desk, self._office, self._wishing, self._files(), self._office)
+        work, files = self._office, self._files()
+        desks = Desks(desk, work, self._wishing, files, work, self._memory)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 
@@ -316,6 +319,7 @@ class _Parts:
                     for server in filter(None, (front.server, neighbours)):
                         draining.create_task(server.drain(LAST_WORDS_S))
                 self._office.close()
+                self._memory.close()
                 self._upstreams.close()
 
     @asynccontextmanager

@@ -9,10 +9,12 @@ Rules
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from littoral.adapters.memory.embedded import open_collections
 from littoral.memory.checking import check_spec
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.opened import Kept, Opened
@@ -33,12 +35,21 @@ from littoral.terms.memory import (
 from littoral.terms.ports import Door
 from littoral.terms.values import Caller
 
-__all__ = ["House"]
+__all__ = ["House", "house_in"]
 
 _POPS_OWN: Final = ""
 
 _Key = tuple[str, str]
 """Scope and name."""
+
+
+def house_in(home: Path, door: Door) -> "House":
+    """The collections of a PoP's home.
+
+    Raises:
+        HomeUnwritableError: their folder can't be made.
+    """
+    return House({"embedded": open_collections(home)}, door, made_by="embedded")
 
 
 class House:
