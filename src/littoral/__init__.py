@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 __all__ = ["__version__"]
 
-if TYPE_CHECKING:
-    __version__: str
-else:
+__version__: str
+
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> str:
         """The version, once somebody asks: to look it up takes longer than many a command."""
