@@ -42,7 +42,7 @@ class Target:
         try:
             connection.request("POST", path, json.dumps(body), head)
             response = connection.getresponse()
-            if response.status != 200:
+            if response.status >= 300:
                 raise RuntimeError(f"{path}: {response.status} {response.read()[:500]!r}")
             yield response
         finally:
