@@ -20,9 +20,10 @@ from littoral.terms.memory import (
     Search,
     Write,
 )
+from littoral.terms.replicas import Changes, Followed
 from littoral.terms.values import Caller
 
-__all__ = ["Collection", "Collections", "Memory", "OpenCollection"]
+__all__ = ["Collection", "Collections", "Memory", "OpenCollection", "Replicated"]
 
 
 class Collection(Protocol):
@@ -78,6 +79,29 @@ class Collections(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+class Replicated(Collection, Protocol):
+    """A collection that others can follow, and that can follow another. Blocks, too."""
+
+    def changes(self, after: int, bytes_max: int, *, begun: int = 0) -> Changes:
+        """What changed after a change; all from the beginning where that is not known any more.
+
+        Args:
+            after: the last change that whoever asks has; 0 is none.
+            bytes_max: about as much is given, and at least one record.
+            begun: whoever asks is taking all, and this was the last change when it began; else 0.
+        """
+
+    def follow(self, changes: Changes, incarnation: str) -> Followed:
+        """Take in the changes of another collection, all or none, and say how far this has come.
+
+        Raises:
+            ConflictError: they are not the next ones for this copy.
+        """
+
+    def followed(self) -> Followed:
+        """How far this copy has come."""
 
 
 class OpenCollection(Protocol):

@@ -863,3 +863,24 @@ TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
+
+OFFER_PLACES_MAX: Final = 64
+"""Sites, or PoPs, that one collection is offered to by name."""
+
+OFFERS_MAX: Final = 256
+"""Collections that one PoP offers, and that one PoP follows."""
+
+CHANGES_BYTES: Final = 4 * 1024 * 1024
+"""About as much of a collection is sent at once to who follows it."""
+
+CHANGES_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Most that is taken at once: one record may be larger than CHANGES_BYTES."""
+
+CHANGES_WAIT_S: Final = 10.0
+"""How long a home keeps a question for changes before it says that there are none."""
+
+FOLLOW_AGAIN_S: Final = 1.0
+"""Between tries to reach a home that can't be reached."""
+
+FORWARD_WAIT_S: Final = 5.0
+"""For a write at a replica to be done at its home, and for it to be seen here afterwards."""

@@ -19,6 +19,7 @@ from littoral.adapters.memory.embedded.dense import Dense
 from littoral.adapters.memory.embedded.filtering import condition_of
 from littoral.adapters.memory.embedded.layout import Layout
 from littoral.adapters.memory.embedded.reading import Reader, Readers
+from littoral.adapters.memory.embedded.replicating import changes_after, follow, followed
 from littoral.adapters.memory.embedded.rows import COLUMNS, record_of
 from littoral.adapters.memory.embedded.searching import Behind, Searching
 from littoral.adapters.store.database import Database
@@ -31,13 +32,16 @@ from littoral.terms.memory import (
     Applied,
     CollectionShown,
     CollectionSpec,
+    Delete,
     Found,
     Page,
     Record,
     Scan,
     Search,
+    Upsert,
     Write,
 )
+from littoral.terms.replicas import Changes, Followed
 
 __all__ = ["TRUTH_FILE", "EmbeddedCollection"]
 
@@ -91,9 +95,7 @@ class EmbeddedCollection:
         with _texts_only():
             check_writes(self._layout.spec, writes)
             if self._writer is None:
-                raise NotAllowedError(
-                    "this process reads the collection only", advice="write through the PoP"
-                )
+                raise _read_only()
             with self._writing, self._writer.database.transaction():
                 changing = Changing(self._writer, self._layout)
                 changed = sum(changing.apply(write) for write in writes)
@@ -147,6 +149,28 @@ class EmbeddedCollection:
             condition = condition_of(where, self._layout)
             return int(reader.read("SELECT count(*) FROM records WHERE ", condition)[0][0])
 
+    def changes(self, after: int, bytes_max: int, *, begun: int = 0) -> Changes:
+        """See `terms.collections.Replicated`."""
+        with self._readers.one() as reader:
+            return changes_after(reader, after, bytes_max, begun=begun)
+
+    def follow(self, changes: Changes, incarnation: str) -> Followed:
+        """See `terms.collections.Replicated`."""
+        check_writes(self._layout.spec, [Upsert(changes.records), Delete(changes.gone)])
+        if self._writer is None:
+            raise _read_only()
+        with self._writing, self._writer.database.transaction():
+            changing = Changing(self._writer, self._layout)
+            follow(self._writer.database, changing, changes, incarnation)
+            changing.settle()
+        self._give_back()
+        return self.followed()
+
+    def followed(self) -> Followed:
+        """See `terms.collections.Replicated`."""
+        with self._readers.one() as reader:
+            return followed(reader.database)
+
     def _opened(self, *, read_only: bool) -> Reader:
         database = Database(
             self.folder / TRUTH_FILE,
@@ -168,6 +192,10 @@ class EmbeddedCollection:
             ((pages,),) = database.read("PRAGMA page_count")
             if free > max(_FREE_PAGES_MIN, pages // 4):
                 database.shrink()
+
+
+def _read_only() -> NotAllowedError:
+    return NotAllowedError("this process reads the collection only", advice="write through the PoP")
 
 
 @contextmanager

@@ -89,6 +89,18 @@ _SPARSE: Final = """;
     ) STRICT, WITHOUT ROWID"""
 
 
+_FOLLOWING: Final = """;
+    CREATE TABLE followed (
+        incarnation TEXT NOT NULL,
+        through INTEGER NOT NULL,
+        begun INTEGER NOT NULL,
+        ever INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO followed VALUES ('', 0, 0, 0);
+    CREATE TABLE seen (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"""
+"""What a replica keeps of how far it has come, and, while it begins anew, of what it has met."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What a collection's tables are called, by what its spec names."""
@@ -112,7 +124,8 @@ class Layout:
     def migrations(self) -> tuple[str, ...]:
         """What makes the tables."""
         dense = "".join(_DENSE.format(number) for number in self.dense.values())
-        return (_TABLES + dense + "".join(map(_SPARSE.format, self.sparse.values())),)
+        sparse = "".join(map(_SPARSE.format, self.sparse.values()))
+        return (_TABLES + dense + sparse + _FOLLOWING,)
 
     def field(self, name: str) -> VectorField:
         """The vector field of this name."""
