@@ -1,5 +1,6 @@
 """`littoral memory`: collections of passages, and what is found in them."""
 
+from importlib import import_module
 from typing import Annotated
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collectio
 
 def register(app: typer.Typer) -> None:
     """Add `memory` to the command line."""
+    for module in ("memory_replicas",):
+        import_module(f"littoral.cli.{module}").register(memory_app)
     app.add_typer(memory_app, name="memory")
 
 
@@ -105,5 +108,8 @@ def _tell(show: Show, found: CollectionShown) -> None:
         show.line(f"embedded by {spec.embedding}")
     for name, kind in sorted(spec.fields.items()):
         show.line(f"field {name}: {kind.value}")
+    if found.home:
+        old = "not reached yet" if found.stale_s is None else f"{found.stale_s:.1f} s ago"
+        show.line(f"a copy of {found.home}, as of {old}")
     if found.index:
         show.line(f"index: {found.index}")

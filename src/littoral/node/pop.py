@@ -44,7 +44,7 @@ from littoral.node.front import Front, at_work, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
-from littoral.node.memory.house import house_in
+from littoral.node.memory.here import MemoryHere
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
@@ -200,12 +200,13 @@ class _Parts:
             ),
             self._elsewhere,
         )
-        self._memory = house_in(home.path, self._door)
+        self._memory = MemoryHere(home.path, self._door, identity, clock, tasks)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
         work, files = self._office, self._files()
-        desks = Desks(desk, work, self._wishing, files, work, self._memory)
+        house, offering = self._memory.house, self._memory.replication.offering
+        desks = Desks(desk, work, self._wishing, files, work, house, offering)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 
@@ -290,6 +291,7 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
+        await self._memory.open()
         async with self._front() as front, self._neighbours() as neighbours:
             announced = RunningPop(
                 os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
@@ -361,7 +363,8 @@ class _Parts:
             return
         ahead = Ahead(self._upstreams.warm)
         delivery = (self._office, self._wishing)
-        parts = (self._host, self._upstreams, ahead, *delivery, self._answering)
+        copies = self._memory.replication
+        parts = (self._host, self._upstreams, ahead, *delivery, copies, self._answering)
         self._membership.attach(Surroundings(*parts))
         try:
             await self._membership.begin()

@@ -1,7 +1,7 @@
 """The ports of memory: what keeps collections, and how the rest of a PoP uses them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from littoral.terms.filters import (
     Filter,
@@ -81,8 +81,13 @@ class Collections(Protocol):
         """Let go of everything."""
 
 
+@runtime_checkable
 class Replicated(Collection, Protocol):
     """A collection that others can follow, and that can follow another. Blocks, too."""
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What it is."""
 
     def changes(self, after: int, bytes_max: int, *, begun: int = 0) -> Changes:
         """What changed after a change; all from the beginning where that is not known any more.

@@ -876,8 +876,15 @@ CHANGES_BYTES: Final = 4 * 1024 * 1024
 CHANGES_BYTES_MAX: Final = 64 * 1024 * 1024
 """Most that is taken at once: one record may be larger than CHANGES_BYTES."""
 
-CHANGES_WAIT_S: Final = 10.0
-"""How long a home keeps a question for changes before it says that there are none."""
+CHANGES_WAIT_S: Final = 2.0
+"""How long a home keeps a question for changes before it says that there are none: so long ago at
+most a replica knew that it was up to date, while its home can be reached."""
+
+CHANGES_ASK_S: Final = 30.0
+"""For the answer to such a question, with what is sent."""
+
+CHANGES_ASKED_MAX: Final = 64
+"""Questions for changes to one home at once: collections that one PoP follows there."""
 
 FOLLOW_AGAIN_S: Final = 1.0
 """Between tries to reach a home that can't be reached."""

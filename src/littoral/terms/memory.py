@@ -311,6 +311,10 @@ class CollectionShown(msgspec.Struct, frozen=True, kw_only=True):
     """Of the truth and what is derived from it; None where that is elsewhere."""
     index: str = ""
     """What there is to search by, in words, and what is being made."""
+    home: str = ""
+    """The PoP that it is a copy from; empty where it is no copy."""
+    stale_s: float | None = None
+    """Of a copy: seconds since it had all that its home had; None before it was first reached."""
 
 
 class Recall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

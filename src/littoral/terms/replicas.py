@@ -11,9 +11,19 @@ import msgspec
 
 from littoral.terms.ids import PopId, SiteName
 from littoral.terms.limits import OFFER_PLACES_MAX
-from littoral.terms.memory import CollectionSpec, Record
+from littoral.terms.memory import CollectionSpec, Record, Write
 
-__all__ = ["Changes", "Followed", "Offer", "OfferRow", "OffersShown", "ReplicaWanted", "Staleness"]
+__all__ = [
+    "Changes",
+    "ChangesWanted",
+    "Followed",
+    "Offer",
+    "OfferRow",
+    "OffersShown",
+    "ReplicaWanted",
+    "Staleness",
+    "WritesWanted",
+]
 
 _Incarnation = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 _Site = Annotated[SiteName, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -101,3 +111,21 @@ class OffersShown(msgspec.Struct, frozen=True):
     """All offers of this PoP."""
 
     offers: tuple[OfferRow, ...]
+
+
+class ChangesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A replica asks for what changed."""
+
+    name: str
+    incarnation: str
+    after: int
+    begun: int = 0
+    wait: bool = True
+
+
+class WritesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A replica passes on what is to be written."""
+
+    name: str
+    incarnation: str
+    writes: tuple[Write, ...]

@@ -58,6 +58,8 @@ class RecordKind(enum.Enum):
     """Something that an owner signed of another owner, passed on."""
     WISH = "wish"
     """Where an artifact is to be (`delivery.wishes.Wish`)."""
+    OFFER = "offer"
+    """Where copies of a collection are to be (`terms.replicas.Offer`)."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):

@@ -33,6 +33,7 @@ from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
 from littoral.web.memory import memory_routes
+from littoral.web.memory.replicas import ReplicaDesk, replica_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
@@ -62,6 +63,7 @@ class Desks:
     files: FileDesk | None = None
     pipelines: PipelineDesk | None = None
     memory: Memory | None = None
+    replicas: ReplicaDesk | None = None
 
 
 class App:
@@ -123,6 +125,8 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
         table |= hub_routes(desks.files) | oci_routes(desks.files)
     if desks.memory is not None:
         table |= memory_routes(desks.memory)
+    if desks.replicas is not None:
+        table |= replica_routes(desks.replicas)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

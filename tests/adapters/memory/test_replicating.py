@@ -69,7 +69,7 @@ def caught_up(
     home: EmbeddedCollection, copy: EmbeddedCollection, incarnation: str = FIRST, size: int = 10**6
 ) -> list[Changes]:
     """All that was sent until the copy had everything."""
-    sent = []
+    sent: list[Changes] = []
     while True:
         at = copy.followed()
         after = at.through if at.incarnation == incarnation else 0

@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.words import Deadlines, HttpError, Origin, Peering
@@ -20,15 +19,30 @@ from littoral.trust.members import Member
 
 __all__ = ["Calls"]
 
-_DEADLINES: Final = Deadlines(CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S)
-
 
 class Calls:
     """Asks other PoPs."""
 
-    def __init__(self, tls: Callable[[OwnerId], ssl.SSLContext]) -> None:
-        """Ask nobody yet; `tls` says whom of an owner to believe, and what to show."""
+    def __init__(
+        self,
+        tls: Callable[[OwnerId], ssl.SSLContext],
+        *,
+        wait_s: float = CALL_WAIT_S,
+        bytes_max: int = CALL_BYTES_MAX,
+        connections_max: int = 2,
+    ) -> None:
+        """Ask nobody yet.
+
+        Args:
+            tls: says whom of an owner to believe, and what to show.
+            wait_s: for an answer.
+            bytes_max: of an answer.
+            connections_max: to one PoP.
+        """
         self._tls = tls
+        self._wait_s = wait_s
+        self._bytes_max = bytes_max
+        self._connections_max = connections_max
         self._clients: dict[tuple[str, str], HttpClient] = {}
 
     async def ask(
@@ -52,17 +66,17 @@ class Calls:
             to: another PoP, to which this one passes it on.
 
         Raises:
-            UpstreamFailedError: it refuses, or does not answer within CALL_WAIT_S.
+            UpstreamFailedError: it refuses, or does not answer in time.
         """
         client, headers = self._client(name, url), {} if to is None else {TO: to}
         try:
             async with (
-                asyncio.timeout(CALL_WAIT_S),
+                asyncio.timeout(self._wait_s),
                 client.request(method, path, body, headers=headers) as response,
             ):
-                answer = await response.read(CALL_BYTES_MAX)
+                answer = await response.read(self._bytes_max)
         except (HttpError, TimeoutError) as error:
-            reason = str(error) or f"{CALL_WAIT_S:g} s without an answer"
+            reason = str(error) or f"{self._wait_s:g} s without an answer"
             raise UpstreamFailedError(f"{name} can't be asked: {reason}") from None
         if response.status != 200:
             said = answer[:300].decode(errors="replace")
@@ -83,6 +97,12 @@ class Calls:
             origin, _ = Origin.of_url(url)
             owner = Member.of_name(name).owner
             peering = Peering(name, partial(self._tls, owner))
-            known = HttpClient(origin, deadlines=_DEADLINES, connections_max=2, peering=peering)
+            deadlines = Deadlines(CALL_WAIT_S, self._wait_s, self._wait_s, self._wait_s)
+            known = HttpClient(
+                origin,
+                deadlines=deadlines,
+                connections_max=self._connections_max,
+                peering=peering,
+            )
             self._clients[name, url] = known
         return known

@@ -6,6 +6,7 @@
     POST /fabric/renew        RenewRequest -> JoinAnswer            a member, by its certificate
     GET  /fabric/ping         nothing                               a member, by its certificate
     POST /fabric/ping         the same, as what is relayed          a member, by its certificate
+    POST /fabric/memory/…     copies of collections                 a member, by its certificate
     POST /fabric/hold         the connection is held (relaying.py)  a member, by its certificate
 
 A newcomer trusts nobody but the owner whose fingerprint its ticket has: the first connection is
@@ -13,7 +14,7 @@ looked at (`tls.inviter`) before a byte is sent on it, and the ticket's secret i
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -69,6 +70,8 @@ _NONCE: Final = "/fabric/join/nonce"
 _JOIN: Final = "/fabric/join"
 _BACK: Final = "/fabric/join/back"
 RENEW: Final = "/fabric/renew"
+MEMORY: Final = "/fabric/memory/"
+"""Paths that begin so are of copies of collections (node/memory/replication.py)."""
 _DEADLINES: Final = Deadlines(CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S, CALL_WAIT_S)
 _KINDS: Final = (JoinRejectedError, TicketRejectedError, OwnerKeyAwayError, BadRequestError)
 
@@ -116,12 +119,14 @@ def newcomers(registrar: Callable[[], Registrar | None]) -> Handler:
 def controls(
     registrar: Callable[[], Registrar | None],
     shown: Callable[[Certificate], Checked | None],
+    memory: Callable[[Member, Request, Responder], Awaitable[None]],
 ) -> Callable[[Certificate], Handler]:
     """Answers a member's short questions, on a connection that has shown this certificate.
 
     Args:
         registrar: the issuing side, where this PoP may issue.
         shown: which member it is, as of now.
+        memory: answers below /fabric/memory/.
     """
 
     def of(certificate: Certificate) -> Handler:
@@ -140,6 +145,8 @@ def controls(
                         raise OwnerKeyAwayError("this PoP may not issue certificates")
                     wanted = _read(request, RenewRequest)
                     await _send(responder, issuing.renew(checked, wanted.csr, wanted.issuer_csr))
+                case _, path if path.startswith(MEMORY):
+                    await memory(checked.member, request, responder)
                 case _:
                     raise NotFoundError(f"there is nothing at {request.path[:200]}")
 

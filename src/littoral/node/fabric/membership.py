@@ -62,7 +62,7 @@ from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import ModelName, OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX
 from littoral.terms.values import SECOND, UpstreamTarget
-from littoral.trust.records import Record, RecordKind
+from littoral.trust.records import Record
 from littoral.web import certificate as shown_by
 from littoral.web.listener import Bind
 
@@ -161,8 +161,7 @@ class Membership:
             self._stack = stack
             standing.speaking.say_card(self.files.shown())
             self.words_changed()
-            wishing = self._around.wishing.go_on()
-            for work in (*standing.works(), self._look(), self._renew(), wishing):
+            for work in (*standing.works(), self._look(), self._renew(), *self._around.works()):
                 self._running.append(self._tasks.create_task(work))
             return standing
 
@@ -238,7 +237,7 @@ class Membership:
                     knows=peers.knows,
                     policy=words.may_ask,
                     newcomers=newcomers(self.registrar),
-                    members=controls(self.registrar, self._shown),
+                    members=controls(self.registrar, self._shown, self._around.replication.answer),
                     relaying=relaying,
                 )
             )
@@ -266,8 +265,9 @@ class Membership:
         view.watch(ranking.look)
         view.watch(self._seen)
         listen = listen_of(config, host, place.url)
-        view.watch(self._around.follower(member, words.deals, listen))
-        view.watch(self._around.wishing.join(member, names.say))
+        for watcher in self._around.join(member, words.deals, listen, names.say, self._client):
+            view.watch(watcher)
+        stack.callback(self._around.part)
         stack.push_async_callback(names.close)
         speaking = Speaking(
             *(opened.identity, self._clock, names, view),
@@ -326,9 +326,7 @@ class Membership:
 
     def _word(self, words: Words, record: Record) -> None:
         """An owner's word was passed on, or a wish was said."""
-        if record.kind is RecordKind.WISH:
-            self._around.wishing.hear(record)
-        elif words.hear(record):
+        if not self._around.hear(record) and words.hear(record):
             self.words_changed()
 
     def words_changed(self) -> None:

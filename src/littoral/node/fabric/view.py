@@ -194,7 +194,7 @@ class FleetView:
                     self._state(fleet.decoded(payload), data, pop, now)
                 case RecordKind.CARD:
                     self._card(records.card_of(payload), data, pop, unix_s)
-                case RecordKind.ADMISSION | RecordKind.OWNER | RecordKind.WISH:
+                case _:
                     self._passed_on(record)
         except RecordRejectedError:
             self._reject(topic, "malformed")

@@ -8,20 +8,20 @@ Rules
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from littoral.adapters.memory.embedded import open_collections
 from littoral.memory.checking import check_spec
 from littoral.node.memory.embedding import Embedding
+from littoral.node.memory.following import Following
 from littoral.node.memory.opened import Kept, Opened
 from littoral.node.memory.recalling import recalled
 from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Collections
 from littoral.terms.errors import BadRequestError, ConflictError, NotAllowedError, NotFoundError
+from littoral.terms.ids import KeyId
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import (
     Ability,
@@ -35,21 +35,15 @@ from littoral.terms.memory import (
 from littoral.terms.ports import Door
 from littoral.terms.values import Caller
 
-__all__ = ["House", "house_in"]
+__all__ = ["House"]
 
 _POPS_OWN: Final = ""
 
+_OPERATOR: Final = Caller(KeyId(""), "a replica's operator", operator=True)
+"""Who passes on a write from another PoP of the owner."""
+
 _Key = tuple[str, str]
 """Scope and name."""
-
-
-def house_in(home: Path, door: Door) -> "House":
-    """The collections of a PoP's home.
-
-    Raises:
-        HomeUnwritableError: their folder can't be made.
-    """
-    return House({"embedded": open_collections(home)}, door, made_by="embedded")
 
 
 class House:
@@ -67,7 +61,11 @@ class House:
         self._drivers = drivers
         self._made_by = made_by
         self._embedding = Embedding(door)
-        self._threads = Threads()
+        self.threads = Threads()
+        self.dropped: list[Callable[[str], None]] = []
+        """Hear of the PoP's own collections that are forgotten, by name."""
+        self.following: Following | None = None
+        """The copies of other PoPs' collections; None where there can't be any."""
         self._looking = asyncio.Lock()
         self._where: dict[_Key, CollectionShown] | None = None
         self._kept: dict[_Key, Kept] = {}
@@ -75,8 +73,11 @@ class House:
     async def collections(self, caller: Caller) -> Sequence[CollectionShown]:
         """Those that the caller may read, by name."""
         _refuse_guests(caller)
-        shown = await self._shown()
-        return [each for each in shown if _reads(caller, each.spec.scope)]
+        shown = [each for each in await self._shown() if _reads(caller, each.spec.scope)]
+        own = {each.spec.name for each in shown if not each.spec.scope}
+        copies = () if self.following is None else await self.following.shown()
+        shown += [each for each in copies if each.spec.name not in own]
+        return sorted(shown, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def create(self, spec: CollectionSpec, caller: Caller) -> CollectionShown:
         """Make one, of the caller's scope."""
@@ -97,53 +98,71 @@ class House:
                 advice="drop one that is no longer used",
             )
         driver = self._drivers[self._made_by]
-        await self._threads.run(lambda: driver.create(spec))
+        await self.threads.run(lambda: driver.create(spec))
         shown = CollectionShown(spec=spec, driver=self._made_by, records=0)
         known[scope, spec.name] = shown
         return shown
 
     async def drop(self, name: str, caller: Caller) -> None:
         """Forget one."""
-        driver, kept = await self._find(name, caller)
+        kept = await self._find(name, caller)
+        if kept.home is not None:
+            raise NotAllowedError(
+                f"{name} is a copy", advice=f"drop it at its home, {kept.home}, or stop offering it"
+            )
         scope = kept.spec.scope
         if not (caller.operator or scope == caller.scope):
             raise NotAllowedError(
                 f"{kept.spec.name} is the PoP's own", advice="drop it with an operator's key"
             )
-        keeper = self._drivers[driver]
-        await self._threads.run(lambda: keeper.drop(name, scope))
+        keeper = self._drivers[kept.driver]
+        await self.threads.run(lambda: keeper.drop(name, scope))
         (await self._known()).pop((scope, name), None)
         self._kept.pop((scope, name), None)
+        if scope == _POPS_OWN:
+            for hear in self.dropped:
+                hear(name)
 
     async def open(self, name: str, caller: Caller) -> Opened:
         """One of them."""
-        _, kept = await self._find(name, caller)
-        return Opened(kept, caller, self._embedding, self._threads)
+        kept = await self._find(name, caller)
+        return Opened(kept, caller, self._embedding, self.threads)
 
     async def recall(self, name: str, recall: Recall, caller: Caller) -> Recalled:
         """Passages that answer a question."""
-        driver, kept = await self._find(name, caller)
-        collection = Opened(kept, caller, self._embedding, self._threads)
-        by_words = Ability.WORDS in self._drivers[driver].abilities
-        return await recalled(collection, recall, by_words=by_words)
+        kept = await self._find(name, caller)
+        collection = Opened(kept, caller, self._embedding, self.threads)
+        return await recalled(collection, recall, by_words=Ability.WORDS in kept.abilities)
+
+    async def pops_own(self, name: str) -> Kept:
+        """A collection of the PoP's own, that is made and changed here. Raises NotFoundError."""
+        known = await self._known()
+        key = _POPS_OWN, name
+        if key not in known:
+            raise _not_found(name)
+        return await self._opened(key, known[key])
+
+    def as_operator(self, kept: Kept) -> Opened:
+        """A collection as operators of this PoP use it."""
+        return Opened(kept, _OPERATOR, self._embedding, self.threads)
 
     def close(self) -> None:
         """Let go of everything, once what is under way has ended."""
-        self._threads.close()
+        self.threads.close()
         for driver in self._drivers.values():
             driver.close()
 
-    async def _find(self, name: str, caller: Caller) -> tuple[str, Kept]:
+    async def _find(self, name: str, caller: Caller) -> Kept:
         """The caller's own collection of this name, else the PoP's."""
         _refuse_guests(caller)
         known = await self._known()
         for key in ((caller.scope, name), (_POPS_OWN, name)):
             if key in known:
-                return known[key].driver, await self._opened(key, known[key])
-        raise NotFoundError(
-            f"there is no collection named {name[:128]!r}",
-            advice="`littoral memory list` shows them; `littoral memory add NAME FILES` makes one",
-        )
+                return await self._opened(key, known[key])
+        copy = None if self.following is None else self.following.find(name)
+        if copy is None:
+            raise _not_found(name)
+        return copy
 
     async def _known(self) -> dict[_Key, CollectionShown]:
         """Where each collection is: looked up once, and kept true by whoever makes or drops one."""
@@ -158,14 +177,16 @@ class House:
         if kept is None:
             scope, name = key
             driver = self._drivers[shown.driver]
-            collection = await self._threads.run(lambda: driver.open(name, scope))
-            kept = self._kept.setdefault(key, Kept(collection, shown.spec))
+            collection = await self.threads.run(lambda: driver.open(name, scope))
+            kept = self._kept.setdefault(
+                key, Kept(collection, shown.spec, shown.driver, driver.abilities)
+            )
         return kept
 
     async def _shown(self) -> Sequence[CollectionShown]:
         found: list[CollectionShown] = []
         for driver in self._drivers.values():
-            found += await self._threads.run(driver.describe)
+            found += await self.threads.run(driver.describe)
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:
@@ -185,6 +206,13 @@ class House:
                 param="vectors",
             )
         return spec
+
+
+def _not_found(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no collection named {name[:128]!r}",
+        advice="`littoral memory list` shows them; `littoral memory add NAME FILES` makes one",
+    )
 
 
 def _reads(caller: Caller, scope: str) -> bool:

@@ -8,7 +8,7 @@ Rules
   it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,7 +20,9 @@ from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Collection
 from littoral.terms.errors import BadRequestError, NotAllowedError
 from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids
+from littoral.terms.ids import PopId
 from littoral.terms.memory import (
+    Ability,
     Applied,
     Branch,
     CollectionSpec,
@@ -50,10 +52,20 @@ class Kept:
 
     collection: Collection
     spec: CollectionSpec
+    driver: str
+    """Who keeps it."""
+    abilities: frozenset[Ability]
+    """What that one can do."""
     labelled: bool | None = None
     """Whether any record has had labels; None is not looked at yet."""
     listeners: list[Callable[[Sequence[Write]], None]] = field(default_factory=list)
     """Hear of what was written, on the loop."""
+    forward: Callable[[Sequence[Write]], Awaitable[Applied]] | None = None
+    """Where it is a copy: has its home make the changes."""
+    home: PopId | None = None
+    """Where it is a copy: of whose."""
+    said: Callable[[], str] | None = None
+    """Where it is a copy: how old it may be, in words."""
 
 
 class Opened:
@@ -84,6 +96,8 @@ class Opened:
         allowed = await self._allowed()
         if allowed is not None:
             writes = [await self._limited(write, allowed) for write in writes]
+        if kept.forward is not None:
+            return await kept.forward(writes)
         writes = [await self._with_vectors(write) for write in writes]
         collection = kept.collection
         applied = await self._threads.run(lambda: collection.apply(writes))
@@ -97,8 +111,11 @@ class Opened:
         query = await self._spoken(search.query)
         wanted = msgspec.structs.replace(search, query=query, where=where)
         check_search(self.spec, wanted)
-        collection = self._kept.collection
-        return await self._threads.run(lambda: collection.search(wanted))
+        collection, said = self._kept.collection, self._kept.said
+        found = await self._threads.run(lambda: collection.search(wanted))
+        if said is None:
+            return found
+        return msgspec.structs.replace(found, plan=(*found.plan, said()))
 
     async def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
         """Those that are there and may be seen."""

@@ -69,6 +69,11 @@ class EmbeddedCollection:
         self._dense = Dense(self._layout)
         self.inode = (folder / TRUTH_FILE).stat().st_ino
 
+    @property
+    def spec(self) -> CollectionSpec:
+        """What it is."""
+        return self._layout.spec
+
     def close(self) -> None:
         """Let go of its files; calls under way end first, or fail."""
         self._readers.close()

@@ -35,9 +35,16 @@ from littoral.terms.errors import (
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import Ability, CollectionShown, CollectionSpec
 
-__all__ = ["MEMORY_FOLDER", "EmbeddedCollections", "open_collections"]
+__all__ = [
+    "MEMORY_FOLDER",
+    "REPLICAS_FOLDER",
+    "EmbeddedCollections",
+    "open_collections",
+    "open_replicas",
+]
 
 MEMORY_FOLDER: Final = "memory"
+REPLICAS_FOLDER: Final = "replicas"
 
 _SPEC_FILE: Final = "spec.json"
 _LOCK_FILE: Final = ".lock"
@@ -58,6 +65,11 @@ def open_collections(home: Path, *, read_only: bool = False) -> "EmbeddedCollect
         HomeUnwritableError: the folder can't be made.
     """
     return EmbeddedCollections(home / MEMORY_FOLDER, read_only=read_only)
+
+
+def open_replicas(home: Path) -> "EmbeddedCollections":
+    """The copies of other PoPs' collections; raises as `open_collections` does."""
+    return EmbeddedCollections(home / REPLICAS_FOLDER)
 
 
 class EmbeddedCollections:

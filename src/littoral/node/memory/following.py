@@ -1,0 +1,318 @@
+"""The replica's side: copies of collections of other PoPs, kept up to date, and what they answer.
+
+    HOME/replicas/    the copies, each in a folder of its own, by name and home
+
+Rules
+- A PoP follows what a home of its own owner offers it, where its own certificate lets it
+  (`memory/replicas.py`). What it may not have any more, or is offered no longer, it forgets.
+- A copy answers once it has been whole, and goes on when its home can't be reached; it says how old
+  what it has may be. Nothing but its home's signed changes ever changes it.
+- A write at a copy is made at its home; when it comes back, the copy has it.
+
+Not here: the store of the copies, and who may read them (`house.py`).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from littoral.adapters.identity import verify
+from littoral.memory.checking import check_spec
+from littoral.memory.replicas import decoded_offer, follows, opened
+from littoral.node.fabric.calls import Calls
+from littoral.node.memory.opened import Kept
+from littoral.node.memory.threads import Threads
+from littoral.routing.fleet import Fleet
+from littoral.terms.collections import Collections, Replicated
+from littoral.terms.errors import (
+    ConflictError,
+    LittoralError,
+    RecordRejectedError,
+    UpstreamFailedError,
+)
+from littoral.terms.ids import PopId
+from littoral.terms.limits import FOLLOW_AGAIN_S, FORWARD_WAIT_S, OFFERS_MAX
+from littoral.terms.memory import Applied, CollectionShown, Write
+from littoral.terms.ports import Clock
+from littoral.terms.replicas import ChangesWanted, Offer, Staleness, WritesWanted
+from littoral.terms.values import SECOND, Instant
+from littoral.trust.members import Member
+from littoral.trust.records import Record
+
+__all__ = ["CHANGES_PATH", "WRITE_PATH", "Following"]
+
+log = logging.getLogger("littoral")
+
+CHANGES_PATH = "/fabric/memory/changes"
+WRITE_PATH = "/fabric/memory/write"
+
+_Key = tuple[str, PopId]
+"""A collection's name and its home."""
+
+
+@dataclass(slots=True)
+class _Copy:
+    """One copy."""
+
+    kept: Kept
+    through: int
+    ever: bool
+    offer: Offer | None = None
+    """What its home says of it; None until that is heard."""
+    fresh: Instant | None = None
+    """When it last had all that its home had."""
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[None] | None" = None
+
+    @property
+    def collection(self) -> Replicated:
+        assert isinstance(self.kept.collection, Replicated)
+        return self.kept.collection
+
+
+class Following:
+    """The copies of one PoP."""
+
+    def __init__(
+        self,
+        driver: Collections,
+        threads: Threads,
+        clock: Clock,
+        spawn: Callable[..., "asyncio.Task[None]"],
+    ) -> None:
+        """Have what the driver has, once `open` was called.
+
+        Args:
+            driver: keeps the copies; a copy's scope is its home's name.
+            threads: for what blocks.
+            clock: for how old things are.
+            spawn: owns the tasks that follow.
+        """
+        self._driver = driver
+        self._threads = threads
+        self._clock = clock
+        self._spawn = spawn
+        self._copies: dict[_Key, _Copy] = {}
+        self._heard: dict[_Key, Offer] = {}
+        self._fleet = Fleet({})
+        self._member: Member | None = None
+        self._calls: Calls | None = None
+        self._judging = asyncio.Lock()
+        self._judged = asyncio.Event()
+
+    async def open(self) -> None:
+        """Answer with what was followed before, whether or not the homes can be reached."""
+        for shown in await self._threads.run(self._driver.describe):
+            await self._copy((shown.spec.name, PopId(shown.spec.scope)))
+
+    def join(self, member: Member, calls: Calls) -> Callable[[Fleet], None]:
+        """This PoP is a member from now on; the answer takes every change of the fleet."""
+        self._member, self._calls = member, calls
+        return self._seen
+
+    def part(self) -> None:
+        """It is a member no longer: nothing is followed, and copies go on answering."""
+        if self._calls is not None:
+            self._calls.close()
+        self._member = self._calls = None
+        for copy in self._copies.values():
+            if copy.task is not None:
+                copy.task.cancel()
+                copy.task = None
+
+    def close(self) -> None:
+        """Let go of the copies."""
+        self._driver.close()
+
+    def hear(self, record: Record) -> None:
+        """An offer was said by another PoP; its signature is good."""
+        try:
+            offer = decoded_offer(record.payload)
+            check_spec(offer.spec)
+        except LittoralError as error:
+            log.warning("%s: %s", record.pop, error)
+            return
+        key = offer.spec.name, record.pop
+        known = self._heard.get(key)
+        if known is not None and known.made_unix_ms >= offer.made_unix_ms:
+            return
+        if known is None and len(self._heard) >= OFFERS_MAX:
+            log.warning("%s offers more than is listened to", record.pop)
+            return
+        self._heard[key] = offer
+        self._judged.set()
+
+    # --- what the house asks ----------------------------------------------------------------------
+
+    def find(self, name: str) -> Kept | None:
+        """The copy of this name that answers; of several homes, the one of the lowest name."""
+        found = [key for key, copy in self._copies.items() if key[0] == name and copy.ever]
+        return self._copies[min(found)].kept if found else None
+
+    async def shown(self) -> Sequence[CollectionShown]:
+        """All copies that answer, as their homes' collections."""
+        found = []
+        for each in await self._threads.run(self._driver.describe):
+            key = each.spec.name, PopId(each.spec.scope)
+            copy = self._copies.get(key)
+            if copy is not None and copy.ever:
+                old = self.staleness(*key)
+                found.append(
+                    msgspec.structs.replace(
+                        each,
+                        spec=copy.kept.spec,
+                        driver="replica",
+                        through=old.through,
+                        home=old.home,
+                        stale_s=old.seconds,
+                    )
+                )
+        return found
+
+    def staleness(self, name: str, home: PopId) -> Staleness:
+        """How old a copy may be."""
+        copy = self._copies[name, home]
+        ago = None if copy.fresh is None else (self._clock.now() - copy.fresh) / SECOND
+        return Staleness(home, ago, copy.through)
+
+    # --- who is followed --------------------------------------------------------------------------
+
+    def _seen(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._judged.set()
+
+    async def go_on(self) -> None:
+        """Follow what is offered, and forget what is not any more, until cancelled."""
+        while True:
+            await self._judged.wait()
+            self._judged.clear()
+            for key, offer in list(self._heard.items()):
+                try:
+                    await self._judge(key, offer)
+                except LittoralError as error:
+                    log.warning("the collection %s of %s can't be followed: %s", *key, error)
+
+    async def _judge(self, key: _Key, offer: Offer) -> None:
+        known, member = self._fleet.pops.get(key[1]), self._member
+        if known is None or member is None:
+            return
+        meant = follows(offer, known.member, member)
+        copy = self._copies.get(key)
+        if not meant:
+            if copy is not None and known.member.owner == member.owner:
+                await self._forget(key, copy)
+            return
+        if copy is not None and copy.kept.spec != offer.spec:
+            await self._forget(key, copy)
+            copy = None
+        if copy is None:
+            spec = msgspec.structs.replace(offer.spec, scope=key[1])
+            with contextlib.suppress(ConflictError):
+                await self._threads.run(lambda: self._driver.create(spec))
+            copy = await self._copy(key)
+        copy.offer = offer
+        if copy.task is None or copy.task.done():
+            copy.task = self._spawn(self._follow(key, copy), name=f"following {key[0]}")
+
+    async def _copy(self, key: _Key) -> _Copy:
+        name, home = key
+        collection = await self._threads.run(lambda: self._driver.open(name, home))
+        assert isinstance(collection, Replicated)
+        at = await self._threads.run(collection.followed)
+        spec = msgspec.structs.replace(collection.spec, scope="")
+
+        async def forward(writes: Sequence[Write]) -> Applied:
+            return await self._forward(key, writes)
+
+        abilities = self._driver.abilities
+        kept = Kept(collection, spec, "replica", abilities, forward=forward, home=home)
+        kept.said = lambda: _in_words(self.staleness(name, home))
+        copy = self._copies[key] = _Copy(kept, at.through, at.ever)
+        return copy
+
+    async def _forget(self, key: _Key, copy: _Copy) -> None:
+        name, home = key
+        log.info("the copy of %s of %s is dropped: it is not offered here", name, home)
+        if copy.task is not None:
+            copy.task.cancel()
+        del self._copies[key]
+        await self._threads.run(lambda: self._driver.drop(name, home))
+
+    # --- following --------------------------------------------------------------------------------
+
+    async def _follow(self, key: _Key, copy: _Copy) -> None:
+        """Ask for what changed, again and again, until cancelled."""
+        told = ""
+        while True:
+            try:
+                await self._step(key, copy)
+                told = ""
+            except LittoralError as error:
+                if str(error) != told:
+                    log.warning("the copy of %s is not kept up to date: %s", key[0], error)
+                told = str(error)
+                await asyncio.sleep(FOLLOW_AGAIN_S)
+
+    async def _step(self, key: _Key, copy: _Copy) -> None:
+        offer, home = copy.offer, key[1]
+        assert offer is not None, "followed once it is offered"
+        at = await self._threads.run(copy.collection.followed)
+        same = at.incarnation == offer.incarnation
+        wanted = ChangesWanted(
+            key[0],
+            offer.incarnation,
+            at.through if same else 0,
+            at.begun if same else 0,
+            wait=same and at.ever and not at.begun,
+        )
+        data = await self._asked(home, CHANGES_PATH, wanted)
+        changes = opened(data, offer.incarnation, home, verify)
+        if changes.through > wanted.after or changes.whole:
+            try:
+                at = await self._threads.run(
+                    lambda: copy.collection.follow(changes, offer.incarnation)
+                )
+            except ConflictError as error:
+                raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
+        copy.through, copy.ever = at.through, at.ever
+        if changes.last:
+            copy.fresh = self._clock.now()
+        if any(record.labels for record in changes.records):
+            copy.kept.labelled = True
+        copy.moved.set()
+        copy.moved = asyncio.Event()
+
+    async def _forward(self, key: _Key, writes: Sequence[Write]) -> Applied:
+        """Have the home make the changes, and wait until they are here."""
+        copy = self._copies[key]
+        if copy.offer is None:
+            raise UpstreamFailedError(
+                f"{key[1]}, the home of {key[0]}, can't be reached, and only it can write",
+                advice="try again once it is back; reading goes on",
+            )
+        wanted = WritesWanted(key[0], copy.offer.incarnation, tuple(writes))
+        applied = msgspec.json.decode(await self._asked(key[1], WRITE_PATH, wanted), type=Applied)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FORWARD_WAIT_S):
+                while copy.through < applied.through:
+                    await copy.moved.wait()
+        return applied
+
+    async def _asked(self, home: PopId, path: str, what: msgspec.Struct) -> bytes:
+        known, calls = self._fleet.pops.get(home), self._calls
+        if known is None or calls is None or not known.state.url:
+            raise UpstreamFailedError(
+                f"{home} can't be reached", advice="try again once it is back; reading goes on"
+            )
+        body = msgspec.json.encode(what)
+        return await calls.ask(known.member.name, known.state.url, "POST", path, body)
+
+
+def _in_words(staleness: Staleness) -> str:
+    if staleness.seconds is None:
+        return f"a copy; its home {staleness.home} was not reached since the start"
+    return f"a copy, as of {staleness.seconds:.1f} s ago, of {staleness.home}"

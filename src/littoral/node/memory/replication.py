@@ -1,0 +1,79 @@
+"""Copies of collections between the PoPs of an owner: both sides of it, as the fabric needs them.
+
+    POST /fabric/memory/changes   ChangesWanted -> signed changes    who follows, by its certificate
+    POST /fabric/memory/write     WritesWanted -> Applied            the same
+
+Not here: what is sent (`offering.py`), and what becomes of it (`following.py`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from littoral.adapters.memory.embedded import open_replicas
+from littoral.node.fabric.calls import Calls
+from littoral.node.memory.following import CHANGES_PATH, WRITE_PATH, Following
+from littoral.node.memory.house import House
+from littoral.node.memory.offering import Offering
+from littoral.routing.fleet import Fleet
+from littoral.terms.errors import NotFoundError
+from littoral.terms.ports import Clock, Signer
+from littoral.terms.replicas import ChangesWanted, WritesWanted
+from littoral.trust.members import Member
+from littoral.trust.records import Record
+from littoral.web.dialects.reading import read_body
+from littoral.web.health import send_json
+from littoral.web.http import Request, Responder
+
+__all__ = ["Replication"]
+
+_SIGNED: Final = {"content-type": "application/octet-stream"}
+
+
+class Replication:
+    """Of one PoP."""
+
+    def __init__(
+        self,
+        home: Path,
+        house: House,
+        signer: Signer,
+        clock: Clock,
+        spawn: Callable[..., "asyncio.Task[None]"],
+    ) -> None:
+        """Have the house answer with the copies that there are.
+
+        Raises:
+            HomeUnwritableError, StoreError: what is kept of it can't be used.
+        """
+        self.offering = Offering(home, house, signer, clock)
+        self.following = Following(open_replicas(home), house.threads, clock, spawn)
+        house.following = self.following
+
+    def join(
+        self, member: Member, say: Callable[[str, bytes], None], calls: Calls
+    ) -> Callable[[Fleet], None]:
+        """This PoP is a member from now on; the answer takes every change of the fleet."""
+        self.offering.join(member, say)
+        return self.following.join(member, calls)
+
+    def part(self) -> None:
+        """It is a member no longer."""
+        self.following.part()
+
+    def hear(self, record: Record) -> None:
+        """An offer was said by another PoP."""
+        self.following.hear(record)
+
+    async def answer(self, asker: Member, request: Request, responder: Responder) -> None:
+        """Answer another PoP."""
+        match request.method, request.path:
+            case "POST", path if path == CHANGES_PATH:
+                changes = await self.offering.changes(asker, read_body(request, ChangesWanted))
+                await responder.send(200, _SIGNED, changes)
+            case "POST", path if path == WRITE_PATH:
+                applied = await self.offering.write(asker, read_body(request, WritesWanted))
+                await send_json(responder, 200, applied)
+            case _:
+                raise NotFoundError(f"there is nothing at {request.path[:200]}")
