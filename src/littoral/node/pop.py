@@ -205,8 +205,7 @@ class _Parts:
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
         work, files = self._office, self._files()
-        house, offering = self._memory.house, self._memory.replication.offering
-        desks = Desks(desk, work, self._wishing, files, work, house, offering)
+        desks = Desks(desk, work, self._wishing, files, work, *self._memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 

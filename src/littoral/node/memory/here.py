@@ -5,6 +5,7 @@ from pathlib import Path
 
 from littoral.adapters.memory.embedded import open_collections
 from littoral.node.memory.house import House
+from littoral.node.memory.offering import Offering
 from littoral.node.memory.replication import Replication
 from littoral.terms.ports import Clock, Door, Signer
 
@@ -36,6 +37,11 @@ class MemoryHere:
         """
         self.house = House({"embedded": open_collections(home)}, door, made_by="embedded")
         self.replication = Replication(home, self.house, signer, clock, tasks.create_task)
+
+    @property
+    def desks(self) -> tuple[House, Offering]:
+        """Who answers what is asked of it."""
+        return self.house, self.replication.offering
 
     async def open(self) -> None:
         """Answer with what was followed before."""
