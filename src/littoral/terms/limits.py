@@ -863,3 +863,9 @@ TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
+
+MEMORY_VIEWS_MAX: Final = 256
+"""Filters of one vector field whose candidates' places are kept: each that is asked again."""
+
+MEMORY_VIEWS_BYTES: Final = 32 * 1024 * 1024
+"""Of all of them: places and codes of half a million candidates at 384 dimensions."""
