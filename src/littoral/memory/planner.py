@@ -6,8 +6,8 @@ parts) and compares the best of them exactly; `VIEW` does so with the codes of g
 
 Rules
 - Costs are of one core, in nanoseconds, and were measured (AMD EPYC with AVX-512, faiss 1.15.1, 384
-  dimensions); only their ratios matter. So the scan begins to win at about 1,000 vectors of 384
-  dimensions: 2,000 take 40 us exactly and 22 us by codes, 100,000 take 4,900 and 110.
+  dimensions); only their ratios matter. So the scan begins to win at about 1,500 vectors of 384
+  dimensions: 2,000 take 40 us exactly and 25 us by codes, 100,000 take 4,900 and 120.
 - How many of the scan's best are compared exactly follows from how well the codes rank, which is
   measured whenever they are made (`Codes.hardness`), so that 99 of 100 neighbours are found
   whatever the vectors are. Codes that rank too badly lose against the exact way by their cost.
@@ -49,11 +49,16 @@ _PARTS_FULL: Final = 112
 _PART_DIMENSIONS_MAX: Final = 4
 """Dimensions that share one 4-bit value in long vectors: one bit each."""
 
-_EXACT_NS: Final = 0.05
-"""One dimension of one vector, in the order of the file. Beyond the processor's cache 0.12."""
+_EXACT_ROW_NS: Final = 1.5
+"""One vector in the order of the file: beginning it, and sorting its score in."""
 
-_GATHERED_NS: Final = 0.08
-"""One dimension of one vector from anywhere in the file."""
+_EXACT_NS, _FAR_NS = 0.05, 0.12
+"""One dimension of it: while all fit into the processor's cache, and when they don't."""
+
+_CACHE_BYTES: Final = 16 * 1024 * 1024
+
+_GATHERED_ROW_NS, _GATHERED_NS = 10.0, 0.08
+"""One vector from anywhere in the file, and each of its dimensions."""
 
 _CODE_NS: Final = 0.01
 """One part of one vector's code."""
@@ -61,8 +66,8 @@ _CODE_NS: Final = 0.01
 _SCAN_NS: Final = 8_000.0
 """Beginning a scan: tables of the query, and sorting."""
 
-_RESCORED_NS: Final = 20.0
-"""Taking one of the scan's best to be compared, beside the comparison."""
+_RESCORED_NS: Final = 60.0
+"""Keeping one more of the scan's best, to be compared."""
 
 _MARGIN: Final = 1.6
 """Queries are other texts than documents, and rank worse: by up to 1.3, seen at 30k, 100k and 1 M
@@ -71,7 +76,8 @@ vectors of texts, and at 60k of chance."""
 _SLOPE: Final = 0.8
 """The rank of the n-th neighbour grows as n to this power: 0.75 to 0.82 in the same data."""
 
-_RESCORED_MORE: Final = 16
+_RESCORED_MIN: Final = 96
+"""A query far from all vectors has many that are about as near; these cost 6 us."""
 
 
 class Kind(enum.Enum):
@@ -116,7 +122,7 @@ def rescored_of(count: int, hardness: float) -> int:
     """How many of a scan's best are compared exactly to find `count` neighbours."""
     share = count / HARDNESS_NEIGHBOURS
     wanted = _MARGIN * hardness * (share**_SLOPE if share < 1 else share)
-    return max(2 * count, math.ceil(wanted)) + _RESCORED_MORE
+    return max(_RESCORED_MIN, 2 * count, math.ceil(wanted))
 
 
 @lru_cache(maxsize=1_024)
@@ -144,8 +150,7 @@ def plan(
     looked_at = rows if candidates is None else min(candidates, rows)
     all_kind = Kind.EXACT if candidates is None else Kind.GATHERED
     why_here = _whole(rows) if candidates is None else _narrowed(rows, looked_at)
-    each_ns = _EXACT_NS if candidates is None else _GATHERED_NS
-    exact_us = looked_at * dimensions * each_ns / 1e3
+    exact_us = _exact_us(looked_at, dimensions, gathered=candidates is not None)
     if exact:
         return Plan(all_kind, 0, (why_here, "compared exactly, as asked for"))
     if codes is None:
@@ -157,13 +162,21 @@ def plan(
         return Plan(all_kind, 0, (why_here, why))
     rescored = min(rescored_of(count, codes.hardness), looked_at)
     scan_ns = _SCAN_NS + looked_at * codes.parts * _CODE_NS
-    scan_us = (scan_ns + rescored * (dimensions * _GATHERED_NS + _RESCORED_NS)) / 1e3
+    scan_us = (scan_ns + rescored * _RESCORED_NS) / 1e3
+    scan_us += _exact_us(rescored, dimensions, gathered=True)
     if exact_us <= scan_us:
         why = f"compared exactly: about {exact_us:,.0f} us, by codes {scan_us:,.0f}"
         return Plan(all_kind, 0, (why_here, why))
     why = f"codes scanned, the best {rescored:,} compared exactly: about {scan_us:,.0f} us"
     kind = Kind.SCAN if candidates is None else Kind.VIEW
     return Plan(kind, rescored, (why_here, f"{why}, all exactly {exact_us:,.0f}"))
+
+
+def _exact_us(rows: int, dimensions: int, *, gathered: bool) -> float:
+    if gathered:
+        return rows * (_GATHERED_ROW_NS + dimensions * _GATHERED_NS) / 1e3
+    near = rows * dimensions * 4 <= _CACHE_BYTES
+    return rows * (_EXACT_ROW_NS + dimensions * (_EXACT_NS if near else _FAR_NS)) / 1e3
 
 
 def _whole(rows: int) -> str:

@@ -188,14 +188,18 @@ def spread_digest(vectors: Floats) -> str:
 
 def encoded_meta(meta: Meta) -> bytes:
     """A line, and its digest as another."""
-    line = msgspec.json.encode(meta)
+    return _sealed(msgspec.json.encode(meta))
+
+
+def _sealed(line: bytes) -> bytes:
     return line + b"\n" + blake3(line).hexdigest().encode() + b"\n"
 
 
 def _meta(folder: Path, dimensions: int, metric: Metric) -> Meta:
     with (folder / META).open("rb") as file:
-        line, _, digest = file.read(_META_BYTES_MAX).partition(b"\n")
-    if digest.strip().decode("ascii", "replace") != blake3(line).hexdigest():
+        raw = file.read(_META_BYTES_MAX)
+    line = raw.partition(b"\n")[0]
+    if raw != _sealed(line):
         raise ValueError(META)
     meta = msgspec.json.decode(line, type=Meta)
     if (meta.format, meta.dimensions, meta.metric) != (_FORMAT, dimensions, metric):

@@ -8,6 +8,7 @@ Rules
 - Vectors are compared where they lie, mapped files too: nothing is copied.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "faiss_metric",
     "places_of",
     "prepared",
+    "prepared_query",
     "score_all",
     "score_at",
     "single_thread",
@@ -58,21 +60,47 @@ def prepared(vectors: Floats, dimensions: int, metric: Metric) -> Floats:
     """
     rows = np.ascontiguousarray(vectors, np.float32)
     if rows.ndim != 2 or rows.shape[1] != dimensions:
-        raise BadRequestError(
-            f"vectors of shape {rows.shape} in a field of {dimensions} dimensions",
-            advice=f"send vectors of {dimensions} numbers, from the same model as the others",
-        )
-    squared = np.einsum("ij,ij->i", rows, rows)
+        raise _another_length(rows.shape, dimensions)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.einsum("ij,ij->i", rows, rows)
     if not np.isfinite(squared).all():
-        raise BadRequestError(
-            "a vector has a number that is not finite, or too large",
-            advice="send finite numbers only",
-        )
+        raise _not_finite()
     if metric is not Metric.COSINE:
         return rows
     squared[squared <= _SQUARED_MIN] = 1.0
     unit: Floats = rows / np.sqrt(squared)[:, None]
     return unit
+
+
+def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
+    """One vector, as `prepared` makes many, sooner.
+
+    Raises:
+        BadRequestError: a number is not finite, or it is of another length.
+    """
+    asked = np.ascontiguousarray(query, np.float32)
+    if asked.shape != (dimensions,):
+        raise _another_length(asked.shape, dimensions)
+    squared: float = faiss.fvec_norm_L2sqr(faiss.swig_ptr(asked), dimensions)
+    if not math.isfinite(squared):
+        raise _not_finite()
+    if metric is not Metric.COSINE or squared <= _SQUARED_MIN:
+        return asked
+    unit: Floats = asked * np.float32(1.0 / math.sqrt(squared))
+    return unit
+
+
+def _another_length(shape: tuple[int, ...], dimensions: int) -> BadRequestError:
+    return BadRequestError(
+        f"vectors of shape {shape} in a field of {dimensions} dimensions",
+        advice=f"send vectors of {dimensions} numbers, from the same model as the others",
+    )
+
+
+def _not_finite() -> BadRequestError:
+    return BadRequestError(
+        "a vector has a number that is not finite, or too large", advice="send finite numbers only"
+    )
 
 
 def score_all(metric: Metric, query: Floats, vectors: Floats) -> Floats:

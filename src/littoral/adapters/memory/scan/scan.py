@@ -25,7 +25,14 @@ import numpy as np
 from littoral.adapters.memory.scan.building import Truth, building_alone, publish, sweep
 from littoral.adapters.memory.scan.generation import Generation, current_name, empty, load
 from littoral.adapters.memory.scan.growth import Grown, Growth
-from littoral.adapters.memory.scan.kernels import Floats, Places, places_of, prepared, single_thread
+from littoral.adapters.memory.scan.kernels import (
+    Floats,
+    Places,
+    places_of,
+    prepared,
+    prepared_query,
+    single_thread,
+)
 from littoral.adapters.memory.scan.searching import Neighbours, Snapshot, found, found_many
 from littoral.adapters.memory.scan.views import Among, Views
 from littoral.memory.planner import CODED_ROWS_MIN, Kind, Plan, plan
@@ -164,7 +171,7 @@ class VectorScan:
         """
         now = self._now
         meta = now.base.meta
-        asked = prepared(np.reshape(query, (1, -1)), meta.dimensions, meta.metric)[0]
+        asked = prepared_query(query, meta.dimensions, meta.metric)
         chosen = _planned(now, count, among, exact=exact)
         view = None
         if among is not None:
