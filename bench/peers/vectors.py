@@ -1,333 +1,43 @@
-"""Vector engines, each in a process of its own: takes vectors in, then searches as it is told.
+"""One vector engine in a process of its own: takes vectors in, then searches as it is told.
 
-Run as `vectors.py ENGINE VECTORS.npy QUERIES.npy TEXTS FOLDER`. When everything is in and indexed it
-says how long that took, in one line of JSON, and then answers each line that it reads: so many
-queries with that effort and filter, or what it has in memory.
+Run as `python -m bench.peers.vectors ENGINE VECTORS.npy QUERIES.npy TEXTS FOLDER`, by an
+interpreter that has the engine. When everything is in and indexed it says how long that took, in
+one line of JSON; then it answers each line that it reads: so many queries, with that effort and
+filter.
 
 Rules
-- One query a call, ten neighbours, the library's own Python interface as its documentation shows.
-- While searching, all threads of the process are on one core; seconds are of the processor, so
-  that who uses several threads, or shares the machine, is measured alike.
-- Graphs have 16 links and 128 candidates while they are built, or the nearest an engine has.
-- Each vector has its text beside it, and two indexed numbers to filter by.
+- One query a call, ten neighbours.
+- While searching, all threads of the process are on one core, and seconds are of the processor: who
+  uses several threads, or shares the machine, is measured alike.
 """
 
 import itertools
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
-COUNT = 10
-WANTED = {10: 3, 100: 7}
-"""Of a filter that keeps one in so many: the remainder that is kept."""
-GRAPH_LINKS, GRAPH_EFFORT = 16, 128
-EFFORTS = (24, 48, 96, 192, 400, 800)
-BATCH = 1_000
+from bench.peers.vector_engines import ENGINES, Array, Engine
 
-Array = Any
+OURS = ("littoral", "littoral-index")
+WRITES_S = 200
+"""Records replaced a second while a writer runs beside."""
 
 
-class Engine(Protocol):
-    """What is measured."""
-
-    efforts: Sequence[int]
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        """Take everything in."""
-
-    def build(self) -> None:
-        """Make the index."""
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        """The nearest; of one in `share`, unless it is 0."""
+CORES = os.sched_getaffinity(0)
 
 
-def parts(count: int) -> Iterator[range]:
-    """Numbers of rows, some together."""
-    for begin in range(0, count, BATCH):
-        yield range(begin, min(begin + BATCH, count))
-
-
-class Zvec:
-    """A graph in a library."""
-
-    efforts = EFFORTS
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        self.zvec: Any = import_module("zvec")
-        z = self.zvec
-        z.init(log_level=z.LogLevel.ERROR)
-        number = z.DataType.INT32
-        fields = [
-            z.FieldSchema("t", z.DataType.STRING),
-            *(z.FieldSchema(f"b{n}", number, index_param=z.InvertIndexParam()) for n in WANTED),
-        ]
-        graph = z.HnswIndexParam(
-            metric_type=z.MetricType.COSINE, m=GRAPH_LINKS, ef_construction=GRAPH_EFFORT
-        )
-        vector = z.VectorSchema("v", z.DataType.VECTOR_FP32, dimensions, index_param=graph)
-        schema = z.CollectionSchema(name="c", fields=fields, vectors=vector)
-        self.collection = z.create_and_open(str(folder / "zvec"), schema)
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        for part in parts(len(vectors)):
-            rows = []
-            for i in part:
-                fields = {"t": texts[i], "b10": i % 10, "b100": i % 100}
-                vector = {"v": vectors[i].tolist()}
-                rows.append(self.zvec.Doc(id=str(i), vectors=vector, fields=fields))
-            self.collection.insert(rows)
-        self.collection.flush()
-
-    def build(self) -> None:
-        self.collection.optimize()
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        asked = self.zvec.Query(
-            field_name="v", vector=query.tolist(), param=self.zvec.HnswQueryParam(ef=effort)
-        )
-        where = f"b{share} = {WANTED[share]}" if share else None
-        found = self.collection.query(asked, topk=COUNT, filter=where, output_fields=[])
-        return [int(each.id) for each in found]
-
-
-class QdrantEdge:
-    """Qdrant's segments in a library."""
-
-    efforts = EFFORTS
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        self.edge: Any = import_module("qdrant_edge")
-        e = self.edge
-        home = folder / "qdrant"
-        home.mkdir()
-        config = e.EdgeConfig(
-            vectors={"": e.EdgeVectorParams(size=dimensions, distance=e.Distance.Cosine)},
-            hnsw_config=e.HnswIndexConfig(
-                m=GRAPH_LINKS, ef_construct=GRAPH_EFFORT, full_scan_threshold=2_000
-            ),
-        )
-        self.shard = e.EdgeShard.create(str(home), config)
-        self.filters = {
-            n: e.Filter(must=[e.FieldCondition(f"b{n}", match=e.MatchValue(value))])
-            for n, value in WANTED.items()
-        }
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        change = self.edge.UpdateOperation
-        for part in parts(len(vectors)):
-            points = []
-            for i in part:
-                fields = {"t": texts[i], "b10": i % 10, "b100": i % 100}
-                points.append(self.edge.Point(i, vectors[i].tolist(), fields))
-            self.shard.update(change.upsert_points(points))
-        for n in WANTED:
-            kind = self.edge.PayloadSchemaType.Integer
-            self.shard.update(change.create_field_index(f"b{n}", kind))
-        self.shard.flush()
-
-    def build(self) -> None:
-        self.shard.optimize()
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        asked = self.edge.QueryRequest(
-            limit=COUNT,
-            query=self.edge.Query.Nearest(query.tolist()),
-            filter=self.filters.get(share),
-            params=self.edge.SearchParams(hnsw_ef=effort),
-            with_payload=False,
-        )
-        return [each.id for each in self.shard.query(asked)]
-
-
-class LanceDb:
-    """Columns on disk, a graph over 8-bit vectors."""
-
-    efforts = EFFORTS
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        self.arrow: Any = import_module("pyarrow")
-        a = self.arrow
-        database: Any = import_module("lancedb").connect(str(folder / "lance"))
-        self.dimensions = dimensions
-        self.schema = a.schema(
-            [
-                ("id", a.int64()),
-                ("v", a.list_(a.float32(), dimensions)),
-                ("t", a.string()),
-                *((f"b{n}", a.int32()) for n in WANTED),
-            ]
-        )
-        self.table = database.create_table("c", schema=self.schema)
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        for part in parts(len(vectors)):
-            rows = np.asarray(part)
-            flat = self.arrow.array(vectors[part.start : part.stop].ravel())
-            columns = {
-                "id": rows,
-                "v": self.arrow.FixedSizeListArray.from_arrays(flat, self.dimensions),
-                "t": texts[part.start : part.stop],
-                **{f"b{n}": (rows % n).astype(np.int32) for n in WANTED},
-            }
-            self.table.add(self.arrow.table(columns, schema=self.schema))
-
-    def build(self) -> None:
-        self.table.create_index(
-            metric="cosine",
-            vector_column_name="v",
-            index_type="IVF_HNSW_SQ",
-            num_partitions=1,
-            m=GRAPH_LINKS,
-            ef_construction=GRAPH_EFFORT,
-        )
-        for n in WANTED:
-            self.table.create_scalar_index(f"b{n}", index_type="BITMAP")
-        self.table.optimize()
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        asked = self.table.search(query, vector_column_name="v").metric("cosine").limit(COUNT)
-        asked = asked.select(["id"]).ef(effort).refine_factor(2)
-        if share:
-            asked = asked.where(f"b{share} = {WANTED[share]}", prefilter=True)
-        found: Sequence[int] = asked.to_arrow()["id"].to_pylist()
-        return found
-
-
-class MilvusLite:
-    """Milvus in the process's own child."""
-
-    efforts = EFFORTS
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        self.milvus: Any = import_module("pymilvus")
-        m = self.milvus
-        self.client = m.MilvusClient(str(folder / "milvus.db"))
-        schema = m.MilvusClient.create_schema(auto_id=False)
-        schema.add_field("id", m.DataType.INT64, is_primary=True)
-        schema.add_field("v", m.DataType.FLOAT_VECTOR, dim=dimensions)
-        schema.add_field("t", m.DataType.VARCHAR, max_length=4_096)
-        for n in WANTED:
-            schema.add_field(f"b{n}", m.DataType.INT64)
-        self.client.create_collection("c", schema=schema)
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        for part in parts(len(vectors)):
-            rows = []
-            for i in part:
-                row = {"id": i, "v": vectors[i].tolist(), "t": texts[i][:1_000]}
-                rows.append(row | {"b10": i % 10, "b100": i % 100})
-            self.client.insert("c", rows)
-        self.client.flush("c")
-
-    def build(self) -> None:
-        index = self.client.prepare_index_params()
-        graph = {"M": GRAPH_LINKS, "efConstruction": GRAPH_EFFORT}
-        index.add_index("v", index_type="HNSW", metric_type="COSINE", params=graph)
-        self.client.create_index("c", index)
-        self.client.load_collection("c")
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        where = f"b{share} == {WANTED[share]}" if share else ""
-        found = self.client.search(
-            "c",
-            data=[query.tolist()],
-            limit=COUNT,
-            filter=where,
-            search_params={"params": {"ef": effort}},
-        )
-        return [each["id"] for each in found[0]]
-
-
-class Chroma:
-    """A graph beside SQLite."""
-
-    efforts = (100,)
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        chroma: Any = import_module("chromadb")
-        settings = chroma.Settings(anonymized_telemetry=False)
-        client = chroma.PersistentClient(str(folder / "chroma"), settings=settings)
-        graph = {"space": "cosine", "ef_construction": GRAPH_EFFORT, "max_neighbors": GRAPH_LINKS}
-        self.collection = client.create_collection(
-            "vectors",
-            embedding_function=None,
-            configuration={"hnsw": graph | {"ef_search": self.efforts[0]}},
-        )
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        for part in parts(len(vectors)):
-            self.collection.add(
-                ids=[str(i) for i in part],
-                embeddings=vectors[part.start : part.stop],
-                documents=list(texts[part.start : part.stop]),
-                metadatas=[{"b10": i % 10, "b100": i % 100} for i in part],
-            )
-
-    def build(self) -> None:
-        """It has."""
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        where = {f"b{share}": WANTED[share]} if share else None
-        found = self.collection.query(
-            query_embeddings=[query], n_results=COUNT, where=where, include=[]
-        )
-        return [int(each) for each in found["ids"][0]]
-
-
-class SqliteVec:
-    """Comparing everything, in SQLite."""
-
-    efforts = (0,)
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        self.file: Any = import_module("sqlite3").connect(str(folder / "vec.db"))
-        self.file.enable_load_extension(True)
-        vec: Any = import_module("sqlite_vec")
-        vec.load(self.file)
-        columns = ", ".join(f"b{n} integer" for n in WANTED)
-        self.file.execute(
-            "create virtual table v using vec0(id integer primary key,"
-            f" e float[{dimensions}] distance_metric=cosine, {columns}, +t text)"
-        )
-
-    def take(self, vectors: Array, texts: Sequence[str]) -> None:
-        for part in parts(len(vectors)):
-            rows = [(i, vectors[i].tobytes(), i % 10, i % 100, texts[i]) for i in part]
-            self.file.executemany("insert into v(id, e, b10, b100, t) values (?, ?, ?, ?, ?)", rows)
-            self.file.commit()
-
-    def build(self) -> None:
-        """There is none."""
-
-    def search(self, query: Array, effort: int, share: int) -> Sequence[int]:
-        where = f" and b{share} = {WANTED[share]}" if share else ""
-        asked = f"select id from v where e match ? and k = {COUNT}{where}"  # noqa: S608 - numbers
-        return [row[0] for row in self.file.execute(asked, (query.tobytes(),))]
-
-
-ENGINES: dict[str, Any] = {
-    "zvec": Zvec,
-    "qdrant-edge": QdrantEdge,
-    "lancedb": LanceDb,
-    "milvus-lite": MilvusLite,
-    "chroma": Chroma,
-    "sqlite-vec": SqliteVec,
-}
-
-
-def on_one_core() -> None:
-    """Put every thread of this process on one core."""
-    core = max(os.sched_getaffinity(0))
-    for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), {core})
+def stay_on(cores: set[int]) -> None:
+    """Let every thread of this process run on these cores alone."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def searched(engine: Engine, queries: Array, asked: dict[str, int]) -> dict[str, object]:
@@ -342,34 +52,55 @@ def searched(engine: Engine, queries: Array, asked: dict[str, int]) -> dict[str,
         found.append([number, *map(int, rows)])
         if time.monotonic() > until:
             break
-    cpu_s = sum(cpu for cpu, _ in took)
+    cpu_s, wall_s = (sum(each) for each in zip(*took, strict=True))
     p50_ms = float(np.median([wall for _, wall in took])) * 1e3
-    return {"found": found, "cpu_s": cpu_s, "p50_ms": p50_ms}
+    return {"found": found, "cpu_s": cpu_s, "wall_s": wall_s, "p50_ms": p50_ms}
 
 
-def serve(engine: Engine, arguments: Sequence[str]) -> None:
+def beside_writer(engine: Engine, queries: Array, asked: dict[str, int]) -> dict[str, object]:
+    """The same while a thread replaces records. Seconds are those of the searching thread."""
+    over, written = threading.Event(), 0
+    replace = engine.replace  # type: ignore[attr-defined]
+
+    def write() -> None:
+        nonlocal written
+        while not over.wait(1 / WRITES_S):
+            replace(written)
+            written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return searched(engine, queries, asked) | {"written": written}
+    finally:
+        over.set()
+        writer.join()
+
+
+def main() -> None:
     """Take everything in, then answer lines until they end."""
-    vectors, queries = np.load(arguments[0], mmap_mode="r"), np.load(arguments[1])
-    lines = Path(arguments[2]).read_text().splitlines()
+    name, *paths, folder = sys.argv[1:]
+    vectors, queries = np.load(paths[0], mmap_mode="r"), np.load(paths[1])
+    lines = Path(paths[2]).read_text().splitlines()
     texts = [lines[i % len(lines)] for i in range(len(vectors))]
+    engines = import_module("bench.peers.vector_ours").ENGINES if name in OURS else ENGINES
+    engine = engines[name](Path(folder), vectors.shape[1])
     began_s = time.perf_counter()
     engine.take(vectors, texts)
     taken_s = time.perf_counter() - began_s
     engine.build()
     built_s = time.perf_counter() - began_s
-    on_one_core()
     said = {"taken_s": taken_s, "built_s": built_s, "efforts": list(engine.efforts)}
-    print(json.dumps(said), flush=True)
+    print(json.dumps(said | {"ram": getattr(engine, "ram_bytes", 0)}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(searched(engine, queries, json.loads(line))), flush=True)
-
-
-def main() -> None:
-    """Begin the engine that is named."""
-    name, vectors, queries, texts, folder = sys.argv[1:]
-    dimensions = np.load(vectors, mmap_mode="r").shape[1]
-    serve(ENGINES[name](Path(folder), dimensions), (vectors, queries, texts))
-    sys.stdout.flush()
+        asked = json.loads(line)
+        if asked.get("writer"):
+            stay_on(CORES)
+            answer = beside_writer(engine, queries, asked)
+        else:
+            stay_on({max(CORES)})
+            answer = searched(engine, queries, asked)
+        print(json.dumps(answer), flush=True)
     os._exit(0)  # some libraries have threads that never end
 
 

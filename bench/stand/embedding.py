@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEPT", "TEXTS", "documents", "queries", "texts_of", "why_absent"]
+__all__ = ["KEPT", "TEXTS", "documents", "folder_of_texts", "queries", "texts_of", "why_absent"]
 
 TEXTS: Final = ROOT.parent / "shared/data/summaries"
 SHARED: Final = ROOT.parent.parent / "shared/data/summaries"
@@ -29,14 +29,14 @@ GROUP: Final = 4096
 CONTEXT_TOKENS: Final = 512
 
 
-def _folder() -> Path:
+def folder_of_texts() -> Path:
     """Where the texts lie: beside the repository, or beside the folder of its worktrees."""
     return TEXTS if TEXTS.exists() else SHARED
 
 
 def why_absent() -> str:
     """Why there are no vectors, or nothing."""
-    if not _folder().exists():
+    if not folder_of_texts().exists():
         return "the texts are not here (../shared/data/summaries)"
     if not (MODEL / "model.int8.onnx").exists():
         return "all-minilm-l6-v2 is not here: `make models` brings it"
@@ -45,7 +45,7 @@ def why_absent() -> str:
 
 def texts_of(name: str) -> list[str]:
     """The lines of a file of texts."""
-    return (_folder() / f"{name}.txt").read_text().splitlines()
+    return (folder_of_texts() / f"{name}.txt").read_text().splitlines()
 
 
 def documents() -> "NDArray[np.float32]":
