@@ -82,11 +82,13 @@ def begun(
     note(f"{name}: taking in {given.rows:,} x {given.dimensions}")
     try:
         found = stack.enter_context(searcher(name, given, folder, wait_s))
+        if len(found.efforts) > 1:
+            found.settle(PEER_RECALL, QUERIES // 5, SECONDS)
+        for share in given.nearest:
+            found.ask(50, share, seconds=SECONDS)
     except (RuntimeError, OSError) as error:
         taken.absent[name, given.rows] = str(error).strip().splitlines()[-1][:200]
         return None
-    if len(found.efforts) > 1:
-        found.settle(PEER_RECALL, QUERIES // 5, SECONDS)
     what = What(name, given.rows, given.dimensions)
     taken.built[what] = (found.taken_s, found.built_s, found.ram_bytes / given.rows)
     return found
@@ -99,15 +101,11 @@ def measured(
     with ExitStack() as stack:
         engines = [begun(stack, taken, name, given, folder, wait_s) for name in names]
         there = [engine for engine in engines if engine is not None]
-        shares = [share for share in (0, *SHARES) if share in given.nearest]
-        for engine in there:
-            for share in shares:
-                engine.ask(50, share, seconds=SECONDS)
         for number in range(rounds):
             note(f"{given.rows:,} x {given.dimensions}: round {number + 1} of {rounds}")
             turn = number % max(1, len(there))
             for engine in there[turn:] + there[:turn]:
-                for share in shares:
+                for share in given.nearest:
                     what = What(engine.name, given.rows, given.dimensions, share)
                     taken.asked[what].append(engine.ask(QUERIES, share, seconds=SECONDS))
         if given.rows >= LARGE // 2 and given.rows < HUGE // 2:

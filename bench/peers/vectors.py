@@ -94,12 +94,11 @@ def main() -> None:
     print(json.dumps(said | {"ram": getattr(engine, "ram_bytes", 0)}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked.get("writer"):
-            stay_on(CORES)
-            answer = beside_writer(engine, queries, asked)
-        else:
-            stay_on({max(CORES)})
-            answer = searched(engine, queries, asked)
+        stay_on(CORES if asked["writer"] else {max(CORES)})
+        try:
+            answer = (beside_writer if asked["writer"] else searched)(engine, queries, asked)
+        except Exception as error:  # whatever a library raises is the peer's answer
+            answer = {"error": f"{type(error).__name__}: {error}"[:200]}
         print(json.dumps(answer), flush=True)
     os._exit(0)  # some libraries have threads that never end
 

@@ -146,9 +146,18 @@ class Searcher:
     def ask(
         self, count: int, share: int = 0, *, seconds: float = 3.0, writer: bool = False
     ) -> Asked:
-        """Search, each time with other queries."""
+        """Search, each time with other queries.
+
+        Raises:
+            RuntimeError: it failed.
+        """
         asked = {"begin": self.begin, "count": count, "effort": self.effort, "share": share}
-        said = self.process.ask({**asked, "seconds": seconds, "writer": writer})
+        try:
+            said = self.process.ask({**asked, "seconds": seconds, "writer": writer})
+        except (OSError, EOFError, TimeoutError) as error:
+            raise RuntimeError(f"{self.name} ended: {error}") from error
+        if "error" in said:
+            raise RuntimeError(said["error"])
         found = cast("list[list[int]]", said["found"])
         self.begin = (self.begin + len(found)) % len(self.set.nearest[0])
         truth = self.set.nearest[share]
