@@ -140,7 +140,7 @@ class Searcher:
     built_s: float
     ram_bytes: int
     efforts: Sequence[int]
-    effort: int = 0
+    effort: int
     begin: int = field(default=0)
 
     def ask(
@@ -201,4 +201,5 @@ def searcher(name: str, given: VectorSet, folder: Path, wait_s: float) -> Iterat
             said["built_s"],
             said["ram"],
             said["efforts"],
+            said["efforts"][0],
         )

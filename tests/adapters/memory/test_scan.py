@@ -256,3 +256,22 @@ def test_it_says_when_it_should_be_made_anew(tmp_path: Path) -> None:
     assert "times worse" in scan.needs_rebuild()
     truth.change(scan, [], clustered(1_100, 16))
     assert scan.needs_rebuild() == "2,200 vectors have come to 4,148"
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_numbers_near_the_largest_there_are_do_no_harm(tmp_path: Path, metric: Metric) -> None:
+    scan, truth = VectorScan.open(tmp_path, D, metric), Vectors(D, metric)
+    truth.change(scan, [], clustered(ROWS, D) * np.float32(1e18))
+    assert scan.rebuild(truth.opened)
+    for query in clustered(5, D, seed=1) * np.float32(1e18):
+        for found in (scan.search(query, 5), scan.search_many(query[None], 5)[0]):
+            assert set(found.rows) <= set(truth.held)
+
+
+def test_a_search_for_nearly_all_gives_nearly_all(made: Maker) -> None:
+    scan, truth = made()
+    truth.change(scan, [], clustered(900, D, seed=7))
+    query = clustered(1, D, seed=1)[0]
+    for found in (scan.search(query, ROWS + 800), scan.search_many(query[None], ROWS + 800)[0]):
+        assert len(set(found.rows)) == ROWS + 800
+    assert len(scan.search(query, 10_000).rows) == ROWS + 900

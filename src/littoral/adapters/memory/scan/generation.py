@@ -49,8 +49,11 @@ __all__ = [
 
 CURRENT: Final = "current"
 PREFIX: Final = "g-"
-META, ROWS, VECTORS = "meta.json", "rows.i64", "vectors.f32"
-CODES, VALUES = "codes.u8", "values.f32"
+META: Final = "meta.json"
+ROWS: Final = "rows.i64"
+VECTORS: Final = "vectors.f32"
+CODES: Final = "codes.u8"
+VALUES: Final = "values.f32"
 
 _FORMAT: Final = 1
 _META_BYTES_MAX: Final = 64 * 1024

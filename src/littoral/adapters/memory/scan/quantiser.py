@@ -96,7 +96,7 @@ class Quantiser:
     def error(self, vectors: Floats, codes: Bytes) -> float:
         """The squared distance from vectors to what their codes say, as a mean."""
         told: Floats = self._product().decode(codes)[:, : self.dimensions]
-        return float(np.mean(np.square(vectors - told).sum(axis=1)))
+        return float(np.square(vectors - told, dtype=np.float64).sum(axis=1).mean())
 
     def _product(self) -> Any:  # noqa: ANN401
         product = faiss.ProductQuantizer(self.padded, self.parts, _BITS)

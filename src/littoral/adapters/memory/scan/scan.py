@@ -33,8 +33,9 @@ from littoral.adapters.memory.scan.kernels import (
     prepared_query,
     single_thread,
 )
+from littoral.adapters.memory.scan.multi import found_multi, vectors_wanted
 from littoral.adapters.memory.scan.searching import Neighbours, Snapshot, found, found_many
-from littoral.adapters.memory.scan.views import Among, Views
+from littoral.adapters.memory.scan.views import Among, View, Views
 from littoral.memory.planner import CODED_ROWS_MIN, Kind, Plan, plan
 from littoral.terms.memory import Metric
 
@@ -173,17 +174,27 @@ class VectorScan:
         meta = now.base.meta
         asked = prepared_query(query, meta.dimensions, meta.metric)
         chosen = _planned(now, count, among, exact=exact)
-        view = None
-        if among is not None:
-            coded = chosen.kind is Kind.VIEW
-            view = self._views.of(among, now.base, now.grown, coded=coded)
-        return found(now, asked, count, chosen, view)
+        return found(now, asked, count, chosen, self._view(now, chosen, among))
 
     def search_many(self, queries: Floats, count: int, *, exact: bool = False) -> list[Neighbours]:
         """The nearest to each query, of all vectors. See `search`."""
         now = self._now
         asked = prepared(queries, now.base.meta.dimensions, now.base.meta.metric)
         return found_many(now, asked, count, _planned(now, count, None, exact=exact))
+
+    def search_multi(
+        self, queries: Floats, count: int, among: Among | None = None, *, exact: bool = False
+    ) -> Neighbours:
+        """The best rows for all vectors of a query together (MaxSim), where rows have many each.
+
+        Raises:
+            BadRequestError: a vector has another length, or a number that is not finite.
+        """
+        now = self._now
+        meta = now.base.meta
+        asked = prepared(queries, meta.dimensions, meta.metric)
+        chosen = _planned(now, vectors_wanted(count), among, exact=exact)
+        return found_multi(now, asked, count, chosen, self._view(now, chosen, among))
 
     def needs_rebuild(self) -> str:
         """Why a new generation is worth its while, or nothing."""
@@ -250,6 +261,11 @@ class VectorScan:
         with self._lock:
             self._growth.close()
 
+    def _view(self, now: Snapshot, chosen: Plan, among: Among | None) -> View | None:
+        if among is None:
+            return None
+        return self._views.of(among, now.base, now.grown, coded=chosen.kind is Kind.VIEW)
+
     def _go_on_with(self, base: Generation) -> None:
         """Put changes that the generation does not have on top of it."""
         before, grown = self._now, self._now.grown
@@ -259,13 +275,13 @@ class VectorScan:
         growth = Growth(self._folder, base.meta.dimensions, base.quantiser)
         if late.any():
             growth.append(grown.rows[late], grown.vectors[late], grown.sequences[late])
-        self._removed = [each for each in self._removed if each.sequence > base.through]
+        removed = [each for each in self._removed if each.sequence > base.through]
         position = max(before.position, base.through)
         now = Snapshot(base, None, 0, growth.now, position)
-        for each in self._removed:
+        for each in removed:
             now = _without(now, each.rows, growth.now)
         self._growth.close()
-        self._growth, self._now = growth, now
+        self._growth, self._removed, self._now = growth, removed, now
 
 
 def _planned(now: Snapshot, count: int, among: Among | None, *, exact: bool) -> Plan:

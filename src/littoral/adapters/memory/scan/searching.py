@@ -99,12 +99,14 @@ def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[N
     if quantiser is None or plan.kind is not Kind.SCAN or now.dead is not None or now.grown.coded:
         return [found(now, query, count, plan, None) for query in queries]
     single_thread()
-    _, places = now.base.index.search(quantiser.fitted(queries), plan.rescored)
+    wanted = min(plan.rescored, len(now.base.rows))
+    _, places = now.base.index.search(quantiser.fitted(queries), wanted)
     results = []
     metric = now.base.meta.metric
     for query, near in zip(queries, places, strict=True):
-        scores = score_at(metric, query, now.base.vectors, near)
-        gathered = _Gathered([near], [scores], [], [])
+        known = near[near >= 0]
+        scores = score_at(metric, query, now.base.vectors, known)
+        gathered = _Gathered([known], [scores], [], [])
         _uncoded(now.grown, metric, query, 0, count, gathered)
         results.append(_best(now, gathered, count, plan))
     return results
@@ -139,7 +141,8 @@ def _scanned(
     total = int(index.ntotal)
     if dead is None:
         near, places = index.search(asked, min(wanted, total))
-        return near[0], places[0]
+        there = places[0] >= 0  # numbers near the largest may leave none to find
+        return (near[0], places[0]) if there.all() else (near[0][there], places[0][there])
     alive = total - int(np.count_nonzero(dead))
     wanted = min(wanted, alive)
     if not wanted:
@@ -147,7 +150,7 @@ def _scanned(
     depth = -(-wanted * total // alive)
     while True:
         near, places = index.search(asked, depth)
-        there = ~dead[places[0]]
+        there = (places[0] >= 0) & ~dead[places[0]]
         if depth >= total or int(np.count_nonzero(there)) >= wanted:
             return near[0][there][:wanted], places[0][there][:wanted]
         depth = min(total, depth * _MORE)
