@@ -19,24 +19,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEPT", "TEXTS", "documents", "folder_of_texts", "queries", "texts_of", "why_absent"]
+__all__ = ["KEPT", "TEXTS", "documents", "queries", "texts_of", "why_absent"]
 
 TEXTS: Final = ROOT.parent / "shared/data/summaries"
-SHARED: Final = ROOT.parent.parent / "shared/data/summaries"
 MODEL: Final = ROOT / ".models/models/all-minilm-l6-v2"
 KEPT: Final = ROOT / ".peers/vectors"
 GROUP: Final = 4096
 CONTEXT_TOKENS: Final = 512
 
 
-def folder_of_texts() -> Path:
-    """Where the texts lie: beside the repository, or beside the folder of its worktrees."""
-    return TEXTS if TEXTS.exists() else SHARED
-
-
 def why_absent() -> str:
     """Why there are no vectors, or nothing."""
-    if not folder_of_texts().exists():
+    if not TEXTS.exists():
         return "the texts are not here (../shared/data/summaries)"
     if not (MODEL / "model.int8.onnx").exists():
         return "all-minilm-l6-v2 is not here: `make models` brings it"
@@ -45,7 +39,7 @@ def why_absent() -> str:
 
 def texts_of(name: str) -> list[str]:
     """The lines of a file of texts."""
-    return (folder_of_texts() / f"{name}.txt").read_text().splitlines()
+    return (TEXTS / f"{name}.txt").read_text().splitlines()
 
 
 def documents() -> "NDArray[np.float32]":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from bench.peers.vector_engines import COUNT, WANTED
-from bench.stand.embedding import documents, folder_of_texts, queries
+from bench.stand.embedding import TEXTS, documents, queries
 from bench.stand.running import ROOT, Running, running
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def searcher(name: str, given: VectorSet, folder: Path, wait_s: float) -> Iterat
     home = folder / f"{name}-{given.rows}x{given.dimensions}"
     home.mkdir()
     python = OURS_PYTHON if name.startswith("littoral") else PEERS_PYTHON
-    texts = folder_of_texts() / "documents.txt"
+    texts = TEXTS / "documents.txt"
     words: list[str | Path] = [python, "-m", "bench.peers.vectors", name]
     words += [given.vectors, given.queries, texts, home]
     with running(words, wait_s=wait_s) as process:
