@@ -861,6 +861,15 @@ COLLECTION_WAIT_S: Final = 30.0
 TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 """To which a collection's write-ahead log is cut back: a batch of an import writes a third."""
 
+MEMORY_FILTERS_MAX: Final = 256
+"""Filters of one collection whose rows are kept: each that is asked again."""
+
+MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
+"""What they take in memory: four million rows' numbers."""
+
+MEMORY_IDS_MAX: Final = 32_768
+"""Ids of one collection that were found lately and are kept in memory: 10 MB."""
+
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
 

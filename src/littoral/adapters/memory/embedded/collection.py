@@ -10,21 +10,25 @@ Not here: which collections there are (`place.py`).
 # ruff: noqa: S608 - names of tables and marks go in, values never
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
 from littoral.adapters.memory.embedded.changing import Changing
-from littoral.adapters.memory.embedded.dense import Dense
 from littoral.adapters.memory.embedded.filtering import condition_of
+from littoral.adapters.memory.embedded.indexing import Behind, FieldIndex
+from littoral.adapters.memory.embedded.kept import KeptFilters
 from littoral.adapters.memory.embedded.layout import Layout
+from littoral.adapters.memory.embedded.position import Position
+from littoral.adapters.memory.embedded.quick import Quick
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.rows import COLUMNS, record_of
-from littoral.adapters.memory.embedded.searching import Behind, Searching
+from littoral.adapters.memory.embedded.searching import Searching
+from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.adapters.store.database import Database
 from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import check_filter
-from littoral.terms.errors import BadRequestError, NotAllowedError
+from littoral.terms.errors import BadRequestError, LittoralError, NotAllowedError
 from littoral.terms.filters import Filter
 from littoral.terms.limits import COLLECTION_WAIT_S, TRUTH_LOG_BYTES_MAX
 from littoral.terms.memory import (
@@ -42,6 +46,9 @@ from littoral.terms.memory import (
 __all__ = ["TRUTH_FILE", "EmbeddedCollection"]
 
 TRUTH_FILE = "truth.sqlite"
+POSITION_FILE = "position"
+INDEX_FOLDER = "index-"
+"""And the number of the field."""
 
 _FREE_PAGES_MIN = 512
 """Free pages below this number (4 MB) are not worth giving back."""
@@ -50,27 +57,50 @@ _FREE_PAGES_MIN = 512
 class EmbeddedCollection:
     """See `terms.collections.Collection`."""
 
-    def __init__(self, folder: Path, spec: CollectionSpec, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, spec: CollectionSpec, upkeep: Upkeep | None) -> None:
         """Open it, and make its tables if they are not there.
+
+        Args:
+            folder: where it lies.
+            spec: what it is.
+            upkeep: who builds its indexes; None in a process that reads only.
 
         Raises:
             StoreError: it is damaged, or held.
         """
         self.folder = folder
         self._layout = Layout(spec)
-        self._read_only = read_only
         self._writing = Lock()
-        self._writer = None if read_only else self._opened(read_only=False)
+        self._writer = None if upkeep is None else self._opened(read_only=False)
         self._readers = Readers(lambda: self._opened(read_only=True))
-        self._dense = Dense(self._layout)
+        self._kept = KeptFilters(self._layout)
+        self._indexes = {
+            name: FieldIndex(
+                folder / f"{INDEX_FOLDER}{number}",
+                spec.vectors[number],
+                number,
+                self._readers,
+                upkeep,
+            )
+            for name, number in self._layout.dense.items()
+            if not spec.vectors[number].multi
+        }
+        self._position = Position(folder / POSITION_FILE, read_only=upkeep is None)
+        if self._writer is not None:
+            with self._writer.database.transaction():
+                self._position.say(self._writer.through())
+        self._quick = Quick(self._indexes, self._kept, self._position)
         self.inode = (folder / TRUTH_FILE).stat().st_ino
 
     def close(self) -> None:
         """Let go of its files; calls under way end first, or fail."""
+        for index in self._indexes.values():
+            index.close()
         self._readers.close()
         with self._writing:
             if self._writer is not None:
                 self._writer.database.close()
+            self._position.close()
 
     def shown(self) -> CollectionShown:
         """As `Collections.describe` says it."""
@@ -83,7 +113,9 @@ class EmbeddedCollection:
             records=records,
             through=through,
             disk_bytes=size,
-            index="every vector is compared",
+            index="; ".join(
+                f"{name or 'vectors'}: {index.shown()}" for name, index in self._indexes.items()
+            ),
         )
 
     def apply(self, writes: Sequence[Write]) -> Applied:
@@ -99,20 +131,32 @@ class EmbeddedCollection:
                 changed = sum(changing.apply(write) for write in writes)
                 if changed:
                     changing.settle()
+                    self._position.say(changing.through)
             if changed:
                 self._give_back()
+                self._follow()
             return Applied(changing.through, changed)
 
     def search(self, search: Search) -> Found:
         """The best records."""
+        found = self._quick.found(search)
+        if found is not None:
+            return found
         with _texts_only():
             check_search(self._layout.spec, search)
+            later = 0
             while True:
                 with self._readers.one() as reader:
+                    searching = Searching(
+                        reader, self._layout, self._indexes, self._kept, self._quick
+                    )
+                    if searching.through < later:
+                        for index in self._indexes.values():
+                            index.reset()
                     try:
-                        return Searching(reader, self._layout, self._dense).found(search)
-                    except Behind:
-                        continue
+                        return searching.found(search)
+                    except Behind as behind:
+                        later = behind.position
 
     def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
         """Those that are there."""
@@ -158,6 +202,12 @@ class EmbeddedCollection:
             read_only=read_only,
         )
         return Reader(database, self._layout)
+
+    def _follow(self) -> None:
+        """Have open indexes take in what was written; whatever fails there fails no write."""
+        with suppress(LittoralError), self._readers.one() as reader:
+            for index in self._indexes.values():
+                index.follow(reader)
 
     def _give_back(self) -> None:
         """Give free pages back to the disk where they are many; what is written stays written."""
