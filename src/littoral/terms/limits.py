@@ -870,6 +870,12 @@ MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
 MEMORY_IDS_MAX: Final = 32_768
 """Ids of one collection that were found lately and are kept in memory: 10 MB."""
 
+CHANGES_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Of vectors and texts in one batch of changes for a replica; its last record may go over it."""
+
+CHANGES_BATCH_MAX: Final = 10_000
+"""Changes in one batch."""
+
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
+from littoral.adapters.memory.embedded.changes import Changes, Since, changes_since
 from littoral.adapters.memory.embedded.changing import Changing
 from littoral.adapters.memory.embedded.filtering import condition_of
 from littoral.adapters.memory.embedded.indexing import Behind, FieldIndex
@@ -28,9 +29,9 @@ from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.adapters.store.database import Database
 from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import check_filter
-from littoral.terms.errors import BadRequestError, LittoralError, NotAllowedError
+from littoral.terms.errors import BadRequestError, LittoralError, NotAllowedError, StoreError
 from littoral.terms.filters import Filter
-from littoral.terms.limits import COLLECTION_WAIT_S, TRUTH_LOG_BYTES_MAX
+from littoral.terms.limits import CHANGES_BATCH_MAX, COLLECTION_WAIT_S, TRUTH_LOG_BYTES_MAX
 from littoral.terms.memory import (
     Applied,
     CollectionShown,
@@ -50,24 +51,30 @@ POSITION_FILE = "position"
 INDEX_FOLDER = "index-"
 """And the number of the field."""
 
-_FREE_PAGES_MIN = 512
-"""Free pages below this number (4 MB) are not worth giving back."""
+_FREE_PAGES_MIN = 64
+"""Free pages below this number (512 KB) are not worth giving back."""
 
 
 class EmbeddedCollection:
     """See `terms.collections.Collection`."""
 
-    def __init__(self, folder: Path, spec: CollectionSpec, upkeep: Upkeep | None) -> None:
-        """Open it, and make its tables if they are not there.
+    def __init__(
+        self, folder: Path, spec: CollectionSpec, upkeep: Upkeep | None, *, new: bool = False
+    ) -> None:
+        """Open it.
 
         Args:
             folder: where it lies.
             spec: what it is.
             upkeep: who builds its indexes; None in a process that reads only.
+            new: make its tables.
 
         Raises:
             StoreError: it is damaged, or held.
         """
+        truth = folder / TRUTH_FILE
+        if not new and not (truth.exists() and truth.stat().st_size):
+            raise StoreError(f"{truth} is missing or empty", advice="restore it from a backup")
         self.folder = folder
         self._layout = Layout(spec)
         self._writing = Lock()
@@ -90,7 +97,7 @@ class EmbeddedCollection:
             with self._writer.database.transaction():
                 self._position.say(self._writer.through())
         self._quick = Quick(self._indexes, self._kept, self._position)
-        self.inode = (folder / TRUTH_FILE).stat().st_ino
+        self.inode = truth.stat().st_ino
 
     def close(self) -> None:
         """Let go of its files; calls under way end first, or fail."""
@@ -191,6 +198,11 @@ class EmbeddedCollection:
             condition = condition_of(where, self._layout)
             return int(reader.read("SELECT count(*) FROM records WHERE ", condition)[0][0])
 
+    def changes(self, since: Since, limit: int = CHANGES_BATCH_MAX) -> Changes:
+        """What has changed, for a replica: the next batch after where it has come to."""
+        with self._readers.one() as reader:
+            return changes_since(reader, since, max(1, min(limit, CHANGES_BATCH_MAX)))
+
     def _opened(self, *, read_only: bool) -> Reader:
         database = Database(
             self.folder / TRUTH_FILE,
@@ -216,7 +228,7 @@ class EmbeddedCollection:
             database = self._writer.database
             ((free,),) = database.read("PRAGMA freelist_count")
             ((pages,),) = database.read("PRAGMA page_count")
-            if free > max(_FREE_PAGES_MIN, pages // 4):
+            if free > max(_FREE_PAGES_MIN, pages // 8):
                 database.shrink()
 
 

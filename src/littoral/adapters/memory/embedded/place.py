@@ -96,7 +96,7 @@ class EmbeddedCollections:
             making = Path(mkdtemp(prefix=_MAKING, dir=self._folder))
             try:
                 _write(making / _SPEC_FILE, msgspec.json.encode(spec))
-                EmbeddedCollection(making, spec, self._upkeep).close()
+                EmbeddedCollection(making, spec, self._upkeep, new=True).close()
                 making.rename(target)
             except BaseException:
                 shutil.rmtree(making, ignore_errors=True)
