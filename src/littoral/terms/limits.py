@@ -870,6 +870,9 @@ MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
 MEMORY_IDS_MAX: Final = 32_768
 """Ids of one collection that were found lately and are kept in memory: 10 MB."""
 
+WORD_COUNTS_MAX: Final = 16_384
+"""Words of one collection of which it is kept whether most texts have them."""
+
 CHANGES_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Of vectors and texts in one batch of changes for a replica; its last record may go over it."""
 

@@ -24,8 +24,9 @@ from littoral.adapters.memory.embedded.position import Position
 from littoral.adapters.memory.embedded.quick import Quick
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.rows import COLUMNS, record_of
-from littoral.adapters.memory.embedded.searching import Searching
+from littoral.adapters.memory.embedded.searching import Held, Searching
 from littoral.adapters.memory.embedded.upkeep import Upkeep
+from littoral.adapters.memory.embedded.wording import Wording
 from littoral.adapters.store.database import Database
 from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import check_filter
@@ -80,7 +81,7 @@ class EmbeddedCollection:
         self._writing = Lock()
         self._writer = None if upkeep is None else self._opened(read_only=False)
         self._readers = Readers(lambda: self._opened(read_only=True))
-        self._kept = KeptFilters(self._layout)
+        kept = KeptFilters(self._layout)
         self._indexes = {
             name: FieldIndex(
                 folder / f"{INDEX_FOLDER}{number}",
@@ -96,7 +97,8 @@ class EmbeddedCollection:
         if self._writer is not None:
             with self._writer.database.transaction():
                 self._position.say(self._writer.through())
-        self._quick = Quick(self._indexes, self._kept, self._position)
+        quick = Quick(self._indexes, kept, self._position)
+        self._held = Held(self._indexes, kept, quick, Wording())
         self.inode = truth.stat().st_ino
 
     def close(self) -> None:
@@ -146,7 +148,7 @@ class EmbeddedCollection:
 
     def search(self, search: Search) -> Found:
         """The best records."""
-        found = self._quick.found(search)
+        found = self._held.quick.found(search)
         if found is not None:
             return found
         with _texts_only():
@@ -154,9 +156,7 @@ class EmbeddedCollection:
             later = 0
             while True:
                 with self._readers.one() as reader:
-                    searching = Searching(
-                        reader, self._layout, self._indexes, self._kept, self._quick
-                    )
+                    searching = Searching(reader, self._layout, self._held)
                     if searching.through < later:
                         for index in self._indexes.values():
                             index.reset()

@@ -232,6 +232,8 @@ class FieldIndex:
             if scan is None or self._closed:
                 return
             try:
+                if scan.refresh() and not scan.needs_rebuild():
+                    return
                 with self._readers.one() as reader:
                     scan.rebuild(lambda: Truth(reader.through(), self._batches(reader, 0)))
             except (OSError, LittoralError) as error:
