@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from littoral.adapters.memory.embedded import (
     EmbeddedCollection,
     EmbeddedCollections,
+    Since,
     open_collections,
 )
 from littoral.adapters.memory.embedded.indexing import FieldIndex
@@ -119,7 +120,7 @@ def index_of(collection: EmbeddedCollection) -> FieldIndex:
 
 
 def folder_of(home: Path) -> Path:
-    (folder,) = home.glob("memory/*/index-0")
+    (folder,) = home.glob("memory/*/index-0-*")
     return folder
 
 
@@ -252,6 +253,32 @@ def test_a_truth_from_a_backup_is_believed_and_its_index_is_not(
     truth.write_bytes(backup)
     collections = open_collections(home)
     assert_found(collections.open(SPEC.name), vectors, np.arange(2 * COUNT) < COUNT)
+    collections.close()
+
+
+def test_after_a_power_cut_numbers_that_are_used_again_fool_no_index(
+    home: Path, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (truth,) = home.glob("memory/*/truth.sqlite")
+    backup = truth.read_bytes()
+    collections = open_collections(home)
+    collection = collections.open(SPEC.name)
+    since = collection.changes(Since()).next
+    collection.apply([Upsert((record(COUNT, vectors[COUNT]),))])
+    found(collection, vectors[0])
+    collection._indexes[""]._rebuild()
+    collections.close()
+    truth.write_bytes(backup)  # what was committed last is lost, the index is not
+    monkeypatch.setattr("littoral.adapters.memory.embedded.era._BOOT_FILE", home / "none")
+    monkeypatch.setattr("littoral.adapters.memory.embedded.collection.left_open", bool)
+    collections = open_collections(home)
+    collection = collections.open(SPEC.name)
+    collection.apply([Upsert((record(COUNT + 1, vectors[COUNT + 1]),))])
+    alive = np.arange(2 * COUNT) < COUNT
+    alive[COUNT + 1] = True
+    assert_found(collection, vectors, alive)
+    assert found(collection, vectors[COUNT + 1])[0] == f"{COUNT + 1:05}"
+    assert collection.changes(since).anew
     collections.close()
 
 

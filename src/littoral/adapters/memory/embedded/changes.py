@@ -7,8 +7,8 @@ Rules
 - A batch has, of the next changes, whatever is still so: a record that was changed again later
   comes later. Once a replica has all, it has what the collection had after `through`.
 - A replica forgets first, and keeps then.
-- Tombstones are bounded. Who asks from before the oldest of them begins anew: `anew` says to forget
-  everything; so does the first batch of all.
+- Tombstones are bounded. Who asks from before the oldest of them, or from another era, begins anew:
+  `anew` says to forget everything; so does the first batch of all.
 
 Not here: how batches are signed and carried, and what a replica does with them.
 """
@@ -36,6 +36,8 @@ class Since(msgspec.Struct, frozen=True):
     after: Annotated[int, msgspec.Meta(ge=0)] = 0
     began: Annotated[int, msgspec.Meta(ge=0)] = 0
     """The last change when it last began anew."""
+    era: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """In which the numbers are (`era.py`)."""
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,17 +54,18 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """The last change that there is; a replica has all when `next.after` is this."""
 
 
-def changes_since(reader: Reader, since: Since, limit: int) -> Changes:
+def changes_since(reader: Reader, since: Since, era: str, limit: int) -> Changes:
     """The next batch.
 
     Args:
         reader: what is seen of the truth.
         since: where it begins.
+        era: the one that is now.
         limit: how many changes it has at most.
     """
     ((through, oldest),) = reader.database.read("SELECT through, oldest_tombstone FROM state")
     after, began = since.after, since.began
-    anew = after == 0 or after > through or oldest > max(after, began)
+    anew = since.era != era or after == 0 or after > through or oldest > max(after, began)
     if anew:
         after, began = 0, through
     forgotten = reader.database.read(
@@ -75,7 +78,7 @@ def changes_since(reader: Reader, since: Since, limit: int) -> Changes:
         anew=anew,
         forgotten=tuple(each for seq, each in forgotten if seq <= reached),
         records=tuple(records),
-        next=Since(reached, began),
+        next=Since(reached, began, era),
         through=through,
     )
 

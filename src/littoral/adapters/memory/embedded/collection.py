@@ -9,13 +9,15 @@ Not here: which collections there are (`place.py`).
 
 # ruff: noqa: S608 - names of tables and marks go in, values never
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 
 from littoral.adapters.memory.embedded.changes import Changes, Since, changes_since
 from littoral.adapters.memory.embedded.changing import Changing
+from littoral.adapters.memory.embedded.era import era_now, left_open
 from littoral.adapters.memory.embedded.filtering import condition_of
 from littoral.adapters.memory.embedded.indexing import Behind, FieldIndex
 from littoral.adapters.memory.embedded.kept import KeptFilters
@@ -50,7 +52,7 @@ __all__ = ["TRUTH_FILE", "EmbeddedCollection"]
 TRUTH_FILE = "truth.sqlite"
 POSITION_FILE = "position"
 INDEX_FOLDER = "index-"
-"""And the number of the field."""
+"""And the number of the field, and the era."""
 
 _FREE_PAGES_MIN = 64
 """Free pages below this number (512 KB) are not worth giving back."""
@@ -76,15 +78,18 @@ class EmbeddedCollection:
         truth = folder / TRUTH_FILE
         if not new and not (truth.exists() and truth.stat().st_size):
             raise StoreError(f"{truth} is missing or empty", advice="restore it from a backup")
+        was_open = left_open(truth)
         self.folder = folder
         self._layout = Layout(spec)
         self._writing = Lock()
         self._writer = None if upkeep is None else self._opened(read_only=False)
         self._readers = Readers(lambda: self._opened(read_only=True))
+        with self._readers.one() if self._writer is None else nullcontext(self._writer) as reader:
+            self._era = era_now(reader.database, was_open=was_open, read_only=upkeep is None)
         kept = KeptFilters(self._layout)
         self._indexes = {
             name: FieldIndex(
-                folder / f"{INDEX_FOLDER}{number}",
+                folder / f"{INDEX_FOLDER}{number}-{self._era}",
                 spec.vectors[number],
                 number,
                 self._readers,
@@ -93,6 +98,8 @@ class EmbeddedCollection:
             for name, number in self._layout.dense.items()
             if not spec.vectors[number].multi
         }
+        if upkeep is not None:
+            self._sweep()
         self._position = Position(folder / POSITION_FILE, read_only=upkeep is None)
         if self._writer is not None:
             with self._writer.database.transaction():
@@ -201,7 +208,7 @@ class EmbeddedCollection:
     def changes(self, since: Since, limit: int = CHANGES_BATCH_MAX) -> Changes:
         """What has changed, for a replica: the next batch after where it has come to."""
         with self._readers.one() as reader:
-            return changes_since(reader, since, max(1, min(limit, CHANGES_BATCH_MAX)))
+            return changes_since(reader, since, self._era, max(1, min(limit, CHANGES_BATCH_MAX)))
 
     def _opened(self, *, read_only: bool) -> Reader:
         database = Database(
@@ -214,6 +221,12 @@ class EmbeddedCollection:
             read_only=read_only,
         )
         return Reader(database, self._layout)
+
+    def _sweep(self) -> None:
+        """Drop the indexes of other eras."""
+        for each in self.folder.glob(f"{INDEX_FOLDER}*"):
+            if each.is_dir() and not each.name.endswith(f"-{self._era}"):
+                shutil.rmtree(each, ignore_errors=True)
 
     def _follow(self) -> None:
         """Have open indexes take in what was written; whatever fails there fails no write."""

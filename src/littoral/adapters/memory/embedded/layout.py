@@ -43,6 +43,11 @@ _TABLES: Final = """
         oldest_tombstone INTEGER NOT NULL
     ) STRICT;
     INSERT INTO state VALUES (0, 0, 0, 0);
+    CREATE TABLE era (
+        name TEXT NOT NULL,
+        boot TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO era VALUES ('', '');
     CREATE TABLE records (
         row INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
