@@ -242,7 +242,7 @@ class EmbeddedCollection:
             ((free,),) = database.read("PRAGMA freelist_count")
             ((pages,),) = database.read("PRAGMA page_count")
             if free > max(_FREE_PAGES_MIN, pages // 8):
-                database.shrink()
+                database.shrink(waits=False)
 
 
 @contextmanager
