@@ -96,7 +96,6 @@ class EmbeddedCollection:
                 upkeep,
             )
             for name, number in self._layout.dense.items()
-            if not spec.vectors[number].multi
         }
         if upkeep is not None:
             self._sweep()

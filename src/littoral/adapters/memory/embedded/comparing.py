@@ -1,7 +1,6 @@
 """Comparing a query with the vectors of the truth themselves: exact, and without any index.
 
-It is how fields are searched that keep many vectors of one record, and any field while its index
-can't be used. Scores are computed in double precision.
+It is how a field is searched while its index can't be used. Scores are in double precision.
 
 Not here: the index (`indexing.py`); the order among equal scores.
 """

@@ -22,6 +22,7 @@ from littoral.adapters.memory.embedded.kept import Filtered
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.terms.errors import BadRequestError, LittoralError, StoreError
+from littoral.terms.limits import MULTI_VECTORS_MAX
 from littoral.terms.memory import Nearest, VectorField
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Behind(Exception):  # noqa: N818 - no error: the search is made again
 
 
 class FieldIndex:
-    """The index of one field that has one vector of each record."""
+    """The index of one field."""
 
     def __init__(
         self, folder: Path, field: VectorField, number: int, readers: Readers, upkeep: Upkeep | None
@@ -100,6 +101,11 @@ class FieldIndex:
             raise Behind(scan.position)
         return found
 
+    def takes(self, vector: bytes) -> bool:
+        """Whether it is of the right length."""
+        rows, rest = divmod(len(vector), self.vector_bytes)
+        return not rest and 1 <= rows <= (MULTI_VECTORS_MAX if self._field.multi else 1)
+
     def quick_search(
         self, through: int, query: Nearest, count: int, among: Filtered | None
     ) -> _Near | None:
@@ -146,10 +152,16 @@ class FieldIndex:
     ) -> _Near | None:
         rows = None if among is None else self._among(among.rows, among.key)
         asked = numpy().frombuffer(query.vector, "<f4")
+        if self._field.multi:
+            asked = asked.reshape(-1, self._field.dimensions)
         wanted = count + 1
         try:
             while True:
-                near = scan.search(asked, wanted, rows, exact=query.exact)
+                near = (
+                    scan.search_multi(asked, wanted, rows, exact=query.exact)
+                    if self._field.multi
+                    else scan.search(asked, wanted, rows, exact=query.exact)
+                )
                 scores = near.scores.tolist()
                 if len(scores) < wanted or scores[-1] < scores[count - 1]:
                     break
@@ -221,7 +233,10 @@ class FieldIndex:
             if self._closed:
                 raise StoreError("the collection is closed")
             vectors = np.frombuffer(b"".join(data), "<f4").reshape(-1, self._field.dimensions)
-            yield np.array(rows, np.int64), vectors
+            numbers = np.array(rows, np.int64)
+            if self._field.multi:
+                numbers = numbers.repeat([len(each) // self.vector_bytes for each in data])
+            yield numbers, vectors
 
     def _rebuild(self) -> None:
         """Make it anew from the truth; on the upkeep's thread."""

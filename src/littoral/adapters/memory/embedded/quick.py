@@ -36,7 +36,7 @@ class Quick:
         if type(query) is not Nearest or search.with_content or search.with_vectors:
             return None
         index = self._indexes.get(query.field)
-        if index is None or len(query.vector) != index.vector_bytes:
+        if index is None or not index.takes(query.vector):
             return None
         through = self._position.read()
         among = None
