@@ -50,6 +50,7 @@ def running(
     core: int | None = None,
     hears: Callable[[str], None] = lambda _: None,
     told: str = "",
+    wait_s: float = READY_WAIT_S,
 ) -> Iterator[Running]:
     """Start a process, wait for its first line of JSON, and end it afterwards.
 
@@ -58,6 +59,7 @@ def running(
         core: that it runs on alone.
         hears: takes each line of its log as it comes, on a thread.
         told: a line that it reads first, if it reads one.
+        wait_s: for its first line.
     """
     with nullcontext() if core is None else on_core(core):
         process = subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True)
@@ -72,7 +74,7 @@ def running(
     reader.start()
     try:
         try:
-            said = read_line(process.stdout)
+            said = read_line(process.stdout, wait_s)
         except (TimeoutError, EOFError) as error:
             raise RuntimeError(f"{Path(command[0]).name}: {error}: {''.join(tail)}") from error
         yield Running(process, said)
@@ -98,9 +100,9 @@ def keep_tail(stream: IO[str], tail: list[str], hears: Callable[[str], None]) ->
             del tail[:-20]
 
 
-def read_line(stream: IO[str]) -> dict[str, object]:
+def read_line(stream: IO[str], wait_s: float = READY_WAIT_S) -> dict[str, object]:
     """The next line of JSON, or an error when none comes."""
-    if not select.select([stream], [], [], READY_WAIT_S)[0]:
+    if not select.select([stream], [], [], wait_s)[0]:
         raise TimeoutError("said nothing in time")
     line = stream.readline()
     if not line:

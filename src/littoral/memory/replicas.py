@@ -46,6 +46,7 @@ class _Changes(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     whole: bool
     records: tuple[_Row, ...]
     gone: tuple[str, ...]
+    era: str
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
@@ -105,6 +106,7 @@ def sealed(changes: Changes, incarnation: str, signer: Signer) -> bytes:
             changes.whole,
             rows,
             changes.gone,
+            changes.era,
         )
     )
     key = signer.public_key
@@ -133,6 +135,7 @@ def opened(data: bytes, incarnation: str, home: PopId, verify: Verify) -> Change
         whole=said.whole,
         records=tuple(_record(row) for row in said.records),
         gone=said.gone,
+        era=said.era,
     )
 
 

@@ -89,13 +89,14 @@ class Replicated(Collection, Protocol):
     def spec(self) -> CollectionSpec:
         """What it is."""
 
-    def changes(self, after: int, bytes_max: int, *, begun: int = 0) -> Changes:
+    def changes(self, after: int, bytes_max: int, *, begun: int = 0, era: str = "") -> Changes:
         """What changed after a change; all from the beginning where that is not known any more.
 
         Args:
             after: the last change that whoever asks has; 0 is none.
             bytes_max: about as much is given, and at least one record.
             begun: whoever asks is taking all, and this was the last change when it began; else 0.
+            era: in which it counts changes; of another one, all is given from the beginning.
         """
 
     def follow(self, changes: Changes, incarnation: str) -> Followed:

@@ -861,6 +861,18 @@ COLLECTION_WAIT_S: Final = 30.0
 TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 """To which a collection's write-ahead log is cut back: a batch of an import writes a third."""
 
+MEMORY_FILTERS_MAX: Final = 256
+"""Filters of one collection whose rows are kept: each that is asked again."""
+
+MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
+"""What they take in memory: four million rows' numbers."""
+
+MEMORY_IDS_MAX: Final = 32_768
+"""Ids of one collection that were found lately and are kept in memory: 10 MB."""
+
+WORD_COUNTS_MAX: Final = 16_384
+"""Words of one collection of which it is kept whether most texts have them."""
+
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
 
@@ -891,3 +903,8 @@ FOLLOW_AGAIN_S: Final = 1.0
 
 FORWARD_WAIT_S: Final = 5.0
 """For a write at a replica to be done at its home, and for it to be seen here afterwards."""
+MEMORY_VIEWS_MAX: Final = 256
+"""Filters of one vector field whose candidates' places are kept: each that is asked again."""
+
+MEMORY_VIEWS_BYTES: Final = 32 * 1024 * 1024
+"""Of all of them: places and codes of half a million candidates at 384 dimensions."""

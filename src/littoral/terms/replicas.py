@@ -59,6 +59,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     what is in none of its parts is gone."""
     records: tuple[Record, ...] = ()
     gone: tuple[str, ...] = ()
+    era: str = ""
+    """In which changes are counted: after a power cut a home may count some anew."""
 
     @property
     def last(self) -> bool:
@@ -71,6 +73,7 @@ class Followed(msgspec.Struct, frozen=True):
 
     incarnation: str = ""
     """Of what; empty is of nothing yet."""
+    era: str = ""
     through: int = 0
     """In the home's count of changes."""
     begun: int = 0
@@ -118,6 +121,7 @@ class ChangesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     incarnation: str
+    era: str
     after: int
     begun: int = 0
     wait: bool = True

@@ -73,7 +73,7 @@ def caught_up(
     while True:
         at = copy.followed()
         after = at.through if at.incarnation == incarnation else 0
-        changes = home.changes(after, size, begun=at.begun if after else 0)
+        changes = home.changes(after, size, begun=at.begun if after else 0, era=at.era)
         if sent and not changes.records and not changes.gone and changes.last:
             return sent
         sent.append(changes)
@@ -116,7 +116,8 @@ def test_a_copy_that_was_away_too_long_begins_anew_and_has_its_old_records_until
     home.apply([Upsert(tuple(record(f"r{number}", number) for number in range(30)))])
     caught_up(home, copy)
     home.apply([Delete(tuple(f"r{number}" for number in range(20)))])
-    first = home.changes(copy.followed().through, 200)
+    at = copy.followed()
+    first = home.changes(at.through, 200, era=at.era)
     assert (first.whole, first.after) == (True, 0)
     copy.follow(first, FIRST)
     assert copy.count() == 30, "nothing is dropped before all is there"
@@ -146,7 +147,8 @@ def test_changes_that_are_not_the_next_are_refused_and_nothing_is_done(
     before = held(copy), copy.followed()
     through = copy.followed().through
     for after, incarnation in ((through - 1, FIRST), (through + 1, FIRST), (through, SECOND)):
-        late = Changes(after=after, through=through + 5, latest=through + 5, gone=("a",))
+        end = through + 5
+        late = Changes(after=after, through=end, latest=end, gone=("a",), era=copy.followed().era)
         with pytest.raises(ConflictError):
             copy.follow(late, incarnation)
     whole = Changes(after=through, through=9, latest=9, whole=True, gone=("a",))
@@ -182,7 +184,7 @@ def test_whenever_a_copy_asks_it_ends_with_what_its_home_has(
             home.apply(writes)
             if asks:
                 at = copy.followed()
-                changes = home.changes(at.through, size, begun=at.begun)
+                changes = home.changes(at.through, size, begun=at.begun, era=at.era)
                 copy.follow(changes, FIRST)
         caught_up(home, copy, size=200)
         assert held(copy) == held(home)
@@ -202,14 +204,15 @@ def test_what_is_sent_is_hardly_more_than_what_is_new() -> None:
             for n in range(2_000)
         ]
         real.apply([Upsert(tuple(rows[:1_800]))])
-        before = real.changes(0, 10**9).through
+        first = real.changes(0, 10**9)
+        before, era = first.through, first.era
         real.apply([Upsert(tuple(rows[1_800:]))])
         new = sum(len(row.id) + len(row.text) + len(vector) for row in rows[1_800:])
-        added = sealed(real.changes(before, 10**9), FIRST, SIGNER)
+        added = sealed(real.changes(before, 10**9, era=era), FIRST, SIGNER)
         assert len(added) <= 1.1 * new
-        at = real.changes(before, 10**9).through
+        at = real.changes(before, 10**9, era=era).through
         real.apply([Delete(tuple(row.id for row in rows[:200]))])
-        assert len(sealed(real.changes(at, 10**9), FIRST, SIGNER)) <= 10_000
+        assert len(sealed(real.changes(at, 10**9, era=era), FIRST, SIGNER)) <= 10_000
         collections.close()
 
 

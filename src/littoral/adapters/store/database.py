@@ -266,13 +266,17 @@ class Database:
         ((free,),) = self.read("PRAGMA freelist_count")
         return int(pages - free) * _PAGE_BYTES
 
-    def shrink(self) -> None:
-        """Give free pages back to the disk, and cut the write-ahead log to nothing."""
+    def shrink(self, *, waits: bool = True) -> None:
+        """Give free pages back to the disk, and cut the write-ahead log to nothing.
+
+        Args:
+            waits: for whoever reads, to do all of it; else the rest comes with later commits.
+        """
         try:
             self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
         except _ERRORS as error:
             raise self._translated(error) from None
-        self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.read(f"PRAGMA wal_checkpoint({'TRUNCATE' if waits else 'PASSIVE'})")
 
     def _make_file(self) -> None:
         """Make the file at mode 0600 before SQLite does; its log files take the same mode.

@@ -265,6 +265,7 @@ class Following:
         wanted = ChangesWanted(
             key[0],
             offer.incarnation,
+            at.era if same else "",
             at.through if same else 0,
             at.begun if same else 0,
             wait=same and at.ever and not at.begun,

@@ -141,7 +141,9 @@ class Offering:
         changed.clear()
         while True:
             found = await self._house.threads.run(
-                lambda: collection.changes(wanted.after, CHANGES_BYTES, begun=wanted.begun)
+                lambda: collection.changes(
+                    wanted.after, CHANGES_BYTES, begun=wanted.begun, era=wanted.era
+                )
             )
             if found.through > wanted.after or found.whole or not wanted.wait:
                 break

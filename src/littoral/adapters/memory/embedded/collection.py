@@ -9,23 +9,32 @@ Not here: which collections there are (`place.py`).
 
 # ruff: noqa: S608 - names of tables and marks go in, values never
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 
+import msgspec
+
 from littoral.adapters.memory.embedded.changing import Changing
-from littoral.adapters.memory.embedded.dense import Dense
+from littoral.adapters.memory.embedded.era import era_now, left_open
 from littoral.adapters.memory.embedded.filtering import condition_of
+from littoral.adapters.memory.embedded.indexing import Behind, FieldIndex
+from littoral.adapters.memory.embedded.kept import KeptFilters
 from littoral.adapters.memory.embedded.layout import Layout
+from littoral.adapters.memory.embedded.position import Position
+from littoral.adapters.memory.embedded.quick import Quick
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.replicating import changes_after, follow, followed
 from littoral.adapters.memory.embedded.rows import COLUMNS, record_of
-from littoral.adapters.memory.embedded.searching import Behind, Searching
+from littoral.adapters.memory.embedded.searching import Held, Searching
+from littoral.adapters.memory.embedded.upkeep import Upkeep
+from littoral.adapters.memory.embedded.wording import Wording
 from littoral.adapters.store.database import Database
 from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import check_filter
-from littoral.terms.errors import BadRequestError, NotAllowedError
+from littoral.terms.errors import BadRequestError, LittoralError, NotAllowedError, StoreError
 from littoral.terms.filters import Filter
 from littoral.terms.limits import COLLECTION_WAIT_S, TRUTH_LOG_BYTES_MAX
 from littoral.terms.memory import (
@@ -46,28 +55,62 @@ from littoral.terms.replicas import Changes, Followed
 __all__ = ["TRUTH_FILE", "EmbeddedCollection"]
 
 TRUTH_FILE = "truth.sqlite"
+POSITION_FILE = "position"
+INDEX_FOLDER = "index-"
+"""And the number of the field, and the era."""
 
-_FREE_PAGES_MIN = 512
-"""Free pages below this number (4 MB) are not worth giving back."""
+_FREE_PAGES_MIN = 64
+"""Free pages below this number (512 KB) are not worth giving back."""
 
 
 class EmbeddedCollection:
     """See `terms.collections.Collection`."""
 
-    def __init__(self, folder: Path, spec: CollectionSpec, *, read_only: bool = False) -> None:
-        """Open it, and make its tables if they are not there.
+    def __init__(
+        self, folder: Path, spec: CollectionSpec, upkeep: Upkeep | None, *, new: bool = False
+    ) -> None:
+        """Open it.
+
+        Args:
+            folder: where it lies.
+            spec: what it is.
+            upkeep: who builds its indexes; None in a process that reads only.
+            new: make its tables.
 
         Raises:
             StoreError: it is damaged, or held.
         """
+        truth = folder / TRUTH_FILE
+        if not new and not (truth.exists() and truth.stat().st_size):
+            raise StoreError(f"{truth} is missing or empty", advice="restore it from a backup")
+        was_open = left_open(truth)
         self.folder = folder
         self._layout = Layout(spec)
-        self._read_only = read_only
         self._writing = Lock()
-        self._writer = None if read_only else self._opened(read_only=False)
+        self._writer = None if upkeep is None else self._opened(read_only=False)
         self._readers = Readers(lambda: self._opened(read_only=True))
-        self._dense = Dense(self._layout)
-        self.inode = (folder / TRUTH_FILE).stat().st_ino
+        with self._readers.one() if self._writer is None else nullcontext(self._writer) as reader:
+            self._era = era_now(reader.database, was_open=was_open, read_only=upkeep is None)
+        kept = KeptFilters(self._layout)
+        self._indexes = {
+            name: FieldIndex(
+                folder / f"{INDEX_FOLDER}{number}-{self._era}",
+                spec.vectors[number],
+                number,
+                self._readers,
+                upkeep,
+            )
+            for name, number in self._layout.dense.items()
+        }
+        if upkeep is not None:
+            self._sweep()
+        self._position = Position(folder / POSITION_FILE, read_only=upkeep is None)
+        if self._writer is not None:
+            with self._writer.database.transaction():
+                self._position.say(self._writer.through())
+        quick = Quick(self._indexes, kept, self._position)
+        self._held = Held(self._indexes, kept, quick, Wording())
+        self.inode = truth.stat().st_ino
 
     @property
     def spec(self) -> CollectionSpec:
@@ -76,10 +119,13 @@ class EmbeddedCollection:
 
     def close(self) -> None:
         """Let go of its files; calls under way end first, or fail."""
+        for index in self._indexes.values():
+            index.close()
         self._readers.close()
         with self._writing:
             if self._writer is not None:
                 self._writer.database.close()
+            self._position.close()
 
     def shown(self) -> CollectionShown:
         """As `Collections.describe` says it."""
@@ -92,7 +138,9 @@ class EmbeddedCollection:
             records=records,
             through=through,
             disk_bytes=size,
-            index="every vector is compared",
+            index="; ".join(
+                f"{name or 'vectors'}: {index.shown()}" for name, index in self._indexes.items()
+            ),
         )
 
     def apply(self, writes: Sequence[Write]) -> Applied:
@@ -106,20 +154,30 @@ class EmbeddedCollection:
                 changed = sum(changing.apply(write) for write in writes)
                 if changed:
                     changing.settle()
+                    self._position.say(changing.through)
             if changed:
                 self._give_back()
+                self._follow()
             return Applied(changing.through, changed)
 
     def search(self, search: Search) -> Found:
         """The best records."""
+        found = self._held.quick.found(search)
+        if found is not None:
+            return found
         with _texts_only():
             check_search(self._layout.spec, search)
+            later = 0
             while True:
                 with self._readers.one() as reader:
+                    searching = Searching(reader, self._layout, self._held)
+                    if searching.through < later:
+                        for index in self._indexes.values():
+                            index.reset()
                     try:
-                        return Searching(reader, self._layout, self._dense).found(search)
-                    except Behind:
-                        continue
+                        return searching.found(search)
+                    except Behind as behind:
+                        later = behind.position
 
     def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
         """Those that are there."""
@@ -154,10 +212,13 @@ class EmbeddedCollection:
             condition = condition_of(where, self._layout)
             return int(reader.read("SELECT count(*) FROM records WHERE ", condition)[0][0])
 
-    def changes(self, after: int, bytes_max: int, *, begun: int = 0) -> Changes:
+    def changes(self, after: int, bytes_max: int, *, begun: int = 0, era: str = "") -> Changes:
         """See `terms.collections.Replicated`."""
+        if era != self._era:
+            after = begun = 0
         with self._readers.one() as reader:
-            return changes_after(reader, after, bytes_max, begun=begun)
+            found = changes_after(reader, after, bytes_max, begun=begun)
+        return msgspec.structs.replace(found, era=self._era)
 
     def follow(self, changes: Changes, incarnation: str) -> Followed:
         """See `terms.collections.Replicated`."""
@@ -168,7 +229,9 @@ class EmbeddedCollection:
             changing = Changing(self._writer, self._layout)
             follow(self._writer.database, changing, changes, incarnation)
             changing.settle()
+            self._position.say(changing.through)
         self._give_back()
+        self._follow()
         return self.followed()
 
     def followed(self) -> Followed:
@@ -188,6 +251,18 @@ class EmbeddedCollection:
         )
         return Reader(database, self._layout)
 
+    def _sweep(self) -> None:
+        """Drop the indexes of other eras."""
+        for each in self.folder.glob(f"{INDEX_FOLDER}*"):
+            if each.is_dir() and not each.name.endswith(f"-{self._era}"):
+                shutil.rmtree(each, ignore_errors=True)
+
+    def _follow(self) -> None:
+        """Have open indexes take in what was written; whatever fails there fails no write."""
+        with suppress(LittoralError), self._readers.one() as reader:
+            for index in self._indexes.values():
+                index.follow(reader)
+
     def _give_back(self) -> None:
         """Give free pages back to the disk where they are many; what is written stays written."""
         assert self._writer is not None
@@ -195,8 +270,8 @@ class EmbeddedCollection:
             database = self._writer.database
             ((free,),) = database.read("PRAGMA freelist_count")
             ((pages,),) = database.read("PRAGMA page_count")
-            if free > max(_FREE_PAGES_MIN, pages // 4):
-                database.shrink()
+            if free > max(_FREE_PAGES_MIN, pages // 8):
+                database.shrink(waits=False)
 
 
 def _read_only() -> NotAllowedError:

@@ -43,6 +43,11 @@ _TABLES: Final = """
         oldest_tombstone INTEGER NOT NULL
     ) STRICT;
     INSERT INTO state VALUES (0, 0, 0, 0);
+    CREATE TABLE era (
+        name TEXT NOT NULL,
+        boot TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO era VALUES ('', '');
     CREATE TABLE records (
         row INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -92,11 +97,12 @@ _SPARSE: Final = """;
 _FOLLOWING: Final = """;
     CREATE TABLE followed (
         incarnation TEXT NOT NULL,
+        era TEXT NOT NULL,
         through INTEGER NOT NULL,
         begun INTEGER NOT NULL,
         ever INTEGER NOT NULL
     ) STRICT;
-    INSERT INTO followed VALUES ('', 0, 0, 0);
+    INSERT INTO followed VALUES ('', '', 0, 0, 0);
     CREATE TABLE seen (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"""
 """What a replica keeps of how far it has come, and, while it begins anew, of what it has met."""
 

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from littoral.adapters.memory.embedded.collection import TRUTH_FILE, EmbeddedCollection
+from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.memory.checking import check_spec
 from littoral.terms.errors import (
     BadRequestError,
@@ -80,6 +81,7 @@ class EmbeddedCollections:
         self._read_only = read_only
         self._open: dict[tuple[str, str], EmbeddedCollection] = {}
         self._lock = Lock()
+        self._upkeep = None if read_only else Upkeep()
         if not read_only:
             with _told(folder):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +108,7 @@ class EmbeddedCollections:
             making = Path(mkdtemp(prefix=_MAKING, dir=self._folder))
             try:
                 _write(making / _SPEC_FILE, msgspec.json.encode(spec))
-                EmbeddedCollection(making, spec).close()
+                EmbeddedCollection(making, spec, self._upkeep, new=True).close()
                 making.rename(target)
             except BaseException:
                 shutil.rmtree(making, ignore_errors=True)
@@ -141,7 +143,7 @@ class EmbeddedCollections:
                 held = None
             if held is None:
                 spec = _spec_in(folder, name)
-                held = EmbeddedCollection(folder, spec, read_only=self._read_only)
+                held = EmbeddedCollection(folder, spec, self._upkeep)
                 self._open[scope, name] = held
             return held
 
@@ -155,7 +157,7 @@ class EmbeddedCollections:
                 if held is not None:
                     shown.append(held.shown())
                     continue
-                brief = EmbeddedCollection(folder, spec, read_only=True)
+                brief = EmbeddedCollection(folder, spec, None)
                 try:
                     shown.append(brief.shown())
                 finally:
@@ -172,6 +174,8 @@ class EmbeddedCollections:
             for held in self._open.values():
                 held.close()
             self._open.clear()
+        if self._upkeep is not None:
+            self._upkeep.close()
 
     def _place(self, name: str, scope: str) -> Path:
         """Two names never share a folder, also where upper and lower case are one."""

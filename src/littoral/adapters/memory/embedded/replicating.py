@@ -76,10 +76,10 @@ def changes_after(reader: Reader, after: int, bytes_max: int, *, begun: int) -> 
 
 def followed(database: Database) -> Followed:
     """How far this copy has come."""
-    ((incarnation, through, begun, ever),) = database.read(
-        "SELECT incarnation, through, begun, ever FROM followed"
+    ((incarnation, era, through, begun, ever),) = database.read(
+        "SELECT incarnation, era, through, begun, ever FROM followed"
     )
-    return Followed(incarnation, through, begun, bool(ever))
+    return Followed(incarnation, era, through, begun, bool(ever))
 
 
 def follow(database: Database, changing: Changing, changes: Changes, incarnation: str) -> None:
@@ -90,7 +90,8 @@ def follow(database: Database, changing: Changing, changes: Changes, incarnation
     """
     at = followed(database)
     anew = changes.whole and changes.after == 0
-    if not anew and (at.incarnation, at.through) != (incarnation, changes.after):
+    here = at.incarnation, at.era, at.through
+    if not anew and here != (incarnation, changes.era, changes.after):
         raise ConflictError("these changes are not the next", advice="ask for those after its last")
     if changes.whole and not (anew or at.begun):
         raise ConflictError("these changes go on with what was not begun", advice="begin anew")
@@ -108,8 +109,8 @@ def follow(database: Database, changing: Changing, changes: Changes, incarnation
     if changes.whole:
         _meet(database, changing, changes, last=changes.last)
     database.write(
-        "UPDATE followed SET incarnation = ?, through = ?, begun = ?, ever = ?",
-        (incarnation, changes.through, begun, int(ever or not begun)),
+        "UPDATE followed SET incarnation = ?, era = ?, through = ?, begun = ?, ever = ?",
+        (incarnation, changes.era, changes.through, begun, int(ever or not begun)),
     )
 
 

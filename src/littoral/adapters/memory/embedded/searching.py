@@ -4,23 +4,25 @@ Rules
 - All of one search is of one moment of the truth, and says which (`Found.through`).
 - Of equal scores the lower id comes first, also where the last place falls among equals.
 
-Not here: filters as SQL (`filtering.py`), how vectors are compared (`dense.py`).
+Not here: filters as SQL (`filtering.py`), how vectors are compared (`indexing.py`, `comparing.py`).
 """
 
 # ruff: noqa: S608 - names of tables and marks go in, values never
 
-import re
-from collections.abc import Sequence
-from typing import Any, Final, assert_never
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
 
-from littoral.adapters.memory.embedded.dense import Dense
-from littoral.adapters.memory.embedded.filtering import condition_of
+from littoral.adapters.memory.embedded.comparing import best, compared
+from littoral.adapters.memory.embedded.indexing import FieldIndex
+from littoral.adapters.memory.embedded.kept import KeptFilters
 from littoral.adapters.memory.embedded.layout import Layout
+from littoral.adapters.memory.embedded.quick import Quick
 from littoral.adapters.memory.embedded.reading import Reader
+from littoral.adapters.memory.embedded.wording import Wording
 from littoral.memory.filters import both
 from littoral.memory.fusion import fused
 from littoral.terms.filters import Filter
-from littoral.terms.limits import QUESTION_WORDS_MAX
 from littoral.terms.memory import (
     Found,
     Fused,
@@ -34,26 +36,36 @@ from littoral.terms.memory import (
     Words,
 )
 
-__all__ = ["Behind", "Searching"]
-
-_TOKEN: Final = re.compile(r"[^\W_]+")
+__all__ = ["Held", "Searching"]
 
 _Ranked = list[tuple[str, float, int]]
 """Ids, scores, rows; best first."""
 
 
-class Behind(Exception):  # noqa: N818 - no error: the search is made again
-    """What is held in memory is of a later moment than what the connection sees."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a collection has in memory, derived from its truth."""
+
+    indexes: Mapping[str, FieldIndex]
+    kept: KeptFilters
+    quick: Quick
+    wording: Wording
 
 
 class Searching:
     """One search, by one connection."""
 
-    def __init__(self, reader: Reader, layout: Layout, dense: Dense) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        layout: Layout,
+        held: Held,
+    ) -> None:
         self._reader = reader
         self._layout = layout
-        self._dense = dense
+        self._held = held
         self._plan: list[str] = []
+        self.through = reader.through()
 
     def found(self, search: Search) -> Found:
         """What the search gives.
@@ -61,12 +73,11 @@ class Searching:
         Raises:
             Behind: try again with a later snapshot.
         """
-        through = self._reader.through()
         ranked = self._ranked(search.query, search.where, search.offset + search.limit)
         chosen = ranked[search.offset :]
         if search.score_min is not None:
             chosen = [each for each in chosen if each[1] >= search.score_min]
-        return Found(self._hits(chosen, search), tuple(self._plan), through)
+        return Found(self._hits(chosen, search), tuple(self._plan), self.through)
 
     def _hits(self, chosen: _Ranked, search: Search) -> tuple[Hit, ...]:
         if search.with_content:
@@ -79,6 +90,7 @@ class Searching:
             }
         else:
             records = {row: Record(id=each) for each, _, row in chosen}
+            self._held.quick.keep(records)
         return tuple(Hit(records[row], score) for _, score, row in chosen)
 
     def _ranked(self, query: Query, where: Filter | None, count: int) -> _Ranked:
@@ -104,22 +116,28 @@ class Searching:
                 assert_never(query)
 
     def _nearest(self, query: Nearest, where: Filter | None, count: int) -> _Ranked:
-        held = self._dense.held(query.field, self._reader)
-        if held is None:
-            raise Behind
-        among: Any = None
+        among = None
         if where is not None:
-            condition = condition_of(where, self._layout)
-            numbers = self._reader.read(
-                "SELECT row FROM records WHERE ", condition, " ORDER BY row"
+            among = self._held.kept.rows(where, self._reader, self.through)
+        index = self._held.indexes.get(query.field)
+        found = None
+        if index is not None:
+            found = index.search(self._reader, self.through, query, count, among)
+        if found is None:
+            number, field = self._layout.dense[query.field], self._layout.field(query.field)
+            rows, scores = compared(
+                self._reader,
+                number,
+                field,
+                query.vector,
+                None if among is None else among.rows.tolist(),
             )
-            among = [row for (row,) in numbers]
-            self._plan.append(f"each of {len(among)} vectors that match was compared")
+            self._plan.append(f"each of {len(rows):,} vectors was read and compared")
+            ranked = best(rows, scores, count)
         else:
-            self._plan.append(f"each of {len(held.rows)} vectors was compared")
-        best = held.best(query.vector, count, among)
-        ids = self._reader.ids([row for row, _ in best])
-        return _sorted([(ids[row], score, row) for row, score in best])[:count]
+            ranked, reasons = found
+            self._plan += reasons
+        return self._named(ranked)[:count]
 
     def _sparse(self, query: SparseNearest, where: Filter | None, count: int) -> _Ranked:
         number = self._layout.sparse[query.field]
@@ -132,34 +150,25 @@ class Searching:
             for row, value in found:
                 scores[row] = scores.get(row, 0.0) + weight * value
         if where is not None:
-            condition = condition_of(where, self._layout)
-            kept = self._reader.read("SELECT row FROM records WHERE ", condition)
-            scores = {row: scores[row] for (row,) in kept if row in scores}
+            rows = self._held.kept.rows(where, self._reader, self.through).rows.tolist()
+            scores = {row: scores[row] for row in rows if row in scores}
         self._plan.append(f"{len(scores)} sparse vectors have one of {len(weights)} indices")
         best = sorted(scores.items(), key=lambda each: -each[1])
         end = count
         while end < len(best) and best[end - 1][1] == best[end][1]:
             end += 1
-        ids = self._reader.ids([row for row, _ in best[:end]])
-        return _sorted([(ids[row], score, row) for row, score in best[:end]])[:count]
+        return self._named(best[:end])[:count]
 
     def _by_words(self, text: str, where: Filter | None, count: int) -> _Ranked:
-        words = list(dict.fromkeys(_TOKEN.findall(text)))[:QUESTION_WORDS_MAX]
-        if not words:
-            return []
-        asked = " OR ".join(f'"{word}"' for word in words)
-        condition = condition_of(where, self._layout)
-        found = self._reader.read(
-            "SELECT id, -bm25(words) AS score, row FROM words JOIN records ON row = words.rowid"
-            " WHERE words MATCH ? AND ",
-            condition,
-            " ORDER BY score DESC, id LIMIT ?",
-            first=(asked,),
-            last=(count,),
-        )
-        self._plan.append(f"texts with one of {len(words)} words were ranked by BM25")
-        return found
+        among = None
+        if where is not None:
+            among = self._held.kept.rows(where, self._reader, self.through)
+        ranked, reason = self._held.wording.ranked(self._reader, text, among, count)
+        self._plan.append(reason)
+        return self._named(ranked)[:count]
 
-
-def _sorted(ranked: Sequence[tuple[str, float, int]]) -> _Ranked:
-    return sorted(ranked, key=lambda each: (-each[1], each[0]))
+    def _named(self, ranked: Sequence[tuple[int, float]]) -> _Ranked:
+        """Rows with their ids; of equal scores the lower id first."""
+        ids = self._reader.ids([row for row, _ in ranked])
+        named = [(ids[row], score, row) for row, score in ranked]
+        return sorted(named, key=lambda each: (-each[1], each[0]))

@@ -1,0 +1,258 @@
+"""How many searches of vectors a core does, at which recall, beside other embedded engines.
+
+Real texts, embedded once by the project's own model (bench/stand/vectors.py says what is made of
+them). Each engine is a process of its own, and searches on one core, one query a call; engines take
+turns. Rates are of processor time, so that they hold on a machine that does other things too; the
+comparison with a writer beside is by the clock, since there the two get in each other's way.
+
+Each has answered every query once before, if it could in two seconds. A peer searches with the
+least effort that finds 0.97 of the ten nearest, ours as it always does. Ours is measured as a
+collection, with the truth behind it, and as its index alone: how long an index takes to build, and
+its memory, are the latter's. At a million the peers whose graphs were quickest are given a bounded
+time to take the vectors in.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench.stand.embedding import why_absent
+from bench.stand.report import Promise, at_least, at_most, note, print_report, print_table
+from bench.stand.running import end_on_signal
+from bench.stand.vectors import Asked, Searcher, VectorSet, searcher, vector_set
+
+OURS, INDEX = "littoral", "littoral-index"
+PEERS: Final = ("zvec", "qdrant-edge", "lancedb", "milvus-lite", "chroma", "sqlite-vec")
+GRAPHS: Final = ("zvec", "qdrant-edge")
+SMALL, LARGE, HUGE = 30_000, 100_000, 1_000_000
+PEER_RECALL: Final = 0.97
+ROUNDS, QUICK_ROUNDS = 5, 2
+READY_WAIT_S: Final = 600.0
+SECONDS: Final = 1.0
+QUERIES: Final = 1_000
+"""Each time at most; a peer that is slow does as many as it can in SECONDS."""
+SHARES: Final = (10, 100)
+SETS: Final = ("small", "large", "wide", "huge")
+"""30k and 100k of 384 dimensions, 100k of 768 and 1,536, a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """What is measured: an engine, a set of vectors, the share that is searched."""
+
+    engine: str
+    rows: int
+    dimensions: int
+    share: int = 0
+    writer: bool = False
+
+
+class Taken:
+    """All that was measured."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.asked: defaultdict[What, list[Asked]] = defaultdict(list)
+        self.built: dict[What, tuple[float, float, float]] = {}
+        """Seconds to take in, and with the index; bytes of memory a vector."""
+        self.absent: dict[tuple[str, int], str] = {}
+
+    def rates(self, what: What) -> list[float]:
+        """Queries a second of one core."""
+        return [asked.rate for asked in self.asked[what]]
+
+    def recall(self, what: What) -> list[float]:
+        """Over all rounds."""
+        found = [asked.recall for asked in self.asked[what]]
+        return [statistics.mean(found)] if found else []
+
+    def clocked(self, what: What) -> list[float]:
+        """Queries a second by the clock."""
+        return [asked.wall_rate for asked in self.asked[what]]
+
+
+def begun(
+    stack: ExitStack, taken: Taken, name: str, given: VectorSet, folder: Path, wait_s: float
+) -> Searcher | None:
+    """An engine with everything in it, or the reason why not."""
+    note(f"{name}: taking in {given.rows:,} x {given.dimensions}")
+    try:
+        found = stack.enter_context(searcher(name, given, folder, wait_s))
+        if len(found.efforts) > 1:
+            found.settle(PEER_RECALL, QUERIES // 5, SECONDS)
+        for share in given.nearest:
+            found.ask(QUERIES, share, seconds=2 * SECONDS)
+    except (RuntimeError, OSError) as error:
+        taken.absent[name, given.rows] = str(error).strip().splitlines()[-1][:200]
+        return None
+    what = What(name, given.rows, given.dimensions)
+    taken.built[what] = (found.taken_s, found.built_s, found.ram_bytes / given.rows)
+    return found
+
+
+def measured(
+    taken: Taken, given: VectorSet, folder: Path, names: Sequence[str], rounds: int, wait_s: float
+) -> None:
+    """All of these engines with one set of vectors."""
+    with ExitStack() as stack:
+        engines = [begun(stack, taken, name, given, folder, wait_s) for name in names]
+        there = [engine for engine in engines if engine is not None]
+        for number in range(rounds):
+            note(f"{given.rows:,} x {given.dimensions}: round {number + 1} of {rounds}")
+            turn = number % max(1, len(there))
+            for engine in there[turn:] + there[:turn]:
+                for share in given.nearest:
+                    what = What(engine.name, given.rows, given.dimensions, share)
+                    taken.asked[what].append(engine.ask(QUERIES, share, seconds=SECONDS))
+        if given.rows >= LARGE // 2 and given.rows < HUGE // 2:
+            for engine in there:
+                if engine.name in {OURS, INDEX}:
+                    beside_writer(taken, given, engine, rounds)
+
+
+def beside_writer(taken: Taken, given: VectorSet, engine: Searcher, rounds: int) -> None:
+    """Searches while records are replaced, and while they are not, in turns."""
+    for _ in range(rounds):
+        for writer in (False, True):
+            what = What(engine.name, given.rows, given.dimensions, -1, writer)
+            taken.asked[what].append(engine.ask(4 * QUERIES, seconds=SECONDS, writer=writer))
+
+
+def promises_of(taken: Taken, sets: dict[int, VectorSet], why: str) -> list[Promise]:
+    """What was promised, from what was measured."""
+
+    def at(engine: str, rows: int, share: int = 0, *, writer: bool = False) -> What:
+        given = sets.get(rows)
+        return What(engine, given.rows if given else rows, 384, share, writer)
+
+    small, large, huge = at(OURS, SMALL), at(OURS, LARGE), at(INDEX, HUGE)
+    tenth, hundredth = at(OURS, LARGE, 10), at(OURS, LARGE, 100)
+    _, built_s, ram = taken.built.get(at(INDEX, LARGE), (0.0, None, None))
+    _, huge_s, _ = taken.built.get(huge, (0.0, None, None))
+    best = max(statistics.median(taken.rates(at(peer, LARGE)) or [0.0]) for peer in PEERS)
+    times = [rate / best for rate in taken.rates(large)] if best else []
+    alone = taken.clocked(at(OURS, LARGE, -1))
+    beside = taken.clocked(at(OURS, LARGE, -1, writer=True))
+    kept = [statistics.median(beside) / statistics.median(alone)] if alone and beside else []
+    rate, share = partial(at_least, reason=why), partial(at_most, reason=why)
+    return [
+        rate("searches of 30k a second of one core", taken.rates(small), 5_000, "/s"),
+        rate("their recall", taken.recall(small), 0.98, ""),
+        rate("searches of 100k a second of one core", taken.rates(large), 2_200, "/s"),
+        rate("their recall at 100k", taken.recall(large), 0.99, ""),
+        rate("times the best peer at 100k", times, 2, "x"),
+        rate("of searches at 100k, kept beside a writer", kept, 0.7, ""),
+        share("seconds to build the index of 100k", _one(built_s), 5, "s"),
+        share("memory of a vector beside mapped files", _one(ram), 64, "bytes"),
+        rate("searches of a tenth of 100k a second", taken.rates(tenth), 2_500, "/s"),
+        rate("their recall in a tenth", taken.recall(tenth), 0.99, ""),
+        rate("searches of a hundredth of 100k a second", taken.rates(hundredth), 20_000, "/s"),
+        rate("their recall in a hundredth", taken.recall(hundredth), 0.99, ""),
+        rate("searches of 1M a second of one core", taken.rates(huge), 350, "/s"),
+        rate("their recall at 1M", taken.recall(huge), 0.98, ""),
+        share("seconds to build the index of 1M", _one(huge_s), 20, "s"),
+    ]
+
+
+def _one(value: float | None) -> list[float]:
+    return [] if value is None else [value]
+
+
+def show(taken: Taken, sets: Sequence[VectorSet]) -> dict[str, object]:
+    """A table for people; the same for machines."""
+    document: dict[str, object] = {}
+    for given in sets:
+        rows: list[list[str | float | None]] = []
+        for name in (OURS, INDEX, *PEERS):
+            what = What(name, given.rows, given.dimensions)
+            if what not in taken.built:
+                if (name, given.rows) in taken.absent:
+                    note(f"{name}, {given.rows:,}: {taken.absent[name, given.rows]}")
+                continue
+            cells: dict[str, float | None] = dict(
+                zip(("taken_s", "built_s", "ram_bytes"), taken.built[what], strict=True)
+            )
+            for share in (0, *SHARES):
+                each = What(name, given.rows, given.dimensions, share)
+                rates, recall = taken.rates(each), taken.recall(each)
+                end = f"_1_in_{share}" if share else ""
+                cells[f"rate{end}"] = statistics.median(rates) if rates else None
+                cells[f"recall{end}"] = recall[0] if recall else None
+            rows.append([name, *(cells[key] for _, key in COLUMNS)])
+            document[f"{name} {given.rows}x{given.dimensions}"] = cells
+        note(f"{given.rows:,} vectors of {given.dimensions} dimensions")
+        print_table(["", *(title for title, _ in COLUMNS)], rows)
+    document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
+    return document
+
+
+COLUMNS: Final = (
+    ("searches/s", "rate"),
+    ("recall", "recall"),
+    ("of 1 in 10: /s", "rate_1_in_10"),
+    ("recall", "recall_1_in_10"),
+    ("of 1 in 100: /s", "rate_1_in_100"),
+    ("recall", "recall_1_in_100"),
+    ("in after s", "taken_s"),
+    ("indexed s", "built_s"),
+    ("bytes/vector", "ram_bytes"),
+)
+
+
+def everything(taken: Taken, options: argparse.Namespace, folder: Path) -> dict[int, VectorSet]:
+    """All sets, one after the other."""
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    peers = [name for name in options.peers.split(",") if name]
+    sets = {}
+    wanted = [SETS[0]] if options.quick else options.sets.split(",")
+    for rows in [rows for name, rows in (("small", SMALL), ("large", LARGE)) if name in wanted]:
+        sets[rows] = vector_set(folder, rows)
+        measured(taken, sets[rows], folder, (OURS, INDEX, *peers), rounds, READY_WAIT_S)
+    for times in (2, 4) if "wide" in wanted else ():
+        given = vector_set(folder, LARGE, times=times, asked=200)
+        sets[times] = given
+        measured(taken, given, folder, (INDEX,), rounds, READY_WAIT_S)
+        given.vectors.unlink()
+    if "huge" not in wanted:
+        return sets
+    sets[HUGE] = vector_set(folder, HUGE, asked=200)
+    measured(taken, sets[HUGE], folder, (INDEX,), rounds, READY_WAIT_S)
+    if options.graphs_s:
+        for name in set(peers) & set(GRAPHS):
+            measured(taken, sets[HUGE], folder, (name,), 1, options.graphs_s)
+    return sets
+
+
+def main() -> None:
+    """Measure everything and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="30k vectors alone, fewer rounds")
+    parser.add_argument("--sets", default=",".join(SETS), help="only these, by comma")
+    parser.add_argument("--peers", default=",".join(PEERS), help="only these, by comma")
+    parser.add_argument(
+        "--graphs-s",
+        type=float,
+        default=300.0,
+        help="for each graph of a million; 0 leaves them out",
+    )
+    options = parser.parse_args()
+    end_on_signal()
+    taken, sets, why = Taken(), dict[int, VectorSet](), why_absent()
+    if not why:
+        with tempfile.TemporaryDirectory() as folder:
+            sets = everything(taken, options, Path(folder))
+        why = "left out, or it failed"
+    document = show(taken, list(sets.values()))
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    print_report("memory", promises_of(taken, sets, why), document, rounds)
+
+
+if __name__ == "__main__":
+    main()
