@@ -14,7 +14,6 @@ from math import ceil
 from typing import Final
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
-from tokenizers import Tokenizer
 
 from littoral.adapters.documents.kinds import refused
 from littoral.memory.passages import Cutting, Document, Outline, Piece
@@ -34,6 +33,8 @@ class TokenLimit:
 
     def __init__(self, path: str, tokens_max: int) -> None:
         """Read the tokenizer."""
+        from tokenizers import Tokenizer  # noqa: PLC0415  # not for who cuts by characters
+
         self._tokenizer = Tokenizer.from_file(path)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

@@ -9,18 +9,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from littoral.adapters.documents.cutting import TokenLimit, pieces_of
 from littoral.adapters.documents.kinds import Kind, kind_of, refused
 from littoral.adapters.documents.words import Begun, Done, Failed, Job, Said, Some, Still
 from littoral.memory.passages import Document, passages
 from littoral.terms.errors import LittoralError, MissingExtraError
 from littoral.terms.limits import DOCUMENT_FILE_BYTES_MAX, IMPORT_PASSAGES
 
+if TYPE_CHECKING:
+    from littoral.adapters.documents.cutting import TokenLimit
+
 __all__ = ["read", "read_document"]
 
 Say = Callable[[Said], None]
+
+_INSTALL = "install it: `pip install 'littoral[memory,onnx]'`"
 
 
 def read(job: Job, say: Say) -> None:
@@ -32,6 +36,8 @@ def read(job: Job, say: Say) -> None:
         say(Done())
     except LittoralError as error:
         say(Failed(error.message, error.advice, error.code))
+    except ImportError as error:
+        say(Failed(f"reading {job.name[-200:]} needs {error.name}", _INSTALL, MissingExtraError.code))
     except MemoryError:
         say(_failed(job, "takes more memory to read than it may", "cut it, or make it simpler"))
     except RecursionError:
@@ -82,6 +88,8 @@ def _read(job: Job, say: Say) -> None:
         for some in _rows(path, job, kind):
             say(some)
         return
+    from littoral.adapters.documents.cutting import pieces_of  # noqa: PLC0415
+
     document = read_document(path, job.name, kind, lambda done, total: say(Still(done, total)))
     limit = _limit(job.tokenizer, job.tokens_max) if job.tokenizer else None
     pieces = pieces_of(document, job.cutting, limit)
@@ -101,13 +109,10 @@ def _rows(path: Path, job: Job, kind: Kind) -> Iterator[Some]:
 
 
 @lru_cache(maxsize=4)
-def _limit(tokenizer: str, tokens_max: int) -> TokenLimit:
-    try:
-        return TokenLimit(tokenizer, tokens_max)
-    except ImportError as error:
-        raise MissingExtraError(
-            "counting tokens needs tokenizers", advice="`pip install 'littoral[onnx]'`"
-        ) from error
+def _limit(tokenizer: str, tokens_max: int) -> "TokenLimit":
+    from littoral.adapters.documents.cutting import TokenLimit  # noqa: PLC0415
+
+    return TokenLimit(tokenizer, tokens_max)
 
 
 def _failed(job: Job, why: str, advice: str) -> Failed:

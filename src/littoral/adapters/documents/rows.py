@@ -18,7 +18,7 @@ import base64
 import binascii
 import sys
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,7 @@ from littoral.terms.errors import BadRequestError, MissingExtraError
 from littoral.terms.limits import IMPORT_PASSAGES, ROW_BYTES_MAX
 from littoral.terms.memory import Record, Sparse
 
-__all__ = ["jsonl_rows", "parquet_rows", "record_of"]
+__all__ = ["jsonl_rows", "parquet_rows", "record_of", "with_more"]
 
 _OWN: Final = frozenset(
     "id _id text header vector vectors sparse metadata document position labels".split()
@@ -135,6 +135,21 @@ def record_of(row: Mapping[str, object], name: str, number: int) -> Record:
         position=position,
         labels=tuple(labels),
     )
+
+
+def with_more(
+    records: Iterable[Record], metadata: Mapping[str, object], labels: Sequence[str]
+) -> Iterator[Record]:
+    """The same records with what was said of all of them: theirs goes before, labels add up."""
+    for record in records:
+        if not metadata and not labels:
+            yield record
+            continue
+        yield msgspec.structs.replace(
+            record,
+            metadata={**metadata, **record.metadata},
+            labels=tuple(dict.fromkeys((*record.labels, *labels))),
+        )
 
 
 def _line(line: bytes, name: str, number: int) -> Record:
