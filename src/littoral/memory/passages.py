@@ -1,4 +1,4 @@
-"""What a document becomes in a collection: passages with their place, and what a new version changes.
+"""What a document becomes in a collection: passages with their place; what a new version changes.
 
 A reader gives a document as Markdown or plain text; a splitter says where it is cut; here the
 pieces become records, each placed in its document by a header (title, section).
@@ -202,9 +202,7 @@ def changed(kept: Iterable[Record], wanted: Sequence[Record]) -> Change:
     fresh, moved, unchanged = [], [], 0
     for record in wanted:
         old = there.pop(record.id, None)
-        if old is None or (old.text, old.header) != (record.text, record.header):
-            fresh.append(record)
-        elif not _brings_the_same(record, old):
+        if old is None or not _says_the_same(record, old):
             fresh.append(record)
         elif _about(old) != _about(record):
             moved.append(record)
@@ -222,10 +220,12 @@ def placed(record: Record, old: Record) -> Record:
     )
 
 
-def _brings_the_same(record: Record, old: Record) -> bool:
-    """Whether all vectors that a record brings are kept already."""
-    return all(old.vectors.get(name) == each for name, each in record.vectors.items()) and all(
-        old.sparse.get(name) == each for name, each in record.sparse.items()
+def _says_the_same(record: Record, old: Record) -> bool:
+    """Whether the words, and all vectors that a record brings, are kept already."""
+    return (
+        (old.text, old.header) == (record.text, record.header)
+        and all(old.vectors.get(name) == each for name, each in record.vectors.items())
+        and all(old.sparse.get(name) == each for name, each in record.sparse.items())
     )
 
 

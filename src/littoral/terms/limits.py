@@ -907,3 +907,6 @@ IMPORT_FILES_MAX: Final = 100_000
 
 IMPORT_FAILURES_TOLD_MAX: Final = 100
 """Files of which it is said why they were not taken; of more it is said how many."""
+
+IMPORT_BUSY_S: Final = 600.0
+"""How long an import waits for a machine that is busy, or loads the model."""

@@ -9,4 +9,14 @@ from littoral.adapters.documents.finding import Source, Sources, found_sources, 
 from littoral.adapters.documents.reader import Reader
 from littoral.adapters.documents.words import Begun, Job, Some, Still
 
-__all__ = ["Begun", "Job", "Reader", "Some", "Source", "Sources", "Still", "found_sources", "source"]
+__all__ = [
+    "Begun",
+    "Job",
+    "Reader",
+    "Some",
+    "Source",
+    "Sources",
+    "Still",
+    "found_sources",
+    "source",
+]

@@ -64,7 +64,11 @@ def pieces_of(document: Document, cutting: Cutting, limit: TokenLimit | None) ->
     kind = MarkdownSplitter if document.markdown else TextSplitter
     splitter = kind(cutting.chars, overlap=overlap)
     outline = Outline(document)
-    pieces = [Piece(start, text) for start, text in splitter.chunk_indices(document.text) if text]
+    pieces = [
+        Piece(start, text)
+        for start, text in splitter.chunk_indices(document.text)
+        if any(map(str.isalnum, text))  # a rule, or the end of a block of code, says nothing
+    ]
     pieces = list(outline.without_bare_headings(pieces))
     if limit is not None:
         pieces = _short_enough(pieces, outline, limit)

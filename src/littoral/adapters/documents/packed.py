@@ -91,10 +91,8 @@ def docx_document(path: Path, name: str) -> Document:
         ).value
     text = markdown_of(html)
     _check_length(len(text), name)
-    heading = re.search(r"^#+ (.{1,300})$", text, re.M)
-    return Document(
-        name=name, title=title or (heading[1] if heading else stem(name)), text=text
-    )
+    heading = re.search(r"^#+ (.{1,300})$", text, re.MULTILINE)
+    return Document(name=name, title=title or (heading[1] if heading else stem(name)), text=text)
 
 
 def _docx_title(archive: zipfile.ZipFile) -> str:

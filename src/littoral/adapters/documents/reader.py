@@ -8,7 +8,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Final
 
@@ -46,7 +46,7 @@ class Reader:
         self._closed = False
         self._buffer = bytearray()
 
-    def read(self, job: Job) -> Iterator[Said]:
+    def read(self, job: Job) -> Generator[Said, None, None]:
         """What comes of a job, as it comes; of `Done` and `Failed` there is none.
 
         Raises:

@@ -37,12 +37,16 @@ def read(job: Job, say: Say) -> None:
     except LittoralError as error:
         say(Failed(error.message, error.advice, error.code))
     except ImportError as error:
-        say(Failed(f"reading {job.name[-200:]} needs {error.name}", _INSTALL, MissingExtraError.code))
+        say(
+            Failed(
+                f"reading {job.name[-200:]} needs {error.name}", _INSTALL, MissingExtraError.code
+            )
+        )
     except MemoryError:
         say(_failed(job, "takes more memory to read than it may", "cut it, or make it simpler"))
     except RecursionError:
         say(_failed(job, "is nested too deeply to be read", "make it simpler"))
-    except Exception as error:  # noqa: BLE001  # of libraries that read what strangers wrote
+    except Exception as error:  # of libraries that read what strangers wrote
         why = f"can't be read: it is damaged, or no such file ({type(error).__name__})"
         say(_failed(job, why, "open it with what made it and save it again, or give it as text"))
 

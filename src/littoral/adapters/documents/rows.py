@@ -35,7 +35,8 @@ from littoral.terms.memory import Record, Sparse
 __all__ = ["jsonl_rows", "parquet_rows", "record_of", "with_more"]
 
 _OWN: Final = frozenset(
-    "id _id text header vector vectors sparse metadata document position labels".split()
+    {"id", "_id", "text", "header", "vector", "vectors", "sparse", "metadata"}
+    | {"document", "position", "labels"}
 )
 _ROW_GROUP_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
@@ -76,7 +77,7 @@ def parquet_rows(path: Path, name: str) -> Rows:
         BadRequestError: the file or a row is malformed.
     """
     try:
-        import pyarrow.parquet as parquet  # noqa: PLC0415  # an extra
+        from pyarrow import parquet  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise MissingExtraError(
             "reading Parquet files needs pyarrow", advice="`pip install 'littoral[parquet]'`"
@@ -227,7 +228,9 @@ def _plain(value: object, name: str, number: int) -> object:
         if value and isinstance(value[0], float | int):
             return list(value)
         return [_plain(each, name, number) for each in value]
-    raise _bad(name, number, f"a value of it is of a kind that is not kept ({type(value).__name__})")
+    raise _bad(
+        name, number, f"a value of it is of a kind that is not kept ({type(value).__name__})"
+    )
 
 
 def _bad(name: str, number: int, why: str) -> BadRequestError:

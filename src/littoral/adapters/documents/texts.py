@@ -20,14 +20,17 @@ from littoral.terms.limits import DOCUMENT_TEXT_CHARS_MAX
 
 __all__ = ["html_document", "markdown_of", "plain_document", "read_text", "stem", "tidied"]
 
-_HEADING: Final = re.compile(r"^ {0,3}#[ \t]+(.{1,300}?)[ \t#]*$|^(.{1,300})\n=+[ \t]*$", re.M)
-_FRONT: Final = re.compile(r"\A---[ \t]*\n(.{0,16384}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
-_FRONT_TITLE: Final = re.compile(r"^title:[ \t]*[\"']?(.{1,300}?)[\"']?[ \t]*$", re.M)
+_HEADING: Final = re.compile(
+    r"^ {0,3}#[ \t]+(.{1,300}?)[ \t#]*$|^(.{1,300})\n=+[ \t]*$", re.MULTILINE
+)
+_FRONT: Final = re.compile(r"\A---[ \t]*\n(.{0,16384}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_TITLE: Final = re.compile(r"^title:[ \t]*[\"']?(.{1,300}?)[\"']?[ \t]*$", re.MULTILINE)
 _BLANK: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 _TITLE_LOOK_CHARS: Final = 65_536
-_UNREAD: Final = (
-    "script style noscript template svg iframe object canvas form button input select textarea nav"
-).split()
+_UNREAD: Final = [
+    *("script", "style", "noscript", "template", "svg", "iframe", "object", "canvas", "nav"),
+    *("form", "button", "input", "select", "textarea"),
+]
 
 
 def read_text(path: Path, name: str) -> str:
@@ -105,7 +108,7 @@ def _first_heading(text: str, name: str) -> str:
     return (found[1] or found[2]) if found else stem(name)
 
 
-class _Converter(MarkdownConverter):  # type: ignore[misc]  # markdownify has no types
+class _Converter(MarkdownConverter):
     """Links are their words; pictures are their descriptions."""
 
     def convert_a(self, el: object, text: str, parent_tags: object) -> str:  # noqa: ARG002
@@ -119,5 +122,5 @@ class _Converter(MarkdownConverter):  # type: ignore[misc]  # markdownify has no
 def _converted(soup: BeautifulSoup) -> str:
     for element in soup(_UNREAD):
         element.decompose()
-    options = {"heading_style": "ATX", "escape_asterisks": False, "escape_underscores": False}
-    return tidied(_Converter(**options).convert_soup(soup))
+    converter = _Converter(heading_style="ATX", escape_asterisks=False, escape_underscores=False)
+    return tidied(converter.convert_soup(soup))
