@@ -186,8 +186,8 @@ class Change(msgspec.Struct, frozen=True):
     """Not there, or with other words: to be embedded."""
     moved: tuple[Record, ...]
     """There with the same words, and with something else about them: their vectors stay good."""
-    gone: tuple[str, ...]
-    """Ids that are kept and are to be no more."""
+    gone: tuple[Record, ...]
+    """Kept, and to be no more."""
     unchanged: int
 
     @property
@@ -208,7 +208,7 @@ def changed(kept: Iterable[Record], wanted: Sequence[Record]) -> Change:
             moved.append(record)
         else:
             unchanged += 1
-    return Change(tuple(fresh), tuple(moved), tuple(there), unchanged)
+    return Change(tuple(fresh), tuple(moved), tuple(there.values()), unchanged)
 
 
 def placed(record: Record, old: Record) -> Record:

@@ -2,7 +2,6 @@
 
 import io
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,21 +34,21 @@ def _stored_docx() -> bytes:
     return out.getvalue()
 
 
-KINDS: dict[str, Callable[[], bytes]] = {
-    "a.pdf": lambda: pdf_bytes(["one page", "two pages"], "title"),
-    "a.docx": lambda: docx_bytes([("Heading1", "a"), ("", "b")], "t"),
-    "b.docx": _stored_docx,
-    "a.parquet": _parquet,
-    "a.html": lambda: b"<html><title>a</title><table><tr><td>b<p>c</td></table><!-- d --></html>",
-    "a.md": lambda: "---\ntitle: a\n---\n# b\n\n```\nc\n```\n\nd\n===\né\n".encode(),
-    "a.jsonl": lambda: b'{"id": "a", "text": "b", "vector": [1.5, 2e3], "metadata": {"c": [1]}}\n',
+KINDS = {
+    "a.pdf": pdf_bytes(["one page", "two pages"], "title"),
+    "a.docx": docx_bytes([("Heading1", "a"), ("", "b")], "t"),
+    "b.docx": _stored_docx(),
+    "a.parquet": _parquet(),
+    "a.html": b"<html><title>a</title><table><tr><td>b<p>c</td></table><!-- d --></html>",
+    "a.md": "---\ntitle: a\n---\n# b\n\n```\nc\n```\n\nd\n===\né\n".encode(),
+    "a.jsonl": b'{"id": "a", "text": "b", "vector": [1.5, 2e3], "metadata": {"c": [1]}}\n',
 }
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_bytes_are_read_or_refused(tmp_path: Path, name: str) -> None:
     chance = random.Random(name)
-    whole = KINDS[name]()
+    whole = KINDS[name]
     path = tmp_path / name
     for _ in range(ROUNDS):
         data = bytearray(whole)

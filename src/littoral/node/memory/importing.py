@@ -118,6 +118,8 @@ class Importer:
         self._tell = tell
         self._revising = Revising(collection)
         self._bad: set[str] = set()
+        self._whole: set[str] = set()
+        """Of whose last part nothing more is to be done."""
         self._progress = Progress(0, 0)
         self._began = 0
 
@@ -188,7 +190,8 @@ class Importer:
                     case Some(records=some, bytes_done=reached) if rows:
                         if file.name in self._bad:
                             return
-                        yield Unit(file.name, some, rows=True, bytes_read=reached - done)
+                        read = reached - done
+                        yield Unit(file.name, some, rows=True, bytes_read=read, last=False)
                         done = reached
                     case Some(records=some):
                         records += some
@@ -202,11 +205,7 @@ class Importer:
             # Broken off, a thread is still in it: that one ends with the process, see `run`.
             with suppress(ValueError):
                 said.close()
-        if rows:
-            self._progress.files_done += 1
-            self._say()
-        else:
-            yield Unit(file.name, tuple(records), rows=False, bytes_read=file.size_bytes)
+        yield Unit(file.name, tuple(records), rows=rows, bytes_read=0 if rows else file.size_bytes)
 
     def _job(self, file: Source) -> Job:
         wish = self._wish
@@ -232,8 +231,9 @@ class Importer:
             self._fail(name, error)
         for unit in batch.units:
             progress.bytes_done += unit.bytes_read
-            if not unit.rows and unit.name not in self._bad:
-                progress.files_done += 1
+            if unit.last:
+                self._whole.add(unit.name)
+        progress.files_done = len(self._whole - self._bad)
         self._say()
 
     def _fail(self, name: str, error: LittoralError) -> None:

@@ -54,6 +54,8 @@ class Unit:
     rows: bool
     """They are records, each for itself."""
     bytes_read: int
+    last: bool = True
+    """Nothing of the file comes after it."""
 
     @property
     def size(self) -> int:
@@ -156,9 +158,8 @@ class Revising:
         if change.nothing:
             return
         moved = await self._moved(change.moved)
-        last: list[Write] = []
-        if change.gone:
-            last += (_less(unit) for unit in units if not unit.rows)
+        fewer = {record.document for record in change.gone}
+        last: list[Write] = [_less(unit) for unit in units if unit.name in fewer and not unit.rows]
         parts = [*_parts((*change.fresh, *moved))]
         for part in parts[:-1]:
             await self._apply([Upsert(part)])
