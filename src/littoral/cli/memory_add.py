@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.documents import Sources, found_sources
-from littoral.adapters.models import Catalogue, bring_in
+from littoral.adapters.models import Catalogue, bring_in, offers
 from littoral.cli.memory import NameArgument, memory_app
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, Show, command
@@ -143,8 +143,9 @@ class _Adding:
         try:
             found = await remote_collection(client, name)
         except NotFoundError:
-            with progress_shown(self._show) as progress:
-                await asyncio.to_thread(bring_in, self._catalogue, [model], progress)
+            if model in {offer.name for offer in offers()}:  # others the PoP knows, or nobody
+                with progress_shown(self._show) as progress:
+                    await asyncio.to_thread(bring_in, self._catalogue, [model], progress)
             await client.post(MEMORY, self._spec, CollectionShown)
             self._show.note(f"made the collection {name}; {model} embeds what is added")
             return await remote_collection(client, name)
