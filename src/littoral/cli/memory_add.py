@@ -108,7 +108,11 @@ def add(
         spec = CollectionSpec(name=name, embedding=model_name(model or _DEFAULT_MODEL), about=about)
         adding = _Adding(show, load_config({"home": home}), spec, model is not None)
         # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
-        done = asyncio.run(adding.run(sources, wish))
+        try:
+            done = asyncio.run(adding.run(sources, wish))
+        except KeyboardInterrupt:
+            show.note("broken off; what is done is kept, and the same command goes on")
+            raise
         _tell(show, name, done, sources.passed_over)
         show.data(_document(name, done, sources.passed_over))
         if done.failed:

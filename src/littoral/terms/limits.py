@@ -879,7 +879,7 @@ DOCUMENT_SILENT_S: Final = 60.0
 """How long reading a file may take without a further page or record; a page takes some 20 ms."""
 
 DOCUMENT_MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
-"""Address space of the process that reads files: a malicious one makes it fail, and nothing else."""
+"""Address space of the process that reads files: a malicious one makes that fail, and no other."""
 
 PASSAGE_CHARS: Final = 800
 """One passage: some 200 tokens, of the 256 that small embedding models were made for."""
@@ -897,7 +897,7 @@ ROW_BYTES_MAX: Final = 4 * 1024 * 1024
 """One line of a JSONL file: a record, with its vectors written out."""
 
 IMPORT_PASSAGES: Final = 256
-"""Passages in one change of an import: a second of embedding, and what an interrupted one repeats."""
+"""Passages in one change of an import: some seconds of work, which a broken off one repeats."""
 
 IMPORT_BYTES: Final = 4 * 1024 * 1024
 """Their texts and vectors, about."""

@@ -59,11 +59,30 @@ def test_one_process_reads_file_after_file_and_goes_when_it_is_closed(
         texts(reader, note)
 
 
-def test_a_file_that_kills_it_fails_alone(reader: Reader, note: Path) -> None:
-    texts(reader, note)
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """More than a pipe holds."""
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"text": "a row"}\n' * 20_000)
+    return path
+
+
+def test_a_file_that_kills_it_fails_alone(reader: Reader, note: Path, long: Path) -> None:
+    said = reader.read(job_of(long))
+    assert next(said) == Begun("JSONL", records=True)
     os.kill(pid_of(reader), signal.SIGKILL)
-    with pytest.raises(BadRequestError, match=r"note\.md made what reads it fail"):
-        texts(reader, note)
+    with pytest.raises(BadRequestError, match=r"long\.jsonl made what reads it fail"):
+        list(said)
+    assert texts(reader, note) == ["One passage."]
+
+
+def test_one_that_died_meanwhile_is_replaced(reader: Reader, note: Path) -> None:
+    texts(reader, note)
+    assert reader._process is not None
+    reader._process.kill()
+    reader._process.wait(10)
+    assert texts(reader, note) == ["One passage."]
+    reader.break_off()
     assert texts(reader, note) == ["One passage."]
 
 
@@ -79,10 +98,8 @@ def test_a_file_that_takes_too_long_is_given_up(note: Path) -> None:
 
 
 def test_what_is_left_in_the_middle_is_not_taken_for_the_next(
-    reader: Reader, note: Path, tmp_path: Path
+    reader: Reader, note: Path, long: Path
 ) -> None:
-    long = tmp_path / "long.jsonl"
-    long.write_text('{"text": "a row"}\n' * 20_000)
     said = reader.read(job_of(long))
     assert next(said) == Begun("JSONL", records=True)
     said.close()

@@ -118,6 +118,13 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(
     assert advice in failed.advice
 
 
+def test_records_are_text_where_documents_alone_are_wanted(file: Write) -> None:
+    (record,) = records_of(file("a.jsonl", '{"id": "a", "text": "b"}'), records=False)
+    assert record.text == '{"id": "a", "text": "b"}'
+    failed = failure_of(file("a.parquet", b"PAR1 and more"), records=False)
+    assert (failed.code, "holds records" in failed.message) == ("unsupported", True)
+
+
 def test_what_is_not_there_or_no_file_is_said(tmp_path: Path) -> None:
     assert "is no file" in failure_of(tmp_path / "none.md").message
     assert "is no file" in failure_of(tmp_path).message

@@ -5,17 +5,24 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.documents import found_sources
+from littoral.adapters.documents import Reader, found_sources
 from littoral.memory.passages import Cutting
 from littoral.node.memory import revising
 from littoral.node.memory.house import House
-from littoral.node.memory.importing import Importer, Progress, Wish, tokenizer_of
+from littoral.node.memory.importing import Importer, Progress, Wish, take_file, tokenizer_of
 from littoral.node.memory.opened import Opened
 from littoral.sim.collections import PaperCollections
-from littoral.terms.errors import DiskShortError, LittoralError, LoadingError, NotAllowedError
+from littoral.terms.errors import (
+    DiskShortError,
+    LittoralError,
+    LoadingError,
+    NotAllowedError,
+    UnsupportedError,
+)
 from littoral.terms.memory import (
     Applied,
     CollectionSpec,
@@ -27,8 +34,9 @@ from littoral.terms.memory import (
     Write,
 )
 from littoral.terms.values import ModelEntry
-from tests.node.memory.made import ALICE, MODEL, OPERATOR, CountingDoor
+from tests.node.memory.made import ALICE, DIMENSIONS, MODEL, OPERATOR, CountingDoor
 
+READERS: list[Reader] = []
 SPEC = CollectionSpec(name="docs", embedding=MODEL)
 
 
@@ -56,8 +64,21 @@ async def docs(house: House) -> Opened:
     return await house.open("docs", OPERATOR)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def reader() -> Iterator[Reader]:
+    """One for all tests, as a PoP has it; `READERS` has it too."""
+    READERS.append(Reader())
+    yield READERS[0]
+    READERS.pop().close()
+
+
 async def taken(collection: object, *files: str, **wish: object) -> Progress:
-    importer = Importer(collection, Wish(**wish), clock=SystemClock())  # type: ignore[arg-type]
+    importer = Importer(
+        collection,  # type: ignore[arg-type]
+        Wish(**wish),  # type: ignore[arg-type]
+        clock=SystemClock(),
+        reader=READERS[0],
+    )
     return await importer.run(found_sources(files).files)
 
 
@@ -212,11 +233,14 @@ async def test_an_import_can_be_broken_off_at_any_time_and_leaves_no_process(
         await asyncio.Event().wait()
 
     told.failing = stuck
-    task = asyncio.ensure_future(taken(told, "rows.jsonl"))
+    own = Importer(told, Wish(), clock=SystemClock())
+    task = asyncio.ensure_future(own.run(found_sources(["rows.jsonl"]).files))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    named = [child.cmdline()[-1] for child in psutil.Process().children()]
+    assert named.count("littoral.adapters.documents.worker") <= 1, "that of the other tests"
 
 
 async def test_a_file_that_fails_is_told_and_the_others_are_taken(here: Path, docs: Opened) -> None:
@@ -235,6 +259,20 @@ async def test_a_file_that_fails_is_told_and_the_others_are_taken(here: Path, do
     assert "'e' can't be kept: a vector has 1 dimensions" in said["d.jsonl"]
     assert {record.text for record in await kept(docs)} == {"Good too.", "x", "Good.", "Last."}
     assert done.bytes_done == done.bytes_total
+
+
+async def test_one_file_can_be_taken_alone_and_fails_as_such(
+    here: Path, docs: Opened, reader: Reader
+) -> None:
+    (here / "a.md").write_text("Good.")
+    (file,) = found_sources(["a.md"]).files
+    taken_bytes = await take_file(docs, file, Wish(), clock=SystemClock(), reader=reader)
+    assert taken_bytes == len("aGood.") + DIMENSIONS * 4
+    assert await take_file(docs, file, Wish(), clock=SystemClock(), reader=reader) == taken_bytes
+    (here / "a.bin").write_bytes(b"\0\1")
+    (file,) = found_sources(["a.bin"]).files
+    with pytest.raises(UnsupportedError, match=r"a\.bin is neither text"):
+        await take_file(docs, file, Wish(), clock=SystemClock(), reader=reader)
 
 
 async def test_what_is_no_files_fault_ends_it(here: Path, docs: Opened, house: House) -> None:

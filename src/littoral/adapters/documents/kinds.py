@@ -8,7 +8,7 @@ import enum
 from pathlib import Path, PurePath
 from typing import Final
 
-from littoral.terms.errors import BadRequestError
+from littoral.terms.errors import BadRequestError, UnsupportedError
 
 __all__ = ["HEAD_BYTES", "SUFFIXES", "Kind", "is_readable_name", "kind_of", "refused"]
 
@@ -68,7 +68,8 @@ def kind_of(path: Path, name: str) -> Kind:
     """What a file is.
 
     Raises:
-        BadRequestError: it can't be read, is empty, or is none of these.
+        UnsupportedError: it is none of these.
+        BadRequestError: it can't be read, is empty, or is not what its name says.
     """
     try:
         if not path.is_file():
@@ -95,10 +96,9 @@ def kind_of(path: Path, name: str) -> Kind:
         )
     found = by_name or by_bytes or Kind.TEXT
     if found not in _BINARY and b"\0" in head and not head.startswith(_UNICODE_MARKS):
-        raise refused(
-            name,
-            "is neither text nor any other kind that is read",
-            "give text, Markdown, HTML, PDF, DOCX, JSONL or Parquet",
+        raise UnsupportedError(
+            f"{name[-200:]} is neither text nor any other kind that is read",
+            advice="give text, Markdown, HTML, PDF, DOCX, JSONL or Parquet",
         )
     return found
 

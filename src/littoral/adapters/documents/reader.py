@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Final
@@ -23,17 +24,21 @@ from littoral.adapters.documents.words import (
     decoded_said,
     framed,
 )
-from littoral.terms.errors import BadRequestError, MissingExtraError
+from littoral.terms.errors import BadRequestError, MissingExtraError, UnsupportedError
 from littoral.terms.limits import DOCUMENT_SILENT_S
 
 __all__ = ["Reader"]
 
+_KINDS: Final = (UnsupportedError, MissingExtraError)
 _PIECE_BYTES: Final = 256 * 1024
 _COMMAND: Final = (sys.executable, "-P", "-m", "littoral.adapters.documents.worker")
 
 
 class Reader:
-    """One process, started when there is something to read. Reads one file at a time; blocks."""
+    """One process, started when there is something to read. Blocks.
+
+    It reads one file at a time: who wants another waits until the iterator of the first has ended.
+    """
 
     def __init__(self, *, silent_s: float = DOCUMENT_SILENT_S) -> None:
         """Start nothing yet.
@@ -43,7 +48,8 @@ class Reader:
         """
         self._silent_s = silent_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._closed = self._broken = False
+        self._reading = threading.Lock()
         self._buffer = bytearray()
 
     def read(self, job: Job) -> Generator[Said, None, None]:
@@ -51,9 +57,11 @@ class Reader:
 
         Raises:
             BadRequestError: the file can't be read, or not further.
+            UnsupportedError: it is of no kind that is read.
             MissingExtraError: what reads it is not installed.
         """
         ended = False
+        self._reading.acquire()
         try:
             process = self._begun()
             assert process.stdin is not None
@@ -69,17 +77,30 @@ class Reader:
         finally:
             if not ended:  # what it still says is for nobody
                 self._end()
+            self._reading.release()
         if isinstance(said, Failed):
-            kind = MissingExtraError if said.code == MissingExtraError.code else BadRequestError
+            kind = next((each for each in _KINDS if each.code == said.code), BadRequestError)
             raise kind(said.message, advice=said.advice)
 
+    def break_off(self) -> None:
+        """Have the file that another thread reads now fail."""
+        process = self._process
+        if process is not None:
+            self._broken = True
+            process.kill()  # that thread sees the end of what it says, and tidies up
+
     def close(self) -> None:
-        """End the process. May be called from another thread, which then sees its file fail."""
+        """End the process, breaking off what it reads. Nothing is read any more."""
         self._closed = True
-        self._end()
+        self.break_off()
+        with self._reading:
+            self._end()
 
     def _begun(self) -> "subprocess.Popen[bytes]":
+        if self._process is not None and (self._broken or self._process.poll() is not None):
+            self._end()  # it has died without a file, or as one was read to its end
         if self._process is None and not self._closed:
+            self._broken = False
             self._buffer.clear()
             self._process = subprocess.Popen(
                 _COMMAND,

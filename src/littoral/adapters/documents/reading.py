@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 from littoral.adapters.documents.kinds import Kind, kind_of, refused
 from littoral.adapters.documents.words import Begun, Done, Failed, Job, Said, Some, Still
 from littoral.memory.passages import Document, passages
-from littoral.terms.errors import LittoralError, MissingExtraError
+from littoral.terms.errors import LittoralError, MissingExtraError, UnsupportedError
 from littoral.terms.limits import DOCUMENT_FILE_BYTES_MAX, IMPORT_PASSAGES
 
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def read_document(path: Path, name: str, kind: Kind, still: Callable[[int, int],
 
             return packed.docx_document(path, name)
         case Kind.JSONL | Kind.PARQUET:
-            raise refused(name, "holds records, and not one document", "add it to a collection")
+            raise UnsupportedError(
+                f"{name[-200:]} holds records, and not one document",
+                advice="add it with `littoral memory add`",
+            )
         case _:
             assert_never(kind)
 
@@ -87,8 +90,10 @@ def read_document(path: Path, name: str, kind: Kind, still: Callable[[int, int],
 def _read(job: Job, say: Say) -> None:
     path = Path(job.path)
     kind = kind_of(path, job.name)
+    if kind is Kind.JSONL and not job.records:
+        kind = Kind.TEXT
     say(Begun(kind.value, kind.holds_records))
-    if kind.holds_records:
+    if kind.holds_records and job.records:
         for some in _rows(path, job, kind):
             say(some)
         return

@@ -43,6 +43,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str = ""
     """A `tokenizer.json`, by which passages are kept short enough; empty is by characters alone."""
     tokens_max: int = 0
+    records: bool = True
+    """Files of records are read as such; else JSONL is text, and Parquet is refused."""
     metadata: Mapping[str, object] = {}
     labels: tuple[str, ...] = ()
 

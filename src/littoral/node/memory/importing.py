@@ -31,7 +31,7 @@ from littoral.terms.memory import Record
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, EngineKind, ModelEntry
 
-__all__ = ["Importer", "Progress", "Wish", "tokenizer_of"]
+__all__ = ["Importer", "Progress", "Wish", "take_file", "tokenizer_of"]
 
 _AT_ONCE: Final = 2
 """Batches under way."""
@@ -49,6 +49,8 @@ class Wish:
     tokenizer: str = ""
     """Of the collection's model; see `tokenizer_of`."""
     tokens_max: int = 0
+    records: bool = True
+    """Take files of records as such; see `Job.records`."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class Progress:
     unchanged: int = 0
     gone: int = 0
     """Passages that their documents have no more."""
+    kept_bytes: int = 0
+    """Of the passages that these files have now: texts, and vectors."""
     failed: int = 0
     """Files."""
     failures: list[tuple[str, LittoralError]] = field(default_factory=list)
@@ -94,6 +98,28 @@ def tokenizer_of(entry: ModelEntry | None) -> tuple[str, int]:
     return entry.files[1].path, min(entry.context_tokens, PASSAGE_TOKENS_MAX)
 
 
+async def take_file(
+    collection: OpenCollection, file: Source, wish: Wish, *, clock: Clock, reader: Reader
+) -> int:
+    """Take one file, and say how many bytes its passages take.
+
+    Args:
+        collection: where it goes.
+        file: what is taken.
+        wish: how.
+        clock: for how long it takes.
+        reader: reads this file, and others after it.
+
+    Raises:
+        UnsupportedError: it is of no kind that is read.
+        LittoralError: it can't be read, or not be kept.
+    """
+    done = await Importer(collection, wish, clock=clock, reader=reader).run([file])
+    for _, error in done.failures:
+        raise error
+    return done.kept_bytes
+
+
 class Importer:
     """Takes files into one collection."""
 
@@ -104,6 +130,7 @@ class Importer:
         *,
         clock: Clock,
         tell: Callable[[Progress], None] = lambda _: None,
+        reader: Reader | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -112,10 +139,12 @@ class Importer:
             wish: how.
             clock: for how long it takes.
             tell: hears how far it is, often; on the loop.
+            reader: reads the files, if not one that is started for it and ends with it.
         """
         self._wish = wish
         self._clock = clock
         self._tell = tell
+        self._reader = reader
         self._revising = Revising(collection)
         self._bad: set[str] = set()
         self._whole: set[str] = set()
@@ -133,13 +162,15 @@ class Importer:
         """
         self._began = self._clock.now()
         self._progress = Progress(len(files), sum(each.size_bytes for each in files))
-        reader = Reader()
+        reader = self._reader or Reader()
         try:
             await self._take(reader, files)
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
+        except BaseException as error:
+            reader.break_off()
+            raise _first(error) from None
         finally:
-            reader.close()
+            if self._reader is None:
+                reader.close()
         self._say()
         return self._progress
 
@@ -210,11 +241,12 @@ class Importer:
     def _job(self, file: Source) -> Job:
         wish = self._wish
         return Job(
-            path=str(file.path),
+            path=str(file.path.absolute()),  # the reader may have been started elsewhere
             name=file.name,
             cutting=wish.cutting,
             tokenizer=wish.tokenizer,
             tokens_max=wish.tokens_max,
+            records=wish.records,
             metadata=wish.metadata,
             labels=wish.labels,
         )
@@ -227,6 +259,7 @@ class Importer:
         progress.moved += outcome.moved
         progress.unchanged += outcome.unchanged
         progress.gone += outcome.gone
+        progress.kept_bytes += outcome.kept_bytes
         for name, error in outcome.failures:
             self._fail(name, error)
         for unit in batch.units:
@@ -249,9 +282,9 @@ class Importer:
         self._tell(self._progress)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first(error: BaseException) -> BaseException:
     """What ended it; a defect goes before what it brought about."""
-    found: BaseException = group
+    found = error
     while isinstance(found, BaseExceptionGroup):
         found = next(
             (each for each in found.exceptions if not isinstance(each, LittoralError)),

@@ -60,10 +60,7 @@ class Unit:
     @property
     def size(self) -> int:
         """About how many bytes it takes to write."""
-        return sum(
-            len(record.text) + len(record.header) + sum(map(len, record.vectors.values()))
-            for record in self.records
-        )
+        return sum(map(_size, self.records))
 
 
 @dataclass(slots=True)
@@ -96,6 +93,7 @@ class Outcome:
     moved: int = 0
     unchanged: int = 0
     gone: int = 0
+    kept_bytes: int = 0
     failures: list[tuple[str, LittoralError]] = field(default_factory=list)
 
 
@@ -130,6 +128,14 @@ class Revising:
         outcome.moved += len(change.moved)
         outcome.unchanged += change.unchanged
         outcome.gone += len(change.gone)
+        outcome.kept_bytes += sum(unit.size + self._made(unit) for unit in units)
+
+    def _made(self, unit: Unit) -> int:
+        """Bytes of the vectors that are made of a unit's texts."""
+        spec = self._collection.spec
+        own = next((field.dimensions * 4 for field in spec.vectors if not field.name), 0)
+        made = sum("" not in record.vectors and bool(record.text) for record in unit.records)
+        return made * own if spec.embedding is not None else 0
 
     async def _change(self, units: Sequence[Unit]) -> Change:
         # Of records with one id the last counts.
@@ -196,6 +202,13 @@ async def _patient(ask: Callable[[], Awaitable[T]]) -> T:
             waited += pause
 
 
+def _size(record: Record) -> int:
+    """About how many bytes a record takes."""
+    metadata = len(msgspec.json.encode(record.metadata)) if record.metadata else 0
+    vectors = sum(map(len, record.vectors.values()))
+    return len(record.text) + len(record.header) + metadata + vectors
+
+
 def _less(unit: Unit) -> DeleteWhere:
     """Forgets what a document has no more."""
     ids = tuple(record.id for record in unit.records)
@@ -206,7 +219,7 @@ def _parts(records: Sequence[Record]) -> Iterator[tuple[Record, ...]]:
     part: list[Record] = []
     size = 0
     for record in records:
-        length = len(record.text) + sum(map(len, record.vectors.values()))
+        length = _size(record)
         if part and (len(part) == IMPORT_PASSAGES or size + length > IMPORT_BYTES):
             yield tuple(part)
             part, size = [], 0
