@@ -22,7 +22,6 @@ from tests.web.raw import serving
 
 app = typer.Typer()
 memory.register(app)
-memory_add.register(app)
 
 
 @pytest.fixture

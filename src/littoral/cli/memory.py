@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import typer
 
+from littoral.cli import memory_add
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
@@ -107,3 +108,6 @@ def _tell(show: Show, found: CollectionShown) -> None:
         show.line(f"field {name}: {kind.value}")
     if found.index:
         show.line(f"index: {found.index}")
+
+
+memory_add.register(memory_app)

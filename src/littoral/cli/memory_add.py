@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.documents import Sources, found_sources
 from littoral.adapters.models import Catalogue, bring_in, offers
-from littoral.cli.memory import NameArgument, memory_app
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, Show, command
 from littoral.cli.talk import pop_client
@@ -51,13 +50,13 @@ _SHOWN_MAX: Final = 20
 _Report = Callable[[importing.Progress], None]
 
 
-def register(_: typer.Typer) -> None:
+def register(memory: typer.Typer) -> None:
     """Add the command to `littoral memory`."""
-    memory_app.command("add")(add)
+    memory.command("add")(add)
 
 
 def add(
-    name: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")],
     files: Annotated[
         list[str],
         typer.Argument(metavar="FILES...", help="Files, folders, or patterns such as 'docs/**'."),
