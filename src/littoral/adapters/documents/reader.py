@@ -132,7 +132,9 @@ class Reader:
         assert process.stdout is not None
         while len(self._buffer) < count:
             output = process.stdout.fileno()
-            if not select.select([output], [], [], self._silent_s)[0]:
+            ready = select.poll()  # select itself takes no descriptor over 1,023
+            ready.register(output, select.POLLIN)
+            if not ready.poll(self._silent_s * 1_000):
                 raise refused(
                     job.name,
                     f"takes too long to read: nothing came of it for {self._silent_s:g} s",

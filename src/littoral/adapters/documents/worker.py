@@ -1,8 +1,8 @@
 """The process that reads files: jobs come in, passages and records go out.
 
 Run by reader.py as `python -m littoral.adapters.documents.worker`. What it may take of memory is
-bounded from its first moment, so that a file made to burst fails here and nowhere else. The end of
-its input ends it, whatever it is doing.
+bounded from its first moment, so that a file made to burst fails here and nowhere else; it writes
+no file, and goes behind what people wait for. The end of its input ends it, whatever it is doing.
 """
 
 import os
@@ -19,6 +19,7 @@ from littoral.terms.limits import DOCUMENT_MEMORY_BYTES_MAX
 
 __all__ = ["main"]
 
+_NICENESS: Final = 10
 _RECURSION_MAX: Final = 2_000
 """Nested elements of HTML take some calls each; a thousand is Python's own bound."""
 
@@ -26,7 +27,13 @@ _RECURSION_MAX: Final = 2_000
 def main() -> None:
     """Do one job after the other."""
     take_signals()
-    resource.setrlimit(resource.RLIMIT_AS, (DOCUMENT_MEMORY_BYTES_MAX, DOCUMENT_MEMORY_BYTES_MAX))
+    for what, bound in (
+        (resource.RLIMIT_AS, DOCUMENT_MEMORY_BYTES_MAX),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (bound, bound))
+    os.nice(_NICENESS)
     sys.setrecursionlimit(_RECURSION_MAX)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print as they please

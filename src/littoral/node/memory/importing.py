@@ -16,6 +16,7 @@ Not here: HTTP, and how progress is shown.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -147,8 +148,8 @@ class Importer:
         self._reader = reader
         self._revising = Revising(collection)
         self._bad: set[str] = set()
-        self._whole: set[str] = set()
-        """Of whose last part nothing more is to be done."""
+        self._left: Counter[str] = Counter()
+        """Parts of each file that are under way, the one that is being read among them."""
         self._progress = Progress(0, 0)
         self._began = 0
 
@@ -208,6 +209,7 @@ class Importer:
     async def _units(self, reader: Reader, file: Source) -> AsyncGenerator[Unit, None]:
         """One file: a document whole, or records some at a time."""
         self._progress.reading = file.name
+        self._left[file.name] += 1
         records: list[Record] = []
         rows, done = False, 0
         said = reader.read(self._job(file))
@@ -220,9 +222,11 @@ class Importer:
                         self._say()
                     case Some(records=some, bytes_done=reached) if rows:
                         if file.name in self._bad:
+                            self._progress.bytes_done += file.size_bytes - done
                             return
                         read = reached - done
-                        yield Unit(file.name, some, rows=True, bytes_read=read, last=False)
+                        self._left[file.name] += 1
+                        yield Unit(file.name, some, rows=True, bytes_read=read)
                         done = reached
                     case Some(records=some):
                         records += some
@@ -264,9 +268,10 @@ class Importer:
             self._fail(name, error)
         for unit in batch.units:
             progress.bytes_done += unit.bytes_read
-            if unit.last:
-                self._whole.add(unit.name)
-        progress.files_done = len(self._whole - self._bad)
+            self._left[unit.name] -= 1
+            if not self._left[unit.name]:
+                del self._left[unit.name]
+                progress.files_done += unit.name not in self._bad
         self._say()
 
     def _fail(self, name: str, error: LittoralError) -> None:

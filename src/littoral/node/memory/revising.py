@@ -54,8 +54,6 @@ class Unit:
     rows: bool
     """They are records, each for itself."""
     bytes_read: int
-    last: bool = True
-    """Nothing of the file comes after it."""
 
     @property
     def size(self) -> int:
