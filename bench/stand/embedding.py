@@ -9,7 +9,6 @@ Run it alone to make them beforehand: `python -m bench.stand.embedding`.
 
 import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.stand.report import note

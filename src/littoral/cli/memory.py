@@ -16,12 +16,15 @@ __all__ = ["NameArgument", "at", "memory_app", "register"]
 
 memory_app = typer.Typer(no_args_is_help=True, help="Collections: what models may look up.")
 
+_COMMANDS = ("memory_add", "memory_replicas")
+"""Modules beside this one that register more commands."""
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add `memory` to the command line."""
-    for module in ("memory_replicas",):
+    for module in _COMMANDS:
         import_module(f"littoral.cli.{module}").register(memory_app)
     app.add_typer(memory_app, name="memory")
 

@@ -52,6 +52,7 @@ _KINDS: Final = (
     errors.NotAllowedError,
     errors.UnsupportedError,
     errors.BadRequestError,
+    errors.BodyTooLargeError,
     errors.NotFoundError,
     errors.ConflictError,
     errors.ConfigError,

@@ -908,3 +908,50 @@ MEMORY_VIEWS_MAX: Final = 256
 
 MEMORY_VIEWS_BYTES: Final = 32 * 1024 * 1024
 """Of all of them: places and codes of half a million candidates at 384 dimensions."""
+DOCUMENT_FILE_BYTES_MAX: Final = 256 * 1024 * 1024
+"""One file that is read whole for its text; files of records may have any size."""
+
+DOCUMENT_TEXT_CHARS_MAX: Final = 8 * 1024 * 1024
+"""Text of one document: a long novel has 3 million."""
+
+DOCUMENT_UNPACKED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""What the parts of one DOCX file unpack to."""
+
+DOCUMENT_PAGES_MAX: Final = 5_000
+"""Pages of one PDF file."""
+
+DOCUMENT_SILENT_S: Final = 60.0
+"""How long reading a file may take without a further page or record; a page takes some 20 ms."""
+
+DOCUMENT_MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+"""Address space of the process that reads files: a malicious one makes that fail, and no other."""
+
+PASSAGE_CHARS: Final = 800
+"""One passage: some 200 tokens, of the 256 that small embedding models were made for."""
+
+PASSAGE_CHARS_MAX: Final = 32_768
+"""One passage, where somebody wants long ones."""
+
+PASSAGE_TOKENS_MAX: Final = 256
+"""One passage with its header, by the tokenizer of the model that embeds it."""
+
+PASSAGES_MAX: Final = 10_000
+"""Passages of one document: their ids must fit in one filter (`FILTER_VALUES_MAX`)."""
+
+ROW_BYTES_MAX: Final = 4 * 1024 * 1024
+"""One line of a JSONL file: a record, with its vectors written out."""
+
+IMPORT_PASSAGES: Final = 256
+"""Passages in one change of an import: some seconds of work, which a broken off one repeats."""
+
+IMPORT_BYTES: Final = 4 * 1024 * 1024
+"""Their texts and vectors, about."""
+
+IMPORT_FILES_MAX: Final = 100_000
+"""Files of one import."""
+
+IMPORT_FAILURES_TOLD_MAX: Final = 100
+"""Files of which it is said why they were not taken; of more it is said how many."""
+
+IMPORT_BUSY_S: Final = 600.0
+"""How long an import waits for a machine that is busy, or loads the model."""

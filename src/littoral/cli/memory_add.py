@@ -1,0 +1,264 @@
+"""`littoral memory add`: files into a collection, which is made if it is not there.
+
+Files are read and cut on this machine; the PoP gets passages, embeds them and keeps them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from littoral.adapters.clock import SystemClock
+from littoral.adapters.documents import Sources, found_sources
+from littoral.adapters.models import Catalogue, bring_in, offers
+from littoral.cli.progress import progress_shown
+from littoral.cli.show import HomeOption, JsonOption, Show, command
+from littoral.cli.talk import pop_client
+from littoral.cli.upstreams import catalogue_at
+from littoral.memory.passages import Cutting
+from littoral.node.asking import PopClient
+from littoral.node.config import Config, load_config
+from littoral.node.memory import importing
+from littoral.node.memory.importing import Importer, Wish, tokenizer_of
+from littoral.node.memory.remote import Remote, remote_collection
+from littoral.terms.errors import (
+    BadRequestError,
+    ConflictError,
+    LittoralError,
+    NotFoundError,
+    UnknownModelError,
+)
+from littoral.terms.ids import ModelName, model_name
+from littoral.terms.limits import PASSAGE_CHARS, PASSAGE_CHARS_MAX
+from littoral.terms.memory import CollectionShown, CollectionSpec
+from littoral.terms.values import ModelEntry
+from littoral.web.memory.native import MEMORY
+
+__all__ = ["register"]
+
+_DEFAULT_MODEL: Final = "all-minilm-l6-v2"
+_LINE_EVERY_S: Final = 5.0
+"""Away from a terminal, a line is printed this often."""
+_SHOWN_MAX: Final = 20
+"""Files that were not taken, of which each has a line."""
+
+_Report = Callable[[importing.Progress], None]
+
+
+def register(memory: typer.Typer) -> None:
+    """Add the command to `littoral memory`."""
+    memory.command("add")(add)
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES...", help="Files, folders, or patterns such as 'docs/**'."),
+    ],
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"Embeds what is added to a new collection. Default: {_DEFAULT_MODEL}."),
+    ] = None,
+    about: Annotated[str, typer.Option(help="What a new collection is about.")] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Only keys with one of these labels find the passages; repeat."),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Kept with each passage, to filter by; repeat."),
+    ] = None,
+    chunk: Annotated[
+        int, typer.Option(min=50, max=PASSAGE_CHARS_MAX, help="Characters of a passage, at most.")
+    ] = PASSAGE_CHARS,
+    overlap: Annotated[
+        int, typer.Option(min=0, help="Characters of the passage before, in each, at most.")
+    ] = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add files to a collection. Unchanged ones cost nothing; broken off, it goes on when repeated.
+
+    Uses the PoP that runs on the home, or starts one for the while.
+    """
+    with command(as_json=as_json) as show:
+        if overlap > chunk // 2:
+            raise BadRequestError(
+                "passages would have more of the one before than of their own",
+                advice=f"give --overlap of at most {chunk // 2}",
+            )
+        wish = Wish(
+            cutting=Cutting(chars=chunk, overlap=overlap),
+            metadata=_metadata(metadata or ()),
+            labels=tuple(dict.fromkeys(label or ())),
+        )
+        sources = found_sources(files)
+        if not sources.files:
+            raise BadRequestError(
+                "there is no file of a kind that is read", advice="name a file to have it taken"
+            )
+        spec = CollectionSpec(name=name, embedding=model_name(model or _DEFAULT_MODEL), about=about)
+        adding = _Adding(show, load_config({"home": home}), spec, model is not None)
+        # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
+        try:
+            done = asyncio.run(adding.run(sources, wish))
+        except KeyboardInterrupt:
+            show.note("broken off; what is done is kept, and the same command goes on")
+            raise
+        _tell(show, name, done, sources.passed_over)
+        show.data(_document(name, done, sources.passed_over))
+        if done.failed:
+            raise typer.Exit(BadRequestError.exit_code)
+
+
+class _Adding:
+    """One run of the command."""
+
+    def __init__(self, show: Show, config: Config, spec: CollectionSpec, model_named: bool) -> None:
+        self._show = show
+        self._config = config
+        self._spec = spec
+        self._model_named = model_named
+        self._catalogue: Catalogue = catalogue_at(str(config.home))
+
+    async def run(self, sources: Sources, wish: Wish) -> importing.Progress:
+        """Take the files in."""
+        model = self._spec.embedding
+        assert model is not None
+        async with pop_client(self._config, model, self._show) as client:
+            collection = await self._opened(client, model)
+            tokenizer, tokens_max = tokenizer_of(self._entry(collection.spec.embedding))
+            wish = replace(wish, tokenizer=tokenizer, tokens_max=tokens_max)
+            with _shown(self._show) as report:
+                importer = Importer(collection, wish, clock=SystemClock(), tell=report)
+                return await importer.run(sources.files)
+
+    async def _opened(self, client: PopClient, model: ModelName) -> Remote:
+        """The collection, made if it is not there."""
+        name = self._spec.name
+        try:
+            found = await remote_collection(client, name)
+        except NotFoundError:
+            if model in {offer.name for offer in offers()}:  # others the PoP knows, or nobody
+                with progress_shown(self._show) as progress:
+                    await asyncio.to_thread(bring_in, self._catalogue, [model], progress)
+            await client.post(MEMORY, self._spec, CollectionShown)
+            self._show.note(f"made the collection {name}; {model} embeds what is added")
+            return await remote_collection(client, name)
+        if self._model_named and found.spec.embedding != model:
+            raise ConflictError(
+                f"{name} is embedded by {found.spec.embedding or 'no model'}",
+                advice="leave --model out, or make another collection",
+            )
+        return found
+
+    def _entry(self, model: ModelName | None) -> ModelEntry | None:
+        """The model, if it is on this machine: then its tokenizer is too."""
+        try:
+            return self._catalogue.get(model) if model is not None else None
+        except UnknownModelError:
+            return None
+
+
+def _metadata(pairs: Sequence[str]) -> dict[str, object]:
+    """What `key=value` says: numbers, true and false as such, all else as text."""
+    found: dict[str, object] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key or key.startswith("$"):
+            raise BadRequestError(
+                f"--metadata {pair[:80]!r} is not KEY=VALUE", advice="write as in year=2026"
+            )
+        try:
+            found[key] = msgspec.json.decode(value, type=bool | int | float)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            found[key] = value
+    return found
+
+
+@contextmanager
+def _shown(show: Show) -> Iterator[_Report]:
+    """Shows how far an import is: a bar on a terminal, now and then a line elsewhere."""
+    if not show.err.is_terminal:
+        yield _Lines(show)
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=show.err, transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+
+        def report(now: importing.Progress) -> None:
+            progress.update(
+                task, description=_line(now), completed=now.bytes_done, total=now.bytes_total
+            )
+
+        yield report
+
+
+class _Lines:
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._next_s = _LINE_EVERY_S
+
+    def __call__(self, now: importing.Progress) -> None:
+        if now.elapsed_s >= self._next_s:
+            self._next_s = now.elapsed_s + _LINE_EVERY_S
+            left = f", about {now.left_s:.0f} s left" if now.left_s is not None else ""
+            self._show.note(_line(now) + left)
+
+
+def _line(now: importing.Progress) -> str:
+    return f"{now.files_done:,} of {now.files:,} files, {now.passages:,} passages, {now.rate:.0f}/s"
+
+
+def _tell(show: Show, name: str, done: importing.Progress, passed_over: int) -> None:
+    for file, error in done.failures[:_SHOWN_MAX]:
+        show.note(f"not taken: {_told(file, error)}", style="red")
+    if done.failed > _SHOWN_MAX:
+        show.note(f"not taken: {done.failed - _SHOWN_MAX:,} more files", style="red")
+    if passed_over:
+        show.note(f"passed over: {passed_over:,} files of kinds that are not read")
+    parts = {
+        "new passages": done.passages,
+        "moved": done.moved,
+        "unchanged": done.unchanged,
+        "no more": done.gone,
+    }
+    said = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+    show.line(f"{name}: {done.files_done:,} of {done.files:,} files; {said or 'nothing to do'}")
+    if done.passages:
+        show.line(f"in {done.elapsed_s:.1f} s, {done.rate:.0f} passages a second")
+
+
+def _told(file: str, error: LittoralError) -> str:
+    return f"{error}" if file in error.message else f"{file}: {error}"
+
+
+def _document(name: str, done: importing.Progress, passed_over: int) -> Mapping[str, object]:
+    return {
+        "collection": name,
+        "files": done.files,
+        "files_done": done.files_done,
+        "files_passed_over": passed_over,
+        "passages": done.passages,
+        "moved": done.moved,
+        "unchanged": done.unchanged,
+        "gone": done.gone,
+        "failed": done.failed,
+        "failures": [
+            {"file": file, "code": error.code, "message": error.message, "advice": error.advice}
+            for file, error in done.failures
+        ],
+        "elapsed_s": round(done.elapsed_s, 3),
+    }

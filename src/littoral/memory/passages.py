@@ -1,0 +1,284 @@
+"""What a document becomes in a collection: passages with their place; what a new version changes.
+
+A reader gives a document as Markdown or plain text; a splitter says where it is cut; here the
+pieces become records, each placed in its document by a header (title, section).
+
+Rules
+- An id is a digest of the document, the header, the text, and of how many equal ones stand before
+  it. So the same file gives the same ids, wherever and whenever; a paragraph that is put in gives
+  one new id and leaves the others; and what has the same id has the same vector.
+- The header goes into `Record.header`, never into the text: what is cited is what was written.
+- A piece that is nothing but headings is left out where the next piece's header says them.
+
+Not here: reading files and finding the places to cut (adapters/documents).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Final
+
+import msgspec
+from blake3 import blake3
+
+from littoral.terms.limits import PASSAGE_CHARS, PASSAGE_CHARS_MAX
+from littoral.terms.memory import Record
+
+__all__ = [
+    "Change",
+    "Cutting",
+    "Document",
+    "Outline",
+    "Piece",
+    "changed",
+    "passage_digest",
+    "passages",
+    "placed",
+]
+
+_ID_DIGITS: Final = 32
+_TITLE_CHARS_MAX: Final = 120
+_SECTION_CHARS_MAX: Final = 80
+_SECTIONS_MAX: Final = 4
+_BETWEEN: Final = " > "
+_LINE_CHARS_MAX: Final = 1_000
+"""A longer line is no heading, and is not looked at closely."""
+
+_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ATX: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_LINK: Final = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
+_MARKS: Final = re.compile(r"[*`]+|\\(?=[^\w\s])|(?<!\w)_+|_+(?!\w)|<[^<>]*>")
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as it was read."""
+
+    name: str
+    """What it is called in the collection: `Record.document`."""
+    title: str
+    text: str
+    markdown: bool = True
+    """Whether the text's marks mean something."""
+    pages: tuple[int, ...] = ()
+    """Where in the text each page begins, if it has pages."""
+
+
+class Cutting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long passages are."""
+
+    chars: Annotated[int, msgspec.Meta(ge=50, le=PASSAGE_CHARS_MAX)] = PASSAGE_CHARS
+    """At most."""
+    overlap: Annotated[int, msgspec.Meta(ge=0, le=PASSAGE_CHARS_MAX)] = 0
+    """Of them at most so many that the passage before ends with."""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a document's text."""
+
+    start: int
+    text: str
+
+
+class _Heading(msgspec.Struct, frozen=True):
+    start: int
+    level: int
+    title: str
+
+
+class Outline:
+    """The headings of a document, by which its passages are placed."""
+
+    def __init__(self, document: Document) -> None:
+        """Read them."""
+        self._title = _shortened(_plain(document.title), _TITLE_CHARS_MAX)
+        found = _headings(document.text) if document.markdown else ()
+        self._headings = tuple(found)
+        self._pages = document.pages
+
+    def header(self, piece: Piece) -> str:
+        """What places a piece: the title, and the sections that it lies in."""
+        path = [heading.title for heading in self._above(piece.start)]
+        own = next((each.title for each in self._headings if each.start == piece.start), None)
+        title = [self._title] if self._title and self._title not in {own, *path[:1]} else []
+        path = [_shortened(each, _SECTION_CHARS_MAX) for each in path if each][-_SECTIONS_MAX:]
+        return _BETWEEN.join(title + path)
+
+    def page(self, piece: Piece) -> int | None:
+        """The page that a piece begins on, counted from 1."""
+        return sum(start <= piece.start for start in self._pages) or None
+
+    def without_bare_headings(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
+        """The pieces, less those that the headers of others say whole."""
+        for piece, after in pairwise([*pieces, None]):
+            assert piece is not None
+            if after is None or not self._is_said(piece, after):
+                yield piece
+
+    def _above(self, start: int) -> Sequence[_Heading]:
+        """The headings whose sections this place lies in, a heading here being below them."""
+        path: list[_Heading] = []
+        for heading in self._headings:
+            if heading.start > start:
+                break
+            while path and path[-1].level >= heading.level:
+                path.pop()
+            if heading.start < start:
+                path.append(heading)
+        return path
+
+    def _is_said(self, piece: Piece, after: Piece) -> bool:
+        end = piece.start + len(piece.text)
+        inside = [each for each in self._headings if piece.start <= each.start < end]
+        return (
+            bool(inside)
+            and set(inside) <= set(self._above(after.start)[-_SECTIONS_MAX:])
+            and not _without_headings(piece.text)
+        )
+
+
+def passages(
+    document: Document,
+    pieces: Iterable[Piece],
+    *,
+    metadata: Mapping[str, object],
+    labels: Sequence[str] = (),
+) -> tuple[Record, ...]:
+    """The records of a document that was cut.
+
+    Args:
+        document: the whole.
+        pieces: its parts, in their order.
+        metadata: what is kept with each; of pages each has its own beside it.
+        labels: who may see them.
+    """
+    outline = Outline(document)
+    equal: dict[tuple[str, str], int] = {}
+    found = []
+    for position, piece in enumerate(pieces):
+        header = outline.header(piece)
+        before = equal.get((header, piece.text), 0)
+        equal[header, piece.text] = before + 1
+        page = outline.page(piece)
+        found.append(
+            Record(
+                id=_id(document.name, header, piece.text, str(before)),
+                text=piece.text,
+                header=header,
+                metadata={"page": page, **metadata} if page else metadata,
+                document=document.name,
+                position=position,
+                labels=tuple(labels),
+            )
+        )
+    return tuple(found)
+
+
+def passage_digest(text: str) -> str:
+    """By which a passage is cited: `blake3:` and the digest of its text."""
+    return f"blake3:{blake3(text.encode()).hexdigest()}"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What separates records as they are to be from those that are kept."""
+
+    fresh: tuple[Record, ...]
+    """Not there, or with other words: to be embedded."""
+    moved: tuple[Record, ...]
+    """There with the same words, and with something else about them: their vectors stay good."""
+    gone: tuple[Record, ...]
+    """Kept, and to be no more."""
+    unchanged: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all is as it is to be."""
+        return not (self.fresh or self.moved or self.gone)
+
+
+def changed(kept: Iterable[Record], wanted: Sequence[Record]) -> Change:
+    """What is to be done so that these are kept, and of `kept` no others."""
+    there = {record.id: record for record in kept}
+    fresh, moved, unchanged = [], [], 0
+    for record in wanted:
+        old = there.pop(record.id, None)
+        if old is None or not _says_the_same(record, old):
+            fresh.append(record)
+        elif _about(old) != _about(record):
+            moved.append(record)
+        else:
+            unchanged += 1
+    return Change(tuple(fresh), tuple(moved), tuple(there.values()), unchanged)
+
+
+def placed(record: Record, old: Record) -> Record:
+    """A record that has moved, with the vectors that are kept of it."""
+    return msgspec.structs.replace(
+        record,
+        vectors={**old.vectors, **record.vectors},
+        sparse={**old.sparse, **record.sparse},
+    )
+
+
+def _says_the_same(record: Record, old: Record) -> bool:
+    """Whether the words, and all vectors that a record brings, are kept already."""
+    return (
+        (old.text, old.header) == (record.text, record.header)
+        and all(old.vectors.get(name) == each for name, each in record.vectors.items())
+        and all(old.sparse.get(name) == each for name, each in record.sparse.items())
+    )
+
+
+def _about(record: Record) -> tuple[object, ...]:
+    return record.document, record.position, record.labels, dict(record.metadata)
+
+
+def _id(*parts: str) -> str:
+    digest = blake3()
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()[:_ID_DIGITS]
+
+
+def _headings(text: str) -> Iterator[_Heading]:
+    """Headings of both kinds, outside of fenced code."""
+    start, before, fence = 0, "", ""
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip("\r\n") if len(line) <= _LINE_CHARS_MAX else ""
+        opened = _FENCE.match(bare)
+        if fence:
+            if opened and opened[1].startswith(fence) and not bare.strip().strip(fence[0]):
+                fence = ""
+            bare = ""
+        elif opened:
+            fence, bare = opened[1], ""
+        elif (atx := _ATX.match(bare)) is not None:
+            yield _Heading(start + bare.index("#"), len(atx[1]), _plain(atx[2] or ""))
+            bare = ""
+        elif before.strip() and (under := _UNDERLINE.match(bare)) is not None:
+            at = start - len(before.lstrip())
+            yield _Heading(at, 1 if under[1][0] == "=" else 2, _plain(before))
+            bare = ""
+        before = line if bare else ""
+        start += len(line)
+
+
+def _without_headings(text: str) -> str:
+    """What is left of a piece of Markdown without its headings."""
+    left = list(text)
+    for heading in _headings(text):
+        end = text.find("\n", heading.start)
+        end = len(text) if end < 0 else end
+        left[heading.start : end] = " " * (end - heading.start)
+    return "".join(left).strip(" \t\r\n=-")
+
+
+def _plain(text: str) -> str:
+    """A line of Markdown as a person says it."""
+    return " ".join(_MARKS.sub("", _LINK.sub(r"\1", text)).split())
+
+
+def _shortened(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: chars - 1].rstrip() + "…"
