@@ -32,11 +32,13 @@ from littoral.web.files import FileDesk
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
+from littoral.web.mcp import MemoryTools, mcp_routes
 from littoral.web.memory import memory_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
+from littoral.web.stores import StoreDesks, store_routes
 
 __all__ = ["App", "Desks", "Who", "requiring"]
 
@@ -62,6 +64,8 @@ class Desks:
     files: FileDesk | None = None
     pipelines: PipelineDesk | None = None
     memory: Memory | None = None
+    stores: StoreDesks | None = None
+    tools: MemoryTools | None = None
 
 
 class App:
@@ -123,6 +127,10 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
         table |= hub_routes(desks.files) | oci_routes(desks.files)
     if desks.memory is not None:
         table |= memory_routes(desks.memory)
+    if desks.stores is not None:
+        table |= store_routes(desks.stores)
+    if desks.tools is not None:
+        table |= mcp_routes(desks.tools)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 
