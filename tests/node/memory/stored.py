@@ -1,7 +1,7 @@
 """A PoP's memory on paper with vector stores before it, at a real listener."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from littoral.terms.errors import KeyMissingError, KeyRejectedError, LittoralErr
 from littoral.terms.ids import KeyId
 from littoral.terms.memory import DeleteWhere, Record, Upsert
 from littoral.terms.stores import StoreFile
-from littoral.terms.values import Caller
+from littoral.terms.values import SECOND, Caller
 from littoral.web.app import App, Desks
 from littoral.web.mcp import MemoryTools
 from tests.node.memory.made import ALICE, BOB, MODEL, OPERATOR, CountingDoor
@@ -26,6 +26,17 @@ from tests.web.raw import Served, serving
 
 KEYS = {"lit_operator": OPERATOR, "lit_alice": ALICE, "lit_bob": BOB}
 BYTES_MAX = 1_000_000
+
+
+class Later(SystemClock):
+    """The present, so many seconds on."""
+
+    def __init__(self, later_s: int) -> None:
+        super().__init__()
+        self._later_s = later_s
+
+    def unix_ns(self) -> int:
+        return SystemClock.unix_ns() + self._later_s * SECOND
 
 
 class KeyedDoor(CountingDoor):
@@ -92,7 +103,12 @@ class StoresStand:
 
 @asynccontextmanager
 async def stores_stand(
-    home: Path, *, drivers: PaperCollections | None = None, works: bool = True
+    home: Path,
+    *,
+    drivers: PaperCollections | None = None,
+    works: bool = True,
+    later_s: int = 0,
+    tools: Callable[[House], MemoryTools] = MemoryTools,
 ) -> AsyncIterator[StoresStand]:
     """Run it while the context is open.
 
@@ -100,6 +116,8 @@ async def stores_stand(
         home: where books and files are.
         drivers: the collections, if they are not new.
         works: what is owed is done in the background.
+        later_s: how far in the future it is.
+        tools: what agents may call.
     """
     door, kept = KeyedDoor(), open_stores(home)
     house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
@@ -108,14 +126,14 @@ async def stores_stand(
     stored = Stored(
         kept,
         house,
-        SystemClock(),
+        Later(later_s),
         lines,
         holder=holders.get,
         embedding=MODEL,
         bytes_max=BYTES_MAX,
     )
     await stored.begin()
-    app = App(door, FakeStatus(), Desks(memory=house, stores=stored, tools=MemoryTools(house)))
+    app = App(door, FakeStatus(), Desks(memory=house, stores=stored, tools=tools(house)))
     async with serving(app.handler(), gate=app.gate()) as served:
         url = f"http://{served.host}:{served.port}"
         work = asyncio.create_task(stored.run()) if works else None
