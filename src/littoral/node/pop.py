@@ -44,7 +44,7 @@ from littoral.node.front import Front, at_work, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
-from littoral.node.memory.house import house_in
+from littoral.node.memory.furnished import Furnished
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
@@ -200,12 +200,13 @@ class _Parts:
             ),
             self._elsewhere,
         )
-        self._memory = house_in(home.path, self._door)
+        parts = (self._door, self._host, self._keyring, clock)
+        memory = self._memory = Furnished(config, home.path, *parts)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
         work, files = self._office, self._files()
-        desks = Desks(desk, work, self._wishing, files, work, self._memory)
+        desks = Desks(desk, work, self._wishing, files, work, *memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 
@@ -290,7 +291,8 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
-        async with self._front() as front, self._neighbours() as neighbours:
+        work = self._memory.working()
+        async with self._front() as front, self._neighbours() as neighbours, work:
             announced = RunningPop(
                 os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
             )
@@ -319,7 +321,6 @@ class _Parts:
                     for server in filter(None, (front.server, neighbours)):
                         draining.create_task(server.drain(LAST_WORDS_S))
                 self._office.close()
-                self._memory.close()
                 self._upstreams.close()
 
     @asynccontextmanager

@@ -963,3 +963,9 @@ MCP_TEXT_CHARS_MAX: Final = 1024 * 1024
 
 QUESTION_CHARS_MAX: Final = 8_192
 """A question in words, also of one that searches a vector store."""
+
+READER_IDLE_S: Final = 30.0
+"""After which the process that reads files for vector stores is ended: it holds some 60 MB."""
+
+FILES_BYTES: Final = 2 * 1024 * 1024 * 1024
+"""Usual disk for files that clients send: some thousand documents with pictures."""

@@ -10,7 +10,9 @@ from littoral.adapters.clock import SystemClock
 from littoral.adapters.stores import Kept, open_stores
 from littoral.node.memory.house import House
 from littoral.node.memory.shelf import document_of, passages_of
-from littoral.node.memory.stored import Stored
+from littoral.node.memory.stored import Stored, StoreSettings
+from littoral.node.memory.taking import FileTaking
+from littoral.node.memory.threads import Threads
 from littoral.sim.collections import PaperCollections
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import KeyMissingError, KeyRejectedError, LittoralError
@@ -107,6 +109,7 @@ async def stores_stand(
     *,
     drivers: PaperCollections | None = None,
     works: bool = True,
+    reads: bool = False,
     later_s: int = 0,
     tools: Callable[[House], MemoryTools] = MemoryTools,
 ) -> AsyncIterator[StoresStand]:
@@ -116,21 +119,23 @@ async def stores_stand(
         home: where books and files are.
         drivers: the collections, if they are not new.
         works: what is owed is done in the background.
+        reads: files are read by the process that does so; else each line is a passage.
         later_s: how far in the future it is.
         tools: what agents may call.
     """
     door, kept = KeyedDoor(), open_stores(home)
     house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
-    lines = Lines(kept)
+    lines, threads = Lines(kept), Threads()
+    taking = FileTaking(kept, threads, lambda _: None)
     holders = {caller.key_id: caller for caller in KEYS.values()}
     stored = Stored(
         kept,
         house,
         Later(later_s),
-        lines,
+        taking if reads else lines,
+        threads,
         holder=holders.get,
-        embedding=MODEL,
-        bytes_max=BYTES_MAX,
+        settings=StoreSettings(MODEL, BYTES_MAX),
     )
     await stored.begin()
     app = App(door, FakeStatus(), Desks(memory=house, stores=stored, tools=tools(house)))
@@ -143,7 +148,8 @@ async def stores_stand(
             if work is not None:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
-            stored.close()
+            taking.close()
+            threads.close()
             house.close()
             kept.close()
         assert not served.defects

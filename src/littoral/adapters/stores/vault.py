@@ -91,6 +91,15 @@ class Vault:
             )
         return data
 
+    def checked(self, digest: Digest) -> Path:
+        """Where the bytes of this name are, once it is sure that they are those.
+
+        Raises:
+            As `read`.
+        """
+        self.read(digest)
+        return self._path(digest)
+
     def drop(self, digest: Digest) -> None:
         """Forget bytes, if they are there."""
         try:

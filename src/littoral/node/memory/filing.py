@@ -26,6 +26,7 @@ from littoral.terms.errors import (
     NotFoundError,
     QueueFullError,
     RateLimitedError,
+    UnknownModelError,
     UnsupportedError,
 )
 from littoral.terms.filters import All
@@ -90,29 +91,36 @@ class Filing:
         self._turns: dict[KeyId, int] = {}
         """When each key that owes had its last turn, counted in turns."""
         self._turn = 0
+        self._next_sweep = 0.0
         self._paused: dict[KeyId, float] = {}
         """Until when nothing of a key is tried, by the loop's clock."""
         self._tries: dict[int, int] = {}
         """How often each file was in vain, by its number."""
 
     async def run(self) -> None:
-        """Do what is owed, until cancelled."""
-        loop = asyncio.get_running_loop()
-        next_sweep = loop.time()
+        """Do what is owed, until cancelled. What fails here is logged, and tried again."""
         while True:
-            now = loop.time()
-            if now >= next_sweep:
-                await self._sweep()
-                next_sweep = loop.time() + STORES_SWEEP_S
-            self._owed.clear()
-            file = self._next(now)
-            if file is not None:
-                await self._do(file)
-                continue
-            until = min([next_sweep, *self._paused.values()])
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    await self._owed.wait()
+            try:
+                await self._turn_taken()
+            except Exception:
+                log.exception("the work for vector stores is interrupted")
+                await asyncio.sleep(FILING_PAUSE_S)
+
+    async def _turn_taken(self) -> None:
+        """One file, or a while without any."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_sweep:
+            self._next_sweep = now + STORES_SWEEP_S
+            await self._sweep()
+        self._owed.clear()
+        file = self._next(now)
+        if file is not None:
+            await self._do(file)
+            return
+        until = min([self._next_sweep, *self._paused.values()])
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._owed.wait()
 
     def _next(self, now: float) -> StoreFile | None:
         """The file of the key whose last turn is longest ago."""
@@ -135,15 +143,13 @@ class Filing:
             usage_bytes = await self._taken(file)
         except _BUSY as error:
             self._pause(file, error)
+        except UnknownModelError as error:
+            self._again(file, error)
         except CallerError as error:
             unsupported = isinstance(error, UnsupportedError)
             self._fail(file, FileFault.UNSUPPORTED if unsupported else FileFault.INVALID, error)
         except LittoralError as error:
-            self._tries[file.number] = self._tries.get(file.number, 0) + 1
-            if self._tries[file.number] >= FILING_TRIES_MAX:
-                self._fail(file, FileFault.SERVER, error)
-            else:
-                self._pause(file, error)
+            self._again(file, error)
         except Exception:
             log.exception("a file could not be put into a vector store")
             self._settle(file, FileState.FAILED, FileFault.SERVER, "this PoP met a defect")
@@ -176,6 +182,14 @@ class Filing:
         with suppress(LittoralError):
             collection = await self._shelf.memory.open(file.store, acting_for(file.scope))
             await collection.apply([DeleteWhere(passages_of(document_of(file)))])
+
+    def _again(self, file: StoreFile, error: LittoralError) -> None:
+        """Try again what broke; the model that is missing may be on its way."""
+        self._tries[file.number] = self._tries.get(file.number, 0) + 1
+        if self._tries[file.number] >= FILING_TRIES_MAX:
+            self._fail(file, FileFault.SERVER, error)
+        else:
+            self._pause(file, error)
 
     def _pause(self, file: StoreFile, error: LittoralError) -> None:
         tries = self._tries.get(file.number, 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from littoral.adapters.stores import Kept
 from littoral.node.memory.contents import Contents
@@ -16,7 +17,17 @@ from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.ports import Clock
 from littoral.terms.values import Caller
 
-__all__ = ["Stored"]
+__all__ = ["StoreSettings", "Stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What an operator wants of vector stores."""
+
+    embedding: ModelName
+    """The model that makes vectors where nobody names another."""
+    bytes_max: int
+    """Of all files that clients send."""
 
 
 class Stored:
@@ -28,10 +39,10 @@ class Stored:
         memory: Memory,
         clock: Clock,
         take: Take,
+        threads: Threads,
         *,
         holder: Callable[[KeyId], Caller | None],
-        embedding: ModelName,
-        bytes_max: int,
+        settings: StoreSettings,
     ) -> None:
         """Do nothing yet.
 
@@ -40,18 +51,17 @@ class Stored:
             memory: has the collections.
             clock: for times and ids.
             take: makes passages of a file.
+            threads: where disks are waited for.
             holder: who holds the key of this id, if it is still good.
-            embedding: the model that makes vectors where nobody names another.
-            bytes_max: of all files that clients send.
+            settings: what the operator wants.
         """
         owed = asyncio.Event()
-        self._threads = Threads()
         shelf = Shelf(memory, kept, clock)
         putting = Putting(shelf, kept.uploads, owed.set)
         self.uploads = Uploads(
-            kept, self._threads, clock, bytes_max=bytes_max, forget=putting.forget
+            kept, threads, clock, bytes_max=settings.bytes_max, forget=putting.forget
         )
-        self.stores = VectorStores(shelf, putting, embedding)
+        self.stores = VectorStores(shelf, putting, settings.embedding)
         self.files = putting
         self.batches = putting
         self.contents = Contents(shelf)
@@ -64,7 +74,3 @@ class Stored:
     async def run(self) -> None:
         """Do what is owed, until cancelled."""
         await self._filing.run()
-
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.close()
