@@ -185,23 +185,20 @@ class _Parts:
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._keeping = self._kept(opened)
         self._elsewhere = Others(membership, self._host.entries.guest, config.zone)
-        self._door = Exchanges(
-            Parts(
-                pop=identity.pop_id,
-                host=self._host,
-                keyring=self._keyring,
-                receipts=opened.store.receipts,
-                scribe=self.scribe,
-                clock=clock,
-                observe=self._seen,
-                wait=int(config.load_wait_s * SECOND),
-                onward=self._onward,
-                vectors=None if self._keeping is None else self._keeping.vectors,
-            ),
-            self._elsewhere,
+        parts = Parts(
+            pop=identity.pop_id,
+            host=self._host,
+            keyring=self._keyring,
+            receipts=opened.store.receipts,
+            scribe=self.scribe,
+            clock=clock,
+            observe=self._seen,
+            wait=int(config.load_wait_s * SECOND),
+            onward=self._onward,
+            vectors=None if self._keeping is None else self._keeping.vectors,
         )
-        parts = (self._door, self._host, self._keyring, clock)
-        memory = self._memory = Furnished(config, home.path, *parts)
+        self._door = Exchanges(parts, self._elsewhere)
+        memory = self._memory = Furnished(config, home.path, self._door, parts)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
@@ -291,8 +288,8 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
-        work = self._memory.working()
-        async with self._front() as front, self._neighbours() as neighbours, work:
+        memory = self._memory.working()
+        async with memory, self._front() as front, self._neighbours() as neighbours:
             announced = RunningPop(
                 os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
             )

@@ -25,6 +25,7 @@ __all__ = [
     "FileFault",
     "FileState",
     "FileWanted",
+    "Metadata",
     "Paging",
     "Part",
     "Store",

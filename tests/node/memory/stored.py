@@ -126,7 +126,7 @@ async def stores_stand(
     door, kept = KeyedDoor(), open_stores(home)
     house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
     lines, threads = Lines(kept), Threads()
-    taking = FileTaking(kept, threads, lambda _: None)
+    taking = FileTaking(kept, threads, lambda _: None, SystemClock())
     holders = {caller.key_id: caller for caller in KEYS.values()}
     stored = Stored(
         kept,

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from littoral.node.memory.shelf import passages_of
 from littoral.node.memory.taking import Adding
 from littoral.node.memory.threads import Threads
 from littoral.terms.errors import BadRequestError
-from littoral.terms.memory import Recall, Scan
+from littoral.terms.memory import Scan
 from littoral.terms.stores import (
     Cut,
     FileFault,
@@ -24,8 +25,12 @@ from tests.node.memory.made import ALICE, MODEL
 from tests.node.memory.stored import StoresStand, stores_stand
 
 ALL = Paging(limit=100, descending=False)
+MORE = b"There is more to say of it. " * 20
 GUIDE = (
-    b"# Guide\n\n## Tides\n\nThe tide turns twice a day.\n\n## Bread\n\nBread rises with yeast.\n"
+    b"# Guide\n\n## Tides\n\nThe tide turns twice a day. "
+    + MORE
+    + b"\n\n## Bread\n\nBread rises with yeast. "
+    + MORE
 )
 
 
@@ -46,37 +51,42 @@ async def filed(stand: StoresStand, *files: FileWanted) -> list[StoreFile]:
 
 async def test_files_are_read_by_their_kind_and_what_is_none_is_told(tmp_path: Path) -> None:
     async with stores_stand(tmp_path, reads=True) as stand:
-        guide, page, broken, binary, records, empty, gone = [
+        guide, page, broken, binary, rows, columns, empty, gone = [
             await put(stand, "guide.md", GUIDE),
             await put(stand, "page.html", b"<html><body><p>Salt is dear.</p></body></html>"),
             await put(stand, "broken.pdf", b"%PDF-1.4\nnothing of a PDF follows"),
             await put(stand, "binary", b"\x00\x01\x02" * 50),
             await put(stand, "rows.jsonl", b'{"text": "a"}\n'),
+            await put(stand, "rows.parquet", b"PAR1" + bytes(50)),
             await put(stand, "empty.txt", b" "),
             await put(stand, "gone.txt", b"gone"),
         ]
         upload = stand.kept.uploads.find(gone.file_id)
         assert upload is not None
         stand.kept.vault.drop(upload.digest)
-        files = await filed(stand, guide, page, broken, binary, records, empty, gone)
+        files = await filed(stand, guide, page, broken, binary, rows, columns, empty, gone)
         states = {file.filename: (file.state, file.fault) for file in files}
         assert states == {
             "guide.md": (FileState.COMPLETED, None),
             "page.html": (FileState.COMPLETED, None),
             "broken.pdf": (FileState.FAILED, FileFault.INVALID),
             "binary": (FileState.FAILED, FileFault.UNSUPPORTED),
-            "rows.jsonl": (FileState.FAILED, FileFault.UNSUPPORTED),
-            "empty.txt": (FileState.FAILED, FileFault.UNSUPPORTED),
+            "rows.jsonl": (FileState.COMPLETED, None),
+            "rows.parquet": (FileState.FAILED, FileFault.UNSUPPORTED),
+            "empty.txt": (FileState.FAILED, FileFault.INVALID),
             "gone.txt": (FileState.FAILED, FileFault.INVALID),
         }
         store = files[0].store
-        found = await stand.house.recall(store, Recall(text="bread with yeast", limit=1), ALICE)
-        (passage,) = found.passages
-        assert passage.document == f"{guide.file_id}/guide.md"
-        assert passage.header == "Guide"
-        assert passage.metadata == {"name": "guide.md"}
+        opened = await stand.house.open(store, ALICE)
+        where = passages_of(f"{guide.file_id}/guide.md")
+        records_of = (await opened.scan(Scan(where=where))).records
+        headers = {record.header for record in records_of if "Bread" in record.text}
+        assert headers == {"Guide"}
+        assert all(record.metadata == {"name": "guide.md"} for record in records_of)
+        assert files[0].usage_bytes > len(GUIDE)
         texts = await stand.stored.contents.passages(store, guide.file_id, ALICE)
-        assert ["The tide" in text for text in texts] == [True, False]
+        assert "The tide" in texts[0]
+        assert len(texts) == len(records_of) > 1
         embedded = len(stand.door.batches)
         await stand.stored.files.add(store, guide, ALICE)
         async with asyncio.timeout(30):

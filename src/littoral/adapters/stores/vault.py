@@ -13,7 +13,6 @@ import hashlib
 import os
 import secrets
 from collections.abc import Container
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -110,12 +109,13 @@ class Vault:
     def sweep(self, needed: Container[Digest]) -> int:
         """Drop what nobody needs, which a killed process has left; say how many. None may write."""
         dropped = 0
-        with suppress(FileNotFoundError):
-            for folder in self._folder.iterdir():
-                for path in folder.iterdir():
-                    if _PREFIX + path.name not in needed:
-                        path.unlink(missing_ok=True)
-                        dropped += 1
+        try:
+            for path in self._folder.glob("*/*"):
+                if _PREFIX + path.name not in needed:
+                    path.unlink(missing_ok=True)
+                    dropped += 1
+        except OSError as error:
+            raise self._translated(error) from error
         return dropped
 
     def _path(self, digest: Digest) -> Path:

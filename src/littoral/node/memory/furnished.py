@@ -7,14 +7,13 @@ from pathlib import Path
 
 from littoral.adapters.stores import open_stores
 from littoral.node.config import Config
-from littoral.node.host import ModelHost
-from littoral.node.keyring import Keyring
 from littoral.node.memory.house import House, house_in
 from littoral.node.memory.stored import Stored, StoreSettings
 from littoral.node.memory.taking import Adding, FileTaking
 from littoral.node.memory.threads import Threads
+from littoral.node.run import Parts
 from littoral.terms.ids import model_name
-from littoral.terms.ports import Clock, Door
+from littoral.terms.ports import Door
 from littoral.web.mcp import MemoryTools
 
 __all__ = ["Furnished"]
@@ -23,24 +22,14 @@ __all__ = ["Furnished"]
 class Furnished:
     """What clients of memory find in a PoP."""
 
-    def __init__(
-        self,
-        config: Config,
-        home: Path,
-        door: Door,
-        host: ModelHost,
-        keyring: Keyring,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, config: Config, home: Path, door: Door, parts: Parts) -> None:
         """Open what the home has; nothing is done yet.
 
         Args:
             config: what its operator wants.
             home: where all is kept.
             door: embeds and answers.
-            host: knows the models.
-            keyring: knows whose work may be done.
-            clock: for times and ids.
+            parts: of the PoP: its models, its keys, its clock.
 
         Raises:
             HomeUnwritableError, DiskShortError, StoreError: the home can't be used.
@@ -48,15 +37,15 @@ class Furnished:
         self.house = house_in(home, door)
         self._kept = open_stores(home)
         self._threads = Threads()
-        embedding, entry_of = model_name(config.embedding_model), host.entries.by_name.get
-        self._taking = FileTaking(self._kept, self._threads, entry_of)
+        embedding, entry_of = model_name(config.embedding_model), parts.host.entries.by_name.get
+        self._taking = FileTaking(self._kept, self._threads, entry_of, parts.clock)
         self.stores = Stored(
             self._kept,
             self.house,
-            clock,
+            parts.clock,
             self._taking,
             self._threads,
-            holder=keyring.holder,
+            holder=parts.keyring.holder,
             settings=StoreSettings(embedding, config.files_bytes_max),
         )
         adding = Adding(self.house, self._threads, entry_of, embedding)

@@ -8,32 +8,30 @@ A static strategy of cutting is heeded as far as the collection's model allows: 
 than the model takes.
 """
 
-import threading
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
 
-from littoral.adapters.documents import Job, Reader, Some
-from littoral.adapters.documents.kinds import kind_of
+from littoral.adapters.documents import Reader, Source
 from littoral.adapters.stores import Kept
 from littoral.memory.passages import Cutting, Document, passages
-from littoral.node.memory.importing import tokenizer_of
+from littoral.node.memory.importing import Wish, take_file, tokenizer_of
 from littoral.node.memory.revising import Batch, Revising, Unit
 from littoral.node.memory.shelf import document_of
 from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Memory, OpenCollection
 from littoral.terms.errors import (
     BadRequestError,
-    DrainingError,
     MissingExtraError,
     NotFoundError,
-    UnsupportedError,
 )
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import PASSAGE_CHARS_MAX, READER_IDLE_S
 from littoral.terms.memory import CollectionSpec, Record
+from littoral.terms.ports import Clock
 from littoral.terms.stores import Cut, StoreFile
 from littoral.terms.values import Caller, ModelEntry
 from littoral.web.mcp.tools import Added, Told
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Adding", "FileTaking"]
 
 _CHARS_PER_TOKEN: Final = 4
-_NUMBER_BYTES: Final = 4
 _NAME_DIGITS: Final = 16
 
 EntryOf = Callable[[ModelName], ModelEntry | None]
@@ -52,58 +49,64 @@ EntryOf = Callable[[ModelName], ModelEntry | None]
 
 
 class FileTaking:
-    """Makes passages of files that clients have sent. One file at a time."""
+    """Makes passages of files that clients have sent. Used on the loop, one file at a time."""
 
-    def __init__(self, kept: Kept, threads: Threads, entry_of: EntryOf) -> None:
+    def __init__(self, kept: Kept, threads: Threads, entry_of: EntryOf, clock: Clock) -> None:
         """Start nothing yet.
 
         Args:
             kept: has the files.
-            threads: where files and their reader are waited for.
+            threads: where disks are waited for.
             entry_of: for how models count tokens.
+            clock: for how long it takes.
         """
         self._kept = kept
         self._threads = threads
         self._entry_of = entry_of
-        self._readers = _Readers()
+        self._clock = clock
+        self._reader = Reader()
+        self._rest: asyncio.TimerHandle | None = None
+        """Ends the process that reads, when nothing was read for a while."""
 
     async def __call__(self, collection: OpenCollection, file: StoreFile) -> int:
         """See `filing.Take`."""
-        job = await self._job(collection, file)
-        records = await self._threads.run(lambda: self._readers.read(job))
-        outcome = await Revising(collection).take(_batch(job.name, records))
-        if outcome.failures:
-            raise outcome.failures[0][1]
-        return _usage_bytes(collection.spec, records)
-
-    def close(self) -> None:
-        """End the process that reads; a file that it is at fails."""
-        self._readers.close()
-
-    async def _job(self, collection: OpenCollection, file: StoreFile) -> Job:
         upload = self._kept.uploads.find(file.file_id)
         if upload is None:
             raise NotFoundError("the file was deleted", advice="send it again")
         path = await self._threads.run(lambda: self._kept.vault.checked(upload.digest))
-        name = document_of(file)
+        if self._rest is not None:
+            self._rest.cancel()
         try:
-            kind = kind_of(path, name)
-        except BadRequestError as error:
-            raise UnsupportedError(error.message, advice=error.advice) from None
-        if kind.holds_records:
-            raise UnsupportedError(
-                f"{file.filename} holds records, and not one document",
-                advice="add it to the collection: `littoral memory add`",
+            return await take_file(
+                collection,
+                Source(path, document_of(file), upload.size_bytes),
+                self._wish(collection.spec, file),
+                clock=self._clock,
+                reader=self._reader,
             )
+        finally:
+            loop = asyncio.get_running_loop()
+            self._rest = loop.call_later(READER_IDLE_S, self._idle)
+
+    def close(self) -> None:
+        """End the process that reads; a file that it is at fails."""
+        if self._rest is not None:
+            self._rest.cancel()
+        self._reader.close()
+
+    def _idle(self) -> None:
+        reader, self._reader = self._reader, Reader()
+        reader.close()
+
+    def _wish(self, spec: CollectionSpec, file: StoreFile) -> Wish:
         cutting, tokens_max = _cutting(file.cut)
-        tokenizer, tokens = _tokenizer(self._entry_of, collection.spec)
-        return Job(
-            path=str(path),
-            name=name,
+        tokenizer, tokens = _tokenizer(self._entry_of, spec)
+        return Wish(
             cutting=cutting,
+            metadata={**file.attributes},
             tokenizer=tokenizer,
             tokens_max=min(tokens, tokens_max or tokens),
-            metadata=file.attributes,
+            records=False,
         )
 
 
@@ -150,68 +153,6 @@ class Adding:
             return await self._memory.open(name, caller)
 
 
-class _Readers:
-    """The process that reads, ended when nothing was read for a while. Blocks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        """Never held while anything is read."""
-        self._reader: Reader | None = None
-        self._timer: threading.Timer | None = None
-        self._reading = False
-        self._closed = False
-
-    def read(self, job: Job) -> tuple[Record, ...]:
-        """The passages of a file."""
-        reader = self._begun()
-        try:
-            return tuple(
-                record
-                for said in reader.read(job)
-                if isinstance(said, Some)
-                for record in said.records
-            )
-        finally:
-            self._rest()
-
-    def close(self) -> None:
-        """End the process for good; a file that it is at fails."""
-        with self._lock:
-            self._closed = True
-            self._end()
-
-    def _begun(self) -> Reader:
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._closed:
-                raise DrainingError("this PoP is stopping", retry_after_s=1)
-            self._reading = True
-            if self._reader is None:
-                self._reader = Reader()
-            return self._reader
-
-    def _rest(self) -> None:
-        with self._lock:
-            self._reading = False
-            if not self._closed:
-                self._timer = threading.Timer(READER_IDLE_S, self._idle)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _idle(self) -> None:
-        with self._lock:
-            if not self._reading:
-                self._end()
-
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
-
-
 def _records(told: Told, tokenizer: str, tokens_max: int) -> tuple[Record, ...]:
     """The passages of a text. Blocks."""
     try:
@@ -246,14 +187,3 @@ def _cutting(cut: Cut | None) -> tuple[Cutting, int]:
     chars = min(cut.tokens_max * _CHARS_PER_TOKEN, PASSAGE_CHARS_MAX)
     overlap = min(cut.overlap_tokens * _CHARS_PER_TOKEN, chars // 2)
     return Cutting(chars=chars, overlap=overlap), cut.tokens_max
-
-
-def _batch(name: str, records: tuple[Record, ...]) -> Batch:
-    batch = Batch()
-    batch.add(Unit(name, records, rows=False, bytes_read=0))
-    return batch
-
-
-def _usage_bytes(spec: CollectionSpec, records: Sequence[Record]) -> int:
-    numbers = sum(field.dimensions for field in spec.vectors if not field.name)
-    return sum(len(record.text.encode()) + numbers * _NUMBER_BYTES for record in records)
