@@ -66,9 +66,10 @@ class Furnished:
                 try:
                     yield
                 finally:
-                    self._taking.close()
                     work.cancel()
         finally:
+            # Once nothing waits for them any more: what is broken off is not said to be at fault.
+            self._taking.close()
             self._threads.close()
             self.house.close()
             self._kept.close()
