@@ -129,6 +129,18 @@ def test_a_key_is_revoked_by_its_id_or_its_name(store: Store, by: str) -> None:
         store.keys.authenticate(token, NOW)
 
 
+def test_work_that_goes_on_is_of_its_key_for_as_long_as_that_is_good(store: Store) -> None:
+    record, token = add(store, grant=Grant(tenant="acme", expires_unix_s=NOW + 5))
+    assert store.keys.holder(record.key_id, NOW) == store.keys.authenticate(token, NOW)
+    assert store.keys.holder(record.key_id, NOW + 5) is None
+    store.keys.revoke("laptop", NOW + 1)
+    assert store.keys.holder(record.key_id, NOW + 2) is None
+    lent, token = make_key(CLOCK.random_bytes(KEY_RANDOM_BYTES), name="lent", unix_s=NOW)
+    assert store.keys.holder(lent.key_id, NOW) is None
+    store.keys.lend(lent)
+    assert store.keys.holder(lent.key_id, NOW) == store.keys.authenticate(token, NOW)
+
+
 def test_there_is_no_key_of_an_unknown_name(store: Store) -> None:
     with pytest.raises(NotFoundError, match="nobody"):
         store.keys.revoke("nobody", NOW)

@@ -1,6 +1,7 @@
 """`littoral up --workers 2`: several processes that answer as one PoP, and what survives a kill."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -307,6 +308,19 @@ async def test_a_model_whose_chat_is_translated_is_answered_through_a_worker(pop
         answer = await pop.call("chat", model)
         assert answer.status == 200
         assert len(one.asked) == 1
+
+
+async def test_a_form_with_a_file_comes_through_a_worker_as_it_was_sent(pop: HardPop) -> None:
+    raw = bytes(range(256))
+    form = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--x\r\n'
+    form += b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--x--' % raw
+    key = f"Authorization: Bearer {pop.key}"
+    kind = "Content-Type: multipart/form-data; boundary=x"
+    async with pop.client() as client:
+        sent = await client.ask(post(form, "/v1/files", key, kind))
+        assert sent.status == 200
+        file = json.loads(sent.body)["id"]
+        assert (await client.ask(get(f"/v1/files/{file}/content", key))).body == raw
 
 
 async def test_what_needs_an_operator_or_is_not_there_is_refused_through_a_worker(

@@ -82,6 +82,8 @@ class Config:
     pull_on_request: bool
     load_wait_s: float
     keep_alive_s: float
+    embedding_model: str
+    files_bytes_max: int
     cache_bytes_max: int
     cache_memory_bytes: int
     cache_ttl_s: int

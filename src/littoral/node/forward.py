@@ -64,6 +64,8 @@ class Forward:
             InternalError: the conductor does not answer, or not to the end.
         """
         fields = end_to_end(request.headers) | _seen_from_outside(request)
+        if "content-type" in request.headers:
+            fields["content-type"] = request.headers["content-type"]
         path = request.escaped or quote(request.path, safe="/:@!$&'()*+,;=~")
         path = f"{path}?{request.query}" if request.query else path
         told = patient(responder) if path.startswith((HUB, OCI)) else nullcontext()

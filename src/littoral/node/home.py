@@ -10,6 +10,7 @@
     HOME/cache.db       answers that are given again, and cache.epoch, by which a purge is seen
     HOME/models/NAME/   one directory a model
     HOME/artifacts/     what was delivered: files in chunks, and what they belong to
+    HOME/stores.db      vector stores and the files in them; HOME/files/ what clients have sent
     HOME/logs/          one bounded log for each engine
     HOME/run/           lock, sockets and `pop.json`, of the PoP that runs now
 

@@ -117,6 +117,10 @@ class Keyring:
         """
         return self._keys.authenticate(token, self._unix_s())
 
+    def holder(self, key_id: KeyId) -> Caller | None:
+        """Who holds the key of this id, if it is good: for work that goes on without its holder."""
+        return self._keys.holder(key_id, self._unix_s())
+
     def reserve(self, caller: Caller, tokens: int) -> Reservation:
         """Count a request and hold room for the most tokens that it may use.
 

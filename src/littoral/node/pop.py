@@ -44,7 +44,7 @@ from littoral.node.front import Front, at_work, wind_down
 from littoral.node.home import Home, RunningPop
 from littoral.node.host import ModelHost
 from littoral.node.keyring import Keyring, authenticated
-from littoral.node.memory.here import MemoryHere
+from littoral.node.memory.furnished import Furnished
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
@@ -185,27 +185,25 @@ class _Parts:
         self._status = PopStatus(self._host, self._telemetry, config.models)
         self._keeping = self._kept(opened)
         self._elsewhere = Others(membership, self._host.entries.guest, config.zone)
-        self._door = Exchanges(
-            Parts(
-                pop=identity.pop_id,
-                host=self._host,
-                keyring=self._keyring,
-                receipts=opened.store.receipts,
-                scribe=self.scribe,
-                clock=clock,
-                observe=self._seen,
-                wait=int(config.load_wait_s * SECOND),
-                onward=self._onward,
-                vectors=None if self._keeping is None else self._keeping.vectors,
-            ),
-            self._elsewhere,
+        parts = Parts(
+            pop=identity.pop_id,
+            host=self._host,
+            keyring=self._keyring,
+            receipts=opened.store.receipts,
+            scribe=self.scribe,
+            clock=clock,
+            observe=self._seen,
+            wait=int(config.load_wait_s * SECOND),
+            onward=self._onward,
+            vectors=None if self._keeping is None else self._keeping.vectors,
         )
-        self._memory = MemoryHere(home.path, self._door, identity, clock, tasks)
+        self._door = Exchanges(parts, self._elsewhere)
+        memory = self._memory = Furnished(config, home.path, self._door, parts, identity, tasks)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
         work, files = self._office, self._files()
-        desks = Desks(desk, work, self._wishing, files, work, *self._memory.desks)
+        desks = Desks(desk, work, self._wishing, files, work, *memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
 
@@ -290,8 +288,8 @@ class _Parts:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Pop]:
         """Take requests while the context is open; then wind down in the right order."""
-        await self._memory.open()
-        async with self._front() as front, self._neighbours() as neighbours:
+        memory = self._memory.working()
+        async with memory, self._front() as front, self._neighbours() as neighbours:
             announced = RunningPop(
                 os.getpid(), front.url, self._keyring.local_key, _certificate(self._config)
             )
@@ -320,7 +318,6 @@ class _Parts:
                     for server in filter(None, (front.server, neighbours)):
                         draining.create_task(server.drain(LAST_WORDS_S))
                 self._office.close()
-                self._memory.close()
                 self._upstreams.close()
 
     @asynccontextmanager

@@ -955,3 +955,62 @@ IMPORT_FAILURES_TOLD_MAX: Final = 100
 
 IMPORT_BUSY_S: Final = 600.0
 """How long an import waits for a machine that is busy, or loads the model."""
+UPLOADS_MAX: Final = 100_000
+"""Files that clients have sent and that are kept: a row of some 200 bytes each."""
+
+UPLOAD_NAME_CHARS_MAX: Final = 1_024
+"""The name of a file that a client sends."""
+
+MULTIPART_PARTS_MAX: Final = 32
+"""Parts of one form: a file, its purpose, and how long it is kept."""
+
+MULTIPART_HEAD_BYTES_MAX: Final = 8 * 1024
+"""What stands before the bytes of one part: a name, and a type."""
+
+MULTIPART_FIELD_BYTES_MAX: Final = 4 * 1024
+"""A part of a form that is no file."""
+
+STORE_ATTRIBUTES_MAX: Final = 16
+"""Pairs of metadata of a vector store or of attributes of a file in it, as in OpenAI's API."""
+
+STORE_BATCH_FILES_MAX: Final = 2_000
+"""Files of one batch, as OpenAI's API has it."""
+
+STORE_FILES_MAX: Final = 100_000
+"""Files of one vector store."""
+
+STORE_PASSAGES_SHOWN_MAX: Final = 10_000
+"""Passages of one file that are read back: 10 MB of text."""
+
+STORE_QUERIES_MAX: Final = 16
+"""Questions of one search in a vector store: each is embedded and asked by itself."""
+
+FILING_TRIES_MAX: Final = 8
+"""How often a file is tried again that failed by no fault of its own, before that is said of it."""
+
+FILING_PAUSE_S: Final = 1.0
+"""Before the first of these; each time in a row doubles it."""
+
+FILING_PAUSE_S_MAX: Final = 60.0
+"""The longest such pause, whatever `Retry-After` says."""
+
+STORES_SWEEP_S: Final = 60.0
+"""Between two looks at what has expired: files live for an hour at least, stores for a day."""
+
+MCP_PASSAGES_MAX: Final = 50
+"""Passages that an agent may ask for at a time: more than models read with care."""
+
+MCP_DOCUMENTS_MAX: Final = 100
+"""Documents that an agent may add in one call, which is answered when all are kept."""
+
+MCP_TEXT_CHARS_MAX: Final = 1024 * 1024
+"""One of them: a novel."""
+
+QUESTION_CHARS_MAX: Final = 8_192
+"""A question in words, also of one that searches a vector store."""
+
+READER_IDLE_S: Final = 30.0
+"""After which the process that reads files for vector stores is ended: it holds some 60 MB."""
+
+FILES_BYTES: Final = 2 * 1024 * 1024 * 1024
+"""Usual disk for files that clients send: some thousand documents with pictures."""

@@ -21,7 +21,7 @@ from littoral.terms.errors import BadRequestError, KeyMissingError, KeyRejectedE
 from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.values import Caller, KeyLimits
 
-__all__ = ["KEY_RANDOM_BYTES", "Grant", "KeyRecord", "check", "key_id_of", "make_key"]
+__all__ = ["KEY_RANDOM_BYTES", "Grant", "KeyRecord", "check", "holder", "key_id_of", "make_key"]
 
 KEY_RANDOM_BYTES: Final = 40
 """Randomness that one key takes: 8 bytes for its id, 32 for its secret."""
@@ -125,6 +125,11 @@ def check(record: KeyRecord | None, token: str, unix_s: int) -> Caller:
     right = hmac.compare_digest(known, _hash(token))
     if record is None or not right or not record.usable(unix_s):
         raise _rejected()
+    return holder(record)
+
+
+def holder(record: KeyRecord) -> Caller:
+    """Who holds the key of this record, once it is known that somebody does."""
     grant = record.grant
     return Caller(
         record.key_id,

@@ -32,12 +32,14 @@ from littoral.web.files import FileDesk
 from littoral.web.health import send_json, tell_about, tell_health, tell_ready
 from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
+from littoral.web.mcp import MemoryTools, mcp_routes
 from littoral.web.memory import memory_routes
 from littoral.web.memory.replicas import ReplicaDesk, replica_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
+from littoral.web.stores import StoreDesks, store_routes
 
 __all__ = ["App", "Desks", "Who", "requiring"]
 
@@ -64,6 +66,8 @@ class Desks:
     pipelines: PipelineDesk | None = None
     memory: Memory | None = None
     replicas: ReplicaDesk | None = None
+    stores: StoreDesks | None = None
+    tools: MemoryTools | None = None
 
 
 class App:
@@ -127,6 +131,10 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
         table |= memory_routes(desks.memory)
     if desks.replicas is not None:
         table |= replica_routes(desks.replicas)
+    if desks.stores is not None:
+        table |= store_routes(desks.stores)
+    if desks.tools is not None:
+        table |= mcp_routes(desks.tools)
     table["/"] = read_only(_about(sorted(table)), Access.NO_KEY)
     return Routes(table)
 

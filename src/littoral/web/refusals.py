@@ -4,6 +4,7 @@
 | --- | --- |
 | `/hub/` | the Hugging Face Hub's: what its client raises, it decides by `X-Error-Code` |
 | `/v2/` | the OCI distribution specification's |
+| `/mcp` | JSON-RPC's |
 | anything else | OpenAI's or Anthropic's (`errors.py`) |
 
 The clients of the first two try again after 429 and give up after 503, so that is what they are
@@ -26,6 +27,7 @@ from littoral.terms.errors import (
     QueueFullError,
 )
 from littoral.web.errors import error_answer, shape_of
+from littoral.web.mcp.protocol import MCP, failed, problem
 
 __all__ = ["HUB", "OCI", "refusal"]
 
@@ -60,6 +62,8 @@ def refusal(
         status = 429
     if path.startswith(HUB):
         return status, fields | _hub_fields(error), msgspec.json.encode({"error": str(error)})
+    if path == MCP:
+        return status, fields, msgspec.json.encode(failed(None, problem(error))[1])
     if path.startswith(OCI):
         if status == 401:
             fields["www-authenticate"] = 'Basic realm="littoral"'

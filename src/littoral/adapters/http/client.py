@@ -177,7 +177,7 @@ class HttpClient:
         Args:
             method: `GET`, `POST`, or `HEAD`, after whose head the answer must be left.
             path: with the query, percent-encoded.
-            body: JSON, or nothing.
+            body: JSON, unless `headers` say what else; or nothing.
             deadlines: instead of the client's own.
             headers: of this request alone, besides the client's own.
 
@@ -188,8 +188,10 @@ class HttpClient:
             WaitedTooLongError: a deadline passed.
         """
         within = deadlines or self._deadlines
-        content = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        fields = self._fixed + (content if body else "") + fixed_fields(headers or {})
+        headers = headers or {}
+        kind = "" if "content-type" in headers else "content-type: application/json\r\n"
+        content = f"{kind}content-length: {len(body)}\r\n" if body else ""
+        fields = self._fixed + content + fixed_fields(headers)
         head = f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
         await self._place(within.connect_s)
         hop: Hop | None = None

@@ -28,7 +28,7 @@ from littoral.terms.errors import ConflictError, NotFoundError
 from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.limits import KEYS_MAX
 from littoral.terms.values import Caller, KeyLimits
-from littoral.trust.keys import Grant, KeyRecord, check, key_id_of
+from littoral.trust.keys import Grant, KeyRecord, check, holder, key_id_of
 
 __all__ = ["EPOCH_WORDS", "KeyBook"]
 
@@ -86,6 +86,11 @@ class KeyBook:
             if known is not None and (known[1] is None or unix_s < known[1]):
                 return known[0]
         return self._check(token, unix_s)
+
+    def holder(self, key_id: KeyId, unix_s: int) -> Caller | None:
+        """Who holds the key of this id, if it is good: for work that goes on without its holder."""
+        record = self._table().get(key_id) or self._lent.get(key_id)
+        return holder(record) if record is not None and record.usable(unix_s) else None
 
     def lend(self, record: KeyRecord) -> None:
         """Take a key that is good while this process runs, and is kept nowhere."""

@@ -1,0 +1,93 @@
+"""A PoP's collections with all around them: copies, vector stores, and the tools of agents."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from littoral.adapters.memory.embedded import open_collections
+from littoral.adapters.stores import open_stores
+from littoral.node.config import Config
+from littoral.node.memory.house import House
+from littoral.node.memory.offering import Offering
+from littoral.node.memory.replication import Replication
+from littoral.node.memory.stored import Stored, StoreSettings
+from littoral.node.memory.taking import Adding, FileTaking
+from littoral.node.memory.threads import Threads
+from littoral.node.run import Parts
+from littoral.terms.ids import model_name
+from littoral.terms.ports import Door, Signer
+from littoral.web.mcp import MemoryTools
+
+__all__ = ["Furnished"]
+
+
+class Furnished:
+    """What clients of memory find in a PoP."""
+
+    def __init__(
+        self,
+        config: Config,
+        home: Path,
+        door: Door,
+        parts: Parts,
+        signer: Signer,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Open what the home has; nothing is done yet.
+
+        Args:
+            config: what its operator wants.
+            home: where all is kept.
+            door: embeds and answers.
+            parts: of the PoP: its models, its keys, its clock.
+            signer: of this PoP.
+            tasks: owns those that follow other PoPs' collections.
+
+        Raises:
+            HomeUnwritableError, DiskShortError, StoreError: the home can't be used.
+        """
+        self.house = House({"embedded": open_collections(home)}, door, made_by="embedded")
+        spawn = tasks.create_task
+        self.replication = Replication(home, self.house, signer, parts.clock, spawn)
+        self._kept = open_stores(home)
+        self._threads = Threads()
+        embedding, entry_of = model_name(config.embedding_model), parts.host.entries.by_name.get
+        self._taking = FileTaking(self._kept, self._threads, entry_of, parts.clock)
+        self.stores = Stored(
+            self._kept,
+            self.house,
+            parts.clock,
+            self._taking,
+            self._threads,
+            holder=parts.keyring.holder,
+            settings=StoreSettings(embedding, config.files_bytes_max),
+        )
+        adding = Adding(self.house, self._threads, entry_of, embedding)
+        self.tools = MemoryTools(self.house, adding)
+
+    @property
+    def desks(self) -> tuple[House, Offering, Stored, MemoryTools]:
+        """Who answers."""
+        return self.house, self.replication.offering, self.stores, self.tools
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Do what is owed to vector stores while the context is open; then let go of everything."""
+        try:
+            await self.replication.following.open()
+            await self.stores.begin()
+            async with asyncio.TaskGroup() as tasks:
+                work = tasks.create_task(self.stores.run(), name="vector stores")
+                try:
+                    yield
+                finally:
+                    work.cancel()
+        finally:
+            # Once nothing waits for them any more: what is broken off is not said to be at fault.
+            self.replication.part()
+            self._taking.close()
+            self._threads.close()
+            self.house.close()
+            self.replication.following.close()
+            self._kept.close()
