@@ -863,3 +863,9 @@ TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
+
+PREFETCHES_MAX: Final = 32
+"""Queries within one query, as Qdrant's API has them: each is a search."""
+
+QUERIES_MAX: Final = 128
+"""Queries in one request: each is a search, one after the other."""

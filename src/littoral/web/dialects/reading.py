@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from littoral.terms import limits
-from littoral.terms.errors import BadRequestError
+from littoral.terms.errors import BadRequestError, CallerError, UnsupportedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.ports import Door
 from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
@@ -219,6 +219,7 @@ def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:
 
     Raises:
         BadRequestError: one is not; `param` names it.
+        UnsupportedError: one is declared as null alone, and says something.
     """
     try:
         return msgspec.convert(body, fields)
@@ -226,12 +227,14 @@ def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:
         raise _explained(str(error)) from None
 
 
-def _explained(message: str) -> BadRequestError:
+def _explained(message: str) -> CallerError:
     place = _PLACE.fullmatch(message)
     what, path = (place["what"], place["path"]) if place else (message, "")
     if missing := _MISSING.fullmatch(what):
         path = f"{path}.{missing['name']}" if path else missing["name"]
         return BadRequestError(f"`{path}` is missing", param=path)
+    if what.startswith("Expected `null`"):  # declared so that it is not left out unseen
+        return UnsupportedError(f"`{path}` is not supported here", param=path)
     if what.startswith("Invalid "):
         what = "not one of the values it may have"
     elif "matching regex" in what:
