@@ -65,7 +65,7 @@ def deleted(_: CollectionSpec, body: Selector) -> Sequence[Write]:
 
 
 def payload_set(_: CollectionSpec, body: SetPayload) -> Sequence[Write]:
-    """Members to put over those of payloads."""
+    """Members to put over those of payloads; null takes one away."""
     if body.key is not None:
         raise UnsupportedError(
             "a payload is set at its outermost names alone, not below a key",
@@ -73,7 +73,9 @@ def payload_set(_: CollectionSpec, body: SetPayload) -> Sequence[Write]:
             param="key",
         )
     check_plain([*body.payload])
-    return [Patch(where=_meant(body), metadata=body.payload)]
+    metadata = {name: value for name, value in body.payload.items() if value is not None}
+    without = tuple(name for name, value in body.payload.items() if value is None)
+    return [Patch(where=_meant(body), metadata=metadata, without=without)]
 
 
 def overwritten(_: CollectionSpec, body: SetPayload) -> Sequence[Write]:
