@@ -869,3 +869,6 @@ PREFETCHES_MAX: Final = 32
 
 QUERIES_MAX: Final = 128
 """Queries in one request: each is a search, one after the other."""
+
+NAMESPACES_MAX: Final = 10_000
+"""Namespaces of one index that are counted in one answer, as Pinecone's API has them."""

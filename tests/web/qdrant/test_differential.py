@@ -9,7 +9,7 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from tests.web.qdrant.chances import Chances, Operation, make
-from tests.web.qdrant.served import client_of, pop
+from tests.web.collections_served import client_of, pop
 
 OPERATIONS = 1_000
 

@@ -1,13 +1,8 @@
-"""Indexes for clients of Pinecone."""
+"""Indexes for clients of Pinecone: its control plane at `/indexes`, each index below `/pinecone/`.
 
-from collections.abc import Mapping
+docs/memory-apis.md says what is served, what is refused, and where answers differ.
+"""
 
-from littoral.terms.collections import Memory
-from littoral.web.routes import Route
+from littoral.web.pinecone.routes import pinecone_routes
 
 __all__ = ["pinecone_routes"]
-
-
-def pinecone_routes(memory: Memory) -> dict[str, dict[str, Route]]:
-    """The routes, by path and method."""
-    return {}

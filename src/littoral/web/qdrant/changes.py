@@ -18,6 +18,7 @@ from littoral.terms.memory import (
     Write,
 )
 from littoral.terms.memory import Upsert as Kept
+from littoral.web.contents import check_plain, filled
 from littoral.web.qdrant.bodies import (
     Batch,
     Operation,
@@ -31,7 +32,6 @@ from littoral.web.qdrant.bodies import (
 )
 from littoral.web.qdrant.filters import filter_of
 from littoral.web.qdrant.ids import new_record_id, record_id
-from littoral.web.qdrant.payloads import check_plain, filled
 from littoral.web.qdrant.vectors import vectors_of
 
 __all__ = [

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from littoral.terms.errors import BadRequestError
 
-__all__ = ["before", "new_record_id", "point_id", "record_id"]
+__all__ = ["new_record_id", "point_id", "record_id"]
 
 _INTEGER_MAX: Final = 2**64 - 1
 _INTEGER: Final = re.compile(r"#[0-9]{20}")
@@ -19,7 +19,6 @@ _USUAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-
 _UUID: Final = re.compile(
     r"[0-9a-f]{32}|(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 )
-_LAST: Final = "\U0010ffff"
 
 
 def record_id(point: int | str) -> str:
@@ -57,12 +56,3 @@ def new_record_id(point: int | str) -> str:
 def point_id(record: str) -> int | str:
     """The id of the point that a record is."""
     return int(record[1:]) if _INTEGER.fullmatch(record) else record
-
-
-def before(record: str) -> str:
-    """An id after which this one comes next, in the order of records."""
-    code = ord(record[-1])
-    if not code:
-        return record[:-1]
-    previous = 0xD7FF if code == 0xE000 else code - 1  # between them are no characters
-    return record[:-1] + chr(previous) + _LAST

@@ -1,75 +1,18 @@
-"""Payloads: what a record holds beside its vectors, as Qdrant's clients see it.
-
-A payload is the metadata of a record. What else a record has (of those that were brought in as
-documents) stands beside it under names with `$`: `$text`, `$header`, `$document`, `$position`. A
-point may be written with them too.
-"""
+"""Which parts of payloads Qdrant's clients want to see."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.memory import Record
+from littoral.web.contents import contents_of
 from littoral.web.dialects.reading import checked
 
-__all__ = ["Chosen", "check_plain", "filled", "payload_of"]
+__all__ = ["Chosen"]
 
 _Tree = dict[str, "_Tree | None"]
 """Names, and below each what of it is meant; None is all."""
-
-
-class _Own(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: f"${name}"):
-    """What a record has beside its metadata."""
-
-    text: str = ""
-    header: str = ""
-    document: str = ""
-    position: int = 0
-
-
-_OWN: Final = tuple(f"${name}" for name in _Own.__struct_fields__)
-
-
-def filled(record: Record, payload: Mapping[str, object] | None) -> Record:
-    """The record with what a point's payload says.
-
-    Raises:
-        BadRequestError: a name begins with `$` and is none of those that are known.
-    """
-    if not payload:
-        return record
-    own = {name: value for name, value in payload.items() if name.startswith("$")}
-    if not own:
-        return msgspec.structs.replace(record, metadata=payload)
-    said = checked(own, _Own)
-    plain = {name: value for name, value in payload.items() if name not in own}
-    return msgspec.structs.replace(record, metadata=plain, **msgspec.structs.asdict(said))
-
-
-def check_plain(names: Sequence[str]) -> None:
-    """Refuse to change what is no metadata.
-
-    Raises:
-        BadRequestError: a name begins with `$`.
-    """
-    if any(name.startswith("$") for name in names):
-        raise BadRequestError(
-            f"{', '.join(_OWN)} are changed with the whole point",
-            advice="upsert it",
-            param="payload",
-        )
-
-
-def payload_of(record: Record) -> Mapping[str, object]:
-    """All of a record but its vectors."""
-    own = (record.text, record.header, record.document, record.position)
-    if not any(own):
-        return record.metadata
-    return dict(record.metadata) | {
-        name: value for name, value in zip(_OWN, own, strict=True) if value
-    }
 
 
 class Chosen:
@@ -99,7 +42,7 @@ class Chosen:
         """The wanted parts of this record's payload; None where none are."""
         if not self.any:
             return None
-        payload = payload_of(record)
+        payload = contents_of(record)
         if self._tree is None:
             return payload
         return _cut(payload, self._tree) if self._without else _kept(payload, self._tree)

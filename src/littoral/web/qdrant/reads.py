@@ -14,9 +14,10 @@ from littoral.terms.errors import BadRequestError
 from littoral.terms.filters import Has
 from littoral.terms.limits import FETCHED_IDS_MAX
 from littoral.terms.memory import CollectionSpec, Hit, Record, Scan
+from littoral.web.order import before
 from littoral.web.qdrant import bodies
 from littoral.web.qdrant.filters import filter_of, key_of_path
-from littoral.web.qdrant.ids import before, point_id, record_id
+from littoral.web.qdrant.ids import point_id, record_id
 from littoral.web.qdrant.payloads import Chosen
 from littoral.web.qdrant.queries import Searched, Wanted
 from littoral.web.qdrant.vectors import as_shown

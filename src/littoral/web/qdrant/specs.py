@@ -7,6 +7,8 @@ is ignored; what would change answers (Manhattan distance, IDF) is refused.
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.memory import CollectionSpec, Metric, VectorField
 from littoral.web.dialects.reading import checked
@@ -43,11 +45,12 @@ def spec_of(name: str, body: Create) -> CollectionSpec:
     sparse = body.sparse_vectors or {}
     for params in sparse.values():
         _check_sparse(params)
-    return CollectionSpec(
+    spec = CollectionSpec(
         name=name,
         vectors=tuple(_field(each, said) for each, said in vectors.items()),
         sparse=tuple(sparse),
     )
+    return checked(msgspec.to_builtins(spec), CollectionSpec)
 
 
 def shown_as(spec: CollectionSpec, points: int) -> dict[str, object]:
