@@ -1,4 +1,4 @@
-"""A PoP with collections on paper behind a real listener, for Qdrant's own client."""
+"""A PoP with collections behind a real listener, for the own clients of Qdrant and Pinecone."""
 
 import warnings
 from collections.abc import AsyncIterator
@@ -8,17 +8,19 @@ from qdrant_client import AsyncQdrantClient
 
 from littoral.node.memory.house import House
 from littoral.sim.collections import PaperCollections
+from littoral.terms.collections import Collections
 from littoral.web.app import App, Desks
 from tests.node.memory.made import CountingDoor
 from tests.web.fake_door import OPERATOR_KEY, FakeDoor, FakeStatus
 from tests.web.raw import Served, serving
 
-__all__ = ["client_of", "pop"]
+__all__ = ["pop", "qdrant"]
 
 
 @asynccontextmanager
-async def pop() -> AsyncIterator[Served]:
-    house = House({"paper": PaperCollections()}, CountingDoor(), made_by="paper")
+async def pop(collections: Collections | None = None) -> AsyncIterator[Served]:
+    """A PoP; its collections are on paper, unless others are given."""
+    house = House({"this": collections or PaperCollections()}, CountingDoor(), made_by="this")
     app = App(FakeDoor(), FakeStatus(), Desks(memory=house))
     async with serving(app.handler(), gate=app.gate()) as served:
         yield served
@@ -26,7 +28,8 @@ async def pop() -> AsyncIterator[Served]:
     house.close()
 
 
-def client_of(served: Served, key: str = OPERATOR_KEY) -> AsyncQdrantClient:
+def qdrant(served: Served, key: str = OPERATOR_KEY) -> AsyncQdrantClient:
+    """Qdrant's client of a PoP."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a key goes over plain HTTP, on the loopback
         return AsyncQdrantClient(url=served.server.url, api_key=key)

@@ -167,8 +167,7 @@ class PaperCollection:
 
     def _given(self, key: str, search: Search) -> Record:
         record = self._records[key]
-        if not search.with_content:
-            record = Record(id=key, vectors=record.vectors, sparse=record.sparse)
+        record = record if search.with_content else Record(id=key, vectors=record.vectors)
         return record if search.with_vectors else _bare(record)
 
     def _ranked(self, query: Query, where: Filter | None) -> _Scored:

@@ -3,6 +3,8 @@
 import random
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 from qdrant_client import models as m
@@ -13,6 +15,16 @@ NAME = "points"
 SIZES = {"": 4, "dot": 5, "far": 3}
 WORDS = ("harbour", "tide", "lighthouse", "net", "gull", "storm")
 UUIDS = tuple(str(uuid.UUID(int=number * 7919 << 64 | number)) for number in range(1, 9))
+
+KINDS = (
+    *("upsert 12", "upsert_batch 3", "delete 3", "set_payload 4", "overwrite 2", "clear 1"),
+    *("delete_payload 3", "update_vectors 4", "delete_vectors 2", "batch 3", "retrieve 6"),
+    *("scroll 10", "count 10", "nearest 20", "alike 6", "fused 6", "chosen 4", "groups 4"),
+    *("recommended 3", "any 2", "several 2"),
+)
+"""What is done, and how often beside the others."""
+
+VECTORS_WANTED: tuple[bool | list[str], ...] = (True, False, ["far", "sparse"])
 
 Operation = Callable[[AsyncQdrantClient], Awaitable[object]]
 
@@ -42,15 +54,16 @@ class Chances:
 
     def operation(self) -> tuple[str, Operation]:
         """One of all that can be done, and its name."""
-        kind, weight = zip(*self._KINDS.items(), strict=True)
-        (name,) = self.random.choices(kind, weight)
+        kinds = [kind.split() for kind in KINDS]
+        weights = [int(weight) for _, weight in kinds]
+        ((name, _),) = self.random.choices(kinds, weights)
         made: Operation = getattr(self, f"_{name}")()
         return name, made
 
     def numbers(self, size: int) -> list[float]:
         return [self.random.gauss(0, 1) for _ in range(size)]
 
-    def vector(self, name: str) -> object:
+    def vector(self, name: str) -> Any:
         if name == "sparse":
             indices = self.random.sample(range(12), self.random.randint(1, 5))
             return m.SparseVector(
@@ -65,7 +78,7 @@ class Chances:
             return self.random.choice(UUIDS)
         return self.random.randrange(40)
 
-    def ids(self) -> list[int | str]:
+    def ids(self) -> list[Any]:
         return list(dict.fromkeys(self.id() for _ in range(self.random.randint(1, 5))))
 
     def field_name(self) -> str:
@@ -96,7 +109,7 @@ class Chances:
         }
         return m.PointStruct(
             id=self.id(),
-            vector=vectors,  # type: ignore[arg-type]
+            vector=vectors,
             payload=self.payload() if self.random.random() < 0.9 else None,
         )
 
@@ -119,7 +132,7 @@ class Chances:
             ),
             lambda: m.FieldCondition(
                 key="when",
-                range=m.DatetimeRange(gt=f"2026-{chance.randint(1, 12):02d}-03T00:00:00Z"),
+                range=m.DatetimeRange(gt=datetime(2026, chance.randint(1, 12), 3, tzinfo=UTC)),
             ),
             lambda: m.FieldCondition(
                 key="at",
@@ -153,12 +166,12 @@ class Chances:
     def maybe_filter(self) -> m.Filter | None:
         return self.filter() if self.random.random() < 0.5 else None
 
-    def selector(self) -> list[int | str] | m.Filter:
+    def selector(self) -> Any:
         if self.random.random() < 0.7:
             return self.ids()
         return m.Filter(must=[self.condition()])
 
-    def selection(self) -> object:
+    def selection(self) -> Any:
         return self.random.choice(
             [
                 True,
@@ -168,13 +181,6 @@ class Chances:
                 m.PayloadSelectorExclude(exclude=["text", "deep.x"]),
             ]
         )
-
-    _KINDS = {
-        **{"upsert": 12, "upsert_batch": 3, "delete": 3, "set_payload": 4, "overwrite": 2},
-        **{"delete_payload": 3, "clear": 1, "update_vectors": 4, "delete_vectors": 2, "batch": 3},
-        **{"retrieve": 6, "scroll": 10, "count": 10, "nearest": 20, "alike": 6, "fused": 6},
-        **{"chosen": 4, "groups": 4, "recommended": 3, "any": 2, "several": 2},
-    }
 
     def _upsert(self) -> Operation:
         points = [self.point() for _ in range(self.random.randint(1, 5))]
@@ -215,10 +221,7 @@ class Chances:
 
     def _update_vectors(self) -> Operation:
         name = self.field_name()
-        points = [
-            m.PointVectors(id=each, vector={name: self.vector(name)})  # type: ignore[dict-item]
-            for each in self.ids()
-        ]
+        points = [m.PointVectors(id=each, vector={name: self.vector(name)}) for each in self.ids()]
         return lambda client: client.update_vectors(NAME, points)
 
     def _delete_vectors(self) -> Operation:
@@ -229,7 +232,7 @@ class Chances:
         points = [self.point() for _ in range(2)]
         ids = [point.id for point in points]
         where = m.Filter(must=[self.condition()])
-        operations = [
+        operations: list[Any] = [
             m.UpsertOperation(upsert=m.PointsList(points=points)),
             m.SetPayloadOperation(set_payload=m.SetPayload(payload={"n": 3}, points=ids)),
             m.DeletePayloadOperation(delete_payload=m.DeletePayload(keys=["word"], filter=where)),
@@ -239,7 +242,7 @@ class Chances:
 
     def _retrieve(self) -> Operation:
         ids, payload = self.ids(), self.selection()
-        return lambda client: client.retrieve(NAME, ids, with_payload=payload, with_vectors=True)  # type: ignore[arg-type]
+        return lambda client: client.retrieve(NAME, ids, with_payload=payload, with_vectors=True)
 
     def _scroll(self) -> Operation:
         where, limit = self.maybe_filter(), self.random.randint(1, 20)
@@ -251,7 +254,7 @@ class Chances:
             limit=limit,
             offset=offset,
             with_payload=payload,
-            with_vectors=["dot"],  # type: ignore[arg-type]
+            with_vectors=["dot"],
         )
 
     def _count(self) -> Operation:
@@ -264,14 +267,14 @@ class Chances:
         if chance.random() < 0.3:
             threshold = chance.uniform(0, 2)
         return m.QueryRequest(
-            query=self.vector(name),  # type: ignore[arg-type]
+            query=self.vector(name),
             using=name or None,
             filter=self.maybe_filter(),
             limit=chance.randint(1, 12),
             offset=chance.choice([None, None, 1, 3]),
             score_threshold=threshold,
-            with_payload=self.selection(),  # type: ignore[arg-type]
-            with_vector=chance.choice([True, False, ["far", "sparse"]]),
+            with_payload=self.selection(),
+            with_vector=self.random.choice(VECTORS_WANTED),
         )
 
     def _nearest(self) -> Operation:
@@ -301,7 +304,7 @@ class Chances:
     def _prefetch(self, name: str) -> m.Prefetch:
         threshold = 0.3 if name != "far" and self.random.random() < 0.2 else None
         return m.Prefetch(
-            query=self.vector(name),  # type: ignore[arg-type]
+            query=self.vector(name),
             using=name or None,
             limit=self.random.randint(2, 15),
             filter=m.Filter(must=[self.condition()]) if self.random.random() < 0.3 else None,

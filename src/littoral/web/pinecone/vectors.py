@@ -144,7 +144,7 @@ async def found(opened: OpenCollection, body: bodies.Query) -> bodies.Found:
         limit=body.top_k,
         where=both(where, namespace.where) if namespace.name else where,
         with_vectors=body.include_values,
-        with_content=body.include_metadata,
+        with_content=body.include_metadata or body.include_values,  # sparse values come with it
     )
     hits = (await opened.search(search)).hits
     if not all(namespace.has(hit.record.id) for hit in hits):

@@ -102,7 +102,8 @@ async def queried(opened: OpenCollection, body: bodies.Query) -> list[Scored]:
     """What a query finds, best first."""
     chosen, limit, offset = Chosen(body.with_payload), body.limit or _LIMIT, body.offset or 0
     with_vectors = bool(body.with_vector)
-    wanted = Wanted(limit=limit, offset=offset, vectors=with_vectors, content=chosen.any)
+    with_content = chosen.any or with_vectors  # sparse vectors come with the content alone
+    wanted = Wanted(limit=limit, offset=offset, vectors=with_vectors, content=with_content)
     hits = await Searched(opened).hits(body, wanted)
     if hits is None:
         scan = bodies.Scroll(filter=body.filter, with_vector=body.with_vector)
