@@ -61,9 +61,8 @@ def check_plain(names: Sequence[str]) -> None:
 
 def contents_of(record: Record) -> Mapping[str, object]:
     """All of a record but its vectors."""
-    own = (record.text, record.header, record.document, record.position)
-    if not any(own):
+    if not (record.text or record.document or record.header or record.position):
         return record.metadata
-    return dict(record.metadata) | {
-        name: value for name, value in zip(_OWN, own, strict=True) if value
-    }
+    own = (record.text, record.header, record.document, record.position)
+    beside = {name: value for name, value in zip(_OWN, own, strict=True) if value}
+    return {**record.metadata, **beside}

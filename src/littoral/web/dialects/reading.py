@@ -43,6 +43,8 @@ _CACHE_FIELDS: Final = frozenset({"cache-control", "littoral-cache-tags"})
 _ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _ALL_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _TOO_LONG: Final = b"0" * (limits.JSON_DIGITS_MAX + 1)
+_LONG: Final = b"0" * 64
+"""Part of what is too long; of this length it is looked for twenty times as fast."""
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _BLOCK_BYTES: Final = 64 * 1024
 """Looked at together; what is shorter can't hold enough numbers to be slow."""
@@ -69,7 +71,7 @@ def json_object(raw: bytes) -> dict[str, object]:
     brackets = _brackets(raw)
     try:
         body = msgspec.json.decode(raw)
-        if b"\\ud" in raw or b"\\uD" in raw:
+        if _has_surrogates(raw):
             msgspec.json.encode(body)  # half of a surrogate pair decodes and can't be said again
     except RecursionError:
         raise _too_deep() from None
@@ -111,9 +113,10 @@ def _brackets(raw: bytes) -> bytes:
     opening = _rare(raw, b"{") + _rare(raw, b"[")
     names_max = limits.JSON_NAMES_MAX
     few_names = len(raw) < names_max or raw.count(b",") < names_max
-    if few_names and opening <= limits.JSON_DEPTH_MAX and _slow_numbers(raw) is None:
+    slow = _slow_numbers(raw)
+    if few_names and opening <= limits.JSON_DEPTH_MAX and slow is None:
         return b""
-    unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # two for a value, two for its name
         raise _too_many(limits.JSON_VALUES_MAX, "values")
     outside = _outside(unescaped)
@@ -125,9 +128,14 @@ def _brackets(raw: bytes) -> bytes:
     ):
         if found > most:
             raise _too_many(most, what)
-    if (slow := _slow_numbers(outside)) is not None:
+    if slow is not None and (slow := _slow_numbers(outside)) is not None:
         raise slow
     return outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+
+
+def _has_surrogates(raw: bytes) -> bool:
+    """Whether it escapes halves of surrogate pairs, whole pairs among them."""
+    return b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw)
 
 
 def _rare(raw: bytes, bracket: bytes) -> int:
@@ -143,9 +151,11 @@ def _slow_numbers(text: bytes) -> BadRequestError | None:
     if len(text) < _BLOCK_BYTES:
         return None
     numbers = text.translate(_ALL_ZERO)
-    if numbers.count(b"0e") + numbers.count(b"0E") > limits.JSON_EXPONENTS_MAX:
-        return _too_many(limits.JSON_EXPONENTS_MAX, "numbers with an exponent")
-    if _TOO_LONG in numbers:
+    most = limits.JSON_EXPONENTS_MAX
+    many = text.count(b"e") + text.count(b"E") > most
+    if many and numbers.count(b"0e") + numbers.count(b"0E") > most:
+        return _too_many(most, "numbers with an exponent")
+    if _LONG in numbers and _TOO_LONG in numbers:
         return BadRequestError(
             f"the body has a number of more than {limits.JSON_DIGITS_MAX} digits in a row",
             advice="send a shorter one, or a text",
@@ -198,7 +208,7 @@ def decoded(raw: bytes, decoder: "msgspec.json.Decoder[Fields]") -> Fields:
     Raises:
         BadRequestError: it is anything else, or would cost too much to read.
     """
-    if not raw or b"\\ud" in raw or b"\\uD" in raw:
+    if not raw or _has_surrogates(raw):
         json_object(raw or b"{}")
     else:
         check_bounds(raw)

@@ -202,5 +202,5 @@ def _scored(
     spec: CollectionSpec, hit: Hit, chosen: Chosen, vectors: bool | list[str] | None
 ) -> Scored:
     record = hit.record
-    vector = as_shown(spec, record, vectors)
+    vector = as_shown(spec, record, vectors) if vectors else None
     return Scored(point_id(record.id), 0, hit.score, chosen.of(record), vector)
