@@ -300,7 +300,7 @@ _SERVED: Final[dict[tuple[str, str], _Serve]] = {
     ("POST", "points/query/groups"): _groups,
     ("POST", "points/search"): _search,
     ("POST", "points/search/batch"): _search_all,
-    ("POST", "points/search/*"): _refuse,
+    ("POST", "points/search/matrix/*"): _refuse,
     ("POST", "points/recommend"): _refuse,
     ("POST", "points/discover"): _refuse,
     ("POST", "facet"): _refuse,
