@@ -46,4 +46,4 @@ async def test_an_unmodified_script_says_what_it_would_say_elsewhere(name: str) 
             stderr=PIPE,
         )
         said, complaints = await script.communicate()
-    assert (said.decode(), complaints.decode()) == (SAID[name], "")
+    assert (script.returncode, said.decode()) == (0, SAID[name]), complaints.decode()
