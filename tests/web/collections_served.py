@@ -28,8 +28,15 @@ async def pop(collections: Collections | None = None) -> AsyncIterator[Served]:
     house.close()
 
 
-def qdrant(served: Served, key: str = OPERATOR_KEY) -> AsyncQdrantClient:
+def qdrant(
+    served: Served, key: str = OPERATOR_KEY, *, cloud_inference: bool = False
+) -> AsyncQdrantClient:
     """Qdrant's client of a PoP; it asks for no version, on a thread that nobody waits for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a key goes over plain HTTP, on the loopback
-        return AsyncQdrantClient(url=served.server.url, api_key=key, check_compatibility=False)
+        return AsyncQdrantClient(
+            url=served.server.url,
+            api_key=key,
+            check_compatibility=False,
+            cloud_inference=cloud_inference,
+        )

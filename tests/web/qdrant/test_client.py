@@ -151,11 +151,15 @@ async def test_documents_that_came_in_otherwise_are_seen_and_asked_in_words(
     assert (point["id"], point["payload"]) == ("notes#2", shown)
 
     point = {"id": 7, "payload": {"$text": "bake bread", "kind": "food"}}
-    client = qdrant(served)
+    client = qdrant(served, cloud_inference=True)
     await client.upsert("docs", [m.PointStruct(vector={}, **point)])
     (record,) = await client.retrieve("docs", [7], with_vectors=True)
     assert record.payload == point["payload"]
     assert record.vector == pytest.approx(unpacked(vector_of("bake bread")))
+    for said in (m.Document(text="bread", model="any"), m.TextQuery(text="bread")):
+        using = "$text" if isinstance(said, m.TextQuery) else None
+        hits = (await client.query_points("docs", query=said, using=using, limit=1)).points
+        assert [hit.id for hit in hits] == [7]
     await client.close()
 
 
