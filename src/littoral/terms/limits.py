@@ -1014,3 +1014,11 @@ READER_IDLE_S: Final = 30.0
 
 FILES_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Usual disk for files that clients send: some thousand documents with pictures."""
+PREFETCHES_MAX: Final = 32
+"""Queries within one query, as Qdrant's API has them: each is a search."""
+
+QUERIES_MAX: Final = 128
+"""Queries in one request: each is a search, one after the other."""
+
+NAMESPACES_MAX: Final = 10_000
+"""Namespaces of one index that are counted in one answer, as Pinecone's API has them."""

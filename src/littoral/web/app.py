@@ -37,6 +37,8 @@ from littoral.web.memory import memory_routes
 from littoral.web.memory.replicas import ReplicaDesk, replica_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
+from littoral.web.qdrant import qdrant_version
+from littoral.web.refusals import QDRANT
 from littoral.web.routes import RECEIPTS, Access, Route, Routes, Serve, key_of, read_only
 from littoral.web.service import Gate
 from littoral.web.stores import StoreDesks, store_routes
@@ -207,7 +209,11 @@ def _monitoring(status: Status) -> _Table:
 
 
 def _about(paths: list[str]) -> Serve:
-    async def about(_: Request, responder: Responder, __: Caller, ___: str) -> None:
-        await tell_about(responder, paths)
+    async def about(request: Request, responder: Responder, __: Caller, ___: str) -> None:
+        version = qdrant_version(request.headers) if QDRANT in paths else None
+        if version is None:
+            await tell_about(responder, paths)
+        else:
+            await send_json(responder, 200, version)
 
     return about

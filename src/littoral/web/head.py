@@ -176,7 +176,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 
 _ONCE: Final = frozenset(
-    {"host", "content-length", "transfer-encoding", "authorization", "x-api-key"}
+    {"host", "content-length", "transfer-encoding", "authorization", "x-api-key", "api-key"}
 )
 """Fields whose repetition is an attempt to be read in two ways."""
 

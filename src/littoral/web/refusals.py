@@ -5,6 +5,8 @@
 | `/hub/` | the Hugging Face Hub's: what its client raises, it decides by `X-Error-Code` |
 | `/v2/` | the OCI distribution specification's |
 | `/mcp` | JSON-RPC's |
+| `/collections` | Qdrant's |
+| `/indexes`, `/pinecone/` | Pinecone's |
 | anything else | OpenAI's or Anthropic's (`errors.py`) |
 
 The clients of the first two try again after 429 and give up after 503, so that is what they are
@@ -29,13 +31,25 @@ from littoral.terms.errors import (
 from littoral.web.errors import error_answer, shape_of
 from littoral.web.mcp.protocol import MCP, failed, problem
 
-__all__ = ["HUB", "OCI", "refusal"]
+__all__ = ["HUB", "INDEXES", "OCI", "PINECONE", "PINECONE_NAMED", "QDRANT", "refusal"]
 
 HUB: Final = "/hub/"
 """Below it is what clients of the Hugging Face Hub ask."""
 
 OCI: Final = "/v2/"
 """Below it is what clients of registries ask."""
+
+QDRANT: Final = "/collections"
+"""Here and below it is what clients of Qdrant ask."""
+
+INDEXES: Final = "/indexes"
+"""Here and below it clients of Pinecone ask for indexes."""
+
+PINECONE: Final = "/pinecone/"
+"""Below it are the indexes themselves, each by its name."""
+
+PINECONE_NAMED: Final = "/pinecone.local/"
+"""The same, for hosts without a dot in their name: Pinecone's client wants one in its address."""
 
 _HUB_CODES: Final = {
     "repository": "RepoNotFound",
@@ -68,7 +82,32 @@ def refusal(
         if status == 401:
             fields["www-authenticate"] = 'Basic realm="littoral"'
         return status, fields | _OCI_FIELDS, _oci_body(error, status)
+    if _is_below(path, QDRANT):
+        said: object = {"status": {"error": str(error)}, "time": 0.0}
+        return status, fields, msgspec.json.encode(said)
+    if path.startswith((PINECONE, PINECONE_NAMED)) or _is_below(path, INDEXES):
+        said = {"error": {"code": _pinecone_code(status), "message": str(error)}, "status": status}
+        return status, fields, msgspec.json.encode(said)
     return status, fields, body
+
+
+def _is_below(path: str, start: str) -> bool:
+    return path.startswith(start) and path[len(start) : len(start) + 1] in {"", "/"}
+
+
+def _pinecone_code(status: int) -> str:
+    return _PINECONE_CODES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
+
+
+_PINECONE_CODES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 
 
 _OCI_FIELDS: Final = {"docker-distribution-api-version": "registry/2.0"}

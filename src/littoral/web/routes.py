@@ -84,14 +84,15 @@ class Routes:
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:
-    """The API key that came with a request: as OpenAI's, Anthropic's or registries' clients do it.
+    """The API key that came with a request, as the clients of the APIs that are served send it.
 
-    The last send a name and a password; the key is the password, and the name does not matter.
+    OpenAI's send a bearer, Anthropic's `x-api-key`, Qdrant's and Pinecone's `api-key`. Registries'
+    send a name and a password; the key is the password, and the name does not matter.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
-    other = headers.get("x-api-key")
+    other = headers.get("x-api-key") or headers.get("api-key")
     return other or (_password(token) if scheme.lower() == "basic" else None)
 
 

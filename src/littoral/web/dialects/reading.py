@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from littoral.terms import limits
-from littoral.terms.errors import BadRequestError
+from littoral.terms.errors import BadRequestError, CallerError, UnsupportedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.ports import Door
 from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
@@ -25,6 +25,7 @@ __all__ = [
     "ask_of",
     "check_bounds",
     "checked",
+    "decoded",
     "entry_of",
     "is_local",
     "json_object",
@@ -42,6 +43,8 @@ _CACHE_FIELDS: Final = frozenset({"cache-control", "littoral-cache-tags"})
 _ALL_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _ALL_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _TOO_LONG: Final = b"0" * (limits.JSON_DIGITS_MAX + 1)
+_LONG: Final = b"0" * 64
+"""Part of what is too long; of this length it is looked for twenty times as fast."""
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _BLOCK_BYTES: Final = 64 * 1024
 """Looked at together; what is shorter can't hold enough numbers to be slow."""
@@ -68,7 +71,7 @@ def json_object(raw: bytes) -> dict[str, object]:
     brackets = _brackets(raw)
     try:
         body = msgspec.json.decode(raw)
-        if b"\\ud" in raw or b"\\uD" in raw:
+        if _has_surrogates(raw):
             msgspec.json.encode(body)  # half of a surrogate pair decodes and can't be said again
     except RecursionError:
         raise _too_deep() from None
@@ -110,9 +113,10 @@ def _brackets(raw: bytes) -> bytes:
     opening = _rare(raw, b"{") + _rare(raw, b"[")
     names_max = limits.JSON_NAMES_MAX
     few_names = len(raw) < names_max or raw.count(b",") < names_max
-    if few_names and opening <= limits.JSON_DEPTH_MAX and _slow_numbers(raw) is None:
+    slow = _slow_numbers(raw)
+    if few_names and opening <= limits.JSON_DEPTH_MAX and slow is None:
         return b""
-    unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    unescaped = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
     if unescaped.count(b'"') > 4 * limits.JSON_VALUES_MAX:  # two for a value, two for its name
         raise _too_many(limits.JSON_VALUES_MAX, "values")
     outside = _outside(unescaped)
@@ -124,9 +128,14 @@ def _brackets(raw: bytes) -> bytes:
     ):
         if found > most:
             raise _too_many(most, what)
-    if (slow := _slow_numbers(outside)) is not None:
+    if slow is not None and (slow := _slow_numbers(outside)) is not None:
         raise slow
     return outside.translate(_ALL_SQUARE, _NO_BRACKETS)
+
+
+def _has_surrogates(raw: bytes) -> bool:
+    """Whether it escapes halves of surrogate pairs, whole pairs among them."""
+    return b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw)
 
 
 def _rare(raw: bytes, bracket: bytes) -> int:
@@ -142,9 +151,11 @@ def _slow_numbers(text: bytes) -> BadRequestError | None:
     if len(text) < _BLOCK_BYTES:
         return None
     numbers = text.translate(_ALL_ZERO)
-    if numbers.count(b"0e") + numbers.count(b"0E") > limits.JSON_EXPONENTS_MAX:
-        return _too_many(limits.JSON_EXPONENTS_MAX, "numbers with an exponent")
-    if _TOO_LONG in numbers:
+    most = limits.JSON_EXPONENTS_MAX
+    many = text.count(b"e") + text.count(b"E") > most
+    if many and numbers.count(b"0e") + numbers.count(b"0E") > most:
+        return _too_many(most, "numbers with an exponent")
+    if _LONG in numbers and _TOO_LONG in numbers:
         return BadRequestError(
             f"the body has a number of more than {limits.JSON_DIGITS_MAX} digits in a row",
             advice="send a shorter one, or a text",
@@ -191,11 +202,34 @@ def read_body(request: Request, kind: type[Fields]) -> Fields:
     return checked(json_object(request.body or b"{}"), kind)
 
 
+def decoded(raw: bytes, decoder: "msgspec.json.Decoder[Fields]") -> Fields:
+    """The whole body as what this decoder knows, in one pass: for bodies full of numbers.
+
+    Raises:
+        BadRequestError: it is anything else, or would cost too much to read.
+    """
+    if not raw or _has_surrogates(raw):
+        json_object(raw or b"{}")
+    else:
+        check_bounds(raw)
+    try:
+        return decoder.decode(raw or b"{}")
+    except msgspec.ValidationError as error:
+        raise _explained(str(error)) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeError:
+        raise BadRequestError("the body is not valid UTF-8 text") from None
+    except msgspec.DecodeError:
+        raise BadRequestError("the body is not valid JSON", advice="send one JSON object") from None
+
+
 def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:
     """The declared fields of a body, each of its type and in its range.
 
     Raises:
         BadRequestError: one is not; `param` names it.
+        UnsupportedError: one is declared as null alone, and says something.
     """
     try:
         return msgspec.convert(body, fields)
@@ -203,12 +237,14 @@ def checked(body: Mapping[str, object], fields: type[Fields]) -> Fields:
         raise _explained(str(error)) from None
 
 
-def _explained(message: str) -> BadRequestError:
+def _explained(message: str) -> CallerError:
     place = _PLACE.fullmatch(message)
     what, path = (place["what"], place["path"]) if place else (message, "")
     if missing := _MISSING.fullmatch(what):
         path = f"{path}.{missing['name']}" if path else missing["name"]
         return BadRequestError(f"`{path}` is missing", param=path)
+    if what.startswith("Expected `null`"):  # declared so that it is not left out unseen
+        return UnsupportedError(f"`{path}` is not supported here", param=path)
     if what.startswith("Invalid "):
         what = "not one of the values it may have"
     elif "matching regex" in what:
