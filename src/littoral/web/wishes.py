@@ -56,6 +56,8 @@ class Wish(msgspec.Struct):
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     n: int | None = None
+    memory: msgspec.Raw | None = None
+    """What is to be recalled for it."""
 
     @property
     def wants_usage(self) -> bool:
