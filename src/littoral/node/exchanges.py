@@ -34,7 +34,7 @@ class Exchanges:
     """The one way in: authenticates, admits and runs requests."""
 
     def __init__(self, parts: Parts, elsewhere: Elsewhere | None = None) -> None:
-        self._parts = parts
+        self.parts = parts
         self._elsewhere = elsewhere
         self.bring: Bring = _nothing
         """Has a model be here that is asked for and is not."""
@@ -45,7 +45,7 @@ class Exchanges:
 
     def authenticate(self, token: str | None) -> Caller:
         """Who holds this key. Raises KeyMissingError or KeyRejectedError."""
-        return authenticated(self._parts.keyring, self._parts.observe, token)
+        return authenticated(self.parts.keyring, self.parts.observe, token)
 
     @asynccontextmanager
     async def answer(self, ask: Ask, caller: Caller) -> AsyncIterator[Answer]:
@@ -56,7 +56,7 @@ class Exchanges:
             return
         await self.bring(ask.model, caller)
         if caller.requires and self._elsewhere is not None:
-            self._elsewhere.check(caller, entry_for(self._parts.host.entries, ask.model, caller))
+            self._elsewhere.check(caller, entry_for(self.parts.host.entries, ask.model, caller))
         if ask.memory is not None:
             ask = await self._with_sources(ask, ask.memory, caller)
         async with self.run(ask, caller) as run:
@@ -64,20 +64,20 @@ class Exchanges:
 
     def run(self, ask: Ask, caller: Caller) -> Run:
         """An answer to just this; what memory gave is in it already."""
-        return Run(self._parts, ask, caller)
+        return Run(self.parts, ask, caller)
 
     async def _with_sources(self, ask: Ask, memory: MemoryWanted | Sources, caller: Caller) -> Ask:
         """The request with what it is to be answered from."""
         if isinstance(memory, MemoryWanted):
             if self.sourcing is None:
                 raise no_memory()
-            entry = entry_for(self._parts.host.entries, ask.model, caller)
+            entry = entry_for(self.parts.host.entries, ask.model, caller)
             memory = await self.sourcing.sources(memory, ask.body, ask.raw, entry, caller)
         return replace(ask, body=with_sources(ask.body, memory), memory=memory)
 
     async def count(self, ask: Ask, caller: Caller) -> int:
         """Prompt tokens of the ask, by the model's own tokenizer; loads the model if need be."""
-        parts = self._parts
+        parts = self.parts
         await self.bring(ask.model, caller)
         entry = entry_for(parts.host.entries, ask.model, caller)
         plan = plan_of(ask, entry, seed=0)
@@ -94,16 +94,16 @@ class Exchanges:
 
     def models(self, caller: Caller) -> Sequence[ModelStatus]:
         """What this caller may use, sorted by name."""
-        self._parts.host.entries.rescan()
+        self.parts.host.entries.rescan()
         return [
             status
-            for status in self._parts.host.statuses()
+            for status in self.parts.host.statuses()
             if caller.models is None or status.entry.name in caller.models
         ]
 
     def receipt(self, receipt_id: ReceiptId, caller: Caller) -> bytes:
         """The stored receipt with its opening. Raises NotFoundError, also for other callers'."""
-        scribe = self._parts.scribe
+        scribe = self.parts.scribe
         scribe.flush()
         if scribe.waits(receipt_id, caller):
             raise StoreError(
@@ -111,7 +111,7 @@ class Exchanges:
                 advice="ask again in a moment",
                 retry_after_s=RECEIPT_WAIT_S,
             )
-        stored = self._parts.receipts.get(receipt_id)
+        stored = self.parts.receipts.get(receipt_id)
         if stored is None or not (caller.operator or stored.key_id == caller.key_id):
             raise NotFoundError(f"there is no receipt {receipt_id}")
         return stored.document

@@ -25,6 +25,7 @@ from littoral.adapters.engines import make_engine
 from littoral.adapters.models import Catalogue
 from littoral.adapters.shelves import models_shelved
 from littoral.adapters.upstreams.upstreams import Upstreams
+from littoral.node.answering import answer_from_memory
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.delivery.front import PullThrough
@@ -48,6 +49,7 @@ from littoral.node.memory.here import MemoryHere
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
+from littoral.node.parts import Parts
 from littoral.node.relay.build import hand_over_counts, keeping_on, reusing_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.keeping import Keeping
@@ -55,7 +57,6 @@ from littoral.node.relay.relay import Relay
 from littoral.node.relay.reusing import Wishes
 from littoral.node.relay.standing import Work
 from littoral.node.relay.ways import Ways
-from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
 from littoral.node.status import PopStatus
 from littoral.node.surface import (
@@ -208,6 +209,8 @@ class _Parts:
         desks = Desks(desk, work, self._wishing, files, work, *self._memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
+        find = self._office.pipeline
+        answer_from_memory(self._memory, self._door, self._relay, self._upstreams, find)
 
     def _deliveries(self, tasks: asyncio.TaskGroup) -> Office:
         config, clock, host = self._config, self._clock, self._host

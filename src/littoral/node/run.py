@@ -73,7 +73,7 @@ from littoral.trust.issuing import Draft, sampling_of
 from littoral.trust.limits import Reservation
 from littoral.trust.receipts import SALT_BYTES
 
-__all__ = ["Parts", "Run"]
+__all__ = ["Run"]
 
 
 class Run:

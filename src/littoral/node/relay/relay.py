@@ -83,7 +83,7 @@ class Relay:
         """Finds what answers are to be made from, where there is memory."""
         self._authenticate = authenticate
         self._host = host
-        self._desk = desk
+        self.desk = desk
         self._ways = ways
         self._keeping = keeping
         self._bypass = "" if keeping is None else BYPASS
@@ -199,7 +199,7 @@ class Relay:
             return None  # whoever answers then says what is wrong
         if api.kind not in entry.kinds:
             return None
-        order = Order(api, caller, wish, body, entry.name, self._desk.clock)
+        order = Order(api, caller, wish, body, entry.name, self.desk.clock)
         if "littoral-nonce" in headers:
             order.nonce = nonce_of(headers)
         return order, entry
@@ -225,7 +225,7 @@ class Relay:
                 meant = question.judgement.answer.stored
                 return self._give(keeping, meant, question, order, entry, reply)
             return None
-        self._desk.reserve(order, tokens_bound(order))
+        self.desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
@@ -263,7 +263,7 @@ class Relay:
         reply: Reply,
     ) -> Underway:
         usage = Usage(*stored.usage)
-        self._desk.reserve(order, usage.total_tokens)
+        self.desk.reserve(order, usage.total_tokens)
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache = "hit" if question.judgement is None else "reused"
         leg.charged, leg.origin = False, stored.receipt_id
@@ -284,7 +284,7 @@ class Relay:
         question: Question | None,
         other: ModelEntry | None,
     ) -> Underway:
-        self._desk.reserve(order, tokens_bound(order))
+        self.desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
         if question is None:
@@ -313,9 +313,9 @@ class Relay:
             if self.closing or self._handler is None:
                 return None
             if other.name != asked.model:
-                self._desk.observe(FellBack(asked.model, other.name))
+                self.desk.observe(FellBack(asked.model, other.name))
             order = Order(
-                asked.api, asked.caller, asked.wish, asked.raw, other.name, self._desk.clock
+                asked.api, asked.caller, asked.wish, asked.raw, other.name, self.desk.clock
             )
             return self._handle(self._handler, order, other, head, reply, None, asked.model)
 
@@ -377,7 +377,7 @@ class Relay:
             flight, notes = self._flight(question, order), self._keeping.notes_of_miss(question)
             flight.kept = question.wanted is not None
             result = "partial" if question.found else "miss"
-            self._desk.observe(CacheMissed(entry.name, result))
+            self.desk.observe(CacheMissed(entry.name, result))
         handled = Handled(flight, entry)
         host = Host(reply, self.legs.left, handled, notes)
         self.legs.add(host)
@@ -391,6 +391,6 @@ class Relay:
     # --- legs ---
 
     def _leg(self, order: Order, reply: Reply, source: Source) -> Leg:
-        leg = Leg(self._desk, order, reply, source, self.legs.left)
+        leg = Leg(self.desk, order, reply, source, self.legs.left)
         self.legs.add(leg)
         return leg

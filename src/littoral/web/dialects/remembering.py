@@ -43,7 +43,7 @@ class _WithMemory(msgspec.Struct):
     memory: _Collection | _Memory | None = None
 
 
-class _Ranking(msgspec.Struct):
+class _Ranking(msgspec.Struct, frozen=True):
     score_threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
