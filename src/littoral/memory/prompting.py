@@ -17,14 +17,16 @@ from string import Formatter
 from typing import Final
 
 from littoral.terms.errors import BadRequestError, ContextLengthError
-from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX
+from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX, SMALL_MODEL_BYTES
 from littoral.terms.memory import Cited
 from littoral.terms.sources import Sources
+from littoral.terms.values import ModelEntry
 
 __all__ = [
     "composed",
     "filled",
     "fitted",
+    "is_small",
     "numbered",
     "question_in",
     "room_for",
@@ -115,15 +117,34 @@ def numbered(passages: Sequence[Cited], first: int = 1) -> str:
     )
 
 
-def composed(question: str, passages: Sequence[Cited]) -> str:
-    """What the user's last message becomes."""
+def composed(question: str, passages: Sequence[Cited], *, brief: bool = False) -> str:
+    """What the user's last message becomes.
+
+    Args:
+        question: as the user has put it.
+        passages: what it is to be answered from.
+        brief: without instructions: a very small model answers those instead of the question.
+    """
     if not passages:
         return f"{_NONE}{question}"
+    if brief:
+        told = (
+            f"<source>\n{_plain(_title(each))}\n\n{_plain(each.text.strip())}\n</source>\n"
+            for each in passages
+        )
+        return "\n".join((*told, question))
     return f"{_BEFORE}\n{numbered(passages)}\n{_AFTER}{question}"
 
 
-def with_sources(body: Mapping[str, object], sources: Sources) -> dict[str, object]:
-    """A chat request in OpenAI's shape with the passages in the user's last message.
+def is_small(entry: ModelEntry) -> bool:
+    """Whether a model is so small that it is told passages without instructions."""
+    return 0 < entry.size_bytes < SMALL_MODEL_BYTES
+
+
+def with_sources(
+    body: Mapping[str, object], sources: Sources, *, brief: bool = False
+) -> dict[str, object]:
+    """A chat request in OpenAI's shape with the passages in the user's last message; see `composed`.
 
     Raises:
         BadRequestError: there is no such message, or it is not text alone.
@@ -138,7 +159,7 @@ def with_sources(body: Mapping[str, object], sources: Sources) -> dict[str, obje
         raise BadRequestError(
             "with memory, the last message of the user must be text", param="messages"
         )
-    told = {**message, "content": composed(text, sources.passages)}
+    told = {**message, "content": composed(text, sources.passages, brief=brief)}
     return {**body, "messages": [*messages[:place], told, *messages[place + 1 :]]}
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from littoral.memory.prompting import with_sources
+from littoral.memory.prompting import is_small, with_sources
 from littoral.node.elsewhere import Elsewhere
 from littoral.node.entries import entry_for, is_pipeline
 from littoral.node.keyring import authenticated
@@ -68,12 +68,15 @@ class Exchanges:
 
     async def _with_sources(self, ask: Ask, memory: MemoryWanted | Sources, caller: Caller) -> Ask:
         """The request with what it is to be answered from."""
+        entries = self.parts.host.entries
+        entry = entries.entry(ask.model) if ask.asked else entry_for(entries, ask.model, caller)
         if isinstance(memory, MemoryWanted):
             if self.sourcing is None:
                 raise no_memory()
-            entry = entry_for(self.parts.host.entries, ask.model, caller)
             memory = await self.sourcing.sources(memory, ask.body, ask.raw, entry, caller)
-        return replace(ask, body=with_sources(ask.body, memory), memory=memory)
+        return replace(
+            ask, body=with_sources(ask.body, memory, brief=is_small(entry)), memory=memory
+        )
 
     async def count(self, ask: Ask, caller: Caller) -> int:
         """Prompt tokens of the ask, by the model's own tokenizer; loads the model if need be."""

@@ -968,6 +968,10 @@ PASSAGES_USED_MAX: Final = 64
 PASSAGES_TOKENS: Final = 4_096
 """Of passages in one prompt, for a model of which nobody here knows what it takes."""
 
+SMALL_MODEL_BYTES: Final = 400_000_000
+"""Weights of fewer bytes are a model that repeats instructions rather than follows them: measured
+with SmolLM2-135M (98 MB); one of 1.1 GB follows them."""
+
 QUOTE_CHARS: Final = 160
 """Of a passage, where an answer says what it was made from."""
 

@@ -25,7 +25,7 @@ def asks_for_memory(order: Order) -> bool:
     """Whether a request may be one that wants something of memory."""
     if order.api.kind is not Kind.CHAT:
         return False
-    if order.wish.memory is not None:
+    if order.wish.wants_memory:
         return True
     return order.api.name == "responses" and order.raw.find(_SEARCH) >= 0
 
@@ -52,7 +52,7 @@ class Look:
                 )
         except NotFoundError as error:
             # Of an upstream that has the tool itself they may be its own vector stores.
-            theirs = order.wish.memory is None and _has_search(self._entry)
+            theirs = not order.wish.wants_memory and _has_search(self._entry)
             self._error = None if theirs else error
         except LittoralError as error:
             self._error = error
