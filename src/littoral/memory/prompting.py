@@ -144,7 +144,7 @@ def is_small(entry: ModelEntry) -> bool:
 def with_sources(
     body: Mapping[str, object], sources: Sources, *, brief: bool = False
 ) -> dict[str, object]:
-    """A chat request in OpenAI's shape with the passages in the user's last message; see `composed`.
+    """A chat request in OpenAI's shape with what `composed` says as the user's last message.
 
     Raises:
         BadRequestError: there is no such message, or it is not text alone.
