@@ -245,8 +245,15 @@ def test_a_step_that_writes_on_the_way_has_a_receipt_of_its_own(tides: Desk) -> 
     draft = '[[steps]]\nname = "draft"\ndoes = "generate"\nmodel = "writer"\nprompt = "draft"\n'
     draft += 'uses = { it = "found" }\ntokens_max = 60\n'
     text = TIDES.format(
-        name="drafts", writer="echo", models="", before="", query="input",
-        steps=draft, best="draft", tokens_max="200", collection=tides.name,
+        name="drafts",
+        writer="echo",
+        models="",
+        before="",
+        query="input",
+        steps=draft,
+        best="draft",
+        tokens_max="200",
+        collection=tides.name,
     ).replace("[prompts]", '[prompts]\ndraft = "{it}"')
     status, _, said = tides.ask("/v1/delivery/pipelines", {"text": text})
     assert status < 300, said

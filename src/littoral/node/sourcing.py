@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from littoral.memory.fusion import fused
-from littoral.memory.prompting import fitted, question_in, room_for, tokens_of
+from littoral.memory.prompting import fitted, is_small, question_in, room_for, tokens_of
 from littoral.terms.collections import Memory
 from littoral.terms.errors import LittoralError, StoreError, UnsupportedError
 from littoral.terms.facts import StepEnded
-from littoral.terms.limits import COMPLETION_TOKENS, RECALL_WAIT_S
+from littoral.terms.limits import COMPLETION_TOKENS, RECALL_WAIT_S, SMALL_MODEL_PASSAGES
 from littoral.terms.memory import Cited
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.sources import MemoryWanted, Sources
@@ -72,6 +72,8 @@ class Sourcing:
         finally:
             seconds = (self._clock.now() - began) / SECOND
             self._observe(StepEnded("recall", outcome, seconds))
+        if is_small(entry):
+            found = found[:SMALL_MODEL_PASSAGES]
         said = tokens_of(raw.decode("utf-8", "replace"))
         room = room_for(entry.context_tokens, answer_tokens(body, entry), said)
         return Sources(question=question, passages=fitted(found, room))

@@ -972,6 +972,9 @@ SMALL_MODEL_BYTES: Final = 400_000_000
 """Weights of fewer bytes are a model that repeats instructions rather than follows them: measured
 with SmolLM2-135M (98 MB); one of 1.1 GB follows them."""
 
+SMALL_MODEL_PASSAGES: Final = 1
+"""Passages that such a model is shown: with two it loses itself in them, measured likewise."""
+
 QUOTE_CHARS: Final = 160
 """Of a passage, where an answer says what it was made from."""
 
