@@ -11,6 +11,7 @@ import typer
 
 from littoral.cli.show import HomeOption, JsonOption, Show, command
 from littoral.cli.talk import pop_client
+from littoral.memory.briefing import gist
 from littoral.node.asking import PopClient, Reply
 from littoral.node.config import Config, load_config
 from littoral.terms.errors import LoadingError
@@ -23,8 +24,11 @@ __all__ = ["register"]
 _DEFAULT_MODEL: Final = "smollm2-135m"
 _AGAIN_S: Final = 0.5
 """Between two requests for a model that is still loading."""
-_PLAIN: Final[Mapping[str, object]] = {"temperature": 0, "frequency_penalty": 0.3}
-"""A very small model repeats itself without end otherwise."""
+_LINES_SHOWN: Final = 3
+_LINE_CHARS: Final = 110
+"""Of each passage, those that have most to do with the question."""
+_PARAGRAPH: Final[Mapping[str, object]] = {"stop": ["\n\n"]}
+"""A very small model has said what it knows in one paragraph, and repeats itself from there on."""
 
 
 class _Passage(msgspec.Struct):
@@ -68,7 +72,9 @@ def ask(
     """
     with command(as_json=as_json) as show:
         wanted = {"collection": name, "limit": passages}
-        options = {**_PLAIN, "max_tokens": max_tokens, "memory": wanted}
+        options: dict[str, object] = {"temperature": 0, "max_tokens": max_tokens, "memory": wanted}
+        if model == _DEFAULT_MODEL:
+            options |= _PARAGRAPH
         asking = _Asking(show, model_name(model), name, question, options)
         # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
         asyncio.run(asking.run(load_config({"home": home})))
@@ -101,7 +107,7 @@ class _Asking:
         shown = msgspec.convert(reply.littoral, _Member).passages
         others = _others(shown, found.passages)
         self._show.line()
-        self._tell(shown, others)
+        self._tell(shown, others, {each.id: each.text for each in found.passages})
         self._show.data(
             {
                 "text": reply.text,
@@ -129,7 +135,9 @@ class _Asking:
             sys.stdout.write(text)
             sys.stdout.flush()
 
-    def _tell(self, shown: Sequence[_Passage], others: Sequence[Cited]) -> None:
+    def _tell(
+        self, shown: Sequence[_Passage], others: Sequence[Cited], texts: Mapping[str, str]
+    ) -> None:
         show = self._show
         if not shown:
             show.line("nothing was found in the collection", style="bold")
@@ -140,6 +148,9 @@ class _Asking:
             mark = "*" if each.cited else " "
             where = _where(each.document or each.id, each.header)
             show.line(f"{mark}[{each.number}] {where}  ({each.score:.4f})")
+            lines = gist(texts.get(each.id, each.quote), self._question).splitlines()
+            for line in lines[:_LINES_SHOWN]:
+                show.line(f"      {line[:_LINE_CHARS]}", style="dim")
         if others:
             show.line("Also found", style="bold")
         for other in others:

@@ -12,21 +12,20 @@ It does not find passages, and asks no model.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Final
 
+from littoral.memory.briefing import EXAMPLES, told_briefly
 from littoral.terms.errors import BadRequestError, ContextLengthError
-from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX, SMALL_MODEL_BYTES
+from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX
 from littoral.terms.memory import Cited
 from littoral.terms.sources import Sources
-from littoral.terms.values import ModelEntry
 
 __all__ = [
     "composed",
     "filled",
     "fitted",
-    "is_small",
     "numbered",
     "question_in",
     "room_for",
@@ -40,8 +39,8 @@ _LETTERS_PER_TOKEN: Final = 2
 _MARK: Final = re.compile(r"<(?=/?source\b)", re.IGNORECASE)
 _AROUND_TOKENS: Final = 24
 """The marks around one passage, with its number."""
-_INSTRUCTION_TOKENS: Final = 160
-"""What `composed` says beside the passages and the question."""
+_INSTRUCTION_TOKENS: Final = 320
+"""What is said beside the passages and the question, examples included."""
 _SHORTEST_TOKENS: Final = 48
 """A passage that is cut to less than this says nothing."""
 
@@ -123,22 +122,13 @@ def composed(question: str, passages: Sequence[Cited], *, brief: bool = False) -
     Args:
         question: as the user has put it.
         passages: what it is to be answered from.
-        brief: without instructions: a very small model answers those instead of the question.
+        brief: the model is very small (briefing.py).
     """
     if not passages:
         return f"{_NONE}{question}"
     if brief:
-        told = (
-            f"<source>\n{_plain(_title(each))}\n\n{_plain(each.text.strip())}\n</source>\n"
-            for each in passages
-        )
-        return "\n".join((*told, question))
+        return told_briefly(question, passages, _plain)
     return f"{_BEFORE}\n{numbered(passages)}\n{_AFTER}{question}"
-
-
-def is_small(entry: ModelEntry) -> bool:
-    """Whether a model is so small that it is told passages without instructions."""
-    return 0 < entry.size_bytes < SMALL_MODEL_BYTES
 
 
 def with_sources(
@@ -160,7 +150,11 @@ def with_sources(
             "with memory, the last message of the user must be text", param="messages"
         )
     told = {**message, "content": composed(text, sources.passages, brief=brief)}
-    return {**body, "messages": [*messages[:place], told, *messages[place + 1 :]]}
+    before = messages[:place]
+    if brief and sources.passages:
+        opening = sum(1 for each in before if each.get("role") in {"system", "developer"})
+        before = [*before[:opening], *_examples(), *before[opening:]]
+    return {**body, "messages": [*before, told, *messages[place + 1 :]]}
 
 
 def question_in(body: Mapping[str, object]) -> str:
@@ -217,6 +211,12 @@ def filled(
     for text, place, _, _ in Formatter().parse(prompt):
         pieces += [text, "" if place is None else given[place]]
     return "".join(pieces), tuple(used)
+
+
+def _examples() -> Iterator[dict[str, object]]:
+    for question, answer in EXAMPLES:
+        yield {"role": "user", "content": question}
+        yield {"role": "assistant", "content": answer}
 
 
 def _size_of(passage: Cited) -> int:

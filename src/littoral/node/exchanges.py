@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from littoral.memory.prompting import is_small, with_sources
+from littoral.memory.briefing import is_small
+from littoral.memory.prompting import with_sources
 from littoral.node.elsewhere import Elsewhere
 from littoral.node.entries import entry_for, is_pipeline
 from littoral.node.keyring import authenticated

@@ -10,8 +10,9 @@ Rules
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from littoral.memory.briefing import is_small
 from littoral.memory.fusion import fused
-from littoral.memory.prompting import fitted, is_small, question_in, room_for, tokens_of
+from littoral.memory.prompting import fitted, question_in, room_for, tokens_of
 from littoral.terms.collections import Memory
 from littoral.terms.errors import LittoralError, StoreError, UnsupportedError
 from littoral.terms.facts import StepEnded
