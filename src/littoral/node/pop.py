@@ -149,14 +149,12 @@ class _Parts:
         fabric: Fabric | None,
     ) -> None:
         self._config = config
-        self._home = home
-        self._fabric = fabric
+        self._home, self._fabric = home, fabric
         self._membership = membership
         self._identity = identity = opened.identity
         self._onward = Onward(identity.pop_id, identity)
         self._clock = clock = opened.clock
-        self._telemetry = opened.telemetry
-        self._keyring = opened.keyring
+        self._telemetry, self._keyring = opened.telemetry, opened.keyring
         self._targets = opened.hot.targets.targets
         self._tasks = tasks
         self._catalogue = Catalogue(home.models)
@@ -209,8 +207,8 @@ class _Parts:
         desks = Desks(desk, work, self._wishing, files, work, *self._memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
-        find = self._office.pipeline
-        answer_from_memory(self._memory, self._door, self._relay, self._upstreams, find)
+        house, find = self._memory.house, work.pipeline
+        answer_from_memory(house, self._door, self._relay, self._upstreams, find)
 
     def _deliveries(self, tasks: asyncio.TaskGroup) -> Office:
         config, clock, host = self._config, self._clock, self._host
