@@ -21,6 +21,7 @@ from littoral.terms.errors import (
     UnknownModelError,
 )
 from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId
+from littoral.terms.sources import Sources
 from littoral.terms.values import (
     Ask,
     Caller,
@@ -193,6 +194,7 @@ class Script:
     usage: Usage = USAGE
     finish: Finish = Finish.STOP
     counted: int = 7
+    sources: Sources | None = None
 
 
 class FakeAnswer:
@@ -217,6 +219,10 @@ class FakeAnswer:
             "littoral-source": "echo",
             "littoral-pop": "pop-0123456789abcdef",
         }
+
+    @property
+    def sources(self) -> Sources | None:
+        return self.script.sources
 
     @property
     def chunks(self) -> AsyncIterator[bytes]:

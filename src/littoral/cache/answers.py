@@ -12,6 +12,7 @@ from littoral.cache.keys import KEY_BYTES
 from littoral.terms.errors import BadRequestError
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
 from littoral.terms.limits import CACHE_TAG_CHARS_MAX, CACHE_TAGS_MAX
+from littoral.terms.sources import Sources
 from littoral.terms.values import Finish
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "StoredVector",
     "answer_key_of",
     "tags_of",
+    "with_tags_of",
 ]
 
 ENTRY_OVERHEAD_BYTES: Final = 512
@@ -124,6 +126,19 @@ def tags_of(field: str | None) -> tuple[str, ...]:
             param="Littoral-Cache-Tags",
         )
     return tags
+
+
+def with_tags_of(tags: tuple[str, ...], sources: Sources | None) -> tuple[str, ...]:
+    """Tags, and those by which what was made from these sources can be dropped.
+
+    They are `memory:COLLECTION`, and as far as there is room `memory:COLLECTION/DOCUMENT`; what
+    can't be written as a tag has none.
+    """
+    passages = () if sources is None else sources.passages
+    named = [f"memory:{each.collection}" for each in passages]
+    named += [f"memory:{each.collection}/{each.document}" for each in passages]
+    made = [tag for tag in dict.fromkeys(named) if _TAG.fullmatch(tag)]
+    return tuple(dict.fromkeys((*tags, *made)))[:CACHE_TAGS_MAX]
 
 
 def answer_key_of(text: str) -> bytes:

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from littoral.terms.ids import ModelName
+from littoral.terms.sources import Sources
 from littoral.terms.values import ModelDefaults, ModelEntry
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "embedding_keys",
     "model_identity",
     "reproducible",
+    "sourced_key",
 ]
 
 KEY_BYTES: Final = 20
@@ -34,6 +36,7 @@ KEY_BYTES: Final = 20
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 _ANSWER: Final = b"littoral answer"
+_SOURCED: Final = b"littoral sources"
 _VECTOR: Final = b"littoral vector"
 _MODEL: Final = b"littoral model"
 _LENGTH_BYTES: Final = 8
@@ -66,6 +69,20 @@ def answer_key(scope: str, model: bytes, api: str, policy_epoch: int, request: b
     """
     digest = blake2b(digest_size=KEY_BYTES, person=_ANSWER)
     digest.update(_framed(scope.encode(), model, api.encode(), b"%d" % policy_epoch, request))
+    return digest.digest()
+
+
+def sourced_key(key: bytes, sources: Sources) -> bytes:
+    """The key of an answer that was made from these passages, in this order.
+
+    Args:
+        key: `answer_key` of the request.
+        sources: what it was made from. A passage that has changed has another digest.
+    """
+    digest = blake2b(key, digest_size=KEY_BYTES, person=_SOURCED)
+    for each in sources.passages:
+        named = (each.collection, each.id, each.document, str(each.position), each.digest)
+        digest.update(_framed(*(part.encode() for part in (*named, each.header))))
     return digest.digest()
 
 
@@ -138,7 +155,9 @@ class Identities:
         return known[1]
 
 
-def reproducible(api: str, body: Mapping[str, object], defaults: ModelDefaults) -> bool:
+def reproducible(
+    api: str, body: Mapping[str, object], defaults: ModelDefaults, *, sourced: bool = False
+) -> bool:
     """Whether the same request is meant to get the same answer again.
 
     So it is for embeddings, at temperature 0 and with a seed; but not where the upstream looks
@@ -148,10 +167,13 @@ def reproducible(api: str, body: Mapping[str, object], defaults: ModelDefaults) 
         api: the door that the request came by (`Ask.api`).
         body: the request, OpenAI-shaped.
         defaults: the model's own, which fill what the request leaves open.
+        sourced: this PoP looks up what there is to look up, and the key says what it found.
     """
     if api == "embeddings":
         return True
-    if not _callers_tools_only(body):
+    if not _callers_tools_only(
+        body, (*_CALLERS_TOOLS, "file_search") if sourced else _CALLERS_TOOLS
+    ):
         return False
     temperature = body.get("temperature")
     if temperature is None:
@@ -160,12 +182,12 @@ def reproducible(api: str, body: Mapping[str, object], defaults: ModelDefaults) 
     return cold or _is_number(body.get("seed"))
 
 
-def _callers_tools_only(body: Mapping[str, object]) -> bool:
+def _callers_tools_only(body: Mapping[str, object], known: Sequence[str | None]) -> bool:
     if body.get("web_search_options") is not None:
         return False
     tools = body.get("tools")
     return not isinstance(tools, list) or all(
-        isinstance(tool, dict) and tool.get("type") in _CALLERS_TOOLS for tool in tools
+        isinstance(tool, dict) and tool.get("type") in known for tool in tools
     )
 
 

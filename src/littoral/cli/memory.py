@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 
+from littoral.cli import memory_ask
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
@@ -116,3 +117,6 @@ def _tell(show: Show, found: CollectionShown) -> None:
         show.line(f"a copy of {found.home}, as of {old}")
     if found.index:
         show.line(f"index: {found.index}")
+
+
+memory_ask.register(memory_app)

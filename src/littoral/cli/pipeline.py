@@ -51,7 +51,7 @@ def define(
         show.data(row)
         show.line(f"{row.name} is {row.artifact}")
         show.line(f"on another PoP: littoral pull {row.artifact}")
-        show.line("it can be delivered and looked at; to run it is not possible yet")
+        show.line(f"ask it as a model: littoral run pipeline:{row.name} QUESTION")
 
 
 @_pipeline.command("list")

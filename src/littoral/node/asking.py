@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -45,6 +45,7 @@ class _Event(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: _Error | None = None
+    littoral: dict[str, object] | None = None
 
 
 _KINDS: Final = (
@@ -89,6 +90,8 @@ class Reply:
     request: bytes
     stream: bytes
     """The response body, the receipt frame included."""
+    littoral: Mapping[str, object] = field(default_factory=dict)
+    """What it was made from, as `memory/citing.py` says it; empty where memory gave nothing."""
 
     @property
     def receipt_id(self) -> str:
@@ -178,6 +181,7 @@ def _broke_off(error: HttpError) -> UpstreamFailedError:
 async def _read(response: Response, request: bytes, on_text: Callable[[str], None]) -> Reply:
     cutter, stream, texts = EventCutter(), bytearray(), list[str]()
     finish, usage = "", _Usage()
+    littoral: Mapping[str, object] = {}
     async for piece in response:
         whole = cutter.feed(piece)
         stream += whole
@@ -189,6 +193,7 @@ async def _read(response: Response, request: bytes, on_text: Callable[[str], Non
             if said.error is not None:
                 raise UpstreamFailedError(said.error.message)
             usage = said.usage or usage
+            littoral = said.littoral or littoral
             for choice in said.choices:
                 finish = choice.finish_reason or finish
                 if choice.delta is not None and choice.delta.content:
@@ -204,6 +209,7 @@ async def _read(response: Response, request: bytes, on_text: Callable[[str], Non
         headers=dict(response.headers),
         request=request,
         stream=bytes(stream),
+        littoral=littoral,
     )
 
 

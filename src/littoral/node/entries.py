@@ -22,11 +22,20 @@ from littoral.terms.ids import ModelName
 from littoral.terms.limits import CATALOGUE_WATCH_S
 from littoral.terms.values import Caller, EngineKind, ModelEntry
 
-__all__ = ["Entries", "KnownModels", "Told", "effective", "entry_for", "watch"]
+__all__ = [
+    "PIPELINE",
+    "Entries",
+    "KnownModels",
+    "Told",
+    "effective",
+    "entry_for",
+    "is_pipeline",
+    "watch",
+]
 
 log = logging.getLogger("littoral")
 
-_PIPELINE: Final = "pipeline:"
+PIPELINE: Final = "pipeline:"
 """What the name of a model begins with that is a pipeline."""
 
 Told = Callable[[Collection[ModelName], Collection[ModelEntry]], None]
@@ -59,6 +68,11 @@ async def watch(rescan: Callable[[], None]) -> None:
             rescan()
         except (LittoralError, OSError) as error:
             log.warning("the catalogue can't be read for now: %s", error)
+
+
+def is_pipeline(name: ModelName) -> bool:
+    """Whether this is the name of a pipeline, as clients write it for a model's."""
+    return name.startswith(PIPELINE)
 
 
 def entry_for(models: KnownModels, name: ModelName, caller: Caller) -> ModelEntry:
@@ -162,10 +176,10 @@ class Entries:
         if name not in self._entries:
             self.rescan()
         entry = self._entries.get(name)
-        if entry is None and name.startswith(_PIPELINE):
+        if entry is None and name.startswith(PIPELINE):
             raise UnsupportedError(
-                "pipelines can be defined, delivered and looked at, and not be run yet",
-                advice="ask its models one by one: `littoral pipeline show` says which",
+                "a pipeline is no model, and is not asked for this",
+                advice="ask it in a chat, a response or a message",
                 param="model",
             )
         if entry is None:

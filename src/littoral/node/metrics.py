@@ -58,6 +58,7 @@ __all__ = [
     "REUSE",
     "REUSE_CHECKS",
     "RUNNING",
+    "STEPS",
     "TOKENS",
     "UPSTREAM_ATTEMPTS",
     "UPSTREAM_HEDGES",
@@ -281,6 +282,13 @@ FABRIC_RELAYED: Final = _counter(
     "Requests passed to PoPs that can't be dialled, by how they ended: answered, lost or left.",
     "outcome",
 )
+STEPS: Final = Metered(
+    "littoral_answer_step_seconds",
+    Form.HISTOGRAM,
+    "Steps of answers from memory: recall before a chat, and each step of a pipeline.",
+    ("does", "outcome"),
+    LATENCY_S,
+)
 
 METERED: Final = (
     *(REQUESTS, REFUSED, TOKENS, FIRST_TOKEN, PER_TOKEN, REQUEST_DURATION, QUEUE, LOAD, LOADED),
@@ -309,6 +317,7 @@ METERED: Final = (
         FABRIC_REJECTED,
         FABRIC_STRANGERS,
         FABRIC_RELAYED,
+        STEPS,
     ),
 )
 """Every metric, in the order of the text."""

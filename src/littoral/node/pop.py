@@ -25,6 +25,7 @@ from littoral.adapters.engines import make_engine
 from littoral.adapters.models import Catalogue
 from littoral.adapters.shelves import models_shelved
 from littoral.adapters.upstreams.upstreams import Upstreams
+from littoral.node.answering import answer_from_memory
 from littoral.node.conductor import Workers, conducted
 from littoral.node.config import Config
 from littoral.node.delivery.front import PullThrough
@@ -48,6 +49,7 @@ from littoral.node.memory.furnished import Furnished
 from littoral.node.neighbours import Fabric, Neighbours
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened, opened_home
+from littoral.node.parts import Parts
 from littoral.node.relay.build import hand_over_counts, keeping_on, reusing_on, upstreams_on
 from littoral.node.relay.desk import Desk
 from littoral.node.relay.keeping import Keeping
@@ -55,7 +57,6 @@ from littoral.node.relay.relay import Relay
 from littoral.node.relay.reusing import Wishes
 from littoral.node.relay.standing import Work
 from littoral.node.relay.ways import Ways
-from littoral.node.run import Parts
 from littoral.node.scribe import Scribe
 from littoral.node.status import PopStatus
 from littoral.node.surface import (
@@ -148,14 +149,12 @@ class _Parts:
         fabric: Fabric | None,
     ) -> None:
         self._config = config
-        self._home = home
-        self._fabric = fabric
+        self._home, self._fabric = home, fabric
         self._membership = membership
         self._identity = identity = opened.identity
         self._onward = Onward(identity.pop_id, identity)
         self._clock = clock = opened.clock
-        self._telemetry = opened.telemetry
-        self._keyring = opened.keyring
+        self._telemetry, self._keyring = opened.telemetry, opened.keyring
         self._targets = opened.hot.targets.targets
         self._tasks = tasks
         self._catalogue = Catalogue(home.models)
@@ -206,6 +205,8 @@ class _Parts:
         desks = Desks(desk, work, self._wishing, files, work, *memory.desks)
         self._app = App(self._door, self._status, desks)
         self._relay = self._hot_path()
+        house, find = self._memory.house, work.pipeline
+        answer_from_memory(house, self._door, self._relay, self._upstreams, find)
 
     def _deliveries(self, tasks: asyncio.TaskGroup) -> Office:
         config, clock, host = self._config, self._clock, self._host

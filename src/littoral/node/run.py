@@ -6,19 +6,16 @@ machine hears only of beginnings and ends. docs/life-of-a-request.md tells the s
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self, assert_never
 
-from littoral.adapters.store import ReceiptBook
+from littoral.memory.citing import fields_of
 from littoral.node.deadline import in_time, opened_in_time
 from littoral.node.drive import pump
-from littoral.node.entries import entry_for
+from littoral.node.entries import entry_for, is_pipeline
 from littoral.node.host import Lease as HostLease
-from littoral.node.host import ModelHost
-from littoral.node.keyring import Keyring
-from littoral.node.onward import Onward
-from littoral.node.scribe import Scribe
-from littoral.node.vectors import Recalled, Vectors
+from littoral.node.parts import Parts
+from littoral.node.vectors import Recalled
 from littoral.serving.exchange import (
     Arrived,
     Bounds,
@@ -55,8 +52,9 @@ from littoral.terms.errors import (
     LittoralError,
 )
 from littoral.terms.facts import FirstToken, RequestEnded, RequestRefused
-from littoral.terms.ids import PopId, receipt_id
-from littoral.terms.ports import Clock, Engine, Observe
+from littoral.terms.ids import receipt_id
+from littoral.terms.ports import Engine
+from littoral.terms.sources import Sources
 from littoral.terms.values import (
     SECOND,
     Ask,
@@ -75,26 +73,7 @@ from littoral.trust.issuing import Draft, sampling_of
 from littoral.trust.limits import Reservation
 from littoral.trust.receipts import SALT_BYTES
 
-__all__ = ["Parts", "Run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every exchange of a PoP uses."""
-
-    pop: PopId
-    host: ModelHost
-    keyring: Keyring
-    receipts: ReceiptBook
-    scribe: Scribe
-    clock: Clock
-    observe: Observe
-    wait: int
-    """Nanoseconds that a request waits for its model, at most."""
-    onward: Onward
-    """What goes with a request to another PoP."""
-    vectors: Vectors | None = None
-    """The embeddings that are kept, unless the cache is off."""
+__all__ = ["Run"]
 
 
 class Run:
@@ -148,8 +127,7 @@ class Run:
 
     async def _begin(self) -> None:
         parts, ask = self._parts, self._ask
-        asked = entry_for(parts.host.entries, ask.asked or ask.model, self._caller)
-        self._entry = entry = parts.host.entries.entry(ask.model) if ask.asked else asked
+        self._entry = entry = self._model()
         if (
             parts.vectors is not None
             and (ask.kind is Kind.EMBED and not self._caller.requires)
@@ -165,6 +143,15 @@ class Run:
         await in_time(work, self._until, parts.clock)
         if self._error is not None:
             raise self._error
+
+    def _model(self) -> ModelEntry:
+        """The model that answers: the one asked for, or what stands in for it."""
+        ask, entries = self._ask, self._parts.host.entries
+        if ask.asked is None:
+            return entry_for(entries, ask.model, self._caller)
+        if not is_pipeline(ask.asked):  # whoever runs one has seen whether it may be asked
+            entry_for(entries, ask.asked, self._caller)
+        return entries.entry(ask.model)
 
     def _bounds(self, entry: ModelEntry) -> Bounds:
         limits = self._caller.limits
@@ -203,8 +190,14 @@ class Run:
             "littoral-source": self._entry.source.value,
             "littoral-pop": self._parts.pop,
             **({"littoral-model": self._entry.name} if self._ask.asked else {}),
+            **({} if self.sources is None else fields_of(self.sources)),
             **limits,
         }
+
+    @property
+    def sources(self) -> Sources | None:
+        """What memory gave for the answer."""
+        return self._ask.memory if isinstance(self._ask.memory, Sources) else None
 
     @property
     def chunks(self) -> AsyncIterator[bytes]:
@@ -371,6 +364,7 @@ class Run:
             source=source,
             asked=self._ask.asked,
             parent=self._parent,
+            sources=self.sources,
         )
         self._parts.scribe.keep(draft, self._sealed)
         dispatched = self._dispatched or self._arrived

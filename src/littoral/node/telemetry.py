@@ -47,6 +47,7 @@ from littoral.terms.facts import (
     ReuseChecked,
     ReuseJudged,
     StandingChanged,
+    StepEnded,
     StrangersRefused,
     ThreadsStepped,
     UpstreamTried,
@@ -111,7 +112,7 @@ class Telemetry:
             if series.name in present:
                 self._cells[meters.series(series.name, series.labels, 1)] = 0.0
 
-    def observe(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one case a fact
+    def observe(self, fact: Fact) -> None:  # noqa: C901, PLR0912, PLR0915 - one case a fact
         """Count it, and log it if a person would want to know."""
         match fact:
             case RequestEnded():
@@ -130,6 +131,8 @@ class Telemetry:
                 self._count(metrics.CACHE_CHANGED_BYTES, change, amount=abs(size))
             case ReuseJudged() | ReuseChecked():
                 self._reused(fact)
+            case StepEnded(does, outcome, seconds):
+                self._time(metrics.STEPS, seconds, does, outcome)
             case RequestQueued():
                 pass  # the gauges are read from the pool when they are asked for
             case RequestRefused(api, code, status):

@@ -82,6 +82,7 @@ class _Body(msgspec.Struct):
 
     choices: list[_Choice] | None = None
     data: list[msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | None = None
     usage: _Usage | None = None
     stop_reason: str | None = None
     status: str | None = None
@@ -158,7 +159,8 @@ def outcome_of_body(body: bytes) -> Outcome | None:
         return None
     reading = _Reading()
     reading.take(read)
-    is_answer = read.choices is not None or read.data is not None or reading.finish is not None
+    is_answer = any(each is not None for each in (read.choices, read.data, read.results))
+    is_answer = is_answer or reading.finish is not None
     return reading.outcome(Finish.DONE) if is_answer else None
 
 

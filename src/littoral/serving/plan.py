@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.ids import ReceiptId
@@ -158,13 +160,16 @@ def _with_system(messages: object, system: str) -> object:
 
 
 def _prompt_bound(ask: Ask, entry: ModelEntry) -> int:
-    """At least the prompt's tokens: the request's own bytes, and what the template adds."""
+    """At least the prompt's tokens: the request's bytes, and what memory and the template add."""
+    said = len(ask.raw)
+    if ask.memory is not None:  # what memory gave is not in what the client has sent
+        said = max(said, len(msgspec.json.encode(ask.body.get("messages"))))
     if entry.engine is EngineKind.UPSTREAM:
-        return len(ask.raw) // BYTES_PER_TOKEN + 1
+        return said // BYTES_PER_TOKEN + 1
     messages = ask.body.get("messages")
     count = len(messages) if isinstance(messages, Sequence) else 1
     system = len((entry.defaults.system or "").encode())
-    return len(ask.raw) + system + TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * count
+    return said + system + TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * count
 
 
 def _prompts(body: Mapping[str, object]) -> int:

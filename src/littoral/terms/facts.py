@@ -45,6 +45,7 @@ __all__ = [
     "StrangersRefused",
     "FileSent",
     "PullEnded",
+    "StepEnded",
     "Fact",
 ]
 
@@ -368,6 +369,17 @@ class PullEnded:
     wrong_chunks: int
 
 
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step of an answer from memory is over: of a pipeline, or the recall before any other."""
+
+    does: str
+    """`embed`, `recall`, `rerank` or `generate`."""
+    outcome: str
+    """`done`, `skipped` (there was nothing to change) or `failed`."""
+    seconds: float
+
+
 Fact = (
     RequestRefused
     | RequestQueued
@@ -402,4 +414,5 @@ Fact = (
     | StrangersRefused
     | FileSent
     | PullEnded
+    | StepEnded
 )

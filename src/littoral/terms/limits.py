@@ -1022,3 +1022,31 @@ QUERIES_MAX: Final = 128
 
 NAMESPACES_MAX: Final = 10_000
 """Namespaces of one index that are counted in one answer, as Pinecone's API has them."""
+RECALL_COLLECTIONS_MAX: Final = 4
+"""Collections that one answer recalls from: each is one search before the answer begins."""
+
+RECALL_WAIT_S: Final = 30.0
+"""From a request to the passages for it. A search takes milliseconds, a model that embeds the
+question seconds if it has to be loaded for it."""
+
+PASSAGES_USED_MAX: Final = 64
+"""Passages that one answer is made from: its receipt names each in 72 bytes."""
+
+PASSAGES_TOKENS: Final = 4_096
+"""Of passages in one prompt, for a model of which nobody here knows what it takes."""
+
+SMALL_MODEL_BYTES: Final = 400_000_000
+"""Weights of fewer bytes are a model that repeats instructions rather than follows them: measured
+with SmolLM2-135M (98 MB); one of 1.1 GB follows them."""
+
+SMALL_MODEL_PASSAGES: Final = 1
+"""Passages that such a model is shown: with two it loses itself in them, measured likewise."""
+
+QUOTE_CHARS: Final = 160
+"""Of a passage, where an answer says what it was made from."""
+
+PIPELINE_WAIT_S: Final = 120.0
+"""All steps of a pipeline before its last, which is an answer like any other."""
+
+RERANK_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What a server answers that sorts passages: a hundred bytes for each."""

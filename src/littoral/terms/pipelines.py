@@ -38,6 +38,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,63}\Z")]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 _Prompt = Annotated[str, msgspec.Meta(min_length=1, max_length=65_536)]
 _Most = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Tokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
@@ -71,6 +72,9 @@ class Rerank(
     query: Name
     passages: Name
     most: _Most = 5
+    sure: _Share | msgspec.UnsetType = msgspec.UNSET
+    """Leave it as it is where the second passage's score is lower than the first's by this share or
+    more. Documents from before it was there have no place for it: unset is not written."""
 
 
 class Generate(

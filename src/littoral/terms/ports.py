@@ -12,6 +12,7 @@ from littoral.terms.artifacts import OriginFile, OriginListing, Shelved
 from littoral.terms.facts import Fact
 from littoral.terms.heard import Heard
 from littoral.terms.ids import ReceiptId
+from littoral.terms.sources import Sources
 from littoral.terms.values import (
     Ask,
     Caller,
@@ -111,6 +112,10 @@ class Answer(Protocol):
     @property
     def chunks(self) -> AsyncIterator[bytes]:
         """The engine's bytes, as `Engine.open` gives them."""
+
+    @property
+    def sources(self) -> Sources | None:
+        """What memory gave for it; of a pipeline, what its steps took until now."""
 
     def sent(self, data: bytes) -> None:
         """Count bytes of the response body towards the receipt, before they are written."""

@@ -10,6 +10,7 @@ import msgspec
 from littoral.terms import limits
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
+from littoral.terms.sources import MemoryWanted, Sources
 
 __all__ = [
     "Instant",
@@ -355,7 +356,7 @@ class Caller:
     tenant: str = ""
     """Keys of one tenant share what is cached; empty is a tenant of this key alone."""
     reuse_error_max: float | None = None
-    """Most wrong answers, as a share, that semantic reuse may give this key; None is no reuse."""
+    """Most wrong answers, as a share, that semantic reuse may give this key; None is none."""
     requires: str = ""
     """What this request must have, as a well-formed `Littoral-Require` says it."""
     hop: Hop | None = None
@@ -389,11 +390,11 @@ class Ask:
     stream: bool
     raw: bytes = b""
     """The exact request body: what the receipt's request digest covers."""
-    nonce: str = ""
-    """Chosen by the client, for freshness; goes into the receipt."""
+    nonce: str = ""  # chosen by the client, for freshness; goes into the receipt
     count_first: bool = False
     """The prompt's length is to be known before the answer begins (`Answer.outcome` has it)."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Header fields that say what the cache may do, by their names in lower case."""
     asked: ModelName | None = None
     """The model that was asked for, where `model` stands in for it."""
+    memory: MemoryWanted | Sources | None = None  # to be recalled for it; or what was, already

@@ -13,6 +13,7 @@ import msgspec
 
 from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId, digest_of_hex
 from littoral.terms.ports import Signer
+from littoral.terms.sources import Sources
 from littoral.terms.values import (
     Caller,
     Countersigned,
@@ -38,6 +39,7 @@ from littoral.trust.receipts import (
     Engine,
     Model,
     Opening,
+    Passages,
     Receipt,
     ReceiptDocument,
     Response,
@@ -85,6 +87,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """The model that was asked for, where another has answered."""
     parent: Countersigned | None = None
     """The receipt of the PoP that has answered, where that is another."""
+    sources: Sources | None = None
+    """What memory gave for the answer."""
 
 
 class SealedBatch:
@@ -224,6 +228,8 @@ class Issuer:
             origin=draft.origin,
             asked=draft.asked,
             parent=parent_of(draft.parent),
+            passages=_passages(draft.sources),
+            pipeline=None if draft.sources is None else draft.sources.artifact,
         )
 
     def _model(self, entry: ModelEntry) -> Model:
@@ -300,6 +306,14 @@ def _decimal(value: object) -> str | None:
         return None
     digits = format(Decimal(repr(value)), "f")
     return digits if len(digits) <= DIGITS_MAX else None
+
+
+def _passages(sources: Sources | None) -> tuple[Passages, ...]:
+    """The passages by their collections, each once, in the order in which the model saw them."""
+    named: dict[str, dict[str, None]] = {}
+    for each in () if sources is None else sources.passages:
+        named.setdefault(each.collection, {})[each.digest] = None
+    return tuple(Passages(collection, tuple(digests)) for collection, digests in named.items())
 
 
 class _Policy(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from littoral.terms.errors import ReceiptRejectedError
 from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId
 from littoral.terms.limits import (
     NONCE_CHARS_MAX,
+    PASSAGES_USED_MAX,
     REASON_CHARS_MAX,
     RECEIPT_BATCH_MAX,
     RECEIPT_BYTES_MAX,
@@ -49,6 +50,7 @@ __all__ = [
     "Model",
     "Engine",
     "Sampling",
+    "Passages",
     "Response",
     "ReceiptDocument",
     "Proven",
@@ -88,6 +90,7 @@ Number = Annotated[
 ]
 ReceiptName = Annotated[ReceiptId, msgspec.Meta(pattern=r"\Arcpt_[0-9a-f]{32}\Z")]
 Nonce = Annotated[str, msgspec.Meta(max_length=NONCE_CHARS_MAX)]
+Blake3 = Annotated[str, msgspec.Meta(pattern=r"\Ablake3:[0-9a-f]{64}\Z")]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +138,14 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """This PoP was asked, in the words of who asked it."""
 
 
+class Passages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model was shown of one collection."""
+
+    collection: Annotated[str, msgspec.Meta(max_length=128)]
+    digests: Annotated[tuple[Blake3, ...], msgspec.Meta(max_length=PASSAGES_USED_MAX)]
+    """Of the passages' texts."""
+
+
 class Receipt(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
@@ -170,6 +181,9 @@ class Receipt(
     origin: ReceiptName | None = None
     asked: Annotated[ModelName, msgspec.Meta(max_length=96)] | None = None
     parent: Parent | None = None
+    passages: tuple[Passages, ...] = ()
+    pipeline: Blake3 | None = None
+    """The artifact."""
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,8 @@ at all: when one of them fails, nothing else in the receipt counts and nothing e
 8. Chain: the receipt before it, when at hand, is the one that it names.
 9. Neighbour: the receipt that it countersigns, of the PoP that has answered, is what lies beside
    it. Proven when that PoP's key is trusted, too.
-10. Statements: model, engine, sampling, usage, times, source, policy: the signer's word.
+10. Statements: model, engine, sampling, usage, times, source, policy, and of an answer from
+    memory its passages and pipeline: the signer's word.
 11. Absent: what nobody has checked (whether that model computed it; a public log).
 
 An answer is accepted when nothing is rejected and the signer is trusted. A receipt that is
@@ -126,6 +127,7 @@ def verify_answer(
         _chain(receipt, previous),  # 8
         *_neighbour(receipt, document, trusted, verify),  # 9
         *_statements(receipt),  # 10
+        *_memory(receipt),
         *_absences(receipt),  # 11
     )
     return Verdict(claims, receipt)
@@ -257,6 +259,18 @@ def _statements(receipt: Receipt) -> tuple[Claim, ...]:
         else Claim(name, Standing.CLAIMED, text)
         for name, text in lines.items()
     )
+
+
+def _memory(receipt: Receipt) -> tuple[Claim, ...]:
+    """The passages that the model was shown, by their digests; nothing where there were none."""
+    claims = [
+        Claim("passages", Standing.CLAIMED, f"of {each.collection}: {digest}")
+        for each in receipt.passages
+        for digest in each.digests
+    ]
+    if receipt.pipeline is not None:
+        claims.append(Claim("pipeline", Standing.CLAIMED, receipt.pipeline))
+    return tuple(claims)
 
 
 def _absences(receipt: Receipt) -> tuple[Claim, ...]:

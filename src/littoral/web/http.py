@@ -16,6 +16,7 @@ import msgspec
 
 from littoral.terms import limits
 from littoral.terms.ids import ModelName
+from littoral.terms.sources import Sources
 from littoral.terms.values import Finish, Usage
 
 __all__ = ["Handler", "HttpBounds", "Request", "Responder", "StandIn"]
@@ -50,6 +51,8 @@ class Request(msgspec.Struct, frozen=True):
     """It came over TLS."""
     instead_of: StandIn | None = None
     """Its body names a model that stands in for the one that was asked for."""
+    sources: Sources | None = None
+    """What memory gave for its answer already."""
 
 
 class Responder(Protocol):

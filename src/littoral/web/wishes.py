@@ -39,6 +39,9 @@ HOT_APIS: Final = {
 """By path."""
 
 
+_NOTHING: Final = msgspec.Raw()
+
+
 class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
@@ -56,6 +59,13 @@ class Wish(msgspec.Struct):
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     n: int | None = None
+    memory: msgspec.Raw = _NOTHING
+    """What is to be recalled for it; its bytes, unread."""
+
+    @property
+    def wants_memory(self) -> bool:
+        """Whether anything is to be recalled."""
+        return self.memory is not _NOTHING and bytes(self.memory) not in {b"", b"null"}
 
     @property
     def wants_usage(self) -> bool:

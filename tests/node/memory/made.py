@@ -12,6 +12,7 @@ from typing import cast
 from littoral.memory.filters import words_of
 from littoral.terms.ids import KeyId, ModelName, ReceiptId
 from littoral.terms.ports import Answer
+from littoral.terms.sources import Sources
 from littoral.terms.values import (
     Ask,
     Caller,
@@ -45,6 +46,7 @@ class _Counted:
         self._body = body
         self.headers: Mapping[str, str] = {}
         self.sealed = False
+        self.sources: Sources | None = None
 
     @property
     def chunks(self) -> AsyncIterator[bytes]:

@@ -42,7 +42,7 @@ from littoral.terms.values import (
     Starting,
 )
 
-__all__ = ["UpstreamEngine"]
+__all__ = ["Awaited", "UpstreamEngine"]
 
 _APIS: Final = {
     Kind.CHAT: "chat.completions",
@@ -111,7 +111,7 @@ class UpstreamEngine:
             body["stream_options"] = {"include_usage": True}
         model = str(body.get("model", self._entry.name))
         raw = msgspec.json.encode({**body, "model": model})
-        answer = _Answer(call.countersign)
+        answer = Awaited(call.countersign)
         route = self._route()
         errand = Errand(_APIS[call.kind], raw, model, stream, passage=call.passage)
         fetch = self._upstreams.fetch(route, errand, answer)
@@ -156,7 +156,7 @@ class UpstreamEngine:
         )
 
 
-class _Answer(Unread):
+class Awaited(Unread):
     """One answer, kept until it is taken: a Listener, to be iterated."""
 
     __slots__ = ("_countersign", "fetch")
@@ -179,11 +179,13 @@ class _Answer(Unread):
         """The bytes follow."""
 
     def ended(self, outcome: Outcome) -> None:
+        """All of it is here."""
         if outcome.parent is not None and self._countersign is not None:
             self._countersign(outcome.parent)
         self.end()
 
     def whole(self, begun: Begun, body: bytes, outcome: Outcome) -> None:
+        """All of it is here, in one piece; or a refusal."""
         if begun.status == 200:
             self._pieces.append(body)
             self.ended(outcome)
@@ -192,6 +194,7 @@ class _Answer(Unread):
             self.lost(begun.refusal or refused)
 
     def failed(self, error: LittoralError) -> None:
+        """There is none, or not all of it."""
         self.lost(error)
 
     def _pause(self) -> None:

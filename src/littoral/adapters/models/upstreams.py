@@ -37,8 +37,9 @@ __all__ = [
     "without_upstream",
 ]
 
-NATIVE_APIS: Final = ("messages", "responses")
-"""APIs that an upstream may speak beside the usual ones, so that they need no translation."""
+NATIVE_APIS: Final = ("messages", "responses", "rerank")
+"""APIs that an upstream may speak beside the usual ones: two that need no translation then, and
+the one that sorts passages."""
 
 _USUAL_APIS: Final = UpstreamTarget(base_url="", model="").apis
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
@@ -68,7 +69,7 @@ def parse_upstream(
     for api in native_apis:
         if api not in NATIVE_APIS:
             raise BadRequestError(
-                f"--native-api {api[:80]!r} is unknown", advice=f"use {' or '.join(NATIVE_APIS)}"
+                f"--native-api {api[:80]!r} is unknown", advice=f"use {', '.join(NATIVE_APIS)}"
             )
     target = UpstreamTarget(
         base_url=url.rstrip("/"),
@@ -216,7 +217,8 @@ def check_upstreams(entry: ModelEntry) -> None:
     names = {(target.base_url, target.model) for target in entry.upstreams}
     if len(names) != len(entry.upstreams):
         raise BadRequestError("an upstream is named twice")
-    native = {api for target in entry.upstreams for api in target.apis} & set(NATIVE_APIS)
+    chats = set(NATIVE_APIS) - {"rerank"}
+    native = {api for target in entry.upstreams for api in target.apis} & chats
     if native and Kind.CHAT not in entry.kinds:
         raise BadRequestError(
             f"{entry.name} does not chat, and {', '.join(sorted(native))} is for chats",

@@ -10,7 +10,20 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.ids import PopId
 from littoral.terms.values import EngineInfo, ModelEntry, Passage, UpstreamTarget
 
-__all__ = ["PATHS", "Begun", "Errand", "Follow", "Followed", "Listener", "Rank", "rewritten"]
+__all__ = [
+    "PATHS",
+    "RERANK",
+    "Begun",
+    "Errand",
+    "Follow",
+    "Followed",
+    "Listener",
+    "Rank",
+    "rewritten",
+]
+
+RERANK: Final = "rerank"
+"""The API of servers that sort passages by how well they answer a question."""
 
 PATHS: Final = {
     "chat.completions": "/chat/completions",
@@ -18,6 +31,7 @@ PATHS: Final = {
     "embeddings": "/embeddings",
     "responses": "/responses",
     "messages": "/messages",
+    RERANK: "/rerank",
 }
 """Where each API is, below an upstream's base URL."""
 

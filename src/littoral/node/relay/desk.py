@@ -10,6 +10,7 @@ from littoral.terms.errors import LittoralError
 from littoral.terms.facts import RequestEnded, RequestRefused
 from littoral.terms.ids import ModelName, PopId, ReceiptId, receipt_id
 from littoral.terms.ports import Clock, Observe
+from littoral.terms.sources import Sources
 from littoral.terms.values import SECOND, Caller, Finish, Instant, Source, Usage
 from littoral.trust.digests import AnswerDigests, Digests, KnownTexts, WholeDigests
 from littoral.trust.issuing import Draft, sampling
@@ -62,6 +63,7 @@ class Order:
         "receipt_id",
         "reservation",
         "salt",
+        "sources",
         "wish",
     )
 
@@ -80,6 +82,8 @@ class Order:
         self.receipt_id = receipt_id(self.arrived_unix_ns, drawn[:10])
         self.salt = drawn[10:]
         self.reservation: Reservation | None = None
+        self.sources: Sources | None = None
+        """What memory gave for it, once it has."""
         limits = caller.limits
         self.metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
         """Its tokens are limited, so that they must be known."""
@@ -193,6 +197,7 @@ class Desk:
             origin=leg.origin,
             asked=leg.asked,
             parent=outcome.parent if leg.source is Source.NEIGHBOUR else None,
+            sources=order.sources,
         )
 
     def keep(self, draft: Draft, told: Told | None) -> None:

@@ -15,6 +15,7 @@ from littoral.node.relay.standing import Work
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import ReceiptId
+from littoral.terms.sources import Sources
 from littoral.terms.values import EngineInfo, Finish, ModelEntry, Usage
 from littoral.trust.receipts import FRAME_START
 from littoral.web.handling import attended
@@ -73,7 +74,13 @@ class Host(Guest):
             self._reply.fail(error)
 
 
-def request_of(head: Head, body: bytes, request_id: str, instead_of: StandIn | None) -> Request:
+def request_of(
+    head: Head,
+    body: bytes,
+    request_id: str,
+    instead_of: StandIn | None,
+    sources: Sources | None,
+) -> Request:
     """The request as a handler takes it; see Request."""
     return Request(
         method=head.method,
@@ -85,6 +92,7 @@ def request_of(head: Head, body: bytes, request_id: str, instead_of: StandIn | N
         id=request_id,
         escaped=head.escaped,
         instead_of=instead_of,
+        sources=sources,
     )
 
 

@@ -12,9 +12,9 @@ import msgspec
 from littoral.adapters.answers import AnswerStore
 from littoral.adapters.upstreams.words import Begun, Listener
 from littoral.cache import freshness
-from littoral.cache.answers import StoredAnswer, StoredVector, tags_of
+from littoral.cache.answers import StoredAnswer, StoredVector, tags_of, with_tags_of
 from littoral.cache.freshness import Directives, Forward, directives_of
-from littoral.cache.keys import Identities, answer_key, canonical, reproducible
+from littoral.cache.keys import Identities, answer_key, canonical, reproducible, sourced_key
 from littoral.cache.semantic import Reuse
 from littoral.node.relay.desk import Order
 from littoral.node.relay.reusing import KeptAnswer, Reusing, Wishes, said_of
@@ -148,7 +148,7 @@ class Keeping:
         exact = why is not Forward.BYPASS
         if not exact and reuse is None:
             return None
-        tags = tags_of(headers.get("littoral-cache-tags"))
+        tags = with_tags_of(tags_of(headers.get("littoral-cache-tags")), order.sources)
         epoch, wanted = self._store.epoch, read.wanted
         if reuse is None:
             return Question(read.key, directives, read.reproducible, epoch, tags, why, wanted)
@@ -160,7 +160,8 @@ class Keeping:
     def _read(self, order: Order, entry: ModelEntry) -> "_Read | None":
         """The key of a request; the same bytes from the same caller are not read twice."""
         raw, scope, api = order.raw, order.caller.scope, order.api.name
-        known = self._known.get(raw)
+        sources = order.sources
+        known = self._known.get(raw) if sources is None else None
         if known is not None and known.entry is entry and known.scope == scope and known.api == api:
             return known
         try:
@@ -172,9 +173,11 @@ class Keeping:
             wanted = self.vectors.wanted(scope, entry, body)
             if wanted is None:
                 return None
-        same = reproducible(api, body, entry.defaults)
+        same = reproducible(api, body, entry.defaults, sourced=sources is not None)
         model = self._identities.of(entry)
         key = answer_key(scope, model, api, self._policy_epoch, canonical(body))
+        if sources is not None:
+            return _Read(entry, scope, api, same, sourced_key(key, sources), wanted)
         read = _Read(entry, scope, api, same, key, wanted)
         if len(raw) <= CACHE_QUESTION_BYTES_MAX:
             if len(self._known) >= CACHE_QUESTIONS_KNOWN_MAX:

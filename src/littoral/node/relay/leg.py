@@ -20,6 +20,7 @@ from functools import partial
 from typing import Final
 
 from littoral.adapters.upstreams.words import Begun
+from littoral.memory.citing import fields_of
 from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.feed import Fed
 from littoral.node.scribe import Told
@@ -239,6 +240,8 @@ class Leg(Fed):
             )
         if begun.entry.name != order.model:
             fields += f"littoral-model: {begun.entry.name}\r\n"
+        if order.sources is not None:
+            fields += written(fields_of(order.sources))
         if order.limited:
             fields += self._desk.limits(order)
         return fields

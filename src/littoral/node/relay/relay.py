@@ -10,8 +10,8 @@ In this order, for each POST to one of the APIs of `wishes.HOT_APIS`:
 4. Everything else is the handler's. If its answer may be kept, it is made as a flight, so that the
    same request joins it. A model of this machine that stands in for one on upstreams is asked last.
 
-What has to be looked for first (a long batch of texts, an answer to other words) is looked for in a
-task, and then begins in the same order.
+What has to be looked for first (a long batch of texts, an answer to other words, what an answer is
+to be made from) is looked for in a task, and then begins in the same order.
 
 Whatever is refused here is refused with the same errors as anywhere else.
 """
@@ -21,22 +21,23 @@ from functools import partial
 from typing import Any
 
 from littoral.adapters.upstreams.upstreams import Route
-from littoral.adapters.upstreams.words import Begun, rewritten
+from littoral.adapters.upstreams.words import rewritten
 from littoral.cache.answers import StoredAnswer
 from littoral.node.entries import KnownModels, entry_for
 from littoral.node.relay.desk import Desk, Order
 from littoral.node.relay.errands import tokens_bound
 from littoral.node.relay.feed import Legs
 from littoral.node.relay.flight import Flight
+from littoral.node.relay.flights import Flights
 from littoral.node.relay.handled import Handled, Host, request_of
 from littoral.node.relay.keeping import BYPASS, Keeping, Question
 from littoral.node.relay.leg import Leg
 from littoral.node.relay.lent import Lent
 from littoral.node.relay.peers import ORIGIN, Upstreamed
+from littoral.node.relay.remembering import Remembering, asks_for_memory
 from littoral.node.relay.standing import NO_ANSWER, OVER_LIMITS, Again, Renewable, Sought, Work
 from littoral.node.relay.ways import Ways
 from littoral.node.reuse import Serve
-from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import CacheMissed, FellBack
 from littoral.terms.ids import ModelName, ReceiptId
@@ -78,16 +79,17 @@ class Relay:
             handler: what answers the rest, for one caller; None where another process does.
             work: who owns tasks.
         """
+        self.remembering: Remembering | None = None
+        """Finds what answers are to be made from, where there is memory."""
         self._authenticate = authenticate
         self._host = host
-        self._desk = desk
+        self.desk = desk
         self._ways = ways
         self._keeping = keeping
         self._bypass = "" if keeping is None else BYPASS
         self._handler = handler
         self._work = work
-        self._flights: dict[bytes, Flight] = {}
-        """By question: what may be joined."""
+        self._flights = Flights()
         self.legs = Legs()
         """Those under way."""
         self.closing = False
@@ -104,11 +106,18 @@ class Relay:
             return None
         order, entry = asked
         keeping = self._keeping
+        if asks_for_memory(order):
+            if self.remembering is None:
+                return None  # whoever has the collections recalls, or says that there are none
+            look = self.remembering.look(order, entry)
+            asks = partial(look.question, keeping, head)
+            return self._sought(look.run(), order, entry, head, reply, asks)
         question = None if keeping is None else keeping.question(order, entry, head)
         if keeping is not None and question is not None and question.long:
             if self._handler is None and self._ways.route(entry, order.api.name) is None:
                 return None  # whoever has the handler looks
-            return self._sought(keeping.seek(question, entry), order, entry, head, reply, question)
+            seek = keeping.seek(question, entry)
+            return self._sought(seek, order, entry, head, reply, lambda: question)
         return self._begin(order, entry, head, reply, question)
 
     def _begin(
@@ -129,17 +138,18 @@ class Relay:
                 look = None if keeping.reusing is None else keeping.judge(question, order, entry)
                 if look is None:
                     return None  # whoever has the models judges
-                return self._sought(look, order, entry, head, reply, question)
-        elsewhere = self._ways.elsewhere(order, entry, head)
+                return self._sought(look, order, entry, head, reply, lambda: question)
+        handler, sourced = self._handler, order.sources is not None
+        elsewhere = None if sourced else self._ways.elsewhere(order, entry, head)
         if elsewhere is not None:
             return self._relay(order, elsewhere, head, reply, question, entry)
-        route, other = self._ways.route(entry, order.api.name), self._ways.stand_in(entry)
-        handler = self._handler
+        route = None if sourced else self._ways.route(entry, order.api.name)
+        other = None if sourced else self._ways.stand_in(entry)
         if other is not None and handler is None:
             return None  # whoever has the models of this machine asks
         if route is not None:
             return self._relay(order, route, head, reply, question, other)
-        if handler is None or (question is None and other is None):
+        if handler is None or (question is None and other is None and not sourced):
             return None
         host = self._handle(handler, order, entry, head, reply, question)
         return host if other is None else self._stood_in_for(host, order, other, head, reply)
@@ -151,12 +161,12 @@ class Relay:
         entry: ModelEntry,
         head: Head,
         reply: Reply,
-        question: Question,
+        asks: Callable[[], Question | None],
     ) -> Sought:
         """An answer that is begun once something was looked up."""
 
         def begin(*_: object) -> Underway | None:
-            return None if self.closing else self._begin(order, entry, head, reply, question)
+            return None if self.closing else self._begin(order, entry, head, reply, asks())
 
         then = partial(self._again, head, order.raw, reply, begin)
         return Sought(self._work, reply, look, then)
@@ -189,7 +199,7 @@ class Relay:
             return None  # whoever answers then says what is wrong
         if api.kind not in entry.kinds:
             return None
-        order = Order(api, caller, wish, body, entry.name, self._desk.clock)
+        order = Order(api, caller, wish, body, entry.name, self.desk.clock)
         if "littoral-nonce" in headers:
             order.nonce = nonce_of(headers)
         return order, entry
@@ -215,7 +225,7 @@ class Relay:
                 meant = question.judgement.answer.stored
                 return self._give(keeping, meant, question, order, entry, reply)
             return None
-        self._desk.reserve(order, tokens_bound(order))
+        self.desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache, leg.charged, leg.origin = "joined", False, flight.origin
         leg.notes = keeping.notes_of_miss(question, collapsed=True)
@@ -253,7 +263,7 @@ class Relay:
         reply: Reply,
     ) -> Underway:
         usage = Usage(*stored.usage)
-        self._desk.reserve(order, usage.total_tokens)
+        self.desk.reserve(order, usage.total_tokens)
         leg = self._leg(order, reply, Source.CACHE)
         leg.cache = "hit" if question.judgement is None else "reused"
         leg.charged, leg.origin = False, stored.receipt_id
@@ -262,21 +272,8 @@ class Relay:
         return leg
 
     def _flight(self, question: Question, order: Order) -> Flight:
-        """A flight that the same request joins from now on, and whose answer is kept."""
-
-        def done(flight: Flight, begun: Begun, outcome: Outcome, body: bytes) -> None:
-            assert self._keeping is not None, "a question is the cache's"
-            if not flight.kept:
-                self._keeping.keep(question, order, begun, outcome, body, flight.origin)
-
-        flight = Flight(question.key, done, self._landed)
-        if question.joins:
-            self._flights[question.key] = flight
-        return flight
-
-    def _landed(self, flight: Flight) -> None:
-        if self._flights.get(flight.key) is flight:
-            del self._flights[flight.key]
+        assert self._keeping is not None, "a question is the cache's"
+        return self._flights.flight(question, order, self._keeping)
 
     def _relay(
         self,
@@ -287,7 +284,7 @@ class Relay:
         question: Question | None,
         other: ModelEntry | None,
     ) -> Underway:
-        self._desk.reserve(order, tokens_bound(order))
+        self.desk.reserve(order, tokens_bound(order))
         leg = self._leg(order, reply, Source.UPSTREAM)
         spring: Upstreamed
         if question is None:
@@ -316,9 +313,9 @@ class Relay:
             if self.closing or self._handler is None:
                 return None
             if other.name != asked.model:
-                self._desk.observe(FellBack(asked.model, other.name))
+                self.desk.observe(FellBack(asked.model, other.name))
             order = Order(
-                asked.api, asked.caller, asked.wish, asked.raw, other.name, self._desk.clock
+                asked.api, asked.caller, asked.wish, asked.raw, other.name, self.desk.clock
             )
             return self._handle(self._handler, order, other, head, reply, None, asked.model)
 
@@ -380,20 +377,20 @@ class Relay:
             flight, notes = self._flight(question, order), self._keeping.notes_of_miss(question)
             flight.kept = question.wanted is not None
             result = "partial" if question.found else "miss"
-            self._desk.observe(CacheMissed(entry.name, result))
+            self.desk.observe(CacheMissed(entry.name, result))
         handled = Handled(flight, entry)
         host = Host(reply, self.legs.left, handled, notes)
         self.legs.add(host)
         host.feed = flight.join(host)
         before = None if asked is None else StandIn(asked, order.raw)
         body = order.raw if before is None else rewritten(order.raw, {"model": entry.name})
-        request = request_of(head, body, reply.id, before)
+        request = request_of(head, body, reply.id, before, order.sources)
         handled.start_on(handler(order.caller), self._work, request)
         return host
 
     # --- legs ---
 
     def _leg(self, order: Order, reply: Reply, source: Source) -> Leg:
-        leg = Leg(self._desk, order, reply, source, self.legs.left)
+        leg = Leg(self.desk, order, reply, source, self.legs.left)
         self.legs.add(leg)
         return leg

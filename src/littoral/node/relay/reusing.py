@@ -52,6 +52,8 @@ class Wishes:
             BadRequestError: its header can't be read.
             NotAllowedError: it asks for more than it may.
         """
+        if order.sources is not None:
+            return None  # what it was made from is no word of the question
         bound = order.caller.reuse_error_max
         if bound is None and "littoral-reuse" not in head.headers:
             return None

@@ -1,8 +1,8 @@
 """OpenAI chat completions.
 
 The engine speaks this API already, so its bytes go through untouched, unless tools are in play
-that the model does not know how to call (see `tools`). The chunk with the usage alone is kept for
-whoever asked for it.
+that the model does not know how to call (see `tools`), or there are sources to cite. The chunk with
+the usage alone is kept for whoever asked for it.
 
 Refused, with the reason: audio, images on a local model, the functions of before tools.
 """
@@ -17,6 +17,7 @@ from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.ports import Answer, Door
 from littoral.terms.values import Caller, Kind, ModelEntry, ToolSupport
 from littoral.web.dialects.call_relay import CallRelay, body_with_calls
+from littoral.web.dialects.citing import CitedStream, with_citations
 from littoral.web.dialects.conversation import ChatMessage, is_plain, local_messages
 from littoral.web.dialects.passages import Passage, Untouched, WithoutUsage
 from littoral.web.dialects.reading import (
@@ -27,6 +28,7 @@ from littoral.web.dialects.reading import (
     json_object,
     without_nulls,
 )
+from littoral.web.dialects.remembering import memory_in
 from littoral.web.dialects.replying import reply_stream, reply_whole, serial_of
 from littoral.web.dialects.tools import ToolPlan, ToolWay, plan_tools
 from littoral.web.http import Request, Responder
@@ -104,9 +106,11 @@ _NOT_HERE: Final = {
 async def handle(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Answer one chat request."""
     body = without_nulls(json_object(request.body))
+    memory = memory_in(request, body)
     fields = _checked_chat(body)
     body, plan = _for_engine(body, fields, door, caller)
-    ask = ask_of(request, "chat.completions", Kind.CHAT, body, stream=fields.stream is True)
+    stream = fields.stream is True
+    ask = ask_of(request, "chat.completions", Kind.CHAT, body, stream=stream, memory=memory)
     if not ask.stream:
         await reply_whole(
             responder, door, ask, caller, lambda data, answer: _with_calls(data, plan, answer)
@@ -191,14 +195,20 @@ def _refuse(body: Mapping[str, object]) -> None:
 
 
 def _with_calls(body: bytes, plan: ToolPlan, answer: Answer) -> bytes:
-    untouched = plan.way is ToolWay.AS_IT_IS
-    return body if untouched else body_with_calls(body, plan, serial_of(answer))
+    if plan.way is not ToolWay.AS_IT_IS:
+        body = body_with_calls(body, plan, serial_of(answer))
+    sources = answer.sources
+    return body if sources is None else with_citations(body, sources)
 
 
 def _passage(plan: ToolPlan, answer: Answer, options: StreamOptions | None) -> Passage:
+    made: Passage
     if plan.way is ToolWay.AS_IT_IS:
-        return untouched(options)
-    return CallRelay(plan, serial_of(answer), keep_usage=_wants_usage(options))
+        made = untouched(options)
+    else:
+        made = CallRelay(plan, serial_of(answer), keep_usage=_wants_usage(options))
+    sources = answer.sources
+    return made if sources is None else CitedStream(made, lambda: answer.sources or sources)
 
 
 def untouched(options: StreamOptions | None) -> Passage:

@@ -6,15 +6,19 @@ Tokens as this API counts them: `input_tokens` are those that were computed, and
 `cache_read_input_tokens` those that the engine had already; the prompt is both together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, assert_never
 
 import msgspec
 
+from littoral.memory.citing import cited_in, quote_of, shown
 from littoral.terms.errors import EngineFailedError, LittoralError
+from littoral.terms.memory import Cited
+from littoral.terms.sources import Sources
 from littoral.terms.values import Usage
 from littoral.web.dialects.calls import CallArguments, CallStart, Text
 from littoral.web.dialects.chunks import ChunkReader, Delta, Ended
+from littoral.web.dialects.citing import MEMBER
 from littoral.web.errors import Shape, error_event
 
 __all__ = ["MessageWriter"]
@@ -34,6 +38,7 @@ class _Block:
         self.name = name
         self.id = block_id
         self.pieces: list[str] = []
+        self.citations: list[dict[str, object]] = []
 
     def opened(self) -> dict[str, object]:
         """As its first event shows it."""
@@ -52,7 +57,8 @@ class _Block:
         said = "".join(self.pieces)
         if self.name:
             return {**self.opened(), "input": _input_of(said)}
-        return {"type": "text", "text": said}
+        block: dict[str, object] = {"type": "text", "text": said}
+        return {**block, "citations": self.citations} if self.citations else block
 
 
 def _input_of(arguments: str) -> object:
@@ -66,7 +72,17 @@ def _input_of(arguments: str) -> object:
 class MessageWriter:
     """Writes one message."""
 
-    def __init__(self, reader: ChunkReader, *, model: str, serial: str, input_tokens: int) -> None:
+    def __init__(
+        self,
+        reader: ChunkReader,
+        *,
+        model: str,
+        serial: str,
+        input_tokens: int,
+        sources: Callable[[], Sources | None] = lambda: None,
+    ) -> None:
+        """Write nothing yet; `sources` says what the answer was made from, if from anything."""
+        self._sources = sources
         self._reader = reader
         self._model = model
         self._serial = serial
@@ -135,7 +151,20 @@ class MessageWriter:
 
     def _close(self) -> Iterator[bytes]:
         if self._blocks:
-            yield _event("content_block_stop", index=len(self._blocks) - 1)
+            index = len(self._blocks) - 1
+            yield from self._cite(self._blocks[-1], index)
+            yield _event("content_block_stop", index=index)
+
+    def _cite(self, block: _Block, index: int) -> Iterator[bytes]:
+        """What a text cites, once it is whole: each passage once."""
+        sources = self._sources()
+        if sources is None or block.name:
+            return
+        for place in sorted(cited_in("".join(block.pieces), len(sources.passages))):
+            citation = _citation(sources.passages[place], place)
+            block.citations.append(citation)
+            delta = {"type": "citations_delta", "citation": citation}
+            yield _event("content_block_delta", index=index, delta=delta)
 
     def _add(self, block: _Block, piece: str) -> bytes:
         block.pieces.append(piece)
@@ -149,7 +178,7 @@ class MessageWriter:
         if ended.finish == "stop" and ended.stop is not None:
             self._stop_reason, self._stop_sequence = "stop_sequence", ended.stop
         stop = {"stop_reason": self._stop_reason, "stop_sequence": self._stop_sequence}
-        yield _event("message_delta", delta=stop, usage=self._tokens())
+        yield _event("message_delta", delta=stop, usage=self._tokens(), **self._member())
         yield _event("message_stop")
 
     def _message(self, content: list[dict[str, object]]) -> dict[str, object]:
@@ -162,7 +191,15 @@ class MessageWriter:
             "stop_reason": self._stop_reason,
             "stop_sequence": self._stop_sequence,
             "usage": self._tokens(),
+            **self._member(),
         }
+
+    def _member(self) -> dict[str, object]:
+        sources = self._sources()
+        if sources is None:
+            return {}
+        texts = ["".join(block.pieces) for block in self._blocks if not block.name]
+        return {MEMBER: shown(sources, texts)}
 
     def _tokens(self) -> dict[str, int]:
         usage = self._usage
@@ -172,6 +209,19 @@ class MessageWriter:
             "cache_read_input_tokens": usage.cached_tokens,
             "output_tokens": usage.completion_tokens,
         }
+
+
+def _citation(passage: Cited, place: int) -> dict[str, object]:
+    """A passage as this API cites what a search has found."""
+    return {
+        "type": "search_result_location",
+        "cited_text": quote_of(passage),
+        "search_result_index": place,
+        "source": passage.document,
+        "title": passage.header or None,
+        "start_block_index": 0,
+        "end_block_index": 1,
+    }
 
 
 def _event(event: str, **fields: object) -> bytes:

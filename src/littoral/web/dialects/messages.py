@@ -29,6 +29,7 @@ from littoral.web.dialects.reading import (
     json_object,
     without_nulls,
 )
+from littoral.web.dialects.remembering import memory_in
 from littoral.web.dialects.replying import reply_folded, reply_stream, serial_of
 from littoral.web.dialects.tools import ToolName, ToolPlan
 from littoral.web.http import Request, Responder
@@ -95,12 +96,13 @@ class _Sampling(msgspec.Struct):
 async def handle(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Answer one messages request."""
     body = without_nulls(json_object(request.body))
+    memory = memory_in(request, body)
     prompt = checked(body, _Prompt)
     sampling = checked(body, _Sampling)
     entry = entry_of(door, caller, prompt.model)
     ask, plan = _ask(request, _chat_body(prompt) | _sampling_body(sampling), entry)
     stream = sampling.stream is True
-    ask = replace(ask, count_first=stream and is_local(entry))
+    ask = replace(ask, count_first=stream and is_local(entry), memory=memory)
 
     def writer_of(answer: Answer) -> MessageWriter:
         usage, _ = answer.outcome()
@@ -109,6 +111,7 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
             model=prompt.model,
             serial=serial_of(answer),
             input_tokens=usage.prompt_tokens if ask.count_first else 0,
+            sources=lambda: answer.sources,
         )
 
     reply = reply_stream if stream else reply_folded

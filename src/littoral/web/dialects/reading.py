@@ -18,6 +18,7 @@ from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, CallerError, UnsupportedError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.ports import Door
+from littoral.terms.sources import MemoryWanted, Sources
 from littoral.terms.values import Ask, Caller, EngineKind, Kind, ModelEntry
 from littoral.web.http import Request
 
@@ -279,7 +280,13 @@ def nonce_of(headers: Mapping[str, str]) -> str:
 
 
 def ask_of(
-    request: Request, api: str, kind: Kind, body: Mapping[str, object], *, stream: bool
+    request: Request,
+    api: str,
+    kind: Kind,
+    body: Mapping[str, object],
+    *,
+    stream: bool,
+    memory: MemoryWanted | Sources | None = None,
 ) -> Ask:
     """The ask that a request makes, once its body is in OpenAI's shape.
 
@@ -296,6 +303,7 @@ def ask_of(
         raw=request.body if before is None else before.body,
         asked=None if before is None else before.model,
         nonce=nonce_of(request.headers),
+        memory=memory,
         fields={name: request.headers[name] for name in _CACHE_FIELDS & request.headers.keys()},
     )
 

@@ -13,6 +13,8 @@ from littoral.terms.errors import EngineFailedError, LittoralError
 from littoral.terms.values import Usage
 from littoral.web.dialects.calls import CallArguments, CallStart, Text, call_id
 from littoral.web.dialects.chunks import ChunkReader, Delta, Ended
+from littoral.web.dialects.citing import MEMBER
+from littoral.web.dialects.response_searches import FileSearch
 from littoral.web.errors import Shape, error_object
 
 __all__ = ["ResponseWriter"]
@@ -26,6 +28,7 @@ class _Words:
     def __init__(self, item_id: str) -> None:
         self.id = item_id
         self.pieces: list[str] = []
+        self.annotations: list[dict[str, object]] = []
         self.status = "in_progress"
 
     @property
@@ -35,7 +38,8 @@ class _Words:
 
     def part(self) -> dict[str, object]:
         """Its one content part."""
-        return {"type": "output_text", "text": self.said, "annotations": [], "logprobs": []}
+        cited = self.annotations
+        return {"type": "output_text", "text": self.said, "annotations": cited, "logprobs": []}
 
     def item(self) -> dict[str, object]:
         """The item as it is now; its content part is added by an event of its own."""
@@ -79,11 +83,19 @@ class _Call:
 class ResponseWriter:
     """Writes one response. `echo` are the fields that repeat what the request said."""
 
-    def __init__(self, reader: ChunkReader, *, echo: Mapping[str, object], serial: str) -> None:
+    def __init__(
+        self,
+        reader: ChunkReader,
+        *,
+        echo: Mapping[str, object],
+        serial: str,
+        search: FileSearch | None = None,
+    ) -> None:
         self._reader = reader
         self._echo = dict(echo)
         self._serial = serial
-        self._items: list[_Words | _Call] = []
+        self._items: list[_Words | _Call | FileSearch] = []
+        self._search = search
         self._usage: Usage | None = None
         self._status = "in_progress"
         self._incomplete: str | None = None
@@ -116,6 +128,8 @@ class ResponseWriter:
         if self._number == 0:
             yield self._event("response.created", response=self._response())
             yield self._event("response.in_progress", response=self._response())
+            if self._search is not None and self._search.told:
+                yield from self._searched(self._search)
         for delta in deltas:
             match delta:
                 case Text():
@@ -128,6 +142,14 @@ class ResponseWriter:
                     yield from self._finish(delta)
                 case _:
                     assert_never(delta)
+
+    def _searched(self, search: FileSearch) -> Iterator[bytes]:
+        """The item that says what was looked for: it was done before the model was asked."""
+        search.id = self._item_id("fs")
+        yield from self._open(search)
+        for stage in search.STAGES:
+            yield self._event(f"response.file_search_call.{stage}", **self._where(search))
+        yield from self._close("completed")
 
     def _say(self, text: str) -> Iterator[bytes]:
         item = self._items[-1] if self._items else None
@@ -165,23 +187,26 @@ class ResponseWriter:
     def _item_id(self, kind: str) -> str:
         return f"{kind}_{self._serial[:24]}{len(self._items):02x}"
 
-    def _where(self, item: _Words | _Call) -> dict[str, object]:
+    def _where(self, item: _Words | _Call | FileSearch) -> dict[str, object]:
         return {"item_id": item.id, "output_index": len(self._items) - 1}
 
-    def _open(self, item: _Words | _Call) -> Iterator[bytes]:
+    def _open(self, item: _Words | _Call | FileSearch) -> Iterator[bytes]:
         yield from self._close("completed")
         self._items.append(item)
         index = len(self._items) - 1
         yield self._event("response.output_item.added", output_index=index, item=item.item())
 
     def _close(self, status: str) -> Iterator[bytes]:
-        if not self._items:
+        if not self._items or self._items[-1].status == "completed":
             return
         item = self._items[-1]
         item.status = status
         where = self._where(item)
         match item:
+            case FileSearch():
+                pass
             case _Words():
+                yield from self._cite(item, where)
                 part = item.part()
                 yield self._event(
                     "response.output_text.done",
@@ -200,6 +225,19 @@ class ResponseWriter:
                 )
         index = where["output_index"]
         yield self._event("response.output_item.done", output_index=index, item=item.item())
+
+    def _cite(self, item: _Words, where: Mapping[str, object]) -> Iterator[bytes]:
+        if self._search is None:
+            return
+        item.annotations = self._search.annotations_of(item.said)
+        for place, annotation in enumerate(item.annotations):
+            yield self._event(
+                "response.output_text.annotation.added",
+                **where,
+                content_index=0,
+                annotation_index=place,
+                annotation=annotation,
+            )
 
     def _finish(self, ended: Ended) -> Iterator[bytes]:
         self._incomplete = _INCOMPLETE.get(ended.finish)
@@ -221,7 +259,14 @@ class ResponseWriter:
             "output": [item.item() for item in self._items],
             "usage": None if self._usage is None else _tokens(self._usage),
             **self._echo,
+            **self._member(),
         }
+
+    def _member(self) -> dict[str, object]:
+        if self._search is None or self._usage is None:
+            return {}
+        texts = [item.said for item in self._items if isinstance(item, _Words)]
+        return {MEMBER: self._search.shown(texts)}
 
     def _event(self, event: str, **fields: object) -> bytes:
         said = {"type": event, "sequence_number": self._number, **fields}

@@ -5,7 +5,8 @@ always streams here, so a streamed response and a whole one are one.
 
 Nothing is stored: `store` is answered with `false`, whatever was asked. Refused, with the reason:
 what needs a store (`previous_response_id`, `conversation`, `background`, stored prompts, references
-to items), tools that OpenAI itself runs, images and files, and cutting a prompt (`truncation`).
+to items), tools that OpenAI itself runs (but `file_search`: remembering.py), images and files, and
+cutting a prompt (`truncation`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,9 @@ from littoral.web.dialects.chat import Count, Temperature, TopP, prepared
 from littoral.web.dialects.chunks import ChunkReader
 from littoral.web.dialects.conversation import ChatMessage, text_of
 from littoral.web.dialects.reading import ask_of, checked, entry_of, json_object, without_nulls
+from littoral.web.dialects.remembering import memory_in
 from littoral.web.dialects.replying import reply_folded, reply_stream, serial_of
+from littoral.web.dialects.response_searches import RESULTS, FileSearch
 from littoral.web.dialects.response_writer import ResponseWriter
 from littoral.web.dialects.tools import ToolName, ToolPlan
 from littoral.web.http import Request, Responder
@@ -67,6 +70,7 @@ class _Response(msgspec.Struct):
     reasoning: _Reasoning | None = None
     metadata: dict[str, str] | None = None
     store: bool | None = None
+    include: list[str] | None = None
     user: str | None = None
 
 
@@ -82,6 +86,8 @@ _NEEDS_A_STORE: Final = "responses are not stored on this PoP"
 async def handle(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Answer one responses request."""
     body = without_nulls(json_object(request.body))
+    echo = _echo(body, checked(body, _Response))
+    memory = memory_in(request, body)
     fields = checked(body, _Response)
     _refuse(body)
     chat = _chat_body(fields)
@@ -90,11 +96,13 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
     if entry is not None:
         messages = msgspec.convert(chat["messages"], list[ChatMessage])
         chat, plan = prepared(chat, messages, entry)
-    ask = ask_of(request, "responses", Kind.CHAT, chat, stream=True)
-    echo = _echo(body, fields)
+    ask = ask_of(request, "responses", Kind.CHAT, chat, stream=True, memory=memory)
+    results = RESULTS in (fields.include or ())
 
     def writer_of(answer: Answer) -> ResponseWriter:
-        return ResponseWriter(ChunkReader(plan), echo=echo, serial=serial_of(answer))
+        sources = answer.sources
+        search = None if sources is None else FileSearch(sources, lambda: answer.sources, results)
+        return ResponseWriter(ChunkReader(plan), echo=echo, serial=serial_of(answer), search=search)
 
     reply = reply_stream if fields.stream else reply_folded
     await reply(responder, door, ask, caller, writer_of)
@@ -163,7 +171,7 @@ def _tool(tool: _Tool, index: int) -> dict[str, object]:
     if tool.type != "function":
         raise UnsupportedError(
             f"`{place}` is a tool that OpenAI runs",
-            advice="offer functions; the client runs them",
+            advice="offer functions, which the client runs, or `file_search`",
             param=f"{place}.type",
         )
     if tool.name is None:

@@ -1,0 +1,51 @@
+"""Has a PoP answer from memory: its door recalls, its hot path before the cache, pipelines run."""
+
+from collections.abc import Awaitable, Callable
+
+from littoral.adapters.upstreams.upstreams import Upstreams
+from littoral.node.exchanges import Exchanges
+from littoral.node.pipelines import PipelineParts, PipelineRuns
+from littoral.node.relay.relay import Relay
+from littoral.node.relay.remembering import Remembering
+from littoral.node.reranking import UpstreamReranker
+from littoral.node.sourcing import Sourcing
+from littoral.terms.collections import Memory
+from littoral.terms.pipelines import PipelineShown
+
+__all__ = ["answer_from_memory"]
+
+
+def answer_from_memory(
+    memory: Memory | None,
+    door: Exchanges,
+    relay: Relay,
+    upstreams: Upstreams,
+    find: Callable[[str], Awaitable[PipelineShown]],
+) -> None:
+    """Let a PoP that is put together answer from what it keeps.
+
+    Args:
+        memory: its collections; without them, pipelines run that recall nothing.
+        door: of the PoP.
+        relay: its hot path.
+        upstreams: the way to servers that sort passages.
+        find: a pipeline by its name.
+    """
+    parts, desk = door.parts, relay.desk
+    clock, observe, entries = desk.clock, desk.observe, parts.host.entries
+    if memory is not None:
+        door.sourcing = sourcing = Sourcing(memory, clock, observe)
+        relay.remembering = Remembering(sourcing, desk)
+    door.pipelines = PipelineRuns(
+        PipelineParts(
+            find=find,
+            door=door,
+            run=door.run,
+            entries=entries,
+            bring=door.bring,
+            memory=memory,
+            reranker=UpstreamReranker(entries, upstreams, parts.keyring),
+            clock=clock,
+            observe=observe,
+        )
+    )
