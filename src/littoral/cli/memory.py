@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 import typer
 
-from littoral.cli import memory_ask
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
@@ -17,7 +16,7 @@ __all__ = ["NameArgument", "at", "memory_app", "register"]
 
 memory_app = typer.Typer(no_args_is_help=True, help="Collections: what models may look up.")
 
-_COMMANDS = ("memory_add", "memory_replicas")
+_COMMANDS = ("memory_add", "memory_ask", "memory_replicas")
 """Modules beside this one that register more commands."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]
@@ -117,6 +116,3 @@ def _tell(show: Show, found: CollectionShown) -> None:
         show.line(f"a copy of {found.home}, as of {old}")
     if found.index:
         show.line(f"index: {found.index}")
-
-
-memory_ask.register(memory_app)

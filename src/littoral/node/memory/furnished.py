@@ -14,7 +14,7 @@ from littoral.node.memory.replication import Replication
 from littoral.node.memory.stored import Stored, StoreSettings
 from littoral.node.memory.taking import Adding, FileTaking
 from littoral.node.memory.threads import Threads
-from littoral.node.run import Parts
+from littoral.node.parts import Parts
 from littoral.terms.ids import model_name
 from littoral.terms.ports import Door, Signer
 from littoral.web.mcp import MemoryTools
