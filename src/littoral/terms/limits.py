@@ -863,3 +863,20 @@ TRUTH_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 QUESTION_WORDS_MAX: Final = 256
 """Different words of a question that are searched for; the first ones."""
+SERVED_PAGE_RECORDS: Final = 500
+"""Records that a memory server is asked for, or given, at once: with the longest vectors 8 MB."""
+
+SERVED_CONNECT_S: Final = 5.0
+"""Reaching a memory server."""
+
+SERVED_ANSWER_S: Final = 30.0
+"""One answer of a memory server."""
+
+SERVED_INDEX_S: Final = 600.0
+"""A memory server's making of an index: pgvector takes 13 s for 30,000 vectors."""
+
+SERVED_CONNECTIONS_MAX: Final = 8
+"""Connections to one memory server: as many threads ask it at once, others wait."""
+
+PGVECTOR_INDEX_FROM: Final = 20_000
+"""Records from which pgvector has a graph; below, each search looks at every vector."""
