@@ -63,7 +63,8 @@ def spec_for(abilities: frozenset[Ability], metric: Metric, name: str = "drill")
     if Ability.NAMED in abilities:
         vectors.append(VectorField(3, Metric.L2, "other name"))
     if Ability.MULTI in abilities:
-        vectors.append(VectorField(2, metric, "many", multi=True))
+        many = Metric.DOT if metric is Metric.L2 else metric
+        vectors.append(VectorField(2, many, "many", multi=True))
     return CollectionSpec(
         name=name,
         vectors=tuple(vectors),
@@ -228,7 +229,9 @@ class Drill:
         if depth < 3 and kind < 0.35:
             parts = tuple(self.where_at(depth + 1) for _ in range(self.random.randint(0, 3)))
             return choice((All(parts), Any(parts), Not(self.where_at(depth + 1))))
-        ends = choice(({"gte": 2021}, {"gt": 2020, "lt": 2022}, {"lte": -2.25}, {"gt": 0, "lte": 1}))
+        ends = choice(
+            ({"gte": 2021}, {"gt": 2020, "lt": 2022}, {"lte": -2.25}, {"gt": 0, "lte": 1})
+        )
         times = choice(({"gte": "2025-06-01T12:00:00Z"}, {"lt": "2025-01-01"}))
         return choice(
             (

@@ -43,6 +43,7 @@ from littoral.terms.memory import CollectionSpec, FieldKind, Record
 
 __all__ = [
     "EVERYTHING",
+    "NUMBERED",
     "Alternatives",
     "Complement",
     "Everything",
@@ -58,11 +59,20 @@ __all__ = [
     "sought",
 ]
 
+NUMBERED: Final = frozenset({FieldKind.INTEGER, FieldKind.FLOAT, FieldKind.TIME})
+"""Kinds of fields that have `Marks.numbers`."""
+
 _TEXT_MAX: Final = 120
 """Characters of a mark that is kept as it is; a longer one is hashed. Indexes take short keys."""
 
 _WHOLE_MAX: Final = 2**53
 """Beyond it not every whole number is a float, and servers compare floats."""
+
+_PARTS_MAX: Final = 64
+"""Parts of one conjunction or disjunction, as servers are asked."""
+
+_WORDS_MAX: Final = 256
+"""Different words of one field that are marked; with more, it is marked as having any."""
 
 _UNLABELLED: Final = "$unlabelled"
 
@@ -206,16 +216,14 @@ def _of_field(kind: FieldKind | None, where: Is | Between | Has | Matches | Near
             return Wanted(Marked((_has_mark(field),)), True)
         case Matches(field=field, words=text) if kind is FieldKind.TEXT:
             words = sorted(words_of(text))
-            return Wanted(Together(tuple(Marked((_word_mark(field, w),)) for w in words)), False)
-        case Between() if kind in _NUMBERED:
+            full = _mark(field, "~~")
+            return _together([Wanted(Marked((_word_mark(field, w), full)), False) for w in words])
+        case Between() if kind in NUMBERED:
             return _overlapping(where, times=kind is FieldKind.TIME)
         case Between() | Matches() | Near():
             return Wanted(Marked((_has_mark(where.field),)), False)
         case _:
             assert_never(where)
-
-
-_NUMBERED: Final = frozenset({FieldKind.INTEGER, FieldKind.FLOAT, FieldKind.TIME})
 
 
 def _overlapping(where: Between, *, times: bool) -> Wanted:
@@ -246,25 +254,44 @@ def _end(end: float | str | None) -> float | None:
 
 
 def _together(parts: list[Wanted]) -> Wanted:
+    """Of very many the first narrow enough; what they leave is looked at."""
     exact = all(part.exact for part in parts)
-    narrowing = tuple(part.of for part in parts if part.of != EVERYTHING)
+    narrowing = tuple(dict.fromkeys(part.of for part in parts if part.of != EVERYTHING))
     match narrowing:
         case ():
             return Wanted(EVERYTHING, exact)
         case (only,):
             return Wanted(only, exact)
         case _:
-            return Wanted(Together(narrowing), exact)
+            some = narrowing[:_PARTS_MAX]
+            return Wanted(Together(some), exact and len(some) == len(narrowing))
 
 
 def _alternatives(parts: list[Wanted]) -> Wanted:
+    """Alternatives of one kind are one, with more to choose from; of too many kinds is everything.
+
+    A server's language nests no deeper than its filter did, and is not longer than its values.
+    """
     exact = all(part.exact for part in parts)
-    if not parts:
-        return Wanted(Marked(()), True)
-    if any(part.of == EVERYTHING for part in parts):
-        return Wanted(EVERYTHING, exact)
-    wanted = tuple(part.of for part in parts)
-    return Wanted(wanted[0] if len(wanted) == 1 else Alternatives(wanted), exact)
+    texts: dict[str, None] = {}
+    ids: dict[str, None] = {}
+    others: dict[Sought, None] = {}
+    for part in parts:
+        match part.of:
+            case Everything():
+                return Wanted(EVERYTHING, exact)
+            case Marked(texts=some):
+                texts |= dict.fromkeys(some)
+            case Identified(ids=some):
+                ids |= dict.fromkeys(some)
+            case other:
+                others[other] = None
+    wanted: list[Sought] = [*([Identified(tuple(ids))] if ids else []), *others]
+    if texts or not wanted:
+        wanted.append(Marked(tuple(texts)))
+    if len(wanted) > _PARTS_MAX:
+        return Wanted(EVERYTHING, False)
+    return Wanted(wanted[0] if len(wanted) == 1 else Alternatives(tuple(wanted)), exact)
 
 
 def _own_marks(record: Record) -> Iterator[str]:
@@ -277,17 +304,22 @@ def _own_marks(record: Record) -> Iterator[str]:
 def _field_marks(field: str, kind: FieldKind | None, values: list[object]) -> Iterator[str]:
     if values:
         yield _has_mark(field)
+    if kind is FieldKind.TEXT:
+        words = {word for value in values if isinstance(value, str) for word in words_of(value)}
+        if len(words) > _WORDS_MAX:
+            yield _mark(field, "~~")
+        else:
+            yield from (_word_mark(field, word) for word in sorted(words))
+        return
     for value in values:
-        if kind is FieldKind.TEXT and isinstance(value, str):
-            yield from (_word_mark(field, word) for word in words_of(value))
-        elif isinstance(value, str | int | float):
+        if isinstance(value, str | int | float):
             yield _value_mark(field, value)
 
 
 def _number(kind: FieldKind, value: object) -> float | None:
     if kind is FieldKind.TIME:
         return moment(value) if isinstance(value, str) else None
-    if kind not in _NUMBERED or isinstance(value, bool) or not isinstance(value, int | float):
+    if kind not in NUMBERED or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return _as_float(value)
 

@@ -880,3 +880,9 @@ SERVED_CONNECTIONS_MAX: Final = 8
 
 PGVECTOR_INDEX_FROM: Final = 20_000
 """Records from which pgvector has a graph; below, each search looks at every vector."""
+
+SERVED_IDS_PAGE: Final = 5_000
+"""Ids that a memory server is asked for at once, where it has no order of its own."""
+
+SERVED_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Records that are sent to a memory server at once: Qdrant takes 32 MiB, Milvus 64."""

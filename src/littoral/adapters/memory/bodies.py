@@ -5,16 +5,29 @@ normalise vectors and cut precision as they like. Vectors that a server compares
 than they were given (`scoring.prepared`) are in the text beside.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 import msgspec
 
 from littoral.adapters.memory.scoring import prepared
-from littoral.terms.errors import StoreError
+from littoral.terms.errors import BadRequestError, StoreError
+from littoral.terms.limits import SERVED_BATCH_BYTES_MAX
 from littoral.terms.memory import CollectionSpec, Record, Sparse
 
-__all__ = ["Body", "body_of", "bare", "read_body", "record_of", "vectors_sent"]
+__all__ = [
+    "Body",
+    "bare",
+    "body_of",
+    "check_text",
+    "in_batches",
+    "read_body",
+    "record_of",
+    "vectors_sent",
+]
+
+
+Item = TypeVar("Item")
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +41,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: tuple[str, ...] = ()
     metadata: Mapping[str, object] = {}
     vectors: Mapping[str, bytes] = {}
+    """As they were given, where they are compared in another form."""
+    compared: tuple[str, ...] = ()
+    """Names of vectors that are compared as they were given."""
     sparse: Mapping[str, Sparse] = {}
 
 
@@ -59,9 +75,22 @@ def body_of(record: Record, apart: Iterable[str]) -> bytes:
             labels=record.labels,
             metadata=record.metadata,
             vectors=kept,
+            compared=tuple(name for name in record.vectors if name not in kept),
             sparse=record.sparse,
         )
     )
+
+
+def check_text(record: Record) -> None:
+    """Refuse what is no text of Unicode, or no number or object of JSON.
+
+    Raises:
+        BadRequestError: with which record it is.
+    """
+    try:
+        body_of(record, ())
+    except (UnicodeEncodeError, TypeError, ValueError, OverflowError):
+        raise BadRequestError(f"{record.id[:40]!r} has what is no JSON, or no text") from None
 
 
 def read_body(text: bytes | str) -> Body:
@@ -76,10 +105,14 @@ def read_body(text: bytes | str) -> Body:
 
 
 def record_of(body: Body, vectors: Mapping[str, bytes]) -> Record:
-    """The record, of its text and the vectors that the server keeps."""
+    """The record, of its text and the vectors of the server.
+
+    Some servers have a vector in each row: those that no record was given are left out.
+    """
+    given = {name: vectors[name] for name in body.compared if name in vectors}
     return Record(
         id=body.id,
-        vectors={**vectors, **body.vectors},
+        vectors={**given, **body.vectors},
         sparse=body.sparse,
         text=body.text,
         header=body.header,
@@ -93,3 +126,17 @@ def record_of(body: Body, vectors: Mapping[str, bytes]) -> Record:
 def bare(record: Record) -> Record:
     """The record without its vectors."""
     return msgspec.structs.replace(record, vectors={}, sparse={})
+
+
+def in_batches(items: Iterable[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in their order, in lists that a server takes at once; none of them is empty."""
+    batch, size = list[Item](), 0
+    for item in items:
+        added = size_of(item)
+        if batch and size + added > SERVED_BATCH_BYTES_MAX:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += added
+    if batch:
+        yield batch

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from heapq import nsmallest
 from typing import Final, assert_never
 
-from littoral.adapters.memory.scoring import margin, scores, sparse_score
+from littoral.adapters.memory.scoring import margin, scores, sparse_margin, sparse_score
 from littoral.adapters.memory.shelf import Candidates, Shelf
 from littoral.memory.filters import both, matches, words_of
 from littoral.memory.fusion import fused
@@ -36,6 +36,9 @@ _MORE: Final = 8
 _GROWTH: Final = 4
 
 _Ranked = list[tuple[str, float]]
+
+_Scored = tuple[_Ranked, float]
+"""With how far from it the server's idea of a score may be."""
 
 
 class Ranking:
@@ -80,21 +83,27 @@ class Ranking:
         def ask(limit: int) -> Candidates | None:
             return self._shelf.nearest(field, query.vector, wanted.of, limit, exact=query.exact)
 
-        def score(records: list[Record]) -> list[tuple[str, float]]:
-            return _scored(field, query.vector, records)
+        def score(records: list[Record]) -> _Scored:
+            vectors = [each.vectors[field.name] for each in records]
+            return _scored(field, query.vector, records), margin(field, query.vector, vectors)
 
-        found = self._widened(ask, score, where, want, field=field, vector=query.vector)
+        found = self._widened(ask, score, where, want)
         return self._all_looked_at(field, query, where, want) if found is None else found
 
     def _sparse(self, query: SparseNearest, where: Filter | None, want: int) -> _Ranked:
         wanted = sought(self._spec, where, numbers_kept=self._shelf.numbers_kept)
+        if not query.vector.indices:
+            return []
 
         def ask(limit: int) -> Candidates:
             return self._shelf.sparse(query.field, query.vector, wanted.of, limit)
 
-        def score(records: list[Record]) -> list[tuple[str, float]]:
+        def score(records: list[Record]) -> _Scored:
             found = ((each.id, sparse_score(query.vector, each, query.field)) for each in records)
-            return [(key, number) for key, number in found if number is not None]
+            ranked = [(key, number) for key, number in found if number is not None]
+            return ranked, sparse_margin(
+                query.vector, [each.sparse[query.field] for each in records]
+            )
 
         found = self._widened(ask, score, where, want)
         assert found is not None, "a server that compares sparse vectors brings any number"
@@ -116,28 +125,31 @@ class Ranking:
     def _widened(
         self,
         ask: Callable[[int], Candidates | None],
-        score: Callable[[list[Record]], _Ranked] | None,
+        score: Callable[[list[Record]], _Scored] | None,
         where: Filter | None,
         want: int,
-        *,
-        field: VectorField | None = None,
-        vector: bytes = b"",
     ) -> _Ranked | None:
-        """Ask for more and more until it is enough; None where the server does not bring enough."""
+        """Ask for more and more until it is enough; None where the server does not bring enough.
+
+        Args:
+            ask: for so many candidates.
+            score: what they score, and how far from that the server's idea may be; without it the
+                server's scores are ours.
+            where: what they are to be.
+            want: how many of them.
+        """
         limit = min(want + _MORE, self._shelf.found_max)
         while True:
             found = ask(limit)
             if found is None:
                 return None
             records = list(found.records)
-            ranked = (
-                score(records)
-                if score is not None
-                else list(zip((each.id for each in records), found.scores or (), strict=True))
-            )
-            worst = min((number for _, number in ranked), default=0.0)
-            if field is not None:
-                worst += margin(field, vector, [each.vectors[field.name] for each in records])
+            if score is None:
+                ids = (each.id for each in records)
+                ranked, unsure = list(zip(ids, found.scores or (), strict=True)), 0.0
+            else:
+                ranked, unsure = score(records)
+            worst = min((number for _, number in ranked), default=0.0) + unsure
             by_id = {each.id: each for each in records}
             ranked = sorted(
                 ((key, number) for key, number in ranked if matches(where, by_id[key])),

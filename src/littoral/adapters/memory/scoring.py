@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from littoral.terms.memory import Metric, Record, Sparse, VectorField
 
-__all__ = ["margin", "prepared", "restored", "scores", "sparse_score", "unpacked"]
+__all__ = ["margin", "prepared", "restored", "scores", "sparse_margin", "sparse_score", "unpacked"]
 
 Numbers = NDArray[Any]
 
@@ -88,6 +88,12 @@ def sparse_score(query: Sparse, record: Record, field: str) -> float | None:
         return None
     pairs = zip(there.indices, there.values, strict=True)
     return sum(wanted.get(index, 0.0) * value for index, value in pairs)
+
+
+def sparse_margin(query: Sparse, vectors: Sequence[Sparse]) -> float:
+    """As `margin`."""
+    longest = max((float(np.linalg.norm(each.values)) for each in vectors), default=0.0)
+    return _ROUNDING * float(np.linalg.norm(query.values)) * longest
 
 
 def _compared(metric: Metric, wanted: Numbers, rows: Numbers) -> Numbers:

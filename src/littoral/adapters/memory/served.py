@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import assert_never
 
-from littoral.adapters.memory.bodies import bare
+from littoral.adapters.memory.bodies import bare, check_text
 from littoral.adapters.memory.ranking import Ranking
 from littoral.adapters.memory.shelf import Shelf
 from littoral.memory.changing import patched
@@ -57,7 +57,7 @@ def check_abilities(spec: CollectionSpec, abilities: frozenset[Ability], driver:
     wanted = {
         Ability.SPARSE: bool(spec.sparse),
         Ability.MULTI: any(field.multi for field in spec.vectors),
-        Ability.NAMED: len(spec.vectors) > 1 or any(field.name for field in spec.vectors),
+        Ability.NAMED: len(spec.vectors) > 1,
     }
     for ability, needed in wanted.items():
         if needed:
@@ -74,11 +74,25 @@ class ServedCollection:
         self._driver = driver
         self._writing = Lock()
 
+    @property
+    def spec(self) -> CollectionSpec:
+        """What it is."""
+        return self._spec
+
+    def through(self) -> int:
+        """The number of the last change."""
+        return self._shelf.through()
+
     def apply(self, writes: Sequence[Write]) -> Applied:
         """Make these changes."""
         check_writes(self._spec, writes)
         if any(isinstance(write, Patch) for write in writes):
             _need(Ability.PATCH, self._abilities, self._driver)
+        for write in writes:
+            if isinstance(write, Upsert):
+                for record in write.records:
+                    check_text(record)
+                    self._shelf.check(record)
         with self._writing, self._shelf.writing():
             changed = sum(self._apply(write) for write in writes)
             return Applied(self._shelf.through(), changed)
@@ -212,7 +226,7 @@ _LACKING = {
     Ability.WORDS: "search texts by words",
     Ability.SPARSE: "compare sparse vectors",
     Ability.MULTI: "keep many vectors under one name",
-    Ability.NAMED: "keep vectors under other names than the empty one",
+    Ability.NAMED: "keep more than one vector of a record",
     Ability.PATCH: "change a part of a record in one step",
 }
 

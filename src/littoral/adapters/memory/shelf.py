@@ -51,6 +51,9 @@ class Shelf(ABC):
         """Everything within is done, or nothing, where the server can do that."""
         return nullcontext()
 
+    def check(self, record: Record) -> None:  # noqa: B027 - most servers keep all that we do
+        """Refuse what this server can't keep. Raises BadRequestError."""
+
     @abstractmethod
     def through(self) -> int:
         """The number of the last change."""

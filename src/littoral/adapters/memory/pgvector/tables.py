@@ -19,6 +19,7 @@ from typing import Final, assert_never
 from psycopg import sql
 
 from littoral.memory.marks import (
+    NUMBERED,
     Alternatives,
     Complement,
     Everything,
@@ -28,7 +29,7 @@ from littoral.memory.marks import (
     Together,
     Within,
 )
-from littoral.terms.memory import CollectionSpec, FieldKind, Metric, VectorField
+from littoral.terms.memory import CollectionSpec, Metric, VectorField
 
 __all__ = ["BEGINNING", "Tables", "operator_of"]
 
@@ -47,8 +48,6 @@ CREATE TABLE IF NOT EXISTS littoral.collections (
 );
 """
 """What all collections have in common."""
-
-_NUMBERED: Final = frozenset({FieldKind.INTEGER, FieldKind.FLOAT, FieldKind.TIME})
 
 _PLAIN_DIMENSIONS_MAX: Final = 2_000
 _HALF_DIMENSIONS_MAX: Final = 4_000
@@ -76,7 +75,7 @@ class Tables:
         self.numbered = {
             field: sql.Identifier(f"n{place}")
             for place, field in enumerate(
-                name for name, kind in spec.fields.items() if kind in _NUMBERED
+                name for name, kind in spec.fields.items() if kind in NUMBERED
             )
         }
         self.columns = {

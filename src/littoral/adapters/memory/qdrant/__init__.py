@@ -1,0 +1,9 @@
+"""Collections on a Qdrant server, through qdrant-client.
+
+`collections` is the driver, `shelf` one collection, `link` the way to the server.
+"""
+
+from littoral.adapters.memory.qdrant.collections import QdrantCollections
+from littoral.adapters.memory.qdrant.link import connected
+
+__all__ = ["QdrantCollections", "connected"]
