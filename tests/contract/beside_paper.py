@@ -47,7 +47,7 @@ from littoral.terms.memory import (
     Write,
 )
 
-WORDS = "tide estuary harbour lagoon salt marsh pilot anchor Ebb flood reef delta quay".split()
+WORDS = ("tide", "estuary", "harbour", "lagoon", "salt", "marsh", "pilot", "Ebb", "flood", "reef")
 TOPICS = ("coast", "river", "sea", 'quo"te', "back\\slash", "ein 'Wort'", "😀", "x" * 300, "")
 TIMES = ("2024-01-01", "2025-06-01T12:00:00Z", "2025-06-01T14:00:00+02:00", "not a time")
 IDS = [f"{kind}{number}" for kind in ("a", "b/", "ä-", "Z z", "%_") for number in range(12)]

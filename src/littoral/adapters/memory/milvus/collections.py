@@ -36,7 +36,7 @@ class MilvusCollections:
             token: `USER:PASSWORD` or an API key, or empty.
             answer_s: how long one answer may take.
         """
-        self._address = address
+        self.address = address
         self._token = token
         self._answer_s = answer_s
         self._connected: MilvusClient | None = None
@@ -131,7 +131,7 @@ class MilvusCollections:
         if self._connected is None:
             with translated(SERVED_CONNECT_S):
                 self._connected = MilvusClient(
-                    uri=self._address, token=self._token, timeout=SERVED_CONNECT_S
+                    uri=self.address, token=self._token, timeout=SERVED_CONNECT_S
                 )
         return self._connected
 
