@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import typer
 
+from littoral.cli import memory_move
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
@@ -20,6 +21,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collectio
 
 def register(app: typer.Typer) -> None:
     """Add `memory` to the command line."""
+    memory_move.register(memory_app)
     app.add_typer(memory_app, name="memory")
 
 

@@ -200,7 +200,7 @@ class _Parts:
             ),
             self._elsewhere,
         )
-        self._memory = house_in(home.path, self._door)
+        self._memory = house_in(config, self._door)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
         self._office = self._deliveries(tasks)
         self._wishing = self._wishes()

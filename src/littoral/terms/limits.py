@@ -886,3 +886,9 @@ SERVED_IDS_PAGE: Final = 5_000
 
 SERVED_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Records that are sent to a memory server at once: Qdrant takes 32 MiB, Milvus 64."""
+
+MOVING_PAGE_RECORDS: Final = 500
+"""Records of a collection that are read, or written elsewhere, at once when it moves."""
+
+MOVING_PASSES_MAX: Final = 4
+"""Passes in which a collection that moves catches up with changes, before they have to stop."""

@@ -8,15 +8,16 @@ Rules
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from littoral.adapters.memory.embedded import open_collections
 from littoral.memory.checking import check_spec
+from littoral.node.config import Config
+from littoral.node.memory.drivers import drivers_of
 from littoral.node.memory.embedding import Embedding
+from littoral.node.memory.moving import Journal, hidden
 from littoral.node.memory.opened import Kept, Opened
 from littoral.node.memory.recalling import recalled
 from littoral.node.memory.threads import Threads
@@ -43,29 +44,40 @@ _Key = tuple[str, str]
 """Scope and name."""
 
 
-def house_in(home: Path, door: Door) -> "House":
-    """The collections of a PoP's home.
+def house_in(config: Config, door: Door) -> "House":
+    """The collections of a PoP.
 
     Raises:
-        HomeUnwritableError: their folder can't be made.
+        HomeUnwritableError, ConfigError, IdentityError, MissingExtraError: as `drivers_of`.
+        StoreError: what is on the move can't be read.
     """
-    return House({"embedded": open_collections(home)}, door, made_by="embedded")
+    moving = hidden(Journal(config.home).moves())
+    return House(drivers_of(config), door, made_by=config.memory_driver, hidden=moving)
 
 
 class House:
     """All collections, whichever driver keeps them."""
 
-    def __init__(self, drivers: Mapping[str, Collections], door: Door, *, made_by: str) -> None:
+    def __init__(
+        self,
+        drivers: Mapping[str, Collections],
+        door: Door,
+        *,
+        made_by: str,
+        hidden: Collection[tuple[str, str, str]] = frozenset(),
+    ) -> None:
         """Look at nothing yet.
 
         Args:
             drivers: by their names.
             door: embeds texts.
             made_by: the driver that makes new collections.
+            hidden: driver, scope and name of what is there and is not to be seen (`moving.hidden`).
         """
         assert made_by in drivers
         self._drivers = drivers
         self._made_by = made_by
+        self._hidden = hidden
         self._embedding = Embedding(door)
         self._threads = Threads()
         self._looking = asyncio.Lock()
@@ -164,8 +176,13 @@ class House:
 
     async def _shown(self) -> Sequence[CollectionShown]:
         found: list[CollectionShown] = []
-        for driver in self._drivers.values():
-            found += await self._threads.run(driver.describe)
+        for name, driver in self._drivers.items():
+            shown = await self._threads.run(driver.describe)
+            found += (
+                each
+                for each in shown
+                if (name, each.spec.scope, each.spec.name) not in self._hidden
+            )
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:

@@ -5,4 +5,9 @@
 
 from littoral.adapters.memory.milvus.collections import MilvusCollections
 
-__all__ = ["MilvusCollections"]
+__all__ = ["MilvusCollections", "opened"]
+
+
+def opened(address: str, secret: str) -> MilvusCollections:
+    """The collections of a server; the secret is `USER:PASSWORD` or an API key."""
+    return MilvusCollections(address, secret)

@@ -57,7 +57,7 @@ def _said(code: object, message: str, within_s: float) -> Exception:
     if code is grpc.StatusCode.UNAUTHENTICATED or "auth" in message or "permission" in message:
         return ConfigError(
             "Milvus does not let Littoral in",
-            advice="put USER:PASSWORD or an API key into the file that memory_key_file names",
+            advice="put USER:PASSWORD or an API key where memory_secrets says",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout" in message or "deadline" in message:
         return UpstreamTimeoutError(f"Milvus did not answer in {within_s:g} s")

@@ -7,4 +7,9 @@
 from littoral.adapters.memory.pgvector.collections import PgvectorCollections
 from littoral.adapters.memory.pgvector.link import Link
 
-__all__ = ["Link", "PgvectorCollections"]
+__all__ = ["Link", "PgvectorCollections", "opened"]
+
+
+def opened(address: str, secret: str) -> PgvectorCollections:
+    """The collections of a database; the secret is the password of its user."""
+    return PgvectorCollections(Link(address, secret))

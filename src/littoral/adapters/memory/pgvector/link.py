@@ -227,7 +227,7 @@ def _parameters(address: str, password: str) -> dict[str, Any]:
     if given.get("password"):
         raise ConfigError(
             "the address of Postgres has a password in it, which would be shown with the settings",
-            advice="put the password alone into a file, and name that in memory_key_file",
+            advice="put the password alone into a file, and name that in memory_secrets",
         )
     parameters: dict[str, Any] = {
         **given,
@@ -285,7 +285,7 @@ def _unreached(error: psycopg.OperationalError) -> LittoralError:
     if error.sqlstate is None and any(each in said for each in _NOT_LET_IN):
         return ConfigError(
             "Postgres does not let Littoral in, or has no such user or database",
-            advice="check memory_url, and the password in the file that memory_key_file names",
+            advice="check memory_servers, and the password where memory_secrets says",
         )
     if "timeout expired" in said:
         return UpstreamTimeoutError(f"Postgres was not reached in {SERVED_CONNECT_S:g} s")

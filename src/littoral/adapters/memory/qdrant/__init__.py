@@ -6,4 +6,9 @@
 from littoral.adapters.memory.qdrant.collections import QdrantCollections
 from littoral.adapters.memory.qdrant.link import connected
 
-__all__ = ["QdrantCollections", "connected"]
+__all__ = ["QdrantCollections", "connected", "opened"]
+
+
+def opened(address: str, secret: str) -> QdrantCollections:
+    """The collections of a server; the secret is an API key."""
+    return QdrantCollections(connected(address, secret))

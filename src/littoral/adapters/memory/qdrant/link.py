@@ -35,7 +35,7 @@ def connected(address: str, key: str, *, answer_s: float = SERVED_ANSWER_S) -> Q
     url = httpx.URL(address)
     if key and url.scheme != "https" and url.host not in {"127.0.0.1", "localhost", "::1"}:
         raise ConfigError(
-            "the key of Qdrant would be sent in clear text", advice="use https in memory_url"
+            "the key of Qdrant would be sent in clear text", advice="use https in memory_servers"
         )
     return QdrantClient(
         url=address, api_key=key or None, timeout=max(1, int(answer_s)), check_compatibility=False
@@ -73,7 +73,7 @@ def _refused(status: int | None) -> LittoralError:
         case 401 | 403:
             return ConfigError(
                 "Qdrant does not let Littoral in",
-                advice="put an API key that may write into the file that memory_key_file names",
+                advice="put an API key that may write where memory_secrets says",
             )
         case 404:
             return NotFoundError("the collection is no longer there")
