@@ -128,12 +128,14 @@ def bare(record: Record) -> Record:
     return msgspec.structs.replace(record, vectors={}, sparse={})
 
 
-def in_batches(items: Iterable[Item], size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+def in_batches(
+    items: Iterable[Item], size_of: Callable[[Item], int], most: int = SERVED_BATCH_BYTES_MAX
+) -> Iterator[list[Item]]:
     """Items in their order, in lists that a server takes at once; none of them is empty."""
     batch, size = list[Item](), 0
     for item in items:
         added = size_of(item)
-        if batch and size + added > SERVED_BATCH_BYTES_MAX:
+        if batch and size + added > most:
             yield batch
             batch, size = [], 0
         batch.append(item)

@@ -21,7 +21,7 @@ from littoral.adapters.memory.shelf import Shelf
 from littoral.memory.changing import patched
 from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import check_filter, matches
-from littoral.memory.marks import sought
+from littoral.memory.marks import Wanted, sought
 from littoral.terms.errors import UnsupportedError
 from littoral.terms.filters import Filter
 from littoral.terms.memory import (
@@ -131,7 +131,7 @@ class ServedCollection:
     def count(self, where: Filter | None = None) -> int:
         """How many match."""
         check_filter(where)
-        wanted = sought(self._spec, where, numbers_kept=self._shelf.numbers_kept)
+        wanted = self._sought(where)
         if wanted.exact:
             return self._shelf.count(wanted.of)
         return sum(1 for _ in self._matching(where))
@@ -174,7 +174,7 @@ class ServedCollection:
         wanted: int | None = None,
     ) -> Iterator[Record]:
         """Those that a filter means, by id; `wanted` is how many will be taken, if it is known."""
-        found = sought(self._spec, where, numbers_kept=self._shelf.numbers_kept)
+        found = self._sought(where)
         limit = self._shelf.page_records
         if wanted is not None and found.exact:
             limit = min(limit, wanted)
@@ -186,6 +186,11 @@ class ServedCollection:
             if len(page) < limit:
                 return
             after = page[-1].id
+
+    def _sought(self, where: Filter | None) -> Wanted:
+        found = sought(self._spec, where, numbers_kept=self._shelf.numbers_kept)
+        exact = found.exact and (where is None or self._shelf.filters_exact)
+        return Wanted(found.of, exact)
 
     def _given(
         self, ids: Sequence[str], seen: dict[str, Record], search: Search

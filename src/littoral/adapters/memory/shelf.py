@@ -5,7 +5,7 @@ in which order writes are done, what a filter means, which hits are best. A shel
 server is asked.
 
 Rules
-- Filters come as `memory.marks.Sought`: a shelf translates them exactly.
+- Filters come as `memory.marks.Sought`: a shelf translates them exactly, or says that it does not.
 - Foreign exceptions do not leave a shelf.
 """
 
@@ -40,6 +40,8 @@ class Shelf(ABC):
 
     numbers_kept = False
     """The server compares each number of a field of several (see `marks.sought`)."""
+    filters_exact = True
+    """The server evaluates all of `Sought`; otherwise it may find more than is sought."""
     found_max = 100_000_000
     """Records that one question brings at most; who needs more looks at every record."""
     page_records = SERVED_PAGE_RECORDS

@@ -17,6 +17,7 @@ Not here: words. Qdrant ranks by sparse vectors that somebody else has made of t
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, assert_never
 from uuid import UUID
@@ -150,9 +151,9 @@ class QdrantShelf(Shelf):
         self, wanted: Sought, after: str, limit: int, *, with_vectors: bool
     ) -> Sequence[Record]:
         """So many with ids above one."""
-        ids = self._ordering.after(after, limit, (self.through(), wanted), self._ids(wanted))
-        there = {each.id: each for each in self.get(ids, with_vectors=with_vectors)}
-        return [there[each] for each in ids if each in there]
+        of = (self.through(), wanted)
+        read = partial(self.get, with_vectors=with_vectors)
+        return self._ordering.page(after, limit, of, self._ids(wanted), read)
 
     def count(self, wanted: Sought) -> int:
         """How many there are."""
