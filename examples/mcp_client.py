@@ -5,7 +5,7 @@
 Needs `pip install mcp`.
 """
 
-# ruff: noqa: INP001, T201, TID251  # a script, which says what it does
+# a script, which says what it does
 
 import asyncio
 import os

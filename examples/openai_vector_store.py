@@ -6,7 +6,7 @@
 Needs `pip install openai`.
 """
 
-# ruff: noqa: INP001, T201  # a script, which says what it does
+# a script, which says what it does
 
 import argparse
 from collections.abc import Sequence

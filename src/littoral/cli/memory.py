@@ -16,7 +16,7 @@ __all__ = ["NameArgument", "at", "memory_app", "register"]
 
 memory_app = typer.Typer(no_args_is_help=True, help="Collections: what models may look up.")
 
-_COMMANDS = ("memory_add", "memory_ask", "memory_replicas")
+_COMMANDS = ("memory_add", "memory_ask", "memory_move", "memory_replicas")
 """Modules beside this one that register more commands."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]

@@ -95,6 +95,9 @@ class Config:
     head_wait_s: float
     body_wait_s: float
     drain_s: float
+    memory_driver: str
+    memory_servers: tuple[str, ...]
+    memory_secrets: tuple[str, ...]
 
     def as_flags(self) -> dict[str, Value]:
         """The same as flags: what `from_flags` makes this object of, in another process."""

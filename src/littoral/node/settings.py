@@ -369,6 +369,27 @@ SETTINGS: Final = (
         "How long answers may go on after a stop.",
         "limits",
     ),
+    Setting(
+        "memory_driver",
+        "embedded",
+        "name",
+        "What keeps collections that are made: embedded, or a server of memory_servers.",
+        "memory",
+    ),
+    Setting(
+        "memory_servers",
+        "",
+        "names",
+        "Servers that keep collections, as DRIVER=ADDRESS; docs/memory-drivers.md has each.",
+        "memory",
+    ),
+    Setting(
+        "memory_secrets",
+        "",
+        "names",
+        "Their passwords or keys, as DRIVER=FILE (for its owner alone), or DRIVER=env:VARIABLE.",
+        "memory",
+    ),
 )
 """In the order in which documents have them; those of one group stand together."""
 

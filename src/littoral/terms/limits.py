@@ -1050,3 +1050,32 @@ PIPELINE_WAIT_S: Final = 120.0
 
 RERANK_BYTES_MAX: Final = 4 * 1024 * 1024
 """What a server answers that sorts passages: a hundred bytes for each."""
+SERVED_PAGE_RECORDS: Final = 500
+"""Records that a memory server is asked for, or given, at once: with the longest vectors 8 MB."""
+
+SERVED_CONNECT_S: Final = 5.0
+"""Reaching a memory server."""
+
+SERVED_ANSWER_S: Final = 30.0
+"""One answer of a memory server."""
+
+SERVED_INDEX_S: Final = 600.0
+"""A memory server's making of an index: pgvector takes 13 s for 30,000 vectors."""
+
+SERVED_CONNECTIONS_MAX: Final = 8
+"""Connections to one memory server: as many threads ask it at once, others wait."""
+
+PGVECTOR_INDEX_FROM: Final = 20_000
+"""Records from which pgvector has a graph; below, each search looks at every vector."""
+
+SERVED_IDS_PAGE: Final = 5_000
+"""Ids that a memory server is asked for at once, where it has no order of its own."""
+
+SERVED_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Records that are sent to a memory server at once: Qdrant takes 32 MiB, Milvus 64."""
+
+MOVING_PAGE_RECORDS: Final = 500
+"""Records of a collection that are read, or written elsewhere, at once when it moves."""
+
+MOVING_PASSES_MAX: Final = 4
+"""Passes in which a collection that moves catches up with changes, before they have to stop."""

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from littoral.adapters.memory.embedded import open_collections
 from littoral.adapters.stores import open_stores
 from littoral.node.config import Config
+from littoral.node.memory.drivers import drivers_of
 from littoral.node.memory.house import House
+from littoral.node.memory.moving import Journal, hidden
 from littoral.node.memory.offering import Offering
 from littoral.node.memory.replication import Replication
 from littoral.node.memory.stored import Stored, StoreSettings
@@ -46,8 +47,12 @@ class Furnished:
 
         Raises:
             HomeUnwritableError, DiskShortError, StoreError: the home can't be used.
+            ConfigError, IdentityError, MissingExtraError: as `drivers_of`.
         """
-        self.house = House({"embedded": open_collections(home)}, door, made_by="embedded")
+        on_the_move = hidden(Journal(config.home).moves())
+        self.house = House(
+            drivers_of(config), door, made_by=config.memory_driver, hidden=on_the_move
+        )
         spawn = tasks.create_task
         self.replication = Replication(home, self.house, signer, parts.clock, spawn)
         self._kept = open_stores(home)

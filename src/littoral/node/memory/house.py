@@ -8,7 +8,7 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -49,17 +49,26 @@ _Key = tuple[str, str]
 class House:
     """All collections, whichever driver keeps them."""
 
-    def __init__(self, drivers: Mapping[str, Collections], door: Door, *, made_by: str) -> None:
+    def __init__(
+        self,
+        drivers: Mapping[str, Collections],
+        door: Door,
+        *,
+        made_by: str,
+        hidden: Collection[tuple[str, str, str]] = frozenset(),
+    ) -> None:
         """Look at nothing yet.
 
         Args:
             drivers: by their names.
             door: embeds texts.
             made_by: the driver that makes new collections.
+            hidden: driver, scope and name of what is there and is not to be seen (`moving.hidden`).
         """
         assert made_by in drivers
         self._drivers = drivers
         self._made_by = made_by
+        self._hidden = hidden
         self._embedding = Embedding(door)
         self.threads = Threads()
         self.dropped: list[Callable[[str], None]] = []
@@ -185,8 +194,13 @@ class House:
 
     async def _shown(self) -> Sequence[CollectionShown]:
         found: list[CollectionShown] = []
-        for driver in self._drivers.values():
-            found += await self.threads.run(driver.describe)
+        for name, driver in self._drivers.items():
+            shown = await self.threads.run(driver.describe)
+            found += (
+                each
+                for each in shown
+                if (name, each.spec.scope, each.spec.name) not in self._hidden
+            )
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:
