@@ -14,6 +14,7 @@ Not here: reading files and finding the places to cut (adapters/documents).
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Final
@@ -92,21 +93,28 @@ class Outline:
     def __init__(self, document: Document) -> None:
         """Read them."""
         self._title = _shortened(_plain(document.title), _TITLE_CHARS_MAX)
-        found = _headings(document.text) if document.markdown else ()
-        self._headings = tuple(found)
+        self._headings = [*_headings(document.text)] if document.markdown else []
+        self._starts = [heading.start for heading in self._headings]
+        self._parents = _parents(self._headings)
         self._pages = document.pages
+
+    def last_heading(self, start: int, end: int) -> int | None:
+        """Where the last heading within this part of the text begins, after its own beginning."""
+        place = bisect_left(self._starts, end) - 1
+        return self._starts[place] if place >= 0 and self._starts[place] > start else None
 
     def header(self, piece: Piece) -> str:
         """What places a piece: the title, and the sections that it lies in."""
-        path = [heading.title for heading in self._above(piece.start)]
-        own = next((each.title for each in self._headings if each.start == piece.start), None)
-        title = [self._title] if self._title and self._title not in {own, *path[:1]} else []
+        path = [self._headings[place].title for place in self._above(piece.start)]
+        own = self._at(piece.start)
+        said = {*path[:1], own.title if own else None}
+        title = [self._title] if self._title and self._title not in said else []
         path = [_shortened(each, _SECTION_CHARS_MAX) for each in path if each][-_SECTIONS_MAX:]
         return _BETWEEN.join(title + path)
 
     def page(self, piece: Piece) -> int | None:
         """The page that a piece begins on, counted from 1."""
-        return sum(start <= piece.start for start in self._pages) or None
+        return bisect_right(self._pages, piece.start) or None
 
     def without_bare_headings(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
         """The pieces, less those that the headers of others say whole."""
@@ -115,24 +123,28 @@ class Outline:
             if after is None or not self._is_said(piece, after):
                 yield piece
 
-    def _above(self, start: int) -> Sequence[_Heading]:
-        """The headings whose sections this place lies in, a heading here being below them."""
-        path: list[_Heading] = []
-        for heading in self._headings:
-            if heading.start > start:
-                break
-            while path and path[-1].level >= heading.level:
-                path.pop()
-            if heading.start < start:
-                path.append(heading)
-        return path
+    def _at(self, start: int) -> _Heading | None:
+        place = bisect_left(self._starts, start)
+        found = self._headings[place : place + 1]
+        return found[0] if found and found[0].start == start else None
+
+    def _above(self, start: int) -> list[int]:
+        """The headings whose sections this place lies in; one that stands here is below them."""
+        own = self._at(start)
+        place = bisect_left(self._starts, start) - 1
+        path = []
+        while place >= 0:
+            if own is None or self._headings[place].level < own.level:
+                path.append(place)
+            place = self._parents[place]
+        return path[::-1]
 
     def _is_said(self, piece: Piece, after: Piece) -> bool:
-        end = piece.start + len(piece.text)
-        inside = [each for each in self._headings if piece.start <= each.start < end]
+        first = bisect_left(self._starts, piece.start)
+        end = bisect_left(self._starts, piece.start + len(piece.text))
         return (
-            bool(inside)
-            and set(inside) <= set(self._above(after.start)[-_SECTIONS_MAX:])
+            first < end
+            and {*range(first, end)} <= {*self._above(after.start)[-_SECTIONS_MAX:]}
             and not _without_headings(piece.text)
         )
 
@@ -263,6 +275,17 @@ def _headings(text: str) -> Iterator[_Heading]:
             bare = ""
         before = line if bare else ""
         start += len(line)
+
+
+def _parents(headings: Sequence[_Heading]) -> list[int]:
+    """For each heading the place of the one that it stands under, or -1."""
+    parents: list[int] = []
+    for place, heading in enumerate(headings):
+        above = place - 1
+        while above >= 0 and headings[above].level >= heading.level:
+            above = parents[above]
+        parents.append(above)
+    return parents
 
 
 def _without_headings(text: str) -> str:

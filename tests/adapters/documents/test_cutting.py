@@ -26,6 +26,30 @@ def test_pieces_are_parts_of_the_text_and_leave_out_nothing_but_blanks() -> None
     assert len(whole.text.replace(" ", "").replace("\n", "")) - len(said) <= len(headings)
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        f"# Two\n\n{SENTENCE * 900}",
+        f"Two\n---\n\n{SENTENCE * 100}\n\n{SENTENCE * 800}",
+        f"\nTwo {SENTENCE * 900}",
+        f"Two {SENTENCE * 900}",
+    ],
+)
+def test_a_long_text_is_parted_at_its_structure(second: str) -> None:
+    first = f"# One\n\n{SENTENCE * 1_200}\n"
+    whole = document(first + second)
+    parts = [*cutting._stretches(whole.text, Outline(whole))]
+    assert [part.text for part in parts] == [first, second]
+    assert [part.start for part in parts] == [0, len(first)]
+
+
+def test_a_text_without_structure_is_parted_somewhere_and_nothing_is_lost() -> None:
+    text = "x" * 150_000
+    pieces = pieces_of(document(text), Cutting(chars=800), None)
+    assert "".join(piece.text for piece in pieces) == text
+    assert all(len(piece.text) <= 800 for piece in pieces)
+
+
 def test_pieces_overlap_where_that_is_wanted() -> None:
     pieces = pieces_of(document(SENTENCE * 40), Cutting(chars=200, overlap=60), None)
     ends = [piece.start + len(piece.text) for piece in pieces]

@@ -67,6 +67,11 @@ def test_passages_of_a_pdf_say_their_page(file: Write) -> None:
     assert (second.text, second.metadata) == (pages[2], {"page": 3})
 
 
+def test_dots_that_lead_to_a_page_are_few(file: Write) -> None:
+    (record,) = records_of(file("a.pdf", pdf_bytes(["1 Of tides . . . . . . . . . . 12"])))
+    assert record.text == "1 Of tides … 12"
+
+
 def test_a_docx_keeps_its_headings(file: Write) -> None:
     paragraphs = [
         ("Heading1", "Ebb"),

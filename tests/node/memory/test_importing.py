@@ -320,7 +320,20 @@ async def test_records_with_vectors_go_where_nothing_embeds(here: Path, house: H
 async def test_of_rows_with_one_id_the_last_counts(here: Path, docs: Opened) -> None:
     rows = [{"id": "same", "text": f"version {number}"} for number in range(600)]
     (here / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    await taken(docs, "a.jsonl")
+    told, under_way = Told(docs), list[str]()
+
+    async def alone(writes: Sequence[Write]) -> None:
+        assert not under_way, "the one before is done"
+        (written,) = writes
+        assert isinstance(written, Upsert)
+        under_way.append(written.records[0].text)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        under_way.clear()
+
+    told.failing = alone
+    await taken(told, "a.jsonl")
+    assert len(told.applied) == 3
     assert [record.text for record in await kept(docs)] == ["version 599"]
 
 

@@ -8,7 +8,7 @@ Rules
   everything would seem short enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Final
@@ -17,12 +17,14 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from littoral.adapters.documents.kinds import refused
 from littoral.memory.passages import Cutting, Document, Outline, Piece
-from littoral.terms.limits import PASSAGES_MAX
+from littoral.terms.limits import PASSAGE_CHARS_MAX, PASSAGES_MAX
 
 __all__ = ["TokenLimit", "pieces_of"]
 
 _SLACK: Final = 0.95
 """Of the characters that seem to fit: words differ in their tokens."""
+
+_STRETCH_CHARS: Final = 2 * PASSAGE_CHARS_MAX
 
 _GROUP: Final = 1_024
 """Pieces that are counted at once."""
@@ -65,8 +67,9 @@ def pieces_of(document: Document, cutting: Cutting, limit: TokenLimit | None) ->
     splitter = kind(cutting.chars, overlap=overlap)
     outline = Outline(document)
     pieces = [
-        Piece(start, text)
-        for start, text in splitter.chunk_indices(document.text)
+        Piece(stretch.start + start, text)
+        for stretch in _stretches(document.text, outline)
+        for start, text in splitter.chunk_indices(stretch.text)
         if any(map(str.isalnum, text))  # a rule, or the end of a block of code, says nothing
     ]
     pieces = list(outline.without_bare_headings(pieces))
@@ -79,6 +82,24 @@ def pieces_of(document: Document, cutting: Cutting, limit: TokenLimit | None) ->
             f"cut it into several files, or take longer passages: at most {PASSAGES_MAX:,} fit",
         )
     return pieces
+
+
+def _stretches(text: str, outline: Outline) -> Iterator[Piece]:
+    """The text in parts that the splitter takes one after the other.
+
+    It takes time as the square of a text that has no structure; so a long one is parted before, at
+    a heading if there is one, else at an empty line, the end of a line, or somewhere.
+    """
+    start = 0
+    while len(text) - start > _STRETCH_CHARS:
+        middle, end = start + _STRETCH_CHARS // 2, start + _STRETCH_CHARS
+        cut = outline.last_heading(start, end) or end
+        if cut == end and (line := text.rfind("\n", middle, end)) > 0:
+            paragraph = text.rfind("\n\n", middle, end)
+            cut = (paragraph if paragraph > 0 else line) + 1
+        yield Piece(start, text[start:cut])
+        start = cut
+    yield Piece(start, text[start:])
 
 
 def _short_enough(pieces: Sequence[Piece], outline: Outline, limit: TokenLimit) -> list[Piece]:

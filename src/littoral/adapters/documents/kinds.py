@@ -80,7 +80,7 @@ def kind_of(path: Path, name: str) -> Kind:
         raise refused(
             name, f"can't be read ({error.strerror})", "check the path and its permissions"
         ) from error
-    if not head.strip():
+    if not head.strip() and len(head) < HEAD_BYTES:
         raise refused(name, "is empty", "leave it out")
     by_name = SUFFIXES.get(PurePath(name).suffix.lower())
     by_bytes = _told_by(head)

@@ -32,6 +32,8 @@ p[style-name='Title'] => h1:fresh
 p[style-name='Subtitle'] => h2:fresh
 """
 _HYPHEN: Final = re.compile(r"(\w)[-\u00ad]\n(?=[a-zà-ÿ])")
+_LEADERS: Final = re.compile(r"(?:[ \t]?\.){5,}[ \t]?")
+"""Dots between what a table of contents names and its page."""
 _TITLE_CHARS_MAX: Final = 300
 _MEMBERS_MAX: Final = 10_000
 
@@ -53,7 +55,7 @@ def pdf_document(path: Path, name: str, still: Callable[[int, int], None]) -> Do
     texts, pages, length = list[str](), list[int](), 0
     for number, page in enumerate(reader.pages):
         still(number, count)
-        text = _HYPHEN.sub(r"\1", tidied(page.extract_text()))
+        text = _LEADERS.sub(" … ", _HYPHEN.sub(r"\1", tidied(page.extract_text())))
         pages.append(length)
         if text:
             texts.append(text)

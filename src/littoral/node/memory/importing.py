@@ -176,33 +176,36 @@ class Importer:
         return self._progress
 
     async def _take(self, reader: Reader, files: Sequence[Source]) -> None:
-        free = asyncio.Semaphore(_AT_ONCE)
+        free, under_way = asyncio.Semaphore(_AT_ONCE), list[Batch]()
 
         async def keep(batch: Batch) -> None:
             try:
                 await self._keep(batch)
             finally:
+                under_way.remove(batch)
                 free.release()
 
         async with asyncio.TaskGroup() as tasks, aclosing(self._batches(reader, files)) as batches:
             async for batch in batches:
                 await free.acquire()
+                if any(not batch.ids.isdisjoint(other.ids) for other in under_way):
+                    await free.acquire()  # of records with one id the last counts: the other first
+                    free.release()
+                under_way.append(batch)
                 tasks.create_task(keep(batch))
 
     async def _batches(
         self, reader: Reader, files: Sequence[Source]
     ) -> AsyncGenerator[Batch, None]:
         """What is read, gathered into batches of about one size."""
-        batch, ids = Batch(), set[str]()
+        batch = Batch()
         for file in files:
             async with aclosing(self._units(reader, file)) as units:
                 async for unit in units:
-                    mine = {record.id for record in unit.records}
-                    if batch.units and (batch.is_full_with(unit) or not ids.isdisjoint(mine)):
+                    if batch.units and batch.is_full_with(unit):
                         yield batch
-                        batch, ids = Batch(), set()
+                        batch = Batch()
                     batch.add(unit)
-                    ids |= mine
         if batch.units:
             yield batch
 

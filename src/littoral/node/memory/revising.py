@@ -61,17 +61,19 @@ class Unit:
         return sum(map(_size, self.records))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
     """What is compared and written together."""
 
     units: list[Unit] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
     passages: int = 0
     size: int = 0
 
     def add(self, unit: Unit) -> None:
         """Take one more."""
         self.units.append(unit)
+        self.ids |= {record.id for record in unit.records}
         self.passages += len(unit.records)
         self.size += unit.size
 
