@@ -208,6 +208,16 @@ def test_steps_find_sort_and_write_and_each_is_told_of(
     assert receipt.passages[0].digests == (told["passages"][0]["digest"],)
 
 
+def test_memory_in_a_chat_is_sorted_by_the_same_servers(tides: Desk, sorter: Sorter) -> None:
+    memory = {"collection": tides.name, "limit": 1, "rerank": "moon-sorter"}
+    status, _, answer = tides.chat(memory)
+    assert status == 200, answer
+    assert [each["document"] for each in answer["littoral"]["passages"]] == ["sky.md"]
+    assert len(sorter.asked[-1]["documents"]) > 1
+    status, _, said = tides.chat({**memory, "rerank": "echo"})
+    assert (status, said["error"]["code"]) == (400, "unsupported")
+
+
 def test_the_answer_streams_and_is_a_response_and_a_message_as_well(
     tides: Desk, pop: RunningPop
 ) -> None:
@@ -218,9 +228,8 @@ def test_the_answer_streams_and_is_a_response_and_a_message_as_well(
     texts = [choice.delta.content or "" for chunk in chunks for choice in chunk.choices]
     assert len(texts) > 3
     assert "The tide turns at six." in "".join(texts)
-    (member,) = [
-        chunk.model_extra["littoral"] for chunk in chunks if "littoral" in (chunk.model_extra or {})
-    ]
+    extras = [chunk.model_extra or {} for chunk in chunks]
+    (member,) = [extra["littoral"] for extra in extras if "littoral" in extra]
     assert [step["name"] for step in member["steps"]] == ["found", "answer"]
     assert [item.type for item in response.output] == ["file_search_call", "message"]
     body = {"model": model, "max_tokens": 300, "messages": ASKED}
@@ -298,6 +307,27 @@ def test_a_step_that_breaks_is_named(tides: Desk, sorter: Sorter) -> None:
     assert (
         "step 'best' (rerank) of breaks: moon-sorter has not answered" in said["error"]["message"]
     )
+
+
+def test_each_step_of_a_model_counts_on_the_keys_limits_and_the_pipelines_name_allows_them(
+    tides: Desk, pop: RunningPop
+) -> None:
+    model = defined(
+        tides, "limits", models=f'embedder = "{EMBED_MODEL}"', before=EMBED, query="vector"
+    )
+
+    def key(*options: str) -> Desk:
+        made = littoral(
+            pop.home, "keys", "create", f"key {len(options)}{options[-1]}", *options, "--json"
+        )
+        assert made.returncode == 0, made.stderr
+        return Desk(pop, json.loads(made.stdout)["key"])
+
+    assert asked(key("--requests-per-minute", "2", "--model", model), model)[0] == 200
+    status, _, said = asked(key("--requests-per-minute", "1"), model)
+    assert (status, said["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert "step 'answer' (generate) of limits" in said["error"]["message"]
+    assert asked(key("--model", "echo"), model)[0] == 403
 
 
 def test_an_unknown_pipeline_and_what_none_takes_are_refused(tides: Desk) -> None:

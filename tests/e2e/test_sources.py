@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from anthropic import Anthropic
+from anthropic.types import CitationsSearchResultLocation, TextBlock
 from openai import OpenAI
 
 from littoral.trust.receipts import stated
@@ -176,8 +177,8 @@ def test_a_streamed_file_search_comes_in_openais_events(desk: Desk, openai: Open
     assert events[2:7] == expected
     assert "response.output_text.annotation.added" in events
     assert [item.type for item in final.output] == ["file_search_call", "message"]
-    annotations = final.output[1].content[0].annotations  # type: ignore[union-attr]
-    assert annotations[0].file_id == "tides.md"  # type: ignore[union-attr]
+    message = final.output[1].to_dict()
+    assert message["content"][0]["annotations"][0]["file_id"] == "tides.md"  # type: ignore[index]
 
 
 def test_filters_of_file_search_say_which_passages_may_answer(desk: Desk) -> None:
@@ -210,9 +211,9 @@ def test_anthropics_client_reads_the_citations_whole_and_streamed(
             streamed = stream.get_final_message()
     for message in (whole, streamed):
         (block,) = message.content
-        assert block.type == "text"
-        (citation,) = block.citations or ()
-        assert citation.type == "search_result_location"
+        assert isinstance(block, TextBlock)
+        (citation,) = block.citations or []
+        assert isinstance(citation, CitationsSearchResultLocation)
         assert (citation.source, citation.title) == ("tides.md", "Tides > Turning")
         assert citation.cited_text.startswith("The tide turns")
 

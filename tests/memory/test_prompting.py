@@ -1,6 +1,7 @@
 """Passages in a prompt, and what an answer says of them."""
 
 import re
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -145,7 +146,7 @@ def test_citations_are_numbers_of_passages_that_were_shown() -> None:
 def test_an_answer_tells_where_each_passage_is_from_and_whether_it_is_cited() -> None:
     passages = (cited("one " * 100, document="a.md", position=4), cited("two", collection="other"))
     said = shown(Sources(question="q", passages=passages), ["It is [2]."])
-    first, second = said["passages"]  # type: ignore[misc]
+    first, second = cast("list[dict[str, Any]]", said["passages"])
     assert (first["number"], first["document"], first["position"]) == (1, "a.md", 4)
     assert (first["cited"], second["cited"]) == (False, True)
     assert len(first["quote"]) <= 160

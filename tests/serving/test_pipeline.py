@@ -150,7 +150,8 @@ def test_a_pipeline_that_ends_in_passages_answers_no_chat() -> None:
 def test_whatever_the_time_is_each_step_that_began_is_told_of_at_most_once(
     moments: list[int], breaks: bool
 ) -> None:
-    runs, results = machine(), [Gave(b"v"), Gave(PASSAGES), Gave(PASSAGES), Finished()]
+    runs = machine()
+    results: list[Event] = [Gave(b"v"), Gave(PASSAGES), Gave(PASSAGES), Finished()]
     said = [*runs.step(Begun(), Instant(0))]
     for moment, result in zip(sorted(moments), results, strict=False):
         said += runs.step(Tick(), Instant(moment))

@@ -50,7 +50,7 @@ KeyEnvOption = Annotated[
 ]
 NativeApiOption = Annotated[
     list[str] | None,
-    typer.Option(help="API that the upstream speaks as well: messages or responses."),
+    typer.Option(help="API that the upstream speaks as well: messages, responses or rerank."),
 ]
 
 _MILLISECONDS = 1_000

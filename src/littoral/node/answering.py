@@ -4,19 +4,19 @@ from collections.abc import Awaitable, Callable
 
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.exchanges import Exchanges
+from littoral.node.memory.house import House
 from littoral.node.pipelines import PipelineParts, PipelineRuns
 from littoral.node.relay.relay import Relay
 from littoral.node.relay.remembering import Remembering
 from littoral.node.reranking import UpstreamReranker
 from littoral.node.sourcing import Sourcing
-from littoral.terms.collections import Memory
 from littoral.terms.pipelines import PipelineShown
 
 __all__ = ["answer_from_memory"]
 
 
 def answer_from_memory(
-    memory: Memory | None,
+    memory: House | None,
     door: Exchanges,
     relay: Relay,
     upstreams: Upstreams,
@@ -33,7 +33,9 @@ def answer_from_memory(
     """
     parts, desk = door.parts, relay.desk
     clock, observe, entries = desk.clock, desk.observe, parts.host.entries
+    reranker = UpstreamReranker(entries, upstreams, parts.keyring)
     if memory is not None:
+        memory.reranker = reranker
         door.sourcing = sourcing = Sourcing(memory, clock, observe)
         relay.remembering = Remembering(sourcing, desk)
     door.pipelines = PipelineRuns(
@@ -44,7 +46,7 @@ def answer_from_memory(
             entries=entries,
             bring=door.bring,
             memory=memory,
-            reranker=UpstreamReranker(entries, upstreams, parts.keyring),
+            reranker=reranker,
             clock=clock,
             observe=observe,
         )

@@ -20,7 +20,7 @@ import msgspec
 from littoral.memory.prompting import filled, question_in, room_for, tokens_of
 from littoral.node.entries import PIPELINE, Entries
 from littoral.node.memory.embedding import Embedding
-from littoral.node.memory.recalling import cited
+from littoral.node.memory.recalling import cited, sorted_by
 from littoral.node.sourcing import no_memory
 from littoral.serving import pipeline as steps
 from littoral.serving.pipeline import PipelineMachine, Result, check_answers
@@ -262,13 +262,8 @@ class _Run:
             case steps.Recalling():
                 return await self._recalled(effect), None
             case steps.Sort(model, query, passages, most):
-                texts = [each.text for each in passages]
-                scores = await parts.reranker.scores(model, query, texts, caller)
-                scored = [
-                    msgspec.structs.replace(each, score=score)
-                    for each, score in zip(passages, scores, strict=True)
-                ]
-                return tuple(sorted(scored, key=lambda each: -each.score)[:most]), None
+                best = await sorted_by(parts.reranker, model, query, passages, caller)
+                return best[:most], None
             case steps.Write():
                 return await self._written(effect)
             case _:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from littoral.adapters.upstreams.reranking import reranks, scored
 from littoral.adapters.upstreams.upstreams import Upstreams
-from littoral.node.entries import Entries
+from littoral.node.entries import Entries, entry_for
 from littoral.node.keyring import Keyring
 from littoral.serving.plan import BYTES_PER_TOKEN
 from littoral.terms.errors import UnsupportedError
@@ -41,8 +41,8 @@ class UpstreamReranker:
         self, model: ModelName, question: str, texts: Sequence[str], caller: Caller
     ) -> Sequence[float]:
         """How well each text answers the question."""
+        entry = entry_for(self._entries, model, caller)
         self.check(model)
-        entry = self._entries.entry(model)
         said = sum(len(text.encode()) + len(question.encode()) for text in texts)
         tokens = said // BYTES_PER_TOKEN + 1
         reservation = self._keyring.reserve(caller, tokens)

@@ -27,6 +27,7 @@ class Reranker(Protocol):
 
         Raises:
             UnknownModelError, UnsupportedError: as `check`.
+            NotAllowedError: the caller's key does not name this model.
             RateLimitedError, BudgetExhaustedError: the caller's limits have no room for it.
             UpstreamFailedError, UpstreamTimeoutError: it gave no scores.
         """

@@ -33,6 +33,7 @@ from littoral.terms.memory import (
     VectorField,
 )
 from littoral.terms.ports import Door
+from littoral.terms.reranking import Reranker
 from littoral.terms.values import Caller
 
 __all__ = ["House"]
@@ -71,6 +72,8 @@ class House:
         self._hidden = hidden
         self._embedding = Embedding(door)
         self.threads = Threads()
+        self.reranker: Reranker | None = None
+        """Sorts what was found, where that is asked for."""
         self.dropped: list[Callable[[str], None]] = []
         """Hear of the PoP's own collections that are forgotten, by name."""
         self.following: Following | None = None
@@ -141,7 +144,10 @@ class House:
         """Passages that answer a question."""
         kept = await self._find(name, caller)
         collection = Opened(kept, caller, self._embedding, self.threads)
-        return await recalled(collection, recall, by_words=Ability.WORDS in kept.abilities)
+        by_words, reranker = Ability.WORDS in kept.abilities, self.reranker
+        return await recalled(
+            collection, recall, by_words=by_words, reranker=reranker, caller=caller
+        )
 
     async def pops_own(self, name: str) -> Kept:
         """A collection of the PoP's own, that is made and changed here. Raises NotFoundError."""
