@@ -142,11 +142,13 @@ def mutated(chance: random.Random, body: object) -> bytes:
         if not inside and not isinstance(inner, list):
             continue
         if inside and chance.random() < 0.2:
-            del inner[last]
+            inner.pop(last, None)
         elif inside and chance.random() < 0.2:
-            inner[chance.choice(["x", "shard_key", "filter", "$y", ""])] = chance.choice(JUNK)
+            inner[chance.choice(["x", "shard_key", "filter", "$y", ""])] = copy.deepcopy(
+                chance.choice(JUNK)
+            )
         else:
-            inner[last] = chance.choice(JUNK)
+            inner[last] = copy.deepcopy(chance.choice(JUNK))
     sent = json.dumps(made).encode()
     match chance.randrange(20):
         case 0:
@@ -192,6 +194,33 @@ async def test_no_body_meets_a_defect(api: str) -> None:
                     assert is_shaped(api, answer), answer
     assert refused > 300
     assert taken > 50
+
+
+NASTY = [
+    ("count", {"filter": {"min_should": {"conditions": [{"must": []}], "min_count": 2**64}}}),
+    (
+        "count",
+        {"filter": {"min_should": {"conditions": [{"must": []}] * 5_000, "min_count": 2_500}}},
+    ),
+    ("query", {"query": {"recommend": {"positive": [""]}}}),
+    ("query", {"query": "", "using": "s"}),
+    ("query", {"query": [1e39, 0, 0]}),
+    ("query", {"query": [10**400, 0, 0]}),
+    ("query", {"query": "\ud800"}),
+]
+"""Bodies that have met a defect, or nearly."""
+
+
+@pytest.mark.parametrize(("verb", "body"), NASTY)
+async def test_a_body_that_is_meant_badly_is_refused_or_finds_nothing(
+    verb: str, body: dict[str, object]
+) -> None:
+    async with pop() as served:
+        client = await served.client()
+        await asked(client, "PUT", "/collections/one", json.dumps(PLAIN).encode())
+        path = f"/collections/one/points/{verb}"
+        status, answer = await asked(client, "POST", path, json.dumps(body).encode())
+    assert status in {200, 400, 404}, answer
 
 
 def is_shaped(api: str, answer: object) -> bool:

@@ -10,7 +10,6 @@ The meaning of what comes out is in `memory/filters.py`.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import comb
 from typing import Final
 
 import msgspec
@@ -24,8 +23,8 @@ from littoral.web.qdrant.ids import record_id
 
 __all__ = ["filter_of", "key_of_path"]
 
-_WAYS_MAX: Final = 256
-"""Combinations that `min_should` may be written out to."""
+_CHOICES_MAX: Final = 10
+"""Conditions of which some must hold: they are written out to at most 252 ways."""
 
 
 class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,10 +114,16 @@ def _listed(
 
 def _some(wanted: MinShould) -> Filter:
     """At least so many of these: one of all the ways in which so many hold."""
-    parts, least = [_one(each) for each in wanted.conditions], wanted.min_count
-    if comb(len(parts), least) > _WAYS_MAX:
+    parts, least = tuple(_one(each) for each in wanted.conditions), wanted.min_count
+    if least == 1 or least > len(parts):
+        return Any(parts if least == 1 else ())
+    if least == len(parts):
+        return All(parts)
+    if len(parts) > _CHOICES_MAX:
         raise UnsupportedError(
-            "min_should has too many conditions to choose from", advice="ask for 1 or for all"
+            f"min_should has over {_CHOICES_MAX} conditions to choose from",
+            advice="ask for 1 or for all",
+            param="filter",
         )
     return Any(tuple(All(way) for way in combinations(parts, least)))
 

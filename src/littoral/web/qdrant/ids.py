@@ -55,4 +55,4 @@ def new_record_id(point: int | str) -> str:
 
 def point_id(record: str) -> int | str:
     """The id of the point that a record is."""
-    return int(record[1:]) if record[0] == "#" and _INTEGER.fullmatch(record) else record
+    return int(record[1:]) if record[:1] == "#" and _INTEGER.fullmatch(record) else record

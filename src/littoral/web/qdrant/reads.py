@@ -80,14 +80,14 @@ async def retrieved(opened: OpenCollection, body: bodies.Retrieve) -> list[Point
         )
     ids = [record_id(point) for point in body.ids]
     found = await opened.fetch(ids, with_vectors=bool(body.with_vector))
-    chosen = Chosen(body.with_payload)
+    chosen = Chosen(body.with_payload is None or body.with_payload)
     return [_shown(opened.spec, record, chosen, body.with_vector) for record in found]
 
 
 async def scrolled(opened: OpenCollection, body: bodies.Scroll) -> Scrolled:
     """Points in the order of their ids, from one of them on."""
     limit = body.limit or _LIMIT
-    chosen = Chosen(body.with_payload)
+    chosen = Chosen(body.with_payload is None or body.with_payload)
     records, following = await _part(opened, body, limit)
     points = [_shown(opened.spec, record, chosen, body.with_vector) for record in records]
     return Scrolled(points, None if following is None else point_id(following))
