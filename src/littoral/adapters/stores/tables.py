@@ -29,7 +29,7 @@ MIGRATIONS: Final = (
         expires_unix_s INTEGER
     ) STRICT;
     CREATE INDEX uploads_by_scope ON uploads (scope, number);
-    CREATE INDEX uploads_by_digest ON uploads (digest);
+    CREATE INDEX uploads_by_digest ON uploads (digest, size_bytes);
     CREATE INDEX uploads_by_expiry ON uploads (expires_unix_s) WHERE expires_unix_s IS NOT NULL;
     CREATE TABLE stores (
         scope TEXT NOT NULL,
@@ -58,6 +58,7 @@ MIGRATIONS: Final = (
         message TEXT NOT NULL,
         UNIQUE (scope, store, file_id)
     ) STRICT;
+    CREATE INDEX files_by_store ON files (scope, store, number);
     CREATE INDEX files_by_id ON files (file_id);
     CREATE INDEX files_waiting ON files (key_id, number) WHERE state = 'in_progress';
     CREATE TABLE batches (
