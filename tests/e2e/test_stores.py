@@ -29,6 +29,7 @@ def test_an_agents_script_keeps_notes_and_finds_them(
     monkeypatch.setenv("LITTORAL_KEY", pop.key)
     mcp_client.main([f"{pop.url}/mcp"])
     said = capsys.readouterr().out
-    assert "memory_list, memory_search, memory_add" in said
+    assert "memory_list, memory_search, memory_add, memory_ask" in said
     assert "leaves at seven from pier four" in said
     assert "failed" not in said
+    assert "Sources: " in said

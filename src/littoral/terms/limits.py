@@ -1003,6 +1003,9 @@ MCP_PASSAGES_MAX: Final = 50
 MCP_DOCUMENTS_MAX: Final = 100
 """Documents that an agent may add in one call, which is answered when all are kept."""
 
+MCP_ANSWER_TOKENS: Final = 256
+"""Of an answer to an agent: a paragraph or two, which small models give in some seconds."""
+
 MCP_TEXT_CHARS_MAX: Final = 1024 * 1024
 """One of them: a novel."""
 

@@ -42,11 +42,11 @@ def tools_of(house: House) -> MemoryTools:
         await opened.apply([Upsert(tuple(records))])
         return Added(tuple(record.document for record in records), len(records))
 
-    async def ask(collection: str, question: str, caller: Caller) -> Answered:
+    async def ask(collection: str, question: str, model: str, caller: Caller) -> Answered:
         found = await house.recall(collection, Recall(text=question, limit=1), caller)
         if "busy" in question:
             raise QueueFullError("the queue is full", retry_after_s=3)
-        return Answered(f"As it is said: {found.passages[0].text}", found.passages, "tiny")
+        return Answered(f"As it is said: {found.passages[0].text}", found.passages, model or "tiny")
 
     return MemoryTools(house, add, ask)
 
@@ -128,6 +128,7 @@ async def test_what_a_tool_can_not_do_is_told_to_the_agent(stand: StoresStand, m
         ("memory_search", {"collection": "docs", "query": "x", "limit": 0}),
         ("memory_search", {"collection": "docs", "query": "x", "more": 1}),
         ("memory_list", {"collection": "docs"}),
+        ("memory_ask", {"collection": "docs", "question": "x", "model": 1}),
         ("memory_add", {"collection": "docs", "documents": [{"id": "x"}]}),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from littoral.adapters.stores import open_stores
 from littoral.node.config import Config
+from littoral.node.drive import owned_tasks
+from littoral.node.memory.asked import Asked
 from littoral.node.memory.drivers import drivers_of
 from littoral.node.memory.house import House
 from littoral.node.memory.moving import Journal, hidden
@@ -69,7 +71,7 @@ class Furnished:
             settings=StoreSettings(embedding, config.files_bytes_max),
         )
         adding = Adding(self.house, self._threads, entry_of, embedding)
-        self.tools = MemoryTools(self.house, adding)
+        self.tools = MemoryTools(self.house, adding, Asked(door))
 
     @property
     def desks(self) -> tuple[House, Offering, Stored, MemoryTools]:
@@ -82,7 +84,7 @@ class Furnished:
         try:
             await self.replication.following.open()
             await self.stores.begin()
-            async with asyncio.TaskGroup() as tasks:
+            async with owned_tasks() as tasks:
                 work = tasks.create_task(self.stores.run(), name="vector stores")
                 try:
                     yield

@@ -68,8 +68,17 @@ class MemoryAdd(Protocol):
 class MemoryAsk(Protocol):
     """Answers from a collection."""
 
-    async def __call__(self, collection: str, question: str, caller: Caller) -> Answered:
-        """Recall passages, and have a model answer from them. Raises as `Door.answer`."""
+    async def __call__(
+        self, collection: str, question: str, model: str, caller: Caller
+    ) -> Answered:
+        """Recall passages, and have a model answer from them. Raises as `Door.answer`.
+
+        Args:
+            collection: by its name.
+            question: in words.
+            model: who answers; empty is for the PoP to choose.
+            caller: for whom.
+        """
 
 
 class _Listing(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,6 +100,7 @@ class _Add(msgspec.Struct, forbid_unknown_fields=True):
 class _Ask(msgspec.Struct, forbid_unknown_fields=True):
     collection: _Collection
     question: _Question
+    model: Annotated[str, msgspec.Meta(max_length=96)] = ""
 
 
 class _Tool(msgspec.Struct, frozen=True):
@@ -235,7 +245,7 @@ class MemoryTools:
 
     async def _asked(self, wanted: _Ask, caller: Caller) -> tuple[str, _Said]:
         assert self._ask is not None
-        answer = await self._ask(wanted.collection, wanted.question, caller)
+        answer = await self._ask(wanted.collection, wanted.question, wanted.model, caller)
         sources = [_passage(each) for each in answer.passages]
         names = dict.fromkeys(each.document or each.id for each in answer.passages)
         text = f"{answer.text}\n\nSources: {', '.join(names)}" if names else answer.text
@@ -338,6 +348,7 @@ _SCHEMAS: Final[Mapping[str, _Said]] = {
         {
             "collection": _NAME,
             "question": _string("The question, in words.", QUESTION_CHARS_MAX),
+            "model": _string("The model that answers; without it, one that is loaded.", 96),
         },
         "collection",
         "question",
