@@ -32,4 +32,4 @@ def test_an_agents_script_keeps_notes_and_finds_them(
     assert "memory_list, memory_search, memory_add, memory_ask" in said
     assert "leaves at seven from pier four" in said
     assert "failed" not in said
-    assert "Sources: " in said
+    assert "Sources:\n[1] " in said

@@ -247,8 +247,11 @@ class MemoryTools:
         assert self._ask is not None
         answer = await self._ask(wanted.collection, wanted.question, wanted.model, caller)
         sources = [_passage(each) for each in answer.passages]
-        names = dict.fromkeys(each.document or each.id for each in answer.passages)
-        text = f"{answer.text}\n\nSources: {', '.join(names)}" if names else answer.text
+        names = [
+            f"[{number}] {each.document or each.id}"
+            for number, each in enumerate(answer.passages, 1)
+        ]
+        text = "\n".join((answer.text, "", "Sources:", *names)) if names else answer.text
         said: _Said = {
             "answer": answer.text,
             "sources": sources,
