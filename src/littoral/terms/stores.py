@@ -4,13 +4,13 @@ A vector store is a collection, and its id is the collection's name. What the AP
 that, its title, its files and how far each has come, is said in these words.
 
 Rules
-- A file of a store is the document of its id: its passages have that `Record.document`.
+- A file of a store is a document of the collection: its passages have `document_of` it as theirs.
 - Files belong to whoever sent them (`uploads_scope`), stores to whom their collection belongs.
 """
 
 import enum
 from collections.abc import Mapping
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from littoral.terms.ids import Digest, KeyId
 from littoral.terms.values import Caller
 
 __all__ = [
+    "FILE",
     "Attributes",
     "Batch",
     "Counts",
@@ -35,10 +36,15 @@ __all__ = [
     "StoreWanted",
     "Upload",
     "UploadWanted",
+    "document_of",
+    "file_in",
     "uploads_scope",
 ]
 
 T = TypeVar("T")
+
+FILE: Final = "file-"
+"""How ids of files begin that clients have sent."""
 
 Attributes = Mapping[
     Annotated[str, msgspec.Meta(min_length=1, max_length=64)],
@@ -49,6 +55,21 @@ Attributes = Mapping[
 Metadata = Mapping[
     Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]
 ]
+
+
+def document_of(file_id: str, filename: str) -> str:
+    """What the document of a file is called: by its id, and for people and their programs its name.
+
+    By how a name ends it is also known what kind of file it is.
+    """
+    return f"{file_id}/{filename}"
+
+
+def file_in(document: str) -> tuple[str, str]:
+    """The id and the name of the file that a document is of; its own name, if it is of none."""
+    file_id, slash, filename = document.partition("/")
+    is_file = slash and file_id.startswith(FILE)
+    return (file_id, filename) if is_file else (document, document)
 
 
 def uploads_scope(caller: Caller) -> str:

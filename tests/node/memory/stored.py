@@ -9,7 +9,7 @@ from pathlib import Path
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.stores import Kept, open_stores
 from littoral.node.memory.house import House
-from littoral.node.memory.shelf import document_of, passages_of
+from littoral.node.memory.shelf import passages_of
 from littoral.node.memory.stored import Stored, StoreSettings
 from littoral.node.memory.taking import FileTaking
 from littoral.node.memory.threads import Threads
@@ -18,7 +18,10 @@ from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import KeyMissingError, KeyRejectedError, LittoralError
 from littoral.terms.ids import KeyId
 from littoral.terms.memory import DeleteWhere, Record, Upsert
-from littoral.terms.stores import StoreFile
+from littoral.terms.stores import (
+    StoreFile,
+    document_of,
+)
 from littoral.terms.values import SECOND, Caller
 from littoral.web.app import App, Desks
 from littoral.web.mcp import MemoryTools
@@ -70,7 +73,7 @@ class Lines:
             raise self.fails.pop(0)
         upload = self.kept.uploads.find(file.file_id)
         assert upload is not None
-        name = document_of(file)
+        name = document_of(file.file_id, file.filename)
         lines = self.kept.vault.read(upload.digest).decode().splitlines()
         records = [
             Record(

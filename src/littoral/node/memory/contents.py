@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from littoral.memory.fusion import fused
-from littoral.node.memory.shelf import Shelf, document_of, file_id_of, passages_of
+from littoral.node.memory.shelf import Shelf, passages_of
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import NotFoundError
 from littoral.terms.filters import Ids
@@ -26,7 +26,11 @@ from littoral.terms.memory import (
     Search,
     VectorField,
 )
-from littoral.terms.stores import StoreFile
+from littoral.terms.stores import (
+    StoreFile,
+    document_of,
+    file_in,
+)
 from littoral.terms.values import Caller
 from littoral.web.stores.desk import Questions
 
@@ -46,7 +50,9 @@ class Contents:
         """The texts of a file's passages, in their order."""
         collection, known = await self._shelf.open(store, caller)
         file = self._book.file(known.scope, store, file_id)
-        records = await _scanned(collection, file_id if file is None else document_of(file))
+        records = await _scanned(
+            collection, file_id if file is None else document_of(file.file_id, file.filename)
+        )
         if file is None and not records:
             raise NotFoundError(f"{store} has no file {file_id[:80]!r}")
         return [record.text for record in sorted(records, key=lambda each: each.position)]
@@ -72,9 +78,9 @@ class Contents:
             for key in best
             if alike[key] >= questions.score_min
         ]
-        ids = {file_id_of(passage.document) for passage in given} - {""}
+        ids = {file_in(passage.document)[0] for passage in given}
         files = self._book.names(known.scope, store, ids)
-        return [_with_file(passage, files.get(file_id_of(passage.document))) for passage in given]
+        return [_with_file(passage, files.get(file_in(passage.document)[0])) for passage in given]
 
 
 def _with_file(passage: Cited, file: StoreFile | None) -> tuple[Cited, StoreFile | None]:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from littoral.node.memory.shelf import Shelf, acting_for, document_of, passages_of
+from littoral.node.memory.shelf import Shelf, acting_for, passages_of
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import (
     BudgetExhaustedError,
@@ -38,7 +38,12 @@ from littoral.terms.limits import (
     STORES_SWEEP_S,
 )
 from littoral.terms.memory import DeleteWhere, Patch
-from littoral.terms.stores import FileFault, FileState, StoreFile
+from littoral.terms.stores import (
+    FileFault,
+    FileState,
+    StoreFile,
+    document_of,
+)
 from littoral.terms.values import Caller
 
 __all__ = ["Filing", "Take"]
@@ -169,7 +174,7 @@ class Filing:
         now = self._book.file(file.scope, file.store, file.file_id)
         if now is not None and now.number == file.number and now.attributes != file.attributes:
             without = tuple(key for key in file.attributes if key not in now.attributes)
-            where = passages_of(document_of(file))
+            where = passages_of(document_of(file.file_id, file.filename))
             patch = Patch(where=where, metadata=now.attributes, without=without)
             await collection.apply([patch])
         return usage_bytes
@@ -181,7 +186,9 @@ class Filing:
             return
         with suppress(LittoralError):
             collection = await self._shelf.memory.open(file.store, acting_for(file.scope))
-            await collection.apply([DeleteWhere(passages_of(document_of(file)))])
+            await collection.apply(
+                [DeleteWhere(passages_of(document_of(file.file_id, file.filename)))]
+            )
 
     def _again(self, file: StoreFile, error: LittoralError) -> None:
         """Try again what broke; the model that is missing may be on its way."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from littoral.adapters.stores import UploadBook
-from littoral.node.memory.shelf import Shelf, acting_for, document_of, passages_of
+from littoral.node.memory.shelf import Shelf, acting_for, passages_of
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import NotFoundError
 from littoral.terms.memory import DeleteWhere, Patch
@@ -25,6 +25,7 @@ from littoral.terms.stores import (
     Part,
     Store,
     StoreFile,
+    document_of,
     uploads_scope,
 )
 from littoral.terms.values import Caller
@@ -212,4 +213,4 @@ class Putting:
 
 def _document(file: StoreFile) -> str:
     """What a file's document is called; one that was not put in as a file has its own name."""
-    return document_of(file) if file.number else file.file_id
+    return document_of(file.file_id, file.filename) if file.number else file.file_id

@@ -12,26 +12,13 @@ from littoral.terms.errors import BadRequestError, NotAllowedError, NotFoundErro
 from littoral.terms.filters import DOCUMENT, Is
 from littoral.terms.ids import KeyId
 from littoral.terms.ports import Clock
-from littoral.terms.stores import Store, StoreFile
+from littoral.terms.stores import Store
 from littoral.terms.values import SECOND, Caller
 
-__all__ = ["Shelf", "acting_for", "document_of", "file_id_of", "passages_of"]
+__all__ = ["Shelf", "acting_for", "passages_of"]
 
 _ACTIVE_STEP_S = 60
 """When a store was used is kept to the minute: a write a minute, not one a search."""
-
-
-def document_of(file: StoreFile) -> str:
-    """What the document of a file is called: by its id, and for people and their programs its name.
-
-    By how a name ends it is also known what kind of file it is.
-    """
-    return f"{file.file_id}/{file.filename}"
-
-
-def file_id_of(document: str) -> str:
-    """The file that a document is of, if it is of one."""
-    return document.partition("/")[0] if document.startswith("file-") else ""
 
 
 def passages_of(document: str) -> Is:

@@ -20,7 +20,6 @@ from littoral.adapters.stores import Kept
 from littoral.memory.passages import Cutting, Document, passages
 from littoral.node.memory.importing import Wish, take_file, tokenizer_of
 from littoral.node.memory.revising import Batch, Revising, Unit
-from littoral.node.memory.shelf import document_of
 from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Memory, OpenCollection
 from littoral.terms.errors import (
@@ -32,7 +31,11 @@ from littoral.terms.ids import ModelName
 from littoral.terms.limits import PASSAGE_CHARS_MAX, READER_IDLE_S
 from littoral.terms.memory import CollectionSpec, Record
 from littoral.terms.ports import Clock
-from littoral.terms.stores import Cut, StoreFile
+from littoral.terms.stores import (
+    Cut,
+    StoreFile,
+    document_of,
+)
 from littoral.terms.values import Caller, ModelEntry
 from littoral.web.mcp.tools import Added, Told
 
@@ -79,7 +82,7 @@ class FileTaking:
         try:
             return await take_file(
                 collection,
-                Source(path, document_of(file), upload.size_bytes),
+                Source(path, document_of(file.file_id, file.filename), upload.size_bytes),
                 self._wish(collection.spec, file),
                 clock=self._clock,
                 reader=self._reader,

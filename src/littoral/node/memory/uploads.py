@@ -14,7 +14,7 @@ from littoral.node.memory.threads import Threads
 from littoral.terms.errors import ConflictError, NotAllowedError, NotFoundError
 from littoral.terms.ids import Digest
 from littoral.terms.ports import Clock
-from littoral.terms.stores import Paging, Part, Upload, UploadWanted, uploads_scope
+from littoral.terms.stores import FILE, Paging, Part, Upload, UploadWanted, uploads_scope
 from littoral.terms.values import SECOND, Caller
 
 __all__ = ["Uploads"]
@@ -128,7 +128,7 @@ class Uploads:
     def _upload(self, wanted: UploadWanted, digest: Digest, caller: Caller) -> Upload:
         now, life_s = self._unix_s(), wanted.expires_after_s
         return Upload(
-            id=f"file-{self._clock.random_bytes(12).hex()}",
+            id=f"{FILE}{self._clock.random_bytes(12).hex()}",
             scope=uploads_scope(caller),
             filename=wanted.filename,
             purpose=wanted.purpose,

@@ -6,6 +6,7 @@ from typing import Final
 from littoral.memory.citing import marks_in, shown
 from littoral.terms.memory import Cited
 from littoral.terms.sources import Sources
+from littoral.terms.stores import file_in
 
 __all__ = ["RESULTS", "FileSearch"]
 
@@ -54,8 +55,7 @@ class FileSearch:
             {
                 "type": "file_citation",
                 "index": mark.end,
-                "file_id": passages[mark.passage].document,
-                "filename": _filename(passages[mark.passage]),
+                **_file(passages[mark.passage]),
             }
             for mark in marks_in(text, len(passages))
         ]
@@ -65,9 +65,11 @@ class FileSearch:
         return shown(self._latest() or self._sources, texts)
 
 
-def _filename(passage: Cited) -> str:
-    name = passage.metadata.get("filename")
-    return name if isinstance(name, str) else passage.document
+def _file(passage: Cited) -> dict[str, object]:
+    """The file that a passage is of: one of a vector store, or what the document is called."""
+    file_id, filename = file_in(passage.document)
+    said = passage.metadata.get("filename")
+    return {"file_id": file_id, "filename": said if isinstance(said, str) else filename}
 
 
 def _result(passage: Cited) -> dict[str, object]:
@@ -77,8 +79,7 @@ def _result(passage: Cited) -> dict[str, object]:
         if isinstance(value, str | int | float | bool)
     }
     return {
-        "file_id": passage.document,
-        "filename": _filename(passage),
+        **_file(passage),
         "score": passage.score,
         "text": passage.text,
         "attributes": attributes,
