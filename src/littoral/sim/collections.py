@@ -8,12 +8,13 @@ from this in nothing else.
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import mul
 from typing import Final, TypeVar, assert_never
 
 import msgspec
 
+from littoral.memory.changing import patched
 from littoral.memory.checking import check_search, check_spec, check_writes, field_named
 from littoral.memory.filters import both, check_filter, matches, words_of
 from littoral.memory.fusion import fused
@@ -126,7 +127,7 @@ class PaperCollection:
                         del self._records[each]
                     changed += len(gone)
                 case Patch():
-                    patched = [_patched(record, write) for record in self._matching(write.where)]
+                    patched = [patched(record, write) for record in self._matching(write.where)]
                     self._records |= {record.id: record for record in patched}
                     changed += len(patched)
                 case _:
@@ -210,23 +211,6 @@ def _sorted(scored: Iterable[tuple[str, float]]) -> _Scored:
 
 def _bare(record: Record) -> Record:
     return msgspec.structs.replace(record, vectors={}, sparse={})
-
-
-def _patched(record: Record, patch: Patch) -> Record:
-    metadata = {} if patch.replace else dict(record.metadata)
-    metadata |= patch.metadata
-    for key in patch.without:
-        metadata.pop(key, None)
-    return msgspec.structs.replace(
-        record,
-        metadata=metadata,
-        vectors=_over(record.vectors, patch.vectors),
-        sparse=_over(record.sparse, patch.sparse),
-    )
-
-
-def _over(there: Mapping[str, V], put: Mapping[str, V | None]) -> dict[str, V]:
-    return {name: value for name, value in {**there, **put}.items() if value is not None}
 
 
 def _likeness(field: VectorField, query: bytes, vector: bytes) -> float:

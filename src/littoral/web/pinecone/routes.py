@@ -6,7 +6,6 @@ Every write is seen by the next request.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, unquote
 
@@ -20,6 +19,7 @@ from littoral.terms.values import Caller
 from littoral.web.dialects.reading import decoded
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
+from littoral.web.memory.asked import Asked
 from littoral.web.pinecone import bodies, vectors
 from littoral.web.pinecone.filters import filter_of
 from littoral.web.pinecone.indexes import Create, Index, shown_as, spec_of
@@ -34,40 +34,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 _LIST_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request of an index."""
-
-    request: Request
-    memory: Memory
-    caller: Caller
-    name: str
-    """The index."""
-    last: str
-    """What the end of the path names, where it names something."""
-
-    async def opened(self) -> OpenCollection:
-        """The index."""
-        return await self.memory.open(self.name, self.caller)
-
-    def body(self, decoder: "msgspec.json.Decoder[Body]") -> Body:
-        """What was sent."""
-        return decoded(self.request.body, decoder)
-
-    def parameters(self) -> dict[str, list[str]]:
-        """What the query of the address says."""
-        try:
-            return parse_qs(
-                self.request.query,
-                keep_blank_values=True,
-                errors="strict",
-                max_num_fields=FETCHED_IDS_MAX,
-            )
-        except ValueError:
-            raise BadRequestError("the query of the address is malformed or too long") from None
-
-
-_Serve = Callable[[_Asked], Awaitable[object]]
+_Serve = Callable[[Asked], Awaitable[object]]
 
 
 def pinecone_routes(memory: Memory) -> dict[str, dict[str, Route]]:
@@ -100,7 +67,7 @@ def pinecone_routes(memory: Memory) -> dict[str, dict[str, Route]]:
     async def below(request: Request, responder: Responder, caller: Caller, _: str) -> None:
         name, what = _parts(request)
         serve, last = _served(request.method, what)
-        answer = await serve(_Asked(request, memory, caller, name, last))
+        answer = await serve(Asked(request, memory, caller, name, last))
         await send_json(responder, 200, answer)
 
     plane = dict.fromkeys(("GET", "POST", "DELETE"), Route(below))
@@ -151,42 +118,42 @@ def _served(method: str, what: list[str]) -> tuple[_Serve, str]:
     )
 
 
-async def _upsert(asked: _Asked) -> object:
+async def _upsert(asked: Asked) -> object:
     body = asked.body(_UPSERT)
     return await vectors.upserted(await asked.opened(), body)
 
 
-async def _update(asked: _Asked) -> object:
+async def _update(asked: Asked) -> object:
     body = asked.body(_UPDATE)
     return await vectors.updated(await asked.opened(), body)
 
 
-async def _delete(asked: _Asked) -> object:
+async def _delete(asked: Asked) -> object:
     body = asked.body(_DELETE)
     await vectors.deleted(await asked.opened(), body)
     return {}
 
 
-async def _query(asked: _Asked) -> object:
+async def _query(asked: Asked) -> object:
     body = asked.body(_QUERY)
     return await vectors.found(await asked.opened(), body)
 
 
-async def _fetch(asked: _Asked) -> object:
-    said = asked.parameters()
+async def _fetch(asked: Asked) -> object:
+    said = _parameters(asked.request)
     ids = said.get("ids", [])
     if not ids:
         raise BadRequestError("no ids are asked for", param="ids")
     return await vectors.fetched(await asked.opened(), ids, _one(said, "namespace"))
 
 
-async def _fetch_matching(asked: _Asked) -> object:
+async def _fetch_matching(asked: Asked) -> object:
     body = asked.body(_MATCHING)
     return await vectors.matching(await asked.opened(), body)
 
 
-async def _list(asked: _Asked) -> object:
-    said = asked.parameters()
+async def _list(asked: Asked) -> object:
+    said = _parameters(asked.request)
     return await vectors.listed(
         await asked.opened(),
         _one(said, "namespace"),
@@ -196,7 +163,7 @@ async def _list(asked: _Asked) -> object:
     )
 
 
-async def _stats(asked: _Asked) -> object:
+async def _stats(asked: Asked) -> object:
     where = filter_of(asked.body(_STATS).filter)
     opened = await asked.opened()
     index = Index.of(opened.spec)
@@ -222,8 +189,8 @@ async def _stats(asked: _Asked) -> object:
     }
 
 
-async def _namespaces(asked: _Asked) -> object:
-    said = asked.parameters()
+async def _namespaces(asked: Asked) -> object:
+    said = _parameters(asked.request)
     opened, limit, token = await asked.opened(), _limit(said), _one(said, "paginationToken")
     prefix = _one(said, "prefix")
     page = [each async for each in _first(namespaces_of(opened, prefix, token), limit + 1)]
@@ -242,21 +209,21 @@ async def _first(namespaces: AsyncIterator[Namespace], most: int) -> AsyncIterat
             return
 
 
-async def _namespace(asked: _Asked) -> object:
+async def _namespace(asked: Asked) -> object:
     shown = await _described(await asked.opened(), named(asked.last))
     if not shown["record_count"]:
         raise NotFoundError(f"the index has no namespace {asked.last[:80]!r}")
     return shown
 
 
-async def _drop_namespace(asked: _Asked) -> object:
+async def _drop_namespace(asked: Asked) -> object:
     opened = await asked.opened()
     if not (await opened.apply([DeleteWhere(named(asked.last).where)])).changed:
         raise NotFoundError(f"the index has no namespace {asked.last[:80]!r}")
     return {}
 
 
-async def _no_namespace(_: _Asked) -> object:
+async def _no_namespace(_: Asked) -> object:
     raise UnsupportedError(
         "a namespace is there from its first vector on", advice="upsert one into it"
     )
@@ -301,3 +268,16 @@ _SERVED: Final[dict[tuple[str, str], _Serve]] = {
     ("GET", "namespaces/*"): _namespace,
     ("DELETE", "namespaces/*"): _drop_namespace,
 }
+
+
+def _parameters(request: Request) -> dict[str, list[str]]:
+    """What the query of the address says."""
+    try:
+        return parse_qs(
+            request.query,
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=FETCHED_IDS_MAX,
+        )
+    except ValueError:
+        raise BadRequestError("the query of the address is malformed or too long") from None

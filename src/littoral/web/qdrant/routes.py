@@ -7,7 +7,6 @@ the next request, with `wait` or without.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
@@ -17,9 +16,9 @@ from littoral.terms.errors import BadRequestError, NotFoundError, UnsupportedErr
 from littoral.terms.limits import QUERIES_MAX
 from littoral.terms.memory import CollectionSpec, Patch, Write
 from littoral.terms.values import Caller
-from littoral.web.dialects.reading import decoded
 from littoral.web.health import send_json
 from littoral.web.http import Request, Responder
+from littoral.web.memory.asked import Asked
 from littoral.web.qdrant import bodies, changes, reads
 from littoral.web.qdrant.ids import point_id
 from littoral.web.qdrant.specs import shown_as, spec_of
@@ -42,28 +41,7 @@ class _Done(msgspec.Struct, frozen=True):
     status: str = "completed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request below a collection."""
-
-    request: Request
-    memory: Memory
-    caller: Caller
-    name: str
-    """The collection's."""
-    last: str
-    """What the end of the path names, where it names something."""
-
-    async def opened(self) -> OpenCollection:
-        """The collection."""
-        return await self.memory.open(self.name, self.caller)
-
-    def body(self, decoder: "msgspec.json.Decoder[Body]") -> Body:
-        """What was sent."""
-        return decoded(self.request.body, decoder)
-
-
-_Serve = Callable[[_Asked], Awaitable[object]]
+_Serve = Callable[[Asked], Awaitable[object]]
 
 
 def qdrant_routes(memory: Memory) -> dict[str, dict[str, Route]]:
@@ -80,7 +58,7 @@ def qdrant_routes(memory: Memory) -> dict[str, dict[str, Route]]:
         began = asyncio.get_running_loop().time()
         name, _, what = rest.partition("/")
         serve, last = _served(request.method, what)
-        result = await serve(_Asked(request, memory, caller, name, last))
+        result = await serve(Asked(request, memory, caller, name, last))
         await _send(responder, result, asyncio.get_running_loop().time() - began)
 
     methods = dict.fromkeys(("GET", "PUT", "POST", "DELETE", "PATCH"), Route(below))
@@ -110,7 +88,7 @@ def _served(method: str, what: str) -> tuple[_Serve, str]:
     )
 
 
-async def _exists(asked: _Asked) -> object:
+async def _exists(asked: Asked) -> object:
     try:
         await asked.opened()
     except NotFoundError:
@@ -118,17 +96,17 @@ async def _exists(asked: _Asked) -> object:
     return {"exists": True}
 
 
-async def _show(asked: _Asked) -> object:
+async def _show(asked: Asked) -> object:
     opened = await asked.opened()
     return shown_as(opened.spec, await opened.count())
 
 
-async def _create(asked: _Asked) -> object:
+async def _create(asked: Asked) -> object:
     await asked.memory.create(spec_of(asked.name, asked.body(_CREATE)), asked.caller)
     return True
 
 
-async def _drop(asked: _Asked) -> object:
+async def _drop(asked: Asked) -> object:
     try:
         await asked.memory.drop(asked.name, asked.caller)
     except NotFoundError:
@@ -136,20 +114,20 @@ async def _drop(asked: _Asked) -> object:
     return True
 
 
-async def _tune(asked: _Asked) -> object:
+async def _tune(asked: Asked) -> object:
     """Nothing of how a collection is kept is chosen by its users."""
     asked.body(_OBJECT)
     await asked.opened()
     return True
 
 
-async def _index(asked: _Asked) -> object:
+async def _index(asked: Asked) -> object:
     """Fields may be filtered by without being declared."""
     await asked.opened()
     return _Done(0)
 
 
-async def _no_aliases(asked: _Asked) -> object:
+async def _no_aliases(asked: Asked) -> object:
     await asked.opened()
     return {"aliases": []}
 
@@ -158,7 +136,7 @@ def _changing(
     decoder: "msgspec.json.Decoder[Body]",
     writes: Callable[[CollectionSpec, Body], Sequence[Write]],
 ) -> _Serve:
-    async def change(asked: _Asked) -> object:
+    async def change(asked: Asked) -> object:
         body = asked.body(decoder)
         opened = await asked.opened()
         made = writes(opened.spec, body)
@@ -182,7 +160,7 @@ async def _all_there(opened: OpenCollection, ids: Sequence[str]) -> None:
             )
 
 
-async def _batch(asked: _Asked) -> object:
+async def _batch(asked: Asked) -> object:
     body = asked.body(_OPERATIONS)
     opened = await asked.opened()
     writes = [write for each in body.operations for write in changes.operated(opened.spec, each)]
@@ -192,11 +170,11 @@ async def _batch(asked: _Asked) -> object:
     return [_Done(applied.through)] * len(body.operations)
 
 
-async def _retrieve(asked: _Asked) -> object:
+async def _retrieve(asked: Asked) -> object:
     return await reads.retrieved(await asked.opened(), asked.body(_RETRIEVE))
 
 
-async def _retrieve_one(asked: _Asked) -> object:
+async def _retrieve_one(asked: Asked) -> object:
     said = asked.last
     point: bodies.PointId = int(said) if _NUMBER.fullmatch(said) else said
     wanted = bodies.Retrieve(ids=[point], with_vector=True)
@@ -206,41 +184,41 @@ async def _retrieve_one(asked: _Asked) -> object:
     return found[0]
 
 
-async def _scroll(asked: _Asked) -> object:
+async def _scroll(asked: Asked) -> object:
     return await reads.scrolled(await asked.opened(), asked.body(_SCROLL))
 
 
-async def _count(asked: _Asked) -> object:
+async def _count(asked: Asked) -> object:
     return {"count": await reads.counted(await asked.opened(), asked.body(_COUNT))}
 
 
-async def _query(asked: _Asked) -> object:
+async def _query(asked: Asked) -> object:
     return {"points": await reads.queried(await asked.opened(), asked.body(_QUERY))}
 
 
-async def _query_all(asked: _Asked) -> object:
+async def _query_all(asked: Asked) -> object:
     searches = asked.body(_QUERIES).searches
     _check_count(len(searches))
     opened = await asked.opened()
     return [{"points": await reads.queried(opened, each)} for each in searches]
 
 
-async def _groups(asked: _Asked) -> object:
+async def _groups(asked: Asked) -> object:
     return {"groups": await reads.grouped(await asked.opened(), asked.body(_GROUPS))}
 
 
-async def _search(asked: _Asked) -> object:
+async def _search(asked: Asked) -> object:
     return await reads.queried(await asked.opened(), reads.query_of(asked.body(_SEARCH)))
 
 
-async def _search_all(asked: _Asked) -> object:
+async def _search_all(asked: Asked) -> object:
     searches = asked.body(_SEARCHES).searches
     _check_count(len(searches))
     opened = await asked.opened()
     return [await reads.queried(opened, reads.query_of(each)) for each in searches]
 
 
-async def _refuse(asked: _Asked) -> object:
+async def _refuse(asked: Asked) -> object:
     raise UnsupportedError(
         f"{asked.request.path[:200]} is not supported here",
         advice="docs/memory-apis.md says what of Qdrant's API is",
