@@ -127,9 +127,9 @@ class PaperCollection:
                         del self._records[each]
                     changed += len(gone)
                 case Patch():
-                    patched = [patched(record, write) for record in self._matching(write.where)]
-                    self._records |= {record.id: record for record in patched}
-                    changed += len(patched)
+                    made = [patched(record, write) for record in self._matching(write.where)]
+                    self._records |= {record.id: record for record in made}
+                    changed += len(made)
                 case _:
                     assert_never(write)
         self._through += changed
