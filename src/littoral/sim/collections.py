@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from operator import mul
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -54,8 +54,6 @@ _K1: Final = 1.2
 _B: Final = 0.75
 
 _Scored = list[tuple[str, float]]
-
-V = TypeVar("V")
 
 
 class PaperCollections:
