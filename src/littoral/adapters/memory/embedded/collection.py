@@ -108,7 +108,7 @@ class EmbeddedCollection:
         if self._writer is not None:
             with self._writer.database.transaction():
                 self._position.say(self._writer.through())
-        quick = Quick(self._indexes, kept, self._position)
+        quick = Quick(self._indexes, kept, self._position, self._readers)
         self._held = Held(self._indexes, kept, quick, Wording())
         self.inode = truth.stat().st_ino
 
