@@ -813,6 +813,9 @@ COLLECTION_FIELDS_MAX: Final = 128
 COLLECTIONS_MAX: Final = 1_000
 """Collections of one PoP: each that is in use holds a file open and an index in memory."""
 
+COLLECTIONS_AWAKE_MAX: Final = 100
+"""Of them that hold connections and indexes; one that was not opened for longest lets go of its."""
+
 RECORD_ID_BYTES_MAX: Final = 512
 """The id of one record, as at Pinecone."""
 

@@ -139,13 +139,18 @@ class FieldIndex:
             with suppress(Behind):
                 self._in_step(reader, reader.through())
 
-    def close(self) -> None:
-        """Let go of its files; nothing is written into its folder any more."""
-        self._closed = True
-        with self._building, self._lock:
+    def rest(self) -> None:
+        """Let go of what is in memory; the next search opens it again."""
+        with self._lock:
             if self._scan is not None:
                 self._scan.close()
                 self._scan = None
+
+    def close(self) -> None:
+        """Let go of its files; nothing is written into its folder any more."""
+        self._closed = True
+        with self._building:
+            self.rest()
 
     def _nearest(
         self, scan: "VectorScan", query: Nearest, count: int, among: Filtered | None

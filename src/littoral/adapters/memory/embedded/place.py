@@ -10,6 +10,7 @@ Rules
 import fcntl
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -33,7 +34,7 @@ from littoral.terms.errors import (
     NotFoundError,
     StoreError,
 )
-from littoral.terms.limits import COLLECTIONS_MAX
+from littoral.terms.limits import COLLECTIONS_AWAKE_MAX, COLLECTIONS_MAX
 from littoral.terms.memory import Ability, CollectionShown, CollectionSpec
 
 __all__ = [
@@ -80,6 +81,8 @@ class EmbeddedCollections:
         self._folder = folder
         self._read_only = read_only
         self._open: dict[tuple[str, str], EmbeddedCollection] = {}
+        self._awake: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """The one that was opened last is the last."""
         self._lock = Lock()
         self._upkeep = None if read_only else Upkeep()
         if not read_only:
@@ -145,6 +148,7 @@ class EmbeddedCollections:
                 spec = _spec_in(folder, name)
                 held = EmbeddedCollection(folder, spec, self._upkeep)
                 self._open[scope, name] = held
+            self._wake(scope, name)
             return held
 
     def describe(self) -> Sequence[CollectionShown]:
@@ -176,6 +180,15 @@ class EmbeddedCollections:
             self._open.clear()
         if self._upkeep is not None:
             self._upkeep.close()
+
+    def _wake(self, scope: str, name: str) -> None:
+        """Have it among those that hold files and indexes; the one opened least lately rests."""
+        self._awake[scope, name] = None
+        self._awake.move_to_end((scope, name))
+        while len(self._awake) > COLLECTIONS_AWAKE_MAX:
+            tired, _ = self._awake.popitem(last=False)
+            if tired in self._open:
+                self._open[tired].rest()
 
     def _place(self, name: str, scope: str) -> Path:
         """Two names never share a folder, also where upper and lower case are one."""
