@@ -172,6 +172,21 @@ def test_what_is_written_and_forgotten_is_seen_through_the_index(
     assert "codes scanned" in plan(collection, vectors[0])
 
 
+def test_an_import_is_indexed_without_waiting_for_a_search(
+    tmp_path: Path, vectors: Vectors
+) -> None:
+    collections = open_collections(tmp_path)
+    collections.create(SPEC)
+    collection = collections.open(SPEC.name)
+    for start in range(0, COUNT, 1_000):
+        new = tuple(record(number, vectors[number]) for number in range(start, start + 1_000))
+        collection.apply([Upsert(new)])
+    assert settled(collections)
+    assert list(folder_of(tmp_path).glob("g-*/codes.u8"))
+    assert "codes scanned" in plan(collection, vectors[0])
+    collections.close()
+
+
 def test_filters_that_are_kept_follow_what_is_written(
     collection: EmbeddedCollection,
     vectors: Vectors,

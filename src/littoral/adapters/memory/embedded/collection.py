@@ -169,7 +169,7 @@ class EmbeddedCollection:
                 if changed:
                     _give_back(writer.database)
             if changed:
-                self._follow()
+                self._follow(changed)
             return Applied(changing.through, changed)
 
     def search(self, search: Search) -> Found:
@@ -244,7 +244,7 @@ class EmbeddedCollection:
                 changing.settle()
                 self._position.say(changing.through)
             _give_back(writer.database)
-        self._follow()
+        self._follow(len(changes.records) + len(changes.gone))
         return self.followed()
 
     def followed(self) -> Followed:
@@ -290,11 +290,11 @@ class EmbeddedCollection:
             if each.is_dir() and not each.name.endswith(f"-{self._era}"):
                 shutil.rmtree(each, ignore_errors=True)
 
-    def _follow(self) -> None:
-        """Have open indexes take in what was written; whatever fails there fails no write."""
+    def _follow(self, changed: int) -> None:
+        """Have indexes take in what was written; whatever fails there fails no write."""
         with suppress(LittoralError), self._readers.one() as reader:
             for index in self._indexes.values():
-                index.follow(reader)
+                index.follow(reader, changed)
 
 
 def _give_back(database: Database) -> None:
