@@ -216,6 +216,8 @@ def test_words_find_the_texts_and_headers_that_have_one_of_them(collection: Coll
     assert ids_of(collection.search(labelled)) == ["a"]
     for odd in ("NOT", '"', "a* OR (b", "text: water AND NEAR(x y)", "';--", "🙂", "- +", "\0"):
         collection.search(Search(query=Words(odd)))
+    many = " ".join(f"word{number}" for number in range(1_000))
+    assert collection.search(Search(query=Words(f"water {many}"))).hits
     collection.apply([Upsert((Record(id="a", text="dry"),)), Delete(("b",))])
     assert ids_of(collection.search(Search(query=Words("water carbon harbours")))) == ["d"]
 

@@ -870,8 +870,8 @@ MEMORY_FILTERS_MAX: Final = 256
 MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
 """What they take in memory: four million rows' numbers."""
 
-MEMORY_IDS_MAX: Final = 32_768
-"""Ids of one collection that were found lately and are kept in memory: 10 MB."""
+MEMORY_IDS_MAX: Final = 16_384
+"""Ids of one collection that were found lately and are kept in memory: 7 MB."""
 
 WORD_COUNTS_MAX: Final = 16_384
 """Words of one collection of which it is kept whether most texts have them."""

@@ -311,7 +311,9 @@ def test_a_damaged_truth_is_said_so_and_harms_no_other(
         again.open("other").apply([Upsert((Record(id="a"),))])
         with pytest.raises(StoreError):
             _used(again)
-        assert len(again.describe()) == 2
+        shown = {each.spec.name: each for each in again.describe()}
+        assert shown["other"].records == 1
+        assert "notes" in shown
         again.drop("other")
         again.close()
         for log in path.parent.glob("truth.sqlite-*"):
@@ -320,6 +322,17 @@ def test_a_damaged_truth_is_said_so_and_harms_no_other(
     again = open_collections(tmp_path)
     assert len(ids(again.open(SPEC.name))) == 500
     again.close()
+
+
+def test_a_collection_whose_description_is_damaged_is_shown_as_that(
+    tmp_path: Path, collections: EmbeddedCollections
+) -> None:
+    (path,) = tmp_path.glob("memory/*/spec.json")
+    path.write_bytes(b"{")
+    (shown,) = collections.describe()
+    assert "spec.json can't be read" in shown.index
+    with pytest.raises(StoreError):
+        collections.open(SPEC.name)
 
 
 def test_rounds_of_forgetting_all_and_keeping_it_again_take_no_more_room(

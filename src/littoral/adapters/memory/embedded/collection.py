@@ -111,8 +111,10 @@ class EmbeddedCollection:
         self._position = Position(folder / POSITION_FILE, read_only=self._read_only)
         if not self._read_only:
             self._sweep()
-            with self._written() as writer, writer.database.transaction():
-                self._position.say(writer.through())
+            with self._written() as writer:
+                if self._position.read() < writer.through():  # else without waiting for who writes
+                    with writer.database.transaction():
+                        self._position.say(writer.through())
         quick = Quick(self._indexes, kept, self._position, self._readers)
         self._held = Held(self._indexes, kept, quick, Wording())
         self.inode = truth.stat().st_ino

@@ -155,9 +155,10 @@ class EmbeddedCollections:
         """All there are; of one that is damaged what is wrong with it."""
         shown = []
         for folder in self._folders():
-            spec = _spec_in(folder, folder.name)
-            held = self._open.get((spec.scope, spec.name))
+            spec = CollectionSpec(name=folder.name)
             try:
+                spec = _spec_in(folder, folder.name)
+                held = self._open.get((spec.scope, spec.name))
                 if held is not None:
                     shown.append(held.shown())
                     continue
@@ -166,6 +167,8 @@ class EmbeddedCollections:
                     shown.append(brief.shown())
                 finally:
                     brief.close()
+            except NotFoundError:  # dropped meanwhile
+                continue
             except LittoralError as error:
                 shown.append(
                     CollectionShown(spec=spec, driver="embedded", records=0, index=str(error))
