@@ -813,6 +813,9 @@ COLLECTION_FIELDS_MAX: Final = 128
 COLLECTIONS_MAX: Final = 1_000
 """Collections of one PoP: each that is in use holds a file open and an index in memory."""
 
+COLLECTIONS_AWAKE_MAX: Final = 100
+"""Of them that hold connections and indexes; one that was not opened for longest lets go of its."""
+
 RECORD_ID_BYTES_MAX: Final = 512
 """The id of one record, as at Pinecone."""
 
@@ -867,8 +870,8 @@ MEMORY_FILTERS_MAX: Final = 256
 MEMORY_FILTERS_BYTES: Final = 32 * 1024 * 1024
 """What they take in memory: four million rows' numbers."""
 
-MEMORY_IDS_MAX: Final = 32_768
-"""Ids of one collection that were found lately and are kept in memory: 10 MB."""
+MEMORY_IDS_MAX: Final = 16_384
+"""Ids of one collection that were found lately and are kept in memory: 7 MB."""
 
 WORD_COUNTS_MAX: Final = 16_384
 """Words of one collection of which it is kept whether most texts have them."""

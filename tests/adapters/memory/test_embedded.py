@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import msgspec
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from littoral.adapters.memory.embedded import (
     EmbeddedCollection,
     EmbeddedCollections,
     open_collections,
+    place,
 )
 from littoral.terms.errors import (
     BadRequestError,
@@ -244,10 +247,35 @@ def test_readers_on_many_threads_see_whole_writes_while_one_writes(
     assert not wrong
 
 
+def test_of_many_collections_those_not_used_lately_hold_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "COLLECTIONS_AWAKE_MAX", 3)
+    collections = open_collections(tmp_path)
+    names = [f"c{number}" for number in range(12)]
+    for name in names:
+        collections.create(msgspec.structs.replace(SPEC, name=name))
+        collections.open(name).apply([numbered(0, 5)])
+        assert nearest(collections.open(name), 3) == "00003"
+    opened = psutil.Process().open_files()
+    held = {Path(each.path).parent for each in opened if each.path.endswith("truth.sqlite")}
+    assert len(held & set((tmp_path / "memory").iterdir())) == 3
+    kept = [collections.open(name) for name in names]
+    for each in kept:
+        each.apply([numbered(5, 6)])
+        assert nearest(each, 5) == "00005"
+    collections.close()
+    for each in kept:
+        with pytest.raises(StoreError, match="closed"):
+            each.apply([numbered(6, 7)])
+        with pytest.raises(StoreError, match="closed"):
+            nearest(each, 1)
+
+
 def test_a_full_disk_is_said_and_loses_nothing(collection: EmbeddedCollection) -> None:
     collection.apply([numbered(0, 50)])
-    assert collection._writer is not None
-    database = collection._writer.database
+    with collection._written() as writer:
+        database = writer.database
     ((pages,),) = database.read("PRAGMA page_count")
     database.read(f"PRAGMA max_page_count = {pages + 4}")
     before = collection.scan(Scan(limit=10_000, with_vectors=True))
@@ -283,7 +311,9 @@ def test_a_damaged_truth_is_said_so_and_harms_no_other(
         again.open("other").apply([Upsert((Record(id="a"),))])
         with pytest.raises(StoreError):
             _used(again)
-        assert len(again.describe()) == 2
+        shown = {each.spec.name: each for each in again.describe()}
+        assert shown["other"].records == 1
+        assert "notes" in shown
         again.drop("other")
         again.close()
         for log in path.parent.glob("truth.sqlite-*"):
@@ -292,6 +322,17 @@ def test_a_damaged_truth_is_said_so_and_harms_no_other(
     again = open_collections(tmp_path)
     assert len(ids(again.open(SPEC.name))) == 500
     again.close()
+
+
+def test_a_collection_whose_description_is_damaged_is_shown_as_that(
+    tmp_path: Path, collections: EmbeddedCollections
+) -> None:
+    (path,) = tmp_path.glob("memory/*/spec.json")
+    path.write_bytes(b"{")
+    (shown,) = collections.describe()
+    assert "spec.json can't be read" in shown.index
+    with pytest.raises(StoreError):
+        collections.open(SPEC.name)
 
 
 def test_rounds_of_forgetting_all_and_keeping_it_again_take_no_more_room(

@@ -35,7 +35,7 @@ Vectors = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 DIMENSIONS = 64
-COUNT = 5_000
+COUNT = 4_500
 """Vectors from which there are codes, and some more."""
 
 SPEC = CollectionSpec(
@@ -172,6 +172,21 @@ def test_what_is_written_and_forgotten_is_seen_through_the_index(
     assert "codes scanned" in plan(collection, vectors[0])
 
 
+def test_an_import_is_indexed_without_waiting_for_a_search(
+    tmp_path: Path, vectors: Vectors
+) -> None:
+    collections = open_collections(tmp_path)
+    collections.create(SPEC)
+    collection = collections.open(SPEC.name)
+    for start in range(0, COUNT, 1_000):
+        new = tuple(record(number, vectors[number]) for number in range(start, start + 1_000))
+        collection.apply([Upsert(new)])
+    assert settled(collections)
+    assert list(folder_of(tmp_path).glob("g-*/codes.u8"))
+    assert "codes scanned" in plan(collection, vectors[0])
+    collections.close()
+
+
 def test_filters_that_are_kept_follow_what_is_written(
     collection: EmbeddedCollection,
     vectors: Vectors,
@@ -219,7 +234,7 @@ def test_an_index_that_is_missing_or_damaged_is_made_again_and_fails_no_search(
         assert settled(collections)
     assert_found(collection, vectors, np.arange(2 * COUNT) < COUNT)
     assert "codes scanned" in plan(collection, vectors[0])
-    assert collection.shown().index == "vectors: 5,000 vectors"
+    assert collection.shown().index == "vectors: 4,500 vectors"
     collections.close()
 
 
@@ -293,10 +308,10 @@ def test_a_process_that_reads_only_uses_the_index_and_follows_the_truth(
     alive = np.arange(2 * COUNT) < COUNT
     assert_found(other, vectors, alive)
     assert "codes scanned" in plan(other, vectors[0])
-    for start in range(COUNT, 2 * COUNT, 1_000):
-        new = range(start, start + 1_000)
+    for start in range(COUNT, 2 * COUNT, 1_500):
+        new = range(start, start + 1_500)
         collection.apply([Upsert(tuple(record(number, vectors[number]) for number in new))])
-        alive[start : start + 1_000] = True
+        alive[start : start + 1_500] = True
         assert_found(other, vectors, alive)
         found(collection, vectors[0])
         assert settled(collections)

@@ -64,9 +64,9 @@ def test_a_hundred_kills_lose_nothing_that_was_told_and_bring_nothing_back(
     collections.create(SPEC)
     collections.close()
     paper, done = PaperCollection(SPEC), 0
-    for _ in range(_KILLS):
+    for turn in range(_KILLS):
         told = _killed(writers, done + 1, chance)
-        collections = open_collections(tmp_path)
+        collections = open_collections(tmp_path, read_only=turn % 4 > 0)
         collection = collections.open(SPEC.name)
         shown = collection.shown()
         while done < told or paper.shown().through < shown.through:

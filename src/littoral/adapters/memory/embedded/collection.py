@@ -11,7 +11,7 @@ Not here: which collections there are (`place.py`).
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -86,11 +86,17 @@ class EmbeddedCollection:
         was_open = left_open(truth)
         self.folder = folder
         self._layout = Layout(spec)
+        self._read_only = upkeep is None
+        self._closed = False
         self._writing = Lock()
-        self._writer = None if upkeep is None else self._opened(read_only=False)
+        self._writer: Reader | None = None
         self._readers = Readers(lambda: self._opened(read_only=True))
-        with self._readers.one() if self._writer is None else nullcontext(self._writer) as reader:
-            self._era = era_now(reader.database, was_open=was_open, read_only=upkeep is None)
+        try:
+            with self._readers.one() if self._read_only else self._written() as reader:
+                self._era = era_now(reader.database, was_open=was_open, read_only=self._read_only)
+        except BaseException:
+            self._rest()
+            raise
         kept = KeptFilters(self._layout)
         self._indexes = {
             name: FieldIndex(
@@ -102,13 +108,14 @@ class EmbeddedCollection:
             )
             for name, number in self._layout.dense.items()
         }
-        if upkeep is not None:
+        self._position = Position(folder / POSITION_FILE, read_only=self._read_only)
+        if not self._read_only:
             self._sweep()
-        self._position = Position(folder / POSITION_FILE, read_only=upkeep is None)
-        if self._writer is not None:
-            with self._writer.database.transaction():
-                self._position.say(self._writer.through())
-        quick = Quick(self._indexes, kept, self._position)
+            with self._written() as writer:
+                if self._position.read() < writer.through():  # else without waiting for who writes
+                    with writer.database.transaction():
+                        self._position.say(writer.through())
+        quick = Quick(self._indexes, kept, self._position, self._readers)
         self._held = Held(self._indexes, kept, quick, Wording())
         self.inode = truth.stat().st_ino
 
@@ -119,13 +126,18 @@ class EmbeddedCollection:
 
     def close(self) -> None:
         """Let go of its files; calls under way end first, or fail."""
+        self._closed = True
         for index in self._indexes.values():
             index.close()
         self._readers.close()
-        with self._writing:
-            if self._writer is not None:
-                self._writer.database.close()
-            self._position.close()
+        self._rest()
+        self._position.close()
+
+    def rest(self) -> None:
+        """Let go of what whoever uses it next opens again: files, and indexes in memory."""
+        for index in self._indexes.values():
+            index.rest()
+        self._rest(waits=False)
 
     def shown(self) -> CollectionShown:
         """As `Collections.describe` says it."""
@@ -147,17 +159,19 @@ class EmbeddedCollection:
         """Make these changes."""
         with _texts_only():
             check_writes(self._layout.spec, writes)
-            if self._writer is None:
+            if self._read_only:
                 raise _read_only()
-            with self._writing, self._writer.database.transaction():
-                changing = Changing(self._writer, self._layout)
-                changed = sum(changing.apply(write) for write in writes)
+            with self._written() as writer:
+                with writer.database.transaction():
+                    changing = Changing(writer, self._layout)
+                    changed = sum(changing.apply(write) for write in writes)
+                    if changed:
+                        changing.settle()
+                        self._position.say(changing.through)
                 if changed:
-                    changing.settle()
-                    self._position.say(changing.through)
+                    _give_back(writer.database)
             if changed:
-                self._give_back()
-                self._follow()
+                self._follow(changed)
             return Applied(changing.through, changed)
 
     def search(self, search: Search) -> Found:
@@ -223,15 +237,16 @@ class EmbeddedCollection:
     def follow(self, changes: Changes, incarnation: str) -> Followed:
         """See `terms.collections.Replicated`."""
         check_writes(self._layout.spec, [Upsert(changes.records), Delete(changes.gone)])
-        if self._writer is None:
+        if self._read_only:
             raise _read_only()
-        with self._writing, self._writer.database.transaction():
-            changing = Changing(self._writer, self._layout)
-            follow(self._writer.database, changing, changes, incarnation)
-            changing.settle()
-            self._position.say(changing.through)
-        self._give_back()
-        self._follow()
+        with self._written() as writer:
+            with writer.database.transaction():
+                changing = Changing(writer, self._layout)
+                follow(writer.database, changing, changes, incarnation)
+                changing.settle()
+                self._position.say(changing.through)
+            _give_back(writer.database)
+        self._follow(len(changes.records) + len(changes.gone))
         return self.followed()
 
     def followed(self) -> Followed:
@@ -251,27 +266,46 @@ class EmbeddedCollection:
         )
         return Reader(database, self._layout)
 
+    @contextmanager
+    def _written(self) -> Iterator[Reader]:
+        """The one connection that writes, for one thread at a time."""
+        with self._writing:
+            if self._closed:
+                raise StoreError("the collection is closed", advice="open it again")
+            if self._writer is None:
+                self._writer = self._opened(read_only=False)
+            yield self._writer
+
+    def _rest(self, *, waits: bool = True) -> None:
+        self._readers.rest()
+        if self._writing.acquire(blocking=waits):
+            try:
+                if self._writer is not None:
+                    self._writer.database.close()
+                    self._writer = None
+            finally:
+                self._writing.release()
+
     def _sweep(self) -> None:
         """Drop the indexes of other eras."""
         for each in self.folder.glob(f"{INDEX_FOLDER}*"):
             if each.is_dir() and not each.name.endswith(f"-{self._era}"):
                 shutil.rmtree(each, ignore_errors=True)
 
-    def _follow(self) -> None:
-        """Have open indexes take in what was written; whatever fails there fails no write."""
+    def _follow(self, changed: int) -> None:
+        """Have indexes take in what was written; whatever fails there fails no write."""
         with suppress(LittoralError), self._readers.one() as reader:
             for index in self._indexes.values():
-                index.follow(reader)
+                index.follow(reader, changed)
 
-    def _give_back(self) -> None:
-        """Give free pages back to the disk where they are many; what is written stays written."""
-        assert self._writer is not None
-        with self._writing:
-            database = self._writer.database
-            ((free,),) = database.read("PRAGMA freelist_count")
-            ((pages,),) = database.read("PRAGMA page_count")
-            if free > max(_FREE_PAGES_MIN, pages // 8):
-                database.shrink(waits=False)
+
+def _give_back(database: Database) -> None:
+    """Give free pages back to the disk where they are many; whatever fails there fails no write."""
+    with suppress(LittoralError):
+        ((free,),) = database.read("PRAGMA freelist_count")
+        ((pages,),) = database.read("PRAGMA page_count")
+        if free > max(_FREE_PAGES_MIN, pages // 8):
+            database.shrink(waits=False)
 
 
 def _read_only() -> NotAllowedError:

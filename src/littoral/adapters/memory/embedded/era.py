@@ -37,11 +37,14 @@ def era_now(database: Database, *, was_open: bool, read_only: bool) -> str:
         was_open: what `left_open` said.
         read_only: only say which it is.
     """
+    ((name, then),) = database.read("SELECT name, boot FROM era")
     if read_only:
-        return str(database.read("SELECT name FROM era")[0][0])
+        return str(name)
     boot = ""
     with suppress(OSError):  # other systems: every death counts as a power cut
         boot = _BOOT_FILE.read_text().strip()
+    if name and boot == then and (boot or not was_open):
+        return str(name)  # without waiting for who writes
     with database.transaction():
         name, then = map(str, database.read("SELECT name, boot FROM era")[0])
         lost = was_open and (not boot or boot != then)

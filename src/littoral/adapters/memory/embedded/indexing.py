@@ -36,6 +36,9 @@ _Near = tuple[list[tuple[int, float]], tuple[str, ...]]
 _PASSED_OVER: Final = 100
 """After a failure the truth is compared so many times before the index is tried again."""
 
+_UNSEEN_MAX: Final = 4_096
+"""Records written while it is not open, after which it is."""
+
 
 class Behind(Exception):  # noqa: N818 - no error: the search is made again
     """What is in memory is of a later moment than what the connection sees."""
@@ -73,6 +76,11 @@ class FieldIndex:
         self._among: type[Among]
         """Set where the index is opened, since it comes with an extra."""
         self._passed_over = 0
+        self._unseen = 0
+        self._built = 0
+        """Vectors that there were when it was built last."""
+        self._late = False
+        """The next search has it built."""
         self._failure = ""
         self._closed = False
 
@@ -96,6 +104,8 @@ class FieldIndex:
             scan = self._in_step(reader, through)
             if scan is None:
                 return None
+        if self._late:
+            self._build_late()
         found = self._nearest(scan, query, count, among)
         if scan.position != through:
             raise Behind(scan.position)
@@ -113,6 +123,8 @@ class FieldIndex:
         scan = self._scan
         if scan is None or scan.position != through:
             return None
+        if self._late:
+            self._build_late()
         found = self._nearest(scan, query, count, among)
         return found if scan.position == through else None
 
@@ -133,19 +145,31 @@ class FieldIndex:
         behind = scan.needs_rebuild()
         return f"{scan.alive:,} vectors" + (f", being built: {behind}" if behind else "")
 
-    def follow(self, reader: Reader) -> None:
-        """Take in what was written, if it is open: the next search need not."""
-        if self._scan is not None:
-            with suppress(Behind):
-                self._in_step(reader, reader.through())
+    def follow(self, reader: Reader, changed: int) -> None:
+        """Take in what was written, so that the next search need not.
+
+        It is opened for that where much was written (`changed` in this call): an import is
+        searched sooner so. Then it is built whenever it has doubled; searches want it sooner.
+        """
+        self._unseen += changed
+        if self._scan is None and self._unseen < _UNSEEN_MAX:
+            return
+        self._unseen = 0
+        with suppress(Behind):
+            self._in_step(reader, reader.through(), searched=False)
+
+    def rest(self) -> None:
+        """Let go of what is in memory; the next search opens it again."""
+        with self._lock:
+            if self._scan is not None:
+                self._scan.close()
+                self._scan = None
 
     def close(self) -> None:
         """Let go of its files; nothing is written into its folder any more."""
         self._closed = True
-        with self._building, self._lock:
-            if self._scan is not None:
-                self._scan.close()
-                self._scan = None
+        with self._building:
+            self.rest()
 
     def _nearest(
         self, scan: "VectorScan", query: Nearest, count: int, among: Filtered | None
@@ -174,7 +198,9 @@ class FieldIndex:
                 scores.pop()
         return list(zip(near.rows.tolist(), scores, strict=False)), near.plan.reasons
 
-    def _in_step(self, reader: Reader, through: int) -> "VectorScan | None":
+    def _in_step(
+        self, reader: Reader, through: int, *, searched: bool = True
+    ) -> "VectorScan | None":
         with self._lock:
             if self._passed_over:
                 self._passed_over -= 1
@@ -186,6 +212,7 @@ class FieldIndex:
                     raise Behind(self._scan.position)
                 if self._scan.position < through:
                     self._bring_on(reader, through)
+                    self._have_built(searched=searched)
             except (OSError, StoreError, BadRequestError) as error:
                 self._fail(str(error))
                 return None
@@ -224,7 +251,19 @@ class FieldIndex:
             waiting = rows, vectors
         rows, vectors = waiting or (np.empty(0, np.int64), None)
         scan.change(through, removed, rows, vectors)
-        if scan.needs_rebuild() and self._upkeep is not None:
+
+    def _have_built(self, *, searched: bool) -> None:
+        scan = self._scan
+        if scan is None or self._upkeep is None or not scan.needs_rebuild():
+            return
+        if searched or scan.alive >= 2 * self._built:
+            self._upkeep.ask(self, self._rebuild)
+        else:
+            self._late = True
+
+    def _build_late(self) -> None:
+        self._late = False
+        if self._upkeep is not None:
             self._upkeep.ask(self, self._rebuild)
 
     def _batches(self, reader: Reader, after: int) -> Iterator[tuple[Array, Array]]:
@@ -255,6 +294,7 @@ class FieldIndex:
                 self._failure = f"not built: {error}"
             else:
                 self._failure = ""
+                self._built = scan.alive
 
     def _fail(self, why: str) -> None:
         self._failure = f"every vector is compared: {why}"

@@ -10,6 +10,7 @@ Rules
 import fcntl
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -33,7 +34,7 @@ from littoral.terms.errors import (
     NotFoundError,
     StoreError,
 )
-from littoral.terms.limits import COLLECTIONS_MAX
+from littoral.terms.limits import COLLECTIONS_AWAKE_MAX, COLLECTIONS_MAX
 from littoral.terms.memory import Ability, CollectionShown, CollectionSpec
 
 __all__ = [
@@ -80,6 +81,8 @@ class EmbeddedCollections:
         self._folder = folder
         self._read_only = read_only
         self._open: dict[tuple[str, str], EmbeddedCollection] = {}
+        self._awake: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """The one that was opened last is the last."""
         self._lock = Lock()
         self._upkeep = None if read_only else Upkeep()
         if not read_only:
@@ -145,15 +148,17 @@ class EmbeddedCollections:
                 spec = _spec_in(folder, name)
                 held = EmbeddedCollection(folder, spec, self._upkeep)
                 self._open[scope, name] = held
+            self._wake(scope, name)
             return held
 
     def describe(self) -> Sequence[CollectionShown]:
         """All there are; of one that is damaged what is wrong with it."""
         shown = []
         for folder in self._folders():
-            spec = _spec_in(folder, folder.name)
-            held = self._open.get((spec.scope, spec.name))
+            spec = CollectionSpec(name=folder.name)
             try:
+                spec = _spec_in(folder, folder.name)
+                held = self._open.get((spec.scope, spec.name))
                 if held is not None:
                     shown.append(held.shown())
                     continue
@@ -162,6 +167,8 @@ class EmbeddedCollections:
                     shown.append(brief.shown())
                 finally:
                     brief.close()
+            except NotFoundError:  # dropped meanwhile
+                continue
             except LittoralError as error:
                 shown.append(
                     CollectionShown(spec=spec, driver="embedded", records=0, index=str(error))
@@ -176,6 +183,15 @@ class EmbeddedCollections:
             self._open.clear()
         if self._upkeep is not None:
             self._upkeep.close()
+
+    def _wake(self, scope: str, name: str) -> None:
+        """Have it among those that hold files and indexes; the one opened least lately rests."""
+        self._awake[scope, name] = None
+        self._awake.move_to_end((scope, name))
+        while len(self._awake) > COLLECTIONS_AWAKE_MAX:
+            tired, _ = self._awake.popitem(last=False)
+            if tired in self._open:
+                self._open[tired].rest()
 
     def _place(self, name: str, scope: str) -> Path:
         """Two names never share a folder, also where upper and lower case are one."""

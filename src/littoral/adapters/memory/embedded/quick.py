@@ -1,16 +1,17 @@
-"""Searches by one vector that need nothing but what is in memory: an index, rows of a filter, ids.
+"""Searches by one vector whose ranking needs only what is in memory: an index, rows of a filter.
 
 Rules
 - All of it is as of the last change that anybody was told of, or the search is not for here: None,
   and it is made by asking the truth (`searching.py`), which says as well what is wrong with it.
-- The id of a row never changes, so ids are kept until there are too many.
+- The id of a row never changes, so ids are kept until there are too many. Contents are read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from littoral.adapters.memory.embedded.indexing import FieldIndex
 from littoral.adapters.memory.embedded.kept import KeptFilters
 from littoral.adapters.memory.embedded.position import Position
+from littoral.adapters.memory.embedded.reading import Readers
 from littoral.terms.limits import MEMORY_IDS_MAX
 from littoral.terms.memory import Found, Hit, Nearest, Record, Search
 
@@ -21,19 +22,24 @@ class Quick:
     """What is in memory of one collection."""
 
     def __init__(
-        self, indexes: Mapping[str, FieldIndex], kept: KeptFilters, position: Position
+        self,
+        indexes: Mapping[str, FieldIndex],
+        kept: KeptFilters,
+        position: Position,
+        readers: Readers,
     ) -> None:
         """Look at these."""
         self._indexes = indexes
         self._kept = kept
         self._position = position
+        self._readers = readers
         self._records: dict[int, Record] = {}
         """By rows; their ids alone."""
 
     def found(self, search: Search) -> Found | None:
         """What the search gives, if it is in memory."""
         query = search.query
-        if type(query) is not Nearest or search.with_content or search.with_vectors:
+        if type(query) is not Nearest or search.with_vectors:
             return None
         index = self._indexes.get(query.field)
         if index is None or not index.takes(query.vector):
@@ -48,15 +54,22 @@ class Quick:
         if near is None:
             return None
         ranked, reasons = near
-        records, least = self._records, search.score_min
+        if search.score_min is not None:
+            ranked = [each for each in ranked if each[1] >= search.score_min]
+        records = self._contents(ranked, through) if search.with_content else self._records
         try:
-            hits = [
-                Hit(records[row], score) for row, score in ranked if least is None or score >= least
-            ]
+            hits = [Hit(records[row], score) for row, score in ranked]
         except KeyError:
             return None
         hits.sort(key=_order)
         return Found(tuple(hits[search.offset : search.offset + search.limit]), reasons, through)
+
+    def _contents(self, ranked: Sequence[tuple[int, float]], through: int) -> dict[int, Record]:
+        """The records themselves, from the truth, if it is as of this change."""
+        with self._readers.one() as reader:
+            if reader.through() != through:
+                return {}
+            return reader.records([row for row, _ in ranked])
 
     def keep(self, records: Mapping[int, Record]) -> None:
         """Keep the ids of these rows."""

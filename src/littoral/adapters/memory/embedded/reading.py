@@ -138,12 +138,17 @@ class Readers:
         finally:
             self._give(reader)
 
+    def rest(self) -> None:
+        """Let go of those that nobody uses."""
+        with self._changed:
+            while self._idle:
+                self._idle.pop().database.close()
+
     def close(self) -> None:
         """Let go of those that nobody uses; each of the others goes when it is given back."""
         with self._changed:
             self._closed = True
-            while self._idle:
-                self._idle.pop().database.close()
+        self.rest()
 
     def _taken(self) -> Reader:
         with self._changed:

@@ -5,10 +5,14 @@ Rules
 - `close` waits for what is under way, which its asker ends early.
 """
 
+import logging
 from collections.abc import Callable, Hashable
 from threading import Condition, Thread
+from typing import Final
 
 __all__ = ["Upkeep"]
+
+_log: Final = logging.getLogger("littoral")
 
 
 class Upkeep:
@@ -61,4 +65,7 @@ class Upkeep:
                 key = next(iter(self._waiting))
                 work = self._waiting.pop(key)
                 self._working = True
-            work()
+            try:
+                work()
+            except Exception:
+                _log.exception("a memory index was not built")
