@@ -123,9 +123,9 @@ class PaperCollection:
                         del self._records[each]
                     changed += len(gone)
                 case Patch():
-                    patched = [patched(record, write) for record in self._matching(write.where)]
-                    self._records |= {record.id: record for record in patched}
-                    changed += len(patched)
+                    now = [patched(record, write) for record in self._matching(write.where)]
+                    self._records |= {record.id: record for record in now}
+                    changed += len(now)
                 case _:
                     assert_never(write)
         self._through += changed

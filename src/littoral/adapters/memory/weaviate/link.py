@@ -5,6 +5,7 @@ query of the first: `https://HOST?grpc=GRPC-HOST:443`. Without it gRPC is at por
 host, as Weaviate has it by itself.
 """
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Lock
@@ -28,6 +29,8 @@ from littoral.terms.errors import (
 from littoral.terms.limits import SERVED_ANSWER_S, SERVED_CONNECT_S
 
 __all__ = ["Link", "translated"]
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs what is asked for
 
 _GRPC_PORT: Final = 50_051
 _HERE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
