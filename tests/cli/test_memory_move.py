@@ -48,6 +48,10 @@ def test_is_refused_while_a_pop_uses_the_home(home: Path) -> None:
     assert "is held by process" in shown
 
 
+def variable(name: str) -> str | None:
+    return "k" if name == "ITS_KEY" else None
+
+
 def test_settings_name_servers_and_where_their_secrets_are(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hidden away\n")
@@ -58,7 +62,7 @@ def test_settings_name_servers_and_where_their_secrets_are(tmp_path: Path) -> No
         "memory_servers": "pgvector=postgresql://littoral@127.0.0.1/x,qdrant=https://127.0.0.1:1",
         "memory_secrets": f"pgvector={secret},qdrant=env:ITS_KEY",
     }
-    opened = drivers_of(load_config(told, {}), variable=lambda name: {"ITS_KEY": "k"}.get(name))
+    opened = drivers_of(load_config(told, {}), variable=variable)
     assert set(opened) == {"embedded", "pgvector", "qdrant"}
     for driver in opened.values():
         driver.close()

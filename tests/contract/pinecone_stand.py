@@ -36,7 +36,12 @@ SHAPES: Mapping[str, Mapping[str, type]] = {
     "GET /vectors/fetch": {"ids": list, "namespace": list},
     "GET /vectors/list": {"limit": list, "namespace": list, "paginationToken": list},
 }
-_COMPARED = {"$in": list, "$gte": (int, float), "$lte": (int, float), "$exists": bool}
+_COMPARED: Mapping[str, type | tuple[type, ...]] = {
+    "$in": list,
+    "$gte": (int, float),
+    "$lte": (int, float),
+    "$exists": bool,
+}
 
 Vector = dict[str, Any]
 
@@ -159,7 +164,7 @@ class Index:
             return how == "$exists" and (there is not None) is value
         if how == "$in":
             values = there if isinstance(there, list) else [there]
-            return any(each in value for each in values)
+            return any(each in value for each in values)  # type: ignore[operator]  # it is a list
         return bool(there >= value if how == "$gte" else there <= value)
 
     def _write(self) -> dict[str, str]:
@@ -191,12 +196,10 @@ def served(index: Index) -> Iterator[str]:
 
         def _answer(self, given: dict[str, Any]) -> None:
             request = f"{self.command} {urlsplit(self.path).path}"
-            if self.headers["Api-Key"] != KEY:
-                status, said, headers = 401, {}, {}
-            elif index.status:
-                status, said, headers = index.status, {}, {}
-            else:
-                status, said, headers = index.answer(request, given)
+            refused = 401 if self.headers["Api-Key"] != KEY else index.status
+            status, said, headers = (
+                index.answer(request, given) if not refused else (refused, {}, {})
+            )
             if not self.headers["X-Pinecone-Api-Version"]:
                 index.wrong.append("no version of the API")
             body = json.dumps(said).encode()

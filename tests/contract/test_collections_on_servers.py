@@ -21,6 +21,7 @@ from littoral.terms.errors import (
     BadRequestError,
     ConfigError,
     ConflictError,
+    LittoralError,
     NotFoundError,
     UnsupportedError,
     UpstreamFailedError,
@@ -123,7 +124,7 @@ class TestPgvector:
         Drill(graphs, spec_for(driver.abilities, metric), seed=index_from).run(steps=8, asked=4)
         graphs.close()
 
-    def test_makes_a_graph_when_a_collection_has_grown_to_it_and_reads_on_for_a_filter(
+    def test_makes_a_graph_when_a_collection_has_grown_to_it_and_compares_what_few_filters_leave(
         self, postgres: Postgres, driver: Collections
     ) -> None:
         graphs = PgvectorCollections(Link(postgres.address, ""), index_from=1_000)
@@ -132,13 +133,14 @@ class TestPgvector:
             each.create(DOT)
             each.open("dots").apply([dots(1_000, kind="a"), Upsert((Record(id="x"),))])
         assert graphs.describe()[0].index == "graph (HNSW)"
-        for where in (None, Is("number", (3, 500, 7))):
+        compared, read = "Postgres compared every vector", "Postgres read its graph"
+        for where, plan in ((None, read), (Is("number", (3, 500, 7)), compared)):
             search = Search(query=Nearest(packed((1, 0))), limit=3, where=where)
             found, right = (each.open("dots").search(search) for each in (graphs, paper))
             assert found.hits == right.hits
-            assert found.plan[0].startswith("Postgres read its graph")
+            assert found.plan[0].startswith(plan)
         exact = graphs.open("dots").search(Search(query=Nearest(packed((1, 0)), exact=True)))
-        assert exact.plan[0].startswith("Postgres compared every vector")
+        assert exact.plan[0].startswith(compared)
         graphs.close()
 
     def test_two_pops_write_to_one_collection_and_read_each_others_changes(
@@ -197,13 +199,31 @@ class TestPgvector:
     ) -> None:
         driver.create(DOT)
         held = driver.open("dots")
+        cutting = (
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE application_name = %s"
+        )
+        failed: list[LittoralError] = []
+
+        def apply() -> None:
+            try:
+                held.apply([dots(1)])
+            except LittoralError as error:
+                failed.append(error)
+
+        with psycopg.connect(postgres.address) as locking:
+            locking.execute("LOCK TABLE littoral.collections")
+            writing = threading.Thread(target=apply)
+            writing.start()
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not (locking.execute(waiting).fetchone() or (0,))[0]:
+                writing.join(timeout=0.01)
+            locking.execute(cutting, ("littoral",))
+            writing.join()
+        assert isinstance(failed[0], UpstreamFailedError)
+        assert held.count() == 0
         with psycopg.connect(postgres.address, autocommit=True) as other:
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'littoral'"
-            )
-        with pytest.raises(UpstreamFailedError):
-            held.apply([dots(1)])
+            other.execute(cutting, ("littoral",))
         assert held.apply([dots(1)]) == Applied(1, 1)
 
     def test_says_what_the_operator_has_to_mend_and_no_password(

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from operator import mul
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -18,6 +18,7 @@ from littoral.memory.changing import patched
 from littoral.memory.checking import check_search, check_spec, check_writes, field_named
 from littoral.memory.filters import both, check_filter, matches, words_of
 from littoral.memory.fusion import fused
+from littoral.memory.words import BM25_B, BM25_K1, spoken
 from littoral.terms.errors import ConflictError, NotFoundError
 from littoral.terms.filters import (
     Filter,
@@ -49,9 +50,6 @@ from littoral.terms.memory import (
 )
 
 __all__ = ["PaperCollection", "PaperCollections"]
-
-_K1: Final = 1.2
-_B: Final = 0.75
 
 _Scored = list[tuple[str, float]]
 
@@ -125,9 +123,9 @@ class PaperCollection:
                         del self._records[each]
                     changed += len(gone)
                 case Patch():
-                    made = [patched(record, write) for record in self._matching(write.where)]
-                    self._records |= {record.id: record for record in made}
-                    changed += len(made)
+                    now = [patched(record, write) for record in self._matching(write.where)]
+                    self._records |= {record.id: record for record in now}
+                    changed += len(now)
                 case _:
                     assert_never(write)
         self._through += changed
@@ -241,7 +239,7 @@ def _score(metric: Metric, one: Sequence[float], other: Sequence[float]) -> floa
 
 def _bm25(text: str, records: Iterable[Record], where: Filter | None) -> _Scored:
     """Weights are of the whole collection, whatever the filter leaves."""
-    every = [(record, Counter(_spoken(record))) for record in records]
+    every = [(record, Counter(spoken(record))) for record in records]
     lengths = [sum(counts.values()) for _, counts in every]
     mean = sum(lengths) / len(lengths) if lengths else 0.0
     scores: dict[str, float] = {}
@@ -250,10 +248,8 @@ def _bm25(text: str, records: Iterable[Record], where: Filter | None) -> _Scored
         weight = math.log(1 + (len(every) - having + 0.5) / (having + 0.5))
         for (record, counts), length in zip(every, lengths, strict=True):
             if word in counts and matches(where, record):
-                share = counts[word] / (counts[word] + _K1 * (1 - _B + _B * length / mean))
-                scores[record.id] = scores.get(record.id, 0.0) + weight * share * (_K1 + 1)
+                share = counts[word] / (
+                    counts[word] + BM25_K1 * (1 - BM25_B + BM25_B * length / mean)
+                )
+                scores[record.id] = scores.get(record.id, 0.0) + weight * share * (BM25_K1 + 1)
     return _sorted(scores.items())
-
-
-def _spoken(record: Record) -> list[str]:
-    return [word for part in f"{record.header} {record.text}".split() for word in words_of(part)]

@@ -1074,6 +1074,9 @@ SERVED_CONNECTIONS_MAX: Final = 8
 PGVECTOR_INDEX_FROM: Final = 20_000
 """Records from which pgvector has a graph; below, each search looks at every vector."""
 
+PGVECTOR_COMPARED_MAX: Final = 5_000
+"""Records that pass a filter and are compared, each, though there is a graph: in some 10 ms."""
+
 SERVED_IDS_PAGE: Final = 5_000
 """Ids that a memory server is asked for at once, where it has no order of its own."""
 

@@ -12,7 +12,7 @@ import msgspec
 from pymilvus import MilvusClient
 
 from littoral.adapters.memory.milvus.link import translated
-from littoral.adapters.memory.milvus.shelf import MilvusShelf, graph_of, schema_of
+from littoral.adapters.memory.milvus.shelf import MilvusShelf, index_of, schema_of
 from littoral.adapters.memory.naming import PREFIX, name_on_server
 from littoral.adapters.memory.served import ServedCollection, check_abilities
 from littoral.memory.checking import check_spec
@@ -65,7 +65,7 @@ class MilvusCollections:
                 timeout=self._answer_s,
             )
             try:
-                client.create_index(name, graph_of(client, spec), timeout=self._answer_s)
+                client.create_index(name, index_of(client, spec), timeout=self._answer_s)
                 client.load_collection(name, timeout=self._answer_s)
             except BaseException:
                 client.drop_collection(name, timeout=self._answer_s)
@@ -111,7 +111,7 @@ class MilvusCollections:
                     driver="milvus",
                     records=collection.count(),
                     through=collection.through(),
-                    index="graph (HNSW); small segments are compared whole",
+                    index="none: every vector is compared",
                 )
             )
         return shown

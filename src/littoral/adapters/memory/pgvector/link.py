@@ -10,6 +10,7 @@ Rules
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
+from select import select
 from threading import local
 from typing import Any, TypeVar
 
@@ -168,6 +169,8 @@ class Link:
         except Empty:
             raise UpstreamTimeoutError("all connections to Postgres are in use") from None
         try:
+            if connection is not None and _has_ended(connection):
+                connection.close()
             if connection is None or connection.closed:
                 connection = self._connected()
             yield connection
@@ -196,6 +199,11 @@ class Link:
             connection.close()
             raise
         return connection
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether an idle connection has something to read: it was cut, and that is the farewell."""
+    return connection.closed or bool(select([connection.fileno()], [], [], 0)[0])
 
 
 def _teach(connection: Connection) -> None:

@@ -19,15 +19,15 @@ from littoral.adapters.memory.pgvector.tables import Tables, operator_of
 from littoral.adapters.memory.pgvector.writing import cut, put, remove, there, word_key
 from littoral.adapters.memory.scoring import prepared
 from littoral.adapters.memory.shelf import Candidates, Shelf
-from littoral.memory.marks import Sought
+from littoral.memory.marks import EVERYTHING, Sought
 from littoral.memory.words import BM25_B, BM25_K1
 from littoral.terms.errors import LittoralError
-from littoral.terms.limits import PGVECTOR_INDEX_FROM, SERVED_INDEX_S
+from littoral.terms.limits import PGVECTOR_COMPARED_MAX, PGVECTOR_INDEX_FROM, SERVED_INDEX_S
 from littoral.terms.memory import CollectionSpec, Metric, Record, Sparse, VectorField
 
 __all__ = ["PgvectorShelf"]
 
-_EF_MIN, _EF_MAX = 100, 1_000
+_EF_MIN, _EF_MAX = 200, 1_000
 """Of `hnsw.ef_search`: how far a graph is looked through at first."""
 
 
@@ -132,7 +132,8 @@ class PgvectorShelf(Shelf):
         """The nearest."""
         if field.multi:
             return self._most_alike(field, vector, wanted, limit)
-        compared = self._tables.compared(field) if self._indexed and not exact else None
+        exact = exact or not self._indexed or self._are_few(wanted)
+        compared = None if exact else self._tables.compared(field)
         column = self._tables.columns[field.name]
         sent = Packed(prepared(field, vector)[0])
         arguments: list[object] = []
@@ -158,6 +159,19 @@ class PgvectorShelf(Shelf):
         )
         plan = "Postgres compared every vector" if compared is None else "Postgres read its graph"
         return Candidates(self._read(rows, [field.name]), plan)
+
+    def _are_few(self, wanted: Sought) -> bool:
+        """Whether so few are wanted that comparing each is quicker than a graph, and exact."""
+        if wanted == EVERYTHING:
+            return False
+        arguments: list[object] = []
+        rows = self._rows(
+            "SELECT count(*) FROM (SELECT FROM {} WHERE {condition} LIMIT {limit}) AS few",
+            arguments,
+            condition=self._tables.condition(wanted, arguments),
+            limit=sql.Literal(PGVECTOR_COMPARED_MAX),
+        )
+        return int(rows[0][0]) < PGVECTOR_COMPARED_MAX
 
     def sparse(self, field: str, vector: Sparse, wanted: Sought, limit: int) -> Candidates:
         """Those of the highest dot product."""
@@ -211,6 +225,7 @@ class PgvectorShelf(Shelf):
                 if not self._state(connection, lock=True)[2]:
                     for statement in self._tables.indexing():
                         connection.execute(statement)
+                    connection.execute(sql.SQL("ANALYZE {}").format(self._tables.records))
                     connection.execute(
                         "UPDATE littoral.collections SET indexed = true WHERE number = %s",
                         (self.number,),

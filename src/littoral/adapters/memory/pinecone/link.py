@@ -1,5 +1,6 @@
 """What Pinecone and its client say when something fails, said in our errors."""
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from littoral.terms.errors import (
 )
 
 __all__ = ["translated"]
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, which have ids in them
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The way to a Qdrant server, and what goes wrong on it, said in our errors."""
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from littoral.terms.errors import (
 from littoral.terms.limits import SERVED_ANSWER_S
 
 __all__ = ["connected", "translated"]
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs what is asked for
 
 
 def connected(address: str, key: str, *, answer_s: float = SERVED_ANSWER_S) -> QdrantClient:
