@@ -44,7 +44,7 @@ demo: .venv/.up ## Install what is missing, then see what the network does, on t
 
 .PHONY: test
 test: .venv/.dev .venv/.network $(PEERS)/system/.unpacked $(PEERS)/stores/.ready $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
-	$(BIN)/python -m tools.halves -p tests.tidy.skips
+	$(BIN)/python -m tools.parts -p tests.tidy.skips
 
 .PHONY: check
 check: .venv/.dev ## Formatting, lint, types, import contracts, house style, reference tables
