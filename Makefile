@@ -43,14 +43,22 @@ demo: .venv/.up ## Install what is missing, then see what the network does, on t
 ##@ Develop
 
 .PHONY: test
-test: .venv/.dev .venv/.network $(PEERS)/system/.unpacked $(PEERS)/stores/.ready $(MODELS)/.ready check ## Everything that must hold: the checks below, then every test
-	$(BIN)/python -m tools.halves -p tests.tidy.skips
+test: .venv/.dev ## Everything that must hold: the checks below, then every test
+	@$(MAKE) -j3 check-types check-style \
+		$(PEERS)/system/.unpacked $(PEERS)/stores/.ready $(MODELS)/.ready
+	$(BIN)/python -m tools.parts -p tests.tidy.skips
 
 .PHONY: check
 check: .venv/.dev ## Formatting, lint, types, import contracts, house style, reference tables
+	@$(MAKE) -j2 check-types check-style
+
+.PHONY: check-types check-style
+check-types: .venv/.dev
+	$(BIN)/mypy --no-error-summary
+
+check-style: .venv/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary
 	@echo "$(BIN)/lint-imports"; found=$$($(BIN)/lint-imports --no-logo) || { echo "$$found"; exit 1; }
 	$(BIN)/python -m pytest --confcutdir tests/tidy tests/tidy
 
@@ -144,7 +152,7 @@ $(PEERS)/stores/.ready: tests/stores.txt | .venv/.made
 # Programs that are packages of the system: those that it lacks are unpacked here, so that nothing is
 # installed and no service started. Where that fails, benches and tests say that they are missing.
 SYSTEM := nginx haproxy docker-registry skopeo aria2
-$(PEERS)/system/.unpacked: Makefile
+$(PEERS)/system/.unpacked: Makefile | .venv/.network # which asks the system's packages, too
 	@echo "unpacking what is lacking of $(SYSTEM) in $(PEERS)/system" >&2
 	@mkdir -p $(PEERS)/system
 	@-test "$$(id -u)" != 0 || apt-get update -qq
