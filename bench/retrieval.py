@@ -1,114 +1,110 @@
-"""How well questions find what answers them: nDCG@10 and recall@100, through a PoP over HTTP.
+"""What memory gives and costs through a PoP, beyond the search itself (that is bench/memory.py).
 
-Each document is one record, its title as header; the built-in embedding model reads the first 256
-tokens. Questions are asked by meaning alone, by words alone and by both (reciprocal rank fusion,
-K = 60, untuned), without a reranker. The small set is the project's own; the others are read from
-`../shared/data` where that is there.
+Four parts, each of which may be asked for alone by its name:
+
+- `judged`: how well questions find what answers them, on three judged sets (stand/questions.py);
+- `taking`: texts embedded and indexed, beside torch, which embeds alone (stand/taking.py);
+- `doors`: the CPU that a search over HTTP adds, by each API (stand/doors.py);
+- `copies`: what a copy at another PoP costs on the wire, how soon it is there (stand/copies.py).
+
+The small judged set is the project's own; other sets, and all texts, are of `../shared/data`.
+What is not here is said with its reason, and is neither kept nor broken. Nothing else should run.
 """
 
-import json
-import statistics
-import sys
+import argparse
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.stand.judged import Judged, ndcg, read_judged, recall
-from bench.stand.report import Promise, at_least, note, print_report, print_table
-from bench.stand.running import ROOT, pop
+from bench.stand.copies import copies
+from bench.stand.doors import doors
+from bench.stand.judged import read_judged
+from bench.stand.parts import Cell, Part
+from bench.stand.questions import judged_by
+from bench.stand.report import at_least, note, print_report, print_table
+from bench.stand.running import ROOT, end_on_signal, pop
+from bench.stand.taking import taking
 from bench.stand.talk import Target
 
 SHARED: Final = ROOT.parent / "shared/data"
 OWN: Final = ROOT / "tests/memory/judged"
 MODEL: Final = "all-minilm-l6-v2"
-BATCH: Final = 256
 LIMITS: Final = {"scifact": 0.70, "cranfield": 0.41}
-ASKED_FOR: Final = 100
-
-_Query = Mapping[str, object]
 
 
-def ways(text: str) -> Mapping[str, _Query]:
-    """How a question is asked."""
-    meaning, words = {"type": "like", "text": text}, {"type": "words", "text": text}
-    branches = [{"query": each, "limit": ASKED_FOR} for each in (meaning, words)]
-    return {"meaning": meaning, "words": words, "both": {"type": "fused", "branches": branches}}
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int = 5
+    texts: int = 2_000
+    vectors: int = 30_000
+    asked: int = 1_000
+    rows: int = 20_000
 
 
-def main() -> None:
-    """Measure each set that is there."""
-    only = set(sys.argv[1:])
-    folders = [OWN, *(SHARED / name for name in LIMITS)]
-    promises: list[Promise] = []
-    rows: list[list[str | float | None]] = []
+QUICK: Final = Effort(rounds=3, texts=500, asked=500)
+
+
+def judged(folder: Path) -> Part:
+    """Each set that is there."""
+    promises, rows = [], list[Sequence[Cell]]()
     figures: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as home:
-        models = ROOT / ".models/models"
-        (Path(home) / "models").symlink_to(models)
-        with pop(Path(home), "--models", MODEL) as running:
-            target = Target(str(running.said["url"]), str(running.said["key"]), MODEL)
-            for folder in folders:
-                if only and folder.name not in only:
-                    continue
-                if not folder.is_dir():
-                    reason = f"{folder.name} is not here: it is read from ../shared/data"
-                    promises.append(_promise(folder.name, [], reason))
-                    continue
-                found = measured(target, read_judged(folder))
-                figures[folder.name] = found
-                promises.append(_promise(folder.name, [found["both"][0]], ""))
-                rows += [[folder.name, way, *values] for way, values in found.items()]
-    print_table(("set", "asked by", "nDCG@10", "recall@100"), rows)
-    print_report("retrieval", [each for each in promises if each.limit], figures, 1)
+    (folder / "models").symlink_to(ROOT / ".models/models")
+    with pop(folder, "--models", MODEL) as running:
+        target = Target(str(running.said["url"]), str(running.said["key"]), MODEL)
+        for each in (OWN, *(SHARED / name for name in LIMITS)):
+            name, limit = f"nDCG@10 {each.name}", LIMITS.get(each.name, 0.0)
+            if not each.is_dir():
+                reason = f"{each.name} is not here: it is read from ../shared/data"
+                promises.append(at_least(name, [], limit, "", reason))
+                continue
+            found = judged_by(target, read_judged(each))
+            figures[each.name] = found
+            if limit:
+                promises.append(at_least(name, [found["both"][0]], limit, ""))
+            rows += [(f"{each.name}, by {way}", *values) for way, values in found.items()]
+    return Part(promises, ("set", "nDCG@10", "recall@100"), rows, figures)
 
 
-def _promise(name: str, values: Sequence[float], reason: str) -> Promise:
-    return at_least(f"nDCG@10 {name}", values, LIMITS.get(name, 0.0), "", reason)
-
-
-def measured(target: Target, judged: Judged) -> dict[str, tuple[float, float]]:
-    """nDCG@10 and recall@100 of each way."""
-    name = f"bench-{judged.name}"
-    with target.send("/v1/memory", {"name": name, "embedding": MODEL}) as response:
-        response.read()
-    began = time.perf_counter()
-    for batch in _batches(judged):
-        body = {"writes": [{"type": "upsert", "records": batch}]}
-        with target.send(f"/v1/memory/{name}/write", body) as response:
-            response.read()
-    took = time.perf_counter() - began
-    note(f"{judged.name}: {len(judged.documents)} documents in {took:.1f} s")
-    scores: dict[str, list[tuple[float, float]]] = {}
-    for question, text in judged.questions.items():
-        for way, query in ways(text).items():
-            ranked = _asked(target, name, query)
-            grades = judged.grades[question]
-            scores.setdefault(way, []).append((ndcg(ranked, grades), recall(ranked, grades)))
+def parts(effort: Effort) -> Mapping[str, Callable[[Path], Part]]:
+    """What is measured, in which order; each in a folder of its own."""
     return {
-        way: (
-            round(statistics.mean(each[0] for each in values), 4),
-            round(statistics.mean(each[1] for each in values), 4),
-        )
-        for way, values in scores.items()
+        "judged": judged,
+        "taking": lambda folder: taking(folder, effort.rounds, effort.texts),
+        "doors": lambda folder: doors(folder, effort.rounds, effort.vectors, effort.asked),
+        "copies": lambda folder: copies(folder, effort.rounds, effort.rows),
     }
 
 
-def _batches(judged: Judged) -> Iterator[list[Mapping[str, object]]]:
-    records: list[Mapping[str, object]] = [
-        {"id": key, "header": title, "text": text or title}
-        for key, (title, text) in judged.documents.items()
-    ]
-    for start in range(0, len(records), BATCH):
-        yield records[start : start + BATCH]
-
-
-def _asked(target: Target, name: str, query: _Query) -> list[str]:
-    body = {"query": query, "limit": ASKED_FOR, "with_content": False}
-    with target.send(f"/v1/memory/{name}/search", body) as response:
-        hits = json.loads(response.read())["hits"]
-    return [hit["record"]["id"] for hit in hits]
+def main() -> None:
+    """Measure what is asked for, and report."""
+    end_on_signal()
+    everything = [*parts(Effort())]
+    parser = argparse.ArgumentParser(prog="bench.retrieval", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(everything)}; else all")
+    parser.add_argument("--quick", action="store_true", help="less of everything, less certain")
+    given = parser.parse_args()
+    unknown = set(given.parts) - set(everything)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: say {', '.join(everything)}")
+    effort = QUICK if given.quick else Effort()
+    measured: dict[str, Part] = {}
+    for name, measure in parts(effort).items():
+        if given.parts and name not in given.parts:
+            continue
+        note(f"== {name}")
+        with tempfile.TemporaryDirectory() as folder:
+            measured[name] = measure(Path(folder))
+    for part in measured.values():
+        if part.rows:
+            print_table(part.columns, part.rows)
+            note("")
+    promises = [promise for part in measured.values() for promise in part.promises]
+    figures = {name: part.figures for name, part in measured.items()}
+    print_report("retrieval", promises, figures, effort.rounds)
 
 
 if __name__ == "__main__":
