@@ -24,7 +24,7 @@ ELSEWHERE: Final = frozenset({"tidy"})
 """Run by `make check`."""
 WAITING_FILES: Final = 5
 COMPUTING_FILES: Final = 30
-"""About so many files are a part: half a minute, of which it takes less than a second to begin."""
+"""So many files of a folder are a part: half a minute, of which it takes a second to begin."""
 AT_ONCE_MAX: Final = 9
 """However many cores there are: PoPs take memory, too."""
 NO_TESTS: Final = 5
@@ -34,19 +34,25 @@ Part = Sequence[str]
 
 
 def parts() -> tuple[list[Part], list[Part]]:
-    """Every test file in one part: of those that wait, and of all others."""
-    waiting: list[str] = []
-    computing: list[str] = []
+    """Every test file in one part: of those that wait, and of all others.
+
+    A part is of one folder, so that what a folder's tests share is mostly made once.
+    """
+    folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
-        folder = path.relative_to(TESTS).parts[0]
-        if folder not in ELSEWHERE:
-            (waiting if folder in WAITING else computing).append(str(path.relative_to(ROOT)))
-    return _cut(waiting, WAITING_FILES), _cut(computing, COMPUTING_FILES)
+        folders.setdefault(path.relative_to(TESTS).parts[0], []).append(str(path.relative_to(ROOT)))
+    waiting, computing = list[Part](), list[Part]()
+    for folder, files in folders.items():
+        if folder in WAITING:
+            waiting += _cut(files, WAITING_FILES)
+        elif folder not in ELSEWHERE:
+            computing += _cut(files, COMPUTING_FILES)
+    return waiting, computing
 
 
-def _cut(files: Sequence[str], about: int) -> list[Part]:
+def _cut(files: Sequence[str], most: int) -> list[Part]:
     """In parts of so many files; the last has what is left."""
-    return [files[first : first + about] for first in range(0, len(files), about)]
+    return [files[first : first + most] for first in range(0, len(files), most)]
 
 
 def verdict(statuses: Sequence[int]) -> int:
