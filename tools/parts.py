@@ -1,8 +1,8 @@
-"""Runs every test: in parts, and of these one more at a time than there are cores.
+"""Runs every test: in parts, and of these as many at a time as there are cores, two at least.
 
-Tests that start PoPs wait for half of their time, and all others compute for most of it: two of
-each three parts that run are of the first kind while there are any, so that no core is idle for
-long. Options are passed on to pytest; what it says of a part is shown when the part has ended,
+Tests that start PoPs wait for half of their time, and all others compute for most of it: one of
+each two parts that run is of the first kind while there are any, so that no core is idle for long.
+No more run than that: some tests count what was sent again, and a starved PoP sends more. Options are passed on to pytest; what it says of a part is shown when the part has ended,
 and last of those that failed.
 """
 
@@ -25,7 +25,7 @@ ELSEWHERE: Final = frozenset({"tidy"})
 WAITING_FILES: Final = 5
 COMPUTING_FILES: Final = 30
 """So many files of a folder are a part: half a minute, of which it takes a second to begin."""
-AT_ONCE_MAX: Final = 9
+AT_ONCE_MAX: Final = 8
 """However many cores there are: PoPs take memory, too."""
 NO_TESTS: Final = 5
 """How pytest ends where its options leave no test."""
@@ -105,10 +105,10 @@ def main() -> int:
     """Run them; the exit status of the first that failed, or 0."""
     run = _Run(sys.argv[1:])
     waiting, computing = parts()
-    at_once = min(int(granted_cores()) + 1, AT_ONCE_MAX)
+    at_once = min(max(int(granted_cores()), 2), AT_ONCE_MAX)
     with ThreadPoolExecutor(at_once) as threads:
         orders = [
-            (computing, waiting) if number % 3 == 2 else (waiting, computing)
+            (computing, waiting) if number % 2 == 1 else (waiting, computing)
             for number in range(at_once)
         ]
         lines = [threads.submit(run.go_on, order) for order in orders]
