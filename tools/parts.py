@@ -2,8 +2,10 @@
 
 Tests that start PoPs wait for half of their time, and all others compute for most of it: one of
 each two parts that run is of the first kind while there are any, so that no core is idle for long.
-No more run than that: some tests count what was sent again, and a starved PoP sends more. Options are passed on to pytest; what it says of a part is shown when the part has ended,
-and last of those that failed.
+No more run than that: some tests count what was sent again, and a starved PoP sends more.
+
+Options are passed on to pytest; what it says of a part is shown when the part has ended, and last
+of those that failed.
 """
 
 import subprocess
