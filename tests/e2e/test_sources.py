@@ -336,6 +336,30 @@ def test_what_is_wrong_with_it_is_said(
     assert (answered, said["error"]["code"]) == (status, code)
 
 
+def test_it_is_refused_where_it_would_be_ignored(desk: Desk) -> None:
+    body = {"model": "echo", "prompt": QUESTION, "memory": desk.name}
+    status, _, said = desk.ask("/v1/completions", body)
+    assert (status, said["error"]["param"]) == (400, "memory")
+    counted = {"model": "echo", "messages": ASKED, "memory": desk.name}
+    assert desk.ask("/v1/messages/count_tokens", counted)[0] == 400
+
+
+def test_a_search_that_the_client_rules_out_is_not_made(desk: Desk) -> None:
+    tool = {"type": "file_search", "vector_store_ids": [desk.name]}
+    body = {"model": "echo", "input": QUESTION, "tools": [tool], "tool_choice": "none"}
+    status, headers, answer = desk.ask("/v1/responses", body)
+    assert status == 200, answer
+    assert [item["type"] for item in answer["output"]] == ["message"]
+    assert "littoral-passages" not in headers
+
+
+def test_a_body_that_only_looks_as_if_it_wanted_memory_is_answered_as_ever(desk: Desk) -> None:
+    said = {"model": "echo", "input": 'I say "file_search" and no more'}
+    assert desk.ask("/v1/responses", said)[0] == 200
+    status, _, answer = desk.chat(None, messages=[])
+    assert (status, answer["error"]["param"]) == (400, "messages")
+
+
 def test_a_collection_without_anything_to_say_is_told_to_the_model_as_none(desk: Desk) -> None:
     memory = {"collection": desk.name, "text": "zebra"}
     _, headers, answer = desk.chat(memory)

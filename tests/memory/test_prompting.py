@@ -15,6 +15,7 @@ from littoral.memory.prompting import (
     numbered,
     question_in,
     room_for,
+    shortened,
     tokens_of,
     with_sources,
 )
@@ -115,6 +116,14 @@ def test_a_request_without_a_question_is_refused(body: dict[str, object]) -> Non
     body = {"messages": 3} if body == {"messages": "x"} else body
     with pytest.raises(BadRequestError, match="no message of the user"):
         question_in(body)
+
+
+def test_of_a_long_message_the_beginning_and_the_end_are_looked_for() -> None:
+    assert shortened("short?") == "short?"
+    cut = shortened("What is this? " + "filler " * 1000 + "Say it briefly.")
+    assert len(cut) <= 2_001
+    assert cut.startswith("What is this?")
+    assert cut.endswith("Say it briefly.")
 
 
 def test_a_prompt_of_a_pipeline_is_filled_and_what_is_put_in_is_not_read_again() -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from littoral.memory.briefing import EXAMPLES, told_briefly
 from littoral.terms.errors import BadRequestError, ContextLengthError
-from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX
+from littoral.terms.limits import PASSAGES_TOKENS, PASSAGES_USED_MAX, RECALL_QUESTION_CHARS
 from littoral.terms.memory import Cited
 from littoral.terms.sources import Sources
 
@@ -29,6 +29,7 @@ __all__ = [
     "numbered",
     "question_in",
     "room_for",
+    "shortened",
     "tokens_of",
     "with_sources",
 ]
@@ -173,6 +174,14 @@ def question_in(body: Mapping[str, object]) -> str:
     if not text or not text.strip():
         raise no_question()
     return text
+
+
+def shortened(question: str) -> str:
+    """As much of a message as is looked for: of a long one its beginning and its end."""
+    if len(question) <= RECALL_QUESTION_CHARS:
+        return question
+    half = RECALL_QUESTION_CHARS // 2
+    return f"{question[:half]} {question[-half:]}"
 
 
 def no_question() -> BadRequestError:

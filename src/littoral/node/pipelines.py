@@ -17,7 +17,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from littoral.memory.prompting import filled, question_in, room_for, tokens_of
+from littoral.memory.prompting import filled, question_in, room_for, shortened, tokens_of
 from littoral.node.entries import PIPELINE, Entries
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.recalling import cited, sorted_by
@@ -273,7 +273,7 @@ class _Run:
         memory = self._parts.memory
         assert memory is not None, "looked at before anything was begun"
         if isinstance(effect.query, str):
-            recall = Recall(text=effect.query, limit=effect.most)
+            recall = Recall(text=shortened(effect.query), limit=effect.most)
             found = await memory.recall(effect.collection, recall, self._caller)
             return found.passages
         collection = await memory.open(effect.collection, self._caller)

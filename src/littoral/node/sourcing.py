@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from littoral.memory.briefing import is_small
 from littoral.memory.fusion import fused
-from littoral.memory.prompting import fitted, question_in, room_for, tokens_of
+from littoral.memory.prompting import fitted, question_in, room_for, shortened, tokens_of
 from littoral.terms.collections import Memory
 from littoral.terms.errors import LittoralError, StoreError, UnsupportedError
 from littoral.terms.facts import StepEnded
@@ -58,7 +58,7 @@ class Sourcing:
             StoreError: memory does not answer in time.
             LittoralError: as `Memory.recall`.
         """
-        question = wanted.text or question_in(body)
+        question = shortened(wanted.text or question_in(body))
         began, outcome = self._clock.now(), "failed"
         try:
             async with asyncio.timeout(RECALL_WAIT_S):

@@ -1035,6 +1035,10 @@ RECALL_WAIT_S: Final = 30.0
 """From a request to the passages for it. A search takes milliseconds, a model that embeds the
 question seconds if it has to be loaded for it."""
 
+RECALL_QUESTION_CHARS: Final = 2_000
+"""Of a message, so much is looked for: models that embed read some 500 tokens, and every word more
+is one more to search by."""
+
 PASSAGES_USED_MAX: Final = 64
 """Passages that one answer is made from: its receipt names each in 72 bytes."""
 

@@ -56,6 +56,7 @@ class Order:
         "arrived_unix_ns",
         "caller",
         "limited",
+        "looked",
         "metered",
         "model",
         "nonce",
@@ -84,6 +85,8 @@ class Order:
         self.reservation: Reservation | None = None
         self.sources: Sources | None = None
         """What memory gave for it, once it has."""
+        self.looked = False
+        """Memory was asked whether it has anything to give."""
         limits = caller.limits
         self.metered = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
         """Its tokens are limited, so that they must be known."""

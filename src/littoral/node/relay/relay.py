@@ -41,7 +41,7 @@ from littoral.node.reuse import Serve
 from littoral.terms.errors import LittoralError, NotFoundError
 from littoral.terms.facts import CacheMissed, FellBack
 from littoral.terms.ids import ModelName, ReceiptId
-from littoral.terms.values import Caller, ModelEntry, Source, Usage
+from littoral.terms.values import Caller, Kind, ModelEntry, Source, Usage
 from littoral.web.app import Who, requiring
 from littoral.web.dialects.reading import nonce_of
 from littoral.web.errors import draining
@@ -149,7 +149,7 @@ class Relay:
             return None  # whoever has the models of this machine asks
         if route is not None:
             return self._relay(order, route, head, reply, question, other)
-        if handler is None or (question is None and other is None and not sourced):
+        if handler is None or (question is None and other is None and not order.looked):
             return None
         host = self._handle(handler, order, entry, head, reply, question)
         return host if other is None else self._stood_in_for(host, order, other, head, reply)
@@ -197,7 +197,7 @@ class Relay:
             entry = entry_for(self._host, ModelName(wish.model), caller)
         except LittoralError:
             return None  # whoever answers then says what is wrong
-        if api.kind not in entry.kinds:
+        if api.kind not in entry.kinds or (wish.wants_memory and api.kind is not Kind.CHAT):
             return None
         order = Order(api, caller, wish, body, entry.name, self.desk.clock)
         if "littoral-nonce" in headers:

@@ -43,6 +43,7 @@ class Look:
     async def run(self) -> None:
         """Look; the order has the sources then, if it wants any."""
         order = self._order
+        order.looked = True
         try:
             body = _body(order.raw)
             wanted = None if body is None else memory_of(body)

@@ -26,6 +26,7 @@ from littoral.web.dialects.chat import (
     untouched,
 )
 from littoral.web.dialects.reading import ask_of, checked, json_object, without_nulls
+from littoral.web.dialects.remembering import refuse_memory
 from littoral.web.dialects.replying import reply_stream, reply_whole
 from littoral.web.http import Request, Responder
 
@@ -56,6 +57,7 @@ class _Completion(msgspec.Struct):
 async def handle(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Answer one completions request."""
     body = without_nulls(json_object(request.body))
+    refuse_memory(body, "completions")
     fields = checked(body, _Completion)
     _check_prompts(fields.prompt, fields.n or 1)
     stream = fields.stream is True

@@ -29,7 +29,7 @@ from littoral.web.dialects.reading import (
     json_object,
     without_nulls,
 )
-from littoral.web.dialects.remembering import memory_in
+from littoral.web.dialects.remembering import memory_in, refuse_memory
 from littoral.web.dialects.replying import reply_folded, reply_stream, serial_of
 from littoral.web.dialects.tools import ToolName, ToolPlan
 from littoral.web.http import Request, Responder
@@ -120,7 +120,9 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
 
 async def handle_count(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Say how many tokens a request's prompt has, by the model's own tokenizer."""
-    prompt = checked(without_nulls(json_object(request.body)), _Prompt)
+    body = without_nulls(json_object(request.body))
+    refuse_memory(body, "counting: what is recalled is not known yet")
+    prompt = checked(body, _Prompt)
     ask, _ = _ask(request, _chat_body(prompt), entry_of(door, caller, prompt.model))
     tokens = await door.count(ask, caller)
     body = msgspec.json.encode({"input_tokens": tokens})

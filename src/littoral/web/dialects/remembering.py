@@ -18,7 +18,7 @@ from littoral.terms.sources import MemoryWanted, Sources
 from littoral.web.dialects.reading import checked
 from littoral.web.http import Request
 
-__all__ = ["FILE_SEARCH", "memory_in", "memory_of", "without_search"]
+__all__ = ["FILE_SEARCH", "memory_in", "memory_of", "refuse_memory", "without_search"]
 
 FILE_SEARCH: Final = "file_search"
 
@@ -67,7 +67,7 @@ def memory_in(request: Request, body: dict[str, object]) -> MemoryWanted | Sourc
     """
     wanted = memory_of(body)
     body.pop("memory", None)
-    if wanted is not None and isinstance(body.get("tools"), list):
+    if _search_in(body.get("tools")) is not None:
         without_search(body)
     return request.sources or wanted
 
@@ -87,7 +87,8 @@ def memory_of(body: Mapping[str, object]) -> MemoryWanted | None:
             param="memory",
         )
     if search is not None:
-        return _searched(checked(body, _Tools).tools or [])
+        found = _searched(checked(body, _Tools).tools or [])
+        return None if body.get("tool_choice") == "none" else found
     if said is None:
         return None
     if isinstance(said, str):
@@ -103,6 +104,18 @@ def memory_of(body: Mapping[str, object]) -> MemoryWanted | None:
         variety=said.variety,
         rerank=said.rerank,
     )
+
+
+def refuse_memory(body: Mapping[str, object], what: str) -> None:
+    """See that a request wants nothing of memory where there is none to be had.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    if body.get("memory") is not None:
+        raise UnsupportedError(
+            f"`memory` is not for {what}", advice="ask in a chat or a response", param="memory"
+        )
 
 
 def without_search(body: dict[str, object]) -> None:
