@@ -120,9 +120,9 @@ async def handle(request: Request, responder: Responder, door: Door, caller: Cal
 
 async def handle_count(request: Request, responder: Responder, door: Door, caller: Caller) -> None:
     """Say how many tokens a request's prompt has, by the model's own tokenizer."""
-    body = without_nulls(json_object(request.body))
-    refuse_memory(body, "counting: what is recalled is not known yet")
-    prompt = checked(body, _Prompt)
+    asked = without_nulls(json_object(request.body))
+    refuse_memory(asked, "counting: what is recalled is not known yet")
+    prompt = checked(asked, _Prompt)
     ask, _ = _ask(request, _chat_body(prompt), entry_of(door, caller, prompt.model))
     tokens = await door.count(ask, caller)
     body = msgspec.json.encode({"input_tokens": tokens})
