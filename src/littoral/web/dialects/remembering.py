@@ -11,12 +11,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from littoral.terms.errors import BadRequestError, UnsupportedError
-from littoral.terms.filters import All, Any, Between, Filter, Is, Not
+from littoral.terms.filters import Filter
 from littoral.terms.ids import ModelName
-from littoral.terms.limits import FILTER_DEPTH_MAX, RECALL_COLLECTIONS_MAX
+from littoral.terms.limits import RECALL_COLLECTIONS_MAX
 from littoral.terms.sources import MemoryWanted, Sources
 from littoral.web.dialects.reading import checked
 from littoral.web.http import Request
+from littoral.web.stores.filters import filter_of
 
 __all__ = ["FILE_SEARCH", "memory_in", "memory_of", "refuse_memory", "without_search"]
 
@@ -160,40 +161,5 @@ def _searched(tools: Sequence[Mapping[str, object]]) -> MemoryWanted:
     return MemoryWanted(
         collections=search.vector_store_ids,
         limit=search.max_num_results,
-        where=None if search.filters is None else _filter(search.filters, 0),
+        where=None if search.filters is None else filter_of(search.filters),
     )
-
-
-class _Comparison(msgspec.Struct):
-    type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    value: bool | int | float | str | list[str | int | float | bool]
-
-
-class _Compound(msgspec.Struct):
-    type: Literal["and", "or"]
-    filters: list[dict[str, object]]
-
-
-def _filter(said: Mapping[str, object], depth: int) -> Filter:
-    """OpenAI's filters by attributes of files, in our words."""
-    if depth > FILTER_DEPTH_MAX:
-        raise BadRequestError(f"the filter is more than {FILTER_DEPTH_MAX} deep", param="filters")
-    if said.get("type") in {"and", "or"}:
-        compound = checked(said, _Compound)
-        parts = tuple(_filter(each, depth + 1) for each in compound.filters)
-        return All(parts) if compound.type == "and" else Any(parts)
-    one = checked(said, _Comparison)
-    values = tuple(one.value) if isinstance(one.value, list) else (one.value,)
-    match one.type:
-        case "eq" | "in":
-            return Is(one.key, values)
-        case "ne" | "nin":
-            return Not(Is(one.key, values))
-        case _:
-            end = one.value
-            if isinstance(end, bool | list):
-                raise BadRequestError(
-                    f"`{one.type}` compares numbers and times", param="filters.value"
-                )
-            return Between(one.key, **{one.type: end})
