@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.terms.errors import ReceiptRejectedError
-from littoral.terms.ids import KeyId, ModelName
-from littoral.terms.limits import RECEIPT_BYTES_MAX
+from littoral.terms.ids import ArtifactId, KeyId, ModelName
+from littoral.terms.limits import PASSAGES_USED_MAX, RECEIPT_BYTES_MAX
+from littoral.terms.sources import Sources
 from littoral.terms.values import Caller, KeyLimits
-from littoral.trust.issuing import policy_digest, sampling_of
+from littoral.trust.issuing import Issuer, policy_digest, sampling_of
 from littoral.trust.names import digest_of
 from littoral.trust.receipts import Receipt, decode_document, decode_payload, frame, stated
+from tests.memory.cited import cited
 from tests.trust.made import CALLER, REQUEST, SALT, SIGNER, STREAM, digest, draft, sealed
 
 
@@ -65,6 +67,37 @@ def test_a_receipt_states_everything_that_is_known_of_the_exchange() -> None:
         "tier": "signed",
         "policy": policy_digest(CALLER),
     }
+
+
+def test_of_an_answer_from_memory_it_names_the_passages_by_collection_each_once() -> None:
+    one, two, other = (f"blake3:{letter * 64}" for letter in "abc")
+    shown = (
+        cited("x", digest=two),
+        cited("y", digest=other, collection="tides"),
+        cited("z", digest=one),
+        cited("x", digest=two, id="again"),
+    )
+    sources = Sources(question="q", passages=shown, artifact=ArtifactId(f"blake3:{'d' * 64}"))
+    (made,) = Issuer(SIGNER).issue([msgspec.structs.replace(draft(), sources=sources)], 1, None)
+    receipt = stated(made.document)
+    assert [(each.collection, each.digests) for each in receipt.passages] == [
+        ("docs", (two, one)),
+        ("tides", (other,)),
+    ]
+    assert receipt.pipeline == f"blake3:{'d' * 64}"
+    assert decode_document(made.document).encode() == made.document
+
+
+def test_as_many_passages_as_an_answer_may_have_fit_into_a_receipt() -> None:
+    shown = tuple(
+        cited("x", digest=f"blake3:{number:064x}", collection="c" * 128)
+        for number in range(PASSAGES_USED_MAX)
+    )
+    sources = Sources(question="q", passages=shown)
+    drafts = [msgspec.structs.replace(draft(number=n), sources=sources) for n in range(256)]
+    made = Issuer(SIGNER).issue(drafts, 1, None)
+    assert len(made[0].document) < RECEIPT_BYTES_MAX
+    assert len(stated(made[0].document).passages[0].digests) == PASSAGES_USED_MAX
 
 
 def test_a_receipt_holds_neither_prompt_nor_answer() -> None:

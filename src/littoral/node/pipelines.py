@@ -33,7 +33,7 @@ from littoral.terms.errors import (
 )
 from littoral.terms.facts import StepEnded
 from littoral.terms.ids import ModelName, ReceiptId
-from littoral.terms.limits import PIPELINE_WAIT_S
+from littoral.terms.limits import PASSAGES_USED_MAX, PIPELINE_WAIT_S
 from littoral.terms.memory import Cited, Nearest, Recall, Search
 from littoral.terms.pipelines import Embed, Generate, PipelineShown, Rerank
 from littoral.terms.pipelines import Recall as RecallStep
@@ -215,7 +215,7 @@ class _Run:
         within = [each for each in self._within if each not in used]
         sources = Sources(
             question=question,
-            passages=(*used, *within),
+            passages=self._named((*used, *within)),
             pipeline=self._shown.pipeline.name,
             artifact=self._shown.artifact,
             steps=tuple(self.done),
@@ -285,7 +285,8 @@ class _Run:
         self._within += used
         body = {"model": write.model, "messages": [message], "max_tokens": write.tokens_max}
         raw = msgspec.json.encode(body)
-        sources = Sources(question="", passages=used, artifact=self._shown.artifact)
+        named = self._named(used)
+        sources = Sources(question="", passages=named, artifact=self._shown.artifact)
         ask = Ask(
             *("chat.completions", Kind.CHAT, write.model, body),
             stream=False,
@@ -300,6 +301,17 @@ class _Run:
             receipt = ReceiptId(answer.headers["littoral-receipt"])
             await answer.seal()
         return _text_of(b"".join(pieces), write.model), receipt
+
+    def _named(self, passages: tuple[Cited, ...]) -> tuple[Cited, ...]:
+        """The passages, which a receipt has room to name."""
+        if len(passages) > PASSAGES_USED_MAX:
+            raise UnsupportedError(
+                f"steps of {self._shown.pipeline.name} use {len(passages)} passages, and an answer "
+                f"may be made from {PASSAGES_USED_MAX}",
+                advice="have its steps recall fewer: `most`",
+                param="model",
+            )
+        return passages
 
     def _prompt(self, write: steps.Write) -> tuple[dict[str, object], tuple[Cited, ...]]:
         """The message to the model, and the passages in it."""
