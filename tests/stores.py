@@ -111,7 +111,7 @@ class Milvus:
         "metrics_port",
     )
     QUICKER = (
-        ("timeTickInterval: 200", "timeTickInterval: 20"),
+        ("timeTickInterval: 200", "timeTickInterval: 10"),
         ("checkInterval: 1000", "checkInterval: 50"),
         ("distPullInterval: 500", "distPullInterval: 50"),
     )

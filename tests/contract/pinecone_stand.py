@@ -183,6 +183,7 @@ def served(index: Index) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one piece: nobody waits for the second
 
         def log_message(self, *_: object) -> None:
             pass

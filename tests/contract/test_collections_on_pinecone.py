@@ -106,8 +106,6 @@ def test_it_says_what_pinecone_cannot_keep_before_anything_is_made(
         (400, BadRequestError),
         (402, ConfigError),
         (403, ConfigError),
-        (429, UpstreamFailedError),
-        (500, UpstreamFailedError),
         (504, UpstreamTimeoutError),
     ],
 )

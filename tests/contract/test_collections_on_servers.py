@@ -253,7 +253,7 @@ class TestMilvus:
     @pytest.mark.parametrize("metric", Metric)
     def test_answers_as_paper_does(self, milvus_driver: MilvusCollections, metric: Metric) -> None:
         spec = spec_for(milvus_driver.abilities, metric, f"drill.{metric.value}")
-        Drill(milvus_driver, spec, seed=7).run(steps=5, asked=3)
+        Drill(milvus_driver, spec, seed=7).run(steps=4, asked=3)
         milvus_driver.drop(spec.name)
 
     def test_keeps_long_records_exact_searches_and_numbers_and_says_what_it_lacks(

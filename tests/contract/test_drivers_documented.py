@@ -13,6 +13,7 @@ from littoral.adapters.memory.pgvector import Link, PgvectorCollections
 from littoral.adapters.memory.pinecone import opened as pinecone
 from littoral.adapters.memory.qdrant import QdrantCollections
 from littoral.adapters.memory.weaviate import opened as weaviate
+from littoral.terms.collections import Collections
 from littoral.terms.errors import ConfigError
 from littoral.terms.memory import Ability
 from tests.stores import ROOT
@@ -21,7 +22,7 @@ PAGE = (ROOT / "docs" / "memory-drivers.md").read_text()
 
 
 def test_the_table_of_abilities_is_true(tmp_path: Path) -> None:
-    drivers = {
+    drivers: dict[str, Collections] = {
         "embedded": open_collections(tmp_path),
         "pgvector": PgvectorCollections(Link("postgresql://nobody@127.0.0.1/x", "")),
         "milvus": MilvusCollections("http://127.0.0.1:1", ""),

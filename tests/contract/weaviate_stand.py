@@ -226,6 +226,7 @@ class Servicer(weaviate_pb2_grpc.WeaviateServicer):
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one piece: nobody waits for the second
 
         def log_message(self, *_: object) -> None:
             pass

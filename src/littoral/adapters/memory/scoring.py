@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from littoral.terms.memory import Metric, Record, Sparse, VectorField
 
-__all__ = ["margin", "prepared", "restored", "scores", "sparse_margin", "sparse_score", "unpacked"]
+__all__ = [
+    "Numbers",
+    "margin",
+    "prepared",
+    "restored",
+    "scores",
+    "sparse_margin",
+    "sparse_score",
+    "unpacked",
+]
 
 Numbers = NDArray[Any]
 

@@ -5,9 +5,12 @@ Rules
   collection that another key makes is of that key's scope: nobody else sees it, but operators do.
 - A request that another PoP has passed on uses no collection here: they are for this PoP's keys.
 - Each driver's blocking work is done on threads; here nothing blocks.
+- A server that is away takes with it the collections that it keeps, and the making of others: it
+  may have one of the same name.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -20,7 +23,15 @@ from littoral.node.memory.opened import Kept, Opened
 from littoral.node.memory.recalling import recalled
 from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Collections
-from littoral.terms.errors import BadRequestError, ConflictError, NotAllowedError, NotFoundError
+from littoral.terms.errors import (
+    BadRequestError,
+    ConfigError,
+    ConflictError,
+    LittoralError,
+    NotAllowedError,
+    NotFoundError,
+    PeerError,
+)
 from littoral.terms.ids import KeyId
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import (
@@ -37,6 +48,8 @@ from littoral.terms.reranking import Reranker
 from littoral.terms.values import Caller
 
 __all__ = ["House"]
+
+log = logging.getLogger("littoral")
 
 _POPS_OWN: Final = ""
 
@@ -81,6 +94,8 @@ class House:
         self._looking = asyncio.Lock()
         self._where: dict[_Key, CollectionShown] | None = None
         self._kept: dict[_Key, Kept] = {}
+        self._silent: LittoralError | None = None
+        """Why a server did not say what it keeps, when it was asked last."""
 
     async def collections(self, caller: Caller) -> Sequence[CollectionShown]:
         """Those that the caller may read, by name."""
@@ -98,7 +113,8 @@ class House:
         spec = msgspec.structs.replace(spec, scope=scope)
         check_spec(spec)
         spec = await self._with_vectors(spec, caller)
-        known = await self._known()
+        known = await self._known(again=self._in_doubt())
+        self._refuse_in_doubt()
         if (scope, spec.name) in known:
             raise ConflictError(
                 f"there is a collection named {spec.name!r} already",
@@ -175,14 +191,22 @@ class House:
             if key in known:
                 return await self._opened(key, known[key])
         copy = None if self.following is None else self.following.find(name)
-        if copy is None:
+        if copy is not None:
+            return copy
+        if not self._in_doubt():
             raise _not_found(name)
-        return copy
+        await self._known(again=True)
+        self._refuse_in_doubt()
+        return await self._find(name, caller)
 
-    async def _known(self) -> dict[_Key, CollectionShown]:
-        """Where each collection is: looked up once, and kept true by whoever makes or drops one."""
+    async def _known(self, *, again: bool = False) -> dict[_Key, CollectionShown]:
+        """Where each collection is: looked up once, and kept true by whoever makes or drops one.
+
+        Args:
+            again: look anew, since a server has not said what it keeps (`_silent`).
+        """
         async with self._looking:
-            if self._where is None:
+            if self._where is None or again:
                 shown = await self._shown()
                 self._where = {(each.spec.scope, each.spec.name): each for each in shown}
             return self._where
@@ -198,15 +222,31 @@ class House:
             )
         return kept
 
+    def _in_doubt(self) -> bool:
+        """Whether there may be collections that nobody here knows of."""
+        return self._silent is not None
+
+    def _refuse_in_doubt(self) -> None:
+        if self._silent is not None:
+            raise self._silent
+
     async def _shown(self) -> Sequence[CollectionShown]:
+        """Of all drivers that say what they keep: a server that is away takes no other with it."""
         found: list[CollectionShown] = []
+        silent: LittoralError | None = None
         for name, driver in self._drivers.items():
-            shown = await self.threads.run(driver.describe)
+            try:
+                shown = await self.threads.run(driver.describe)
+            except (PeerError, ConfigError) as error:
+                log.warning("%s does not say which collections it keeps: %s", name, error)
+                silent = error
+                continue
             found += (
                 each
                 for each in shown
                 if (name, each.spec.scope, each.spec.name) not in self._hidden
             )
+        self._silent = silent
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:

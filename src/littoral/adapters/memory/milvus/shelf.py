@@ -138,8 +138,14 @@ class MilvusShelf(Shelf):
         return int(self._query(where, ["count(*)"], None)[0]["count(*)"])
 
     def nearest(
-        self, field: VectorField, vector: bytes, wanted: Sought, limit: int, *, exact: bool
-    ) -> Candidates | None:
+        self,
+        field: VectorField,
+        vector: bytes,
+        wanted: Sought,
+        limit: int,
+        *,
+        exact: bool,  # noqa: ARG002 - it always is
+    ) -> Candidates:
         """The nearest of all."""
         having = Together((Marked((has_vector(field.name),)), wanted))
         with translated(self._answer_s):

@@ -3,7 +3,9 @@
 `collections` is the driver, `shelf` one collection, `link` what goes wrong on the way there.
 """
 
-from pinecone import Pinecone, RetryConfig
+from typing import Final
+
+from pinecone import Pinecone
 from pinecone import errors as said_by_pinecone
 
 from littoral.adapters.memory.pinecone.collections import PineconeCollections
@@ -11,6 +13,11 @@ from littoral.terms.errors import ConfigError
 from littoral.terms.limits import SERVED_ANSWER_S
 
 __all__ = ["PineconeCollections", "opened"]
+
+_TRIES: Final = 4
+"""The client asks an index so often, and can't be told otherwise."""
+
+_TRY_S_MIN: Final = 2.0
 
 
 def opened(address: str, secret: str, *, answer_s: float = SERVED_ANSWER_S) -> PineconeCollections:
@@ -30,8 +37,7 @@ def opened(address: str, secret: str, *, answer_s: float = SERVED_ANSWER_S) -> P
             advice="put it into a file, and say so: memory_secrets = pinecone=FILE",
         )
     try:
-        retrying = RetryConfig(max_retries=1, max_wait=0.5)
-        client = Pinecone(api_key=secret, timeout=answer_s, retry_config=retrying)
+        client = Pinecone(api_key=secret, timeout=max(_TRY_S_MIN, answer_s / _TRIES))
         index = client.index(host=address)
     except said_by_pinecone.PineconeError:
         raise ConfigError(
