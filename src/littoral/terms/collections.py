@@ -23,7 +23,7 @@ from littoral.terms.memory import (
 from littoral.terms.replicas import Changes, Followed
 from littoral.terms.values import Caller
 
-__all__ = ["Collection", "Collections", "Memory", "OpenCollection", "Replicated"]
+__all__ = ["Collection", "Collections", "Memory", "OpenCollection", "Prompt", "Replicated"]
 
 
 class Collection(Protocol):
@@ -79,6 +79,14 @@ class Collections(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+@runtime_checkable
+class Prompt(Collection, Protocol):
+    """A collection that answers some searches where it is asked: a thread would cost them more."""
+
+    def at_once(self, search: Search) -> Found | None:
+        """What `search` gives, if it takes little and needs no disk; else None. Never blocks."""
 
 
 @runtime_checkable

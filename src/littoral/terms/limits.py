@@ -840,6 +840,10 @@ FUSED_DEPTH_MAX: Final = 3
 MEMORY_THREADS: Final = 4
 """Threads on which collections are read and written: two for each core of a small machine."""
 
+MEMORY_AT_ONCE_BYTES: Final = 8 * 1024 * 1024
+"""Codes and vectors that a search looks at, at most, to be made without a thread: about 0.3 ms, in
+which nothing else is answered. To give it to a thread costs half of that."""
+
 MEMORY_BATCH_TEXTS: Final = 64
 """Texts embedded in one request: the engine batches what it gets, and others have turns."""
 

@@ -1,5 +1,6 @@
 """The index of the embedded driver: in step with the truth, made again whatever happens to it."""
 
+import itertools
 import random
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from littoral.adapters.memory.embedded import (
     EmbeddedCollection,
     EmbeddedCollections,
+    indexing,
     open_collections,
+    quick,
 )
 from littoral.adapters.memory.embedded.indexing import FieldIndex
 from littoral.terms.filters import All, Any, Between, Filter, Is, Not
@@ -103,6 +106,16 @@ def found(
 ) -> list[str]:
     search = Search(query=Nearest(query.tobytes()), where=where, with_content=content)
     return [hit.record.id for hit in collection.search(search).hits]
+
+
+def at_once(
+    collection: EmbeddedCollection, query: Vectors, where: Filter | None = None, limit: int = 10
+) -> list[str] | None:
+    """What is found without a thread; None where one is needed."""
+    query_of = Nearest(query.tobytes())
+    search = Search(query=query_of, limit=limit, where=where, with_content=False)
+    given = collection.at_once(search)
+    return None if given is None else [hit.record.id for hit in given.hits]
 
 
 def plan(collection: EmbeddedCollection, query: Vectors) -> str:
@@ -331,3 +344,43 @@ def test_numbers_that_an_index_cannot_compare_are_compared_all_the_same(tmp_path
     search = Search(query=Nearest(packed(1, 0)), with_content=False)
     assert [hit.record.id for hit in collection.search(search).hits] == ["b", "a"]
     collections.close()
+
+
+def test_a_search_that_takes_little_is_answered_at_once_as_any_other(
+    collection: EmbeddedCollection, vectors: Vectors
+) -> None:
+    assert at_once(collection, vectors[0]) is None, "nothing is in memory yet"
+    for at in range(0, 40, 4):
+        expected = found(collection, vectors[at])
+        assert at_once(collection, vectors[at]) == expected
+    collection.apply([Delete((f"{0:05}",))])
+    expected = found(collection, vectors[0])
+    assert at_once(collection, vectors[0]) == expected
+    assert f"{0:05}" not in expected
+
+
+def test_a_search_that_takes_more_is_left_to_a_thread(
+    collection: EmbeddedCollection, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenth = Is("tenth", (3,))
+    found(collection, vectors[0])
+    expected = found(collection, vectors[0], tenth)
+    assert at_once(collection, vectors[0], tenth) == expected
+    assert at_once(collection, vectors[0], Is("tenth", (4,))) is None, "its rows are not known"
+    query = Nearest(vectors[0].tobytes())
+    assert collection.at_once(Search(query=query)) is None, "texts are on the disk"
+    monkeypatch.setattr(indexing, "MEMORY_AT_ONCE_BYTES", COUNT * DIMENSIONS // 8)
+    assert at_once(collection, vectors[0]) is None
+
+
+def test_after_a_search_that_read_from_the_disk_the_next_ones_are_left_to_threads(
+    collection: EmbeddedCollection, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = found(collection, vectors[0])
+    pages = itertools.count()
+    monkeypatch.setattr(quick, "_pages_read", lambda: next(pages))
+    assert at_once(collection, vectors[0]) == expected
+    monkeypatch.setattr(quick, "_pages_read", lambda: 0)
+    given = [at_once(collection, vectors[0]) for _ in range(quick._LEFT_TO_THREADS + 1)]
+    assert given[-1] == expected
+    assert not any(given[:-1])

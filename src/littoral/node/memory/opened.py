@@ -17,7 +17,7 @@ from littoral.memory.checking import check_search, check_writes
 from littoral.memory.filters import both, check_filter, matches
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.threads import Threads
-from littoral.terms.collections import Collection
+from littoral.terms.collections import Collection, Prompt
 from littoral.terms.errors import BadRequestError, NotAllowedError
 from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids
 from littoral.terms.ids import PopId
@@ -66,6 +66,12 @@ class Kept:
     """Where it is a copy: of whose."""
     said: Callable[[], str] | None = None
     """Where it is a copy: how old it may be, in words."""
+    at_once: Callable[[Search], Found | None] | None = field(init=False, default=None)
+    """Makes searches that are not worth a thread, where it can."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.collection, Prompt):
+            self.at_once = self.collection.at_once
 
 
 class Opened:
@@ -111,8 +117,10 @@ class Opened:
         query = await self._spoken(search.query)
         wanted = msgspec.structs.replace(search, query=query, where=where)
         check_search(self.spec, wanted)
-        collection, said = self._kept.collection, self._kept.said
-        found = await self._threads.run(lambda: collection.search(wanted))
+        kept, said = self._kept, self._kept.said
+        found = None if kept.at_once is None else kept.at_once(wanted)
+        if found is None:
+            found = await self._threads.run(lambda: kept.collection.search(wanted))
         if said is None:
             return found
         return msgspec.structs.replace(found, plan=(*found.plan, said()))

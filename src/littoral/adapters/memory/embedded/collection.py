@@ -193,6 +193,10 @@ class EmbeddedCollection:
                     except Behind as behind:
                         later = behind.position
 
+    def at_once(self, search: Search) -> Found | None:
+        """See `terms.collections.Prompt`."""
+        return self._held.quick.at_once(search)
+
     def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
         """Those that are there."""
         with _texts_only(), self._readers.one() as reader:

@@ -22,7 +22,7 @@ from littoral.adapters.memory.embedded.kept import Filtered
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.terms.errors import BadRequestError, LittoralError, StoreError
-from littoral.terms.limits import MULTI_VECTORS_MAX
+from littoral.terms.limits import MEMORY_AT_ONCE_BYTES, MULTI_VECTORS_MAX
 from littoral.terms.memory import Nearest, VectorField
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ __all__ = ["Behind", "FieldIndex"]
 
 _Near = tuple[list[tuple[int, float]], tuple[str, ...]]
 """Rows with scores, and the plan."""
+
+_CODED_SHARE: Final = 32
+"""Of a vector's bytes its code has so much (`memory/planner.py`), of short ones a little more."""
 
 _PASSED_OVER: Final = 100
 """After a failure the truth is compared so many times before the index is tried again."""
@@ -115,6 +118,22 @@ class FieldIndex:
         """Whether it is of the right length."""
         rows, rest = divmod(len(vector), self.vector_bytes)
         return not rest and 1 <= rows <= (MULTI_VECTORS_MAX if self._field.multi else 1)
+
+    def is_brief(self, query: Nearest, count: int, among: Filtered | None) -> bool:
+        """Whether a search looks at so little that a thread would cost more."""
+        scan, rows = self._scan, None
+        if scan is None or self._field.multi:
+            return False
+        if among is not None:
+            rows = self._among(among.rows, among.key)
+        rescored = scan.plan(count + 1, rows, exact=query.exact).rescored
+        if rescored and among is not None:  # codes of so many may have to be gathered first
+            return False
+        if rescored:
+            looked_at = rescored + scan.alive // _CODED_SHARE
+        else:
+            looked_at = scan.alive if among is None else len(among.rows)
+        return looked_at * self.vector_bytes <= MEMORY_AT_ONCE_BYTES
 
     def quick_search(
         self, through: int, query: Nearest, count: int, among: Filtered | None

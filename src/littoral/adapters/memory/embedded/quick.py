@@ -4,9 +4,13 @@ Rules
 - All of it is as of the last change that anybody was told of, or the search is not for here: None,
   and it is made by asking the truth (`searching.py`), which says as well what is wrong with it.
 - The id of a row never changes, so ids are kept until there are too many. Contents are read.
+- What is mapped may have to be read from the disk. Where that was so the next searches are not made
+  at once: by then they, on threads, have brought more of it into memory.
 """
 
+import resource
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from littoral.adapters.memory.embedded.indexing import FieldIndex
 from littoral.adapters.memory.embedded.kept import KeptFilters
@@ -16,6 +20,10 @@ from littoral.terms.limits import MEMORY_IDS_MAX
 from littoral.terms.memory import Found, Hit, Nearest, Record, Search
 
 __all__ = ["Quick"]
+
+_LEFT_TO_THREADS: Final = 64
+"""Searches after one that read from the disk."""
+_WHOSE: Final = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
 class Quick:
@@ -35,8 +43,22 @@ class Quick:
         self._readers = readers
         self._records: dict[int, Record] = {}
         """By rows; their ids alone."""
+        self._left_to_threads = 0
 
-    def found(self, search: Search) -> Found | None:
+    def at_once(self, search: Search) -> Found | None:
+        """The same if it is little, and was in memory of late."""
+        if search.with_content:
+            return None
+        if self._left_to_threads:
+            self._left_to_threads -= 1
+            return None
+        before = _pages_read()
+        found = self.found(search, only_brief=True)
+        if _pages_read() != before:
+            self._left_to_threads = _LEFT_TO_THREADS
+        return found
+
+    def found(self, search: Search, *, only_brief: bool = False) -> Found | None:
         """What the search gives, if it is in memory."""
         query = search.query
         if type(query) is not Nearest or search.with_vectors:
@@ -50,7 +72,10 @@ class Quick:
             among = self._kept.quick_rows(search.where, through)
             if among is None:
                 return None
-        near = index.quick_search(through, query, search.offset + search.limit, among)
+        count = search.offset + search.limit
+        if only_brief and not index.is_brief(query, count, among):
+            return None
+        near = index.quick_search(through, query, count, among)
         if near is None:
             return None
         ranked, reasons = near
@@ -77,6 +102,11 @@ class Quick:
             self._records = {}
         for row, record in records.items():
             self._records[row] = Record(id=record.id)
+
+
+def _pages_read() -> int:
+    """From the disk, by this thread so far."""
+    return resource.getrusage(_WHOSE).ru_majflt
 
 
 def _order(hit: Hit) -> tuple[float, str]:
