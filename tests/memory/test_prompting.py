@@ -171,3 +171,11 @@ def test_an_answer_without_passages_says_so() -> None:
 def test_the_same_passages_make_the_same_prompt() -> None:
     passages: list[Cited] = [cited("one"), cited("two")]
     assert composed("q", passages) == composed("q", list(passages))
+
+
+def test_a_very_small_model_stops_where_it_would_go_on_with_marks_of_its_own() -> None:
+    sources = Sources(question="what?", passages=(cited("one"),))
+    body = {"messages": [{"role": "user", "content": "what?"}]}
+    assert "stop" not in with_sources(body, sources)
+    assert with_sources(body, sources, brief=True)["stop"] == ["</source>"]
+    assert with_sources({**body, "stop": "x"}, sources, brief=True)["stop"] == "x"

@@ -27,7 +27,7 @@ _AGAIN_S: Final = 0.5
 _LINES_SHOWN: Final = 3
 _LINE_CHARS: Final = 110
 """Of each passage, those that have most to do with the question."""
-_PARAGRAPH: Final[Mapping[str, object]] = {"stop": ["\n\n"]}
+_PARAGRAPH: Final[Mapping[str, object]] = {"stop": ["\n\n", "</source>"]}
 """A very small model has said what it knows in one paragraph, and repeats itself from there on."""
 
 

@@ -38,6 +38,7 @@ _WORDY: Final = re.compile(r"[A-Za-z ]+")
 _LETTERS_PER_TOKEN: Final = 2
 """English has more than four; nothing that a person writes has fewer."""
 _MARK: Final = re.compile(r"<(?=/?source\b)", re.IGNORECASE)
+_SOURCE_ENDS: Final = "</source>"
 _AROUND_TOKENS: Final = 24
 """The marks around one passage, with its number."""
 _INSTRUCTION_TOKENS: Final = 320
@@ -155,7 +156,10 @@ def with_sources(
     if brief and sources.passages:
         opening = sum(1 for each in before if each.get("role") in {"system", "developer"})
         before = [*before[:opening], *_examples(), *before[opening:]]
-    return {**body, "messages": [*before, told, *messages[place + 1 :]]}
+    made = {**body, "messages": [*before, told, *messages[place + 1 :]]}
+    if brief and sources.passages and body.get("stop") is None:
+        made["stop"] = [_SOURCE_ENDS]  # very small models go on with what they were shown
+    return made
 
 
 def question_in(body: Mapping[str, object]) -> str:
