@@ -1,18 +1,20 @@
 """`littoral memory move`: a collection from one driver to another, while no PoP uses the home."""
 
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn
 
-from littoral.cli.progress import progress_shown
-from littoral.cli.show import HomeOption, JsonOption, command
+from littoral.cli.show import HomeOption, JsonOption, Show, command
 from littoral.node.config import load_config
 from littoral.node.home import Home
 from littoral.node.memory.drivers import drivers_of
 from littoral.node.memory.moving import Journal, Move, move
 from littoral.terms.collections import Collections
 from littoral.terms.errors import ConfigError, ConflictError, NotFoundError
+from littoral.terms.limits import MOVING_PAGE_RECORDS
 
 __all__ = ["register"]
 
@@ -48,15 +50,30 @@ def move_one(
                 )
             journal = Journal(config.home)
             wanted = Move(name, scope, _keeper(drivers, journal, name, scope, to), to)
-            with progress_shown(show) as report:
-                moved = move(
-                    drivers,
-                    wanted,
-                    journal,
-                    told=lambda done, every: report(f"{name} to {to}", done, every),
-                )
+            with _progress(show, f"{name} to {to}") as told:
+                moved = move(drivers, wanted, journal, told=told)
         show.data(moved)
         show.line(f"{name} is kept by {to} now: {moved.records} records, proven to be the same")
+
+
+@contextmanager
+def _progress(show: Show, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Records of the pass that is under way; the first copies, the others compare."""
+    if not show.err.is_terminal:
+        yield lambda done, every: _note(show, what, done, every)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=12))
+    amount = TextColumn("{task.completed:.0f} of {task.total:.0f} records looked at")
+    with Progress(*columns, amount, console=show.err, transient=True) as progress:
+        task = progress.add_task(what, total=1)
+        yield lambda done, every: progress.update(task, completed=done, total=max(1, every))
+
+
+def _note(show: Show, what: str, done: int, every: int) -> None:
+    """A line for each tenth."""
+    before = done - MOVING_PAGE_RECORDS
+    if done == every or done * 10 // every != before * 10 // every:
+        show.note(f"{what}: {done} of {every} records looked at")
 
 
 def _keeper(

@@ -101,6 +101,8 @@ class House:
         """Those that the caller may read, by name."""
         _refuse_guests(caller)
         shown = [each for each in await self._shown() if _reads(caller, each.spec.scope)]
+        if not shown:
+            self._refuse_in_doubt()
         own = {each.spec.name for each in shown if not each.spec.scope}
         copies = () if self.following is None else await self.following.shown()
         shown += [each for each in copies if each.spec.name not in own]

@@ -105,7 +105,7 @@ def move(
     journal: Journal,
     *,
     told: Callable[[int, int], None] = lambda _done, _all: None,
-    still: Callable[[], AbstractContextManager[object]] = nullcontext,
+    still: Callable[[], AbstractContextManager[object]] | None = None,
 ) -> Moved:
     """Move a collection, or go on with a move that broke off. Blocks.
 
@@ -114,7 +114,7 @@ def move(
         wanted: what goes where.
         journal: of the home.
         told: hears how many records were looked at, and of how many.
-        still: nothing changes the source within.
+        still: nothing changes the source within; None: nothing changes it at all.
 
     Raises:
         NotFoundError: there is no such collection.
@@ -129,51 +129,64 @@ def move(
             advice="finish that first: the same command goes on with it",
         )
     if begun is not None and begun.proven:
-        return _ended(source, target, begun, journal, passes=0)
+        return _ended(source, begun, journal, _looked_at(target.open(*_named(begun))))
     spec = _spec_of(source, wanted)
     if begun is None:
         _refuse_taken(target, wanted)
         journal.put(wanted)
     try:
         _make(target, spec)
-        passes = _passes(source, target, wanted, told, still, journal)
+        proven = msgspec.structs.replace(wanted, proven=True)
+        moved = _passes(drivers, proven, journal, told, still)
     except BaseException:
         if begun is None and not _is_there(target, wanted):
             journal.end(wanted)
         raise
-    return _ended(source, target, msgspec.structs.replace(wanted, proven=True), journal, passes)
+    return _ended(source, proven, journal, moved)
 
 
 def _passes(
-    source: Collections,
-    target: Collections,
-    wanted: Move,
-    told: Callable[[int, int], None],
-    still: Callable[[], AbstractContextManager[object]],
+    drivers: dict[str, Collections],
+    proven: Move,
     journal: Journal,
-) -> int:
-    """Copies until a pass finds both equal; notes it while nothing may change."""
-    from_, to = source.open(*_named(wanted)), target.open(*_named(wanted))
+    told: Callable[[int, int], None],
+    still: Callable[[], AbstractContextManager[object]] | None,
+) -> Moved:
+    """Copies until a pass finds both equal; notes it while still nothing may change."""
+    from_ = drivers[proven.source].open(*_named(proven))
+    to = drivers[proven.target].open(*_named(proven))
     passes = 0
-    while passes < MOVING_PASSES_MAX:
+    while still is not None and passes < MOVING_PASSES_MAX:
         passes += 1
-        if not _pass(from_, to, told):
+        if not _pass(from_, to, told).different:
             break
-    with still():
+    with nullcontext() if still is None else still():
         for _ in range(2):  # of which the second finds no difference, since nothing changes
             passes += 1
-            if not _pass(from_, to, told):
-                journal.put(msgspec.structs.replace(wanted, proven=True))
-                return passes
+            looked = _pass(from_, to, told)
+            if not looked.different:
+                journal.put(proven)
+                return Moved(looked.records, looked.digest, passes)
     raise StoreError(
-        f"{wanted.target} does not give back what {wanted.name} had",
+        f"{proven.target} does not give back what {proven.name} had",
         advice="nothing is lost: the collection is where it was; look at the server's log",
     )
 
 
-def _pass(source: Collection, target: Collection, told: Callable[[int, int], None]) -> int:
-    """Make the target equal; gives how many records it had otherwise."""
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What one pass has found."""
+
+    different: int
+    records: int
+    digest: str
+    """Of all records, in the order of their ids."""
+
+
+def _pass(source: Collection, target: Collection, told: Callable[[int, int], None]) -> _Pass:
+    """Make the target equal."""
     different, looked, every = 0, 0, source.count()
+    digest = blake2b(digest_size=32)
     there = _records(target)
     other = next(there, None)
     writes: list[Record] = []
@@ -182,8 +195,10 @@ def _pass(source: Collection, target: Collection, told: Callable[[int, int], Non
         while other is not None and other.id.encode() < record.id.encode():
             gone.append(other.id)
             other = next(there, None)
+        encoded = _encoded(record)
+        digest.update(encoded)
         if other is not None and other.id == record.id:
-            if _encoded(other) != _encoded(record):
+            if _encoded(other) != encoded:
                 writes.append(record)
             other = next(there, None)
         else:
@@ -202,7 +217,7 @@ def _pass(source: Collection, target: Collection, told: Callable[[int, int], Non
     for start in range(0, len(gone), MOVING_PAGE_RECORDS):
         different += _put(target, Delete(tuple(gone[start : start + MOVING_PAGE_RECORDS])))
     told(looked, looked)
-    return different
+    return _Pass(different, looked, digest.hexdigest())
 
 
 def _put(target: Collection, write: Write) -> int:
@@ -219,19 +234,20 @@ def _records(collection: Collection) -> Iterator[Record]:
         after = page.next
 
 
-def _ended(
-    source: Collections, target: Collections, proven: Move, journal: Journal, passes: int
-) -> Moved:
-    """The target is the collection now: what is left of the source goes."""
-    kept = target.open(*_named(proven))
+def _looked_at(kept: Collection) -> Moved:
     digest, records = blake2b(digest_size=32), 0
     for record in _records(kept):
         digest.update(_encoded(record))
         records += 1
+    return Moved(records, digest.hexdigest(), passes=0)
+
+
+def _ended(source: Collections, proven: Move, journal: Journal, moved: Moved) -> Moved:
+    """The target is the collection now: what is left of the source goes."""
     if _is_there(source, proven):
         source.drop(*_named(proven))
     journal.end(proven)
-    return Moved(records, digest.hexdigest(), passes)
+    return moved
 
 
 def _encoded(record: Record) -> bytes:
