@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import psutil
 import psycopg
 import pytest
 from qdrant_client import QdrantClient
@@ -61,7 +62,7 @@ from tests.contract.test_collections import (  # noqa: F401 - the suite runs her
     test_wide_and_deep_filters_mean_what_they_say,
     test_words_find_the_texts_and_headers_that_have_one_of_them,
 )
-from tests.stores import Postgres, free_ports
+from tests.stores import Milvus, Postgres, free_ports
 
 DOT = CollectionSpec(
     name="dots",
@@ -290,6 +291,23 @@ class TestMilvus:
         for gone in (held.count, lambda: milvus_driver.open("dots")):
             with pytest.raises(NotFoundError):
                 gone()
+
+    def test_a_server_that_stops_answering_costs_its_time_and_the_next_call_works(
+        self, starting: Milvus, milvus: str
+    ) -> None:
+        quick = MilvusCollections(milvus, "", answer_s=0.5)
+        quick.describe()
+        process = psutil.Process(starting.process.pid)
+        process.suspend()
+        try:
+            while process.status() != psutil.STATUS_STOPPED:
+                pass
+            with pytest.raises(UpstreamTimeoutError):
+                quick.describe()
+        finally:
+            process.resume()
+        assert quick.describe() == []
+        quick.close()
 
     def test_says_when_it_cannot_be_reached(self) -> None:
         (port,) = free_ports(1)
