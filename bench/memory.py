@@ -115,6 +115,7 @@ def measured(
             for engine in there:
                 if engine.name in {OURS, INDEX}:
                     beside_writer(taken, given, engine, rounds)
+    show(taken, given)
 
 
 def beside_writer(taken: Taken, given: VectorSet, engine: Searcher, rounds: int) -> None:
@@ -165,31 +166,29 @@ def _one(value: float | None) -> list[float]:
     return [] if value is None else [value]
 
 
-def show(taken: Taken, sets: Sequence[VectorSet]) -> dict[str, object]:
+def show(taken: Taken, given: VectorSet) -> dict[str, object]:
     """A table for people; the same for machines."""
     document: dict[str, object] = {}
-    for given in sets:
-        rows: list[list[str | float | None]] = []
-        for name in (OURS, INDEX, *PEERS):
-            what = What(name, given.rows, given.dimensions)
-            if what not in taken.built:
-                if (name, given.rows) in taken.absent:
-                    note(f"{name}, {given.rows:,}: {taken.absent[name, given.rows]}")
-                continue
-            cells: dict[str, float | None] = dict(
-                zip(("taken_s", "built_s", "ram_bytes"), taken.built[what], strict=True)
-            )
-            for share in (0, *SHARES):
-                each = What(name, given.rows, given.dimensions, share)
-                rates, recall = taken.rates(each), taken.recall(each)
-                end = f"_1_in_{share}" if share else ""
-                cells[f"rate{end}"] = statistics.median(rates) if rates else None
-                cells[f"recall{end}"] = recall[0] if recall else None
-            rows.append([name, *(cells[key] for _, key in COLUMNS)])
-            document[f"{name} {given.rows}x{given.dimensions}"] = cells
-        note(f"{given.rows:,} vectors of {given.dimensions} dimensions")
-        print_table(["", *(title for title, _ in COLUMNS)], rows)
-    document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
+    rows: list[list[str | float | None]] = []
+    for name in (OURS, INDEX, *PEERS):
+        what = What(name, given.rows, given.dimensions)
+        if (name, given.rows) in taken.absent:
+            note(f"{name}, {given.rows:,}: {taken.absent[name, given.rows]}")
+        if what not in taken.built:
+            continue
+        cells: dict[str, float | None] = dict(
+            zip(("taken_s", "built_s", "ram_bytes"), taken.built[what], strict=True)
+        )
+        for share in (0, *SHARES):
+            each = What(name, given.rows, given.dimensions, share)
+            rates, recall = taken.rates(each), taken.recall(each)
+            end = f"_1_in_{share}" if share else ""
+            cells[f"rate{end}"] = statistics.median(rates) if rates else None
+            cells[f"recall{end}"] = recall[0] if recall else None
+        rows.append([name, *(cells[key] for _, key in COLUMNS)])
+        document[f"{name} {given.rows}x{given.dimensions}"] = cells
+    note(f"{given.rows:,} vectors of {given.dimensions} dimensions")
+    print_table(["", *(title for title, _ in COLUMNS)], rows)
     return document
 
 
@@ -249,7 +248,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             sets = everything(taken, options, Path(folder))
         why = "left out, or it failed"
-    document = show(taken, list(sets.values()))
+    document = {}
+    for given in sets.values():
+        document |= show(taken, given)
+    document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
     print_report("memory", promises_of(taken, sets, why), document, rounds)
 

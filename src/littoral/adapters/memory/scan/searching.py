@@ -34,6 +34,9 @@ __all__ = ["Neighbours", "Snapshot", "found", "found_many"]
 _COMPARED_TOGETHER: Final = 65_536
 """Vectors whose scores are held at once."""
 
+_SLACK, _SLACK_MORE = 1.15, 16
+"""More is asked for than as many as were removed on average: asking again costs the whole scan."""
+
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed."""
 
@@ -117,7 +120,7 @@ def _by_codes(now: Snapshot, query: Floats, rescored: int, gathered: _Gathered) 
     assert base.quantiser is not None
     single_thread()
     asked = base.quantiser.fitted(query[None])
-    near, places = _scanned(base.index, asked, rescored, now.dead)
+    near, places = _scanned(base.index, asked, rescored, now.dead, now.dead_count)
     if grown.coded:
         dead = None if grown.dead is None else grown.dead[: grown.coded]
         others, there = _scanned(grown.index, asked, rescored, dead)
@@ -136,18 +139,19 @@ def _scanned(
     asked: Floats,
     wanted: int,
     dead: Flags | None,
+    dead_count: int = -1,
 ) -> tuple[Floats, Places]:
-    """The scan's best that were not removed."""
+    """The scan's best that were not removed; those are counted if it is not said how many are."""
     total = int(index.ntotal)
     if dead is None:
         near, places = index.search(asked, min(wanted, total))
         there = places[0] >= 0  # numbers near the largest may leave none to find
         return (near[0], places[0]) if there.all() else (near[0][there], places[0][there])
-    alive = total - int(np.count_nonzero(dead))
+    alive = total - (dead_count if dead_count >= 0 else int(np.count_nonzero(dead)))
     wanted = min(wanted, alive)
     if not wanted:
         return np.empty(0, np.float32), np.empty(0, np.int64)
-    depth = -(-wanted * total // alive)
+    depth = min(total, int(wanted * total / alive * _SLACK) + _SLACK_MORE)
     while True:
         near, places = index.search(asked, depth)
         there = (places[0] >= 0) & ~dead[places[0]]
