@@ -248,7 +248,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             sets = everything(taken, options, Path(folder))
         why = "left out, or it failed"
-    document = {}
+    document: dict[str, object] = {}
     for given in sets.values():
         document |= show(taken, given)
     document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
