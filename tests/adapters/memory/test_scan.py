@@ -236,8 +236,8 @@ def test_readers_in_threads_see_whole_states_while_a_writer_replaces(made: Maker
 def test_memory_is_bounded_by_64_bytes_a_vector(made: Maker) -> None:
     scan, truth = made(dimensions=384)
     assert scan.ram_bytes == ROWS * 48
-    truth.change(scan, [1, 2, 3], clustered(ROWS // 8, 384, seed=3))
-    assert scan.ram_bytes <= (ROWS + ROWS // 8) * 64
+    truth.change(scan, [1, 2, 3], clustered(ROWS // 4, 384, seed=3))
+    assert scan.ram_bytes <= (ROWS + ROWS // 4) * 64
 
 
 def test_it_says_when_it_should_be_made_anew(tmp_path: Path) -> None:
