@@ -30,11 +30,13 @@ WRITES_S = 200
 """Records replaced a second while a writer runs beside."""
 
 
-CORES = os.sched_getaffinity(0)
+CORES = os.sched_getaffinity(0) if sys.platform == "linux" else set[int]()
 
 
 def stay_on(cores: set[int]) -> None:
-    """Let every thread of this process run on these cores alone."""
+    """Let every thread of this process run on these cores alone, where the system can."""
+    if not CORES:
+        return
     for thread in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.sched_setaffinity(int(thread.name), cores)
@@ -94,7 +96,7 @@ def main() -> None:
     print(json.dumps(said | {"ram": getattr(engine, "ram_bytes", 0)}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        stay_on(CORES if asked["writer"] else {max(CORES)})
+        stay_on(CORES if asked["writer"] else {max(CORES, default=0)})
         try:
             answer = (beside_writer if asked["writer"] else searched)(engine, queries, asked)
         except Exception as error:  # whatever a library raises is the peer's answer

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.adapters.memory.scan import Among, VectorScan
+from littoral.adapters.memory.scan import Among, VectorScan, views
 from littoral.memory.planner import CODED_ROWS_MIN, Kind
 from littoral.terms.errors import BadRequestError
+from littoral.terms.limits import MEMORY_VIEWS_MAX
 from littoral.terms.memory import Metric
 from tests.adapters.memory.scanned import Vectors, agree, clustered, recall
 
@@ -275,3 +276,21 @@ def test_a_search_for_nearly_all_gives_nearly_all(made: Maker) -> None:
     for found in (scan.search(query, ROWS + 800), scan.search_many(query[None], ROWS + 800)[0]):
         assert len(set(found.rows)) == ROWS + 800
     assert len(scan.search(query, 10_000).rows) == ROWS + 900
+
+
+def test_views_are_bounded_in_number_and_in_bytes(
+    made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, truth = made()
+    query, rows = truth.held[30], np.arange(1, 2_001)
+    for key in range(MEMORY_VIEWS_MAX + 3):
+        scan.search(query, 1, Among(rows[:10], key))
+    kept = scan.ram_bytes
+    scan.search(query, 1, Among(rows[:10], "one more"))
+    assert scan.ram_bytes == kept
+    monkeypatch.setattr(views, "MEMORY_VIEWS_BYTES", 150_000)
+    for key in range(9):
+        assert scan.search(query, 1, Among(rows, key)).rows.tolist() == [30]
+    assert scan.ram_bytes <= ROWS * 32 + 150_000
+    scan.search(query, 1, Among(np.arange(1, ROWS), "too large to be kept"))
+    assert scan.ram_bytes <= ROWS * 32 + 150_000
