@@ -139,6 +139,7 @@ class Searcher:
     process: Running
     taken_s: float
     built_s: float
+    built_cpu_s: float
     ram_bytes: int
     efforts: Sequence[int]
     effort: int
@@ -200,6 +201,7 @@ def searcher(name: str, given: VectorSet, folder: Path, wait_s: float) -> Iterat
             process,
             said["taken_s"],
             said["built_s"],
+            said["built_cpu_s"],
             said["ram"],
             said["efforts"],
             said["efforts"][0],
