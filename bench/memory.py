@@ -7,10 +7,10 @@ does other things too; the comparison with a writer beside is by the clock, sinc
 in each other's way.
 
 Each has answered every query once before, if it could in two seconds. A peer searches with the
-least effort that has the recall which is promised of ours, or its most; ours as it always does. Ours
-is measured as a collection, with the truth behind it, and as its index alone: how long an index takes to build, and
-its memory, are the latter's. At a million the peers whose graphs were quickest are given a bounded
-time to take the vectors in.
+least effort that has the recall which is promised of ours, or its most; ours as it always does.
+Ours is measured as a collection, with the truth behind it, and as its index alone: how long an
+index takes to build, and its memory, are the latter's. At a million the peers whose graphs were
+quickest are given a bounded time to take the vectors in.
 """
 
 import argparse

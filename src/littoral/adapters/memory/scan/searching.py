@@ -25,6 +25,7 @@ from littoral.adapters.memory.scan.kernels import (
     Floats,
     Places,
     best_of,
+    norm_squared,
     score_all,
     score_at,
     single_thread,
@@ -168,10 +169,10 @@ def _enough(metric: Metric, near: Floats, scores: Floats, count: int, *, more: b
         return True
     told = -near if metric is Metric.L2 else near
     least = np.partition(scores, compared - count)[compared - count]
-    errors = np.subtract(scores, told, dtype=np.float64)
-    mean = float(errors.sum()) / compared
-    spread = math.sqrt(max(0.0, float(errors @ errors) / compared - mean * mean))
-    return bool(float(least) - float(told.min()) - mean >= _SURE * spread)
+    errors = scores - told
+    mean = float(np.add.reduce(errors, dtype=np.float64)) / compared
+    spread = math.sqrt(max(0.0, norm_squared(errors) / compared - mean * mean))
+    return float(least) - float(told.min()) - mean >= _SURE * spread
 
 
 def _scanned(
