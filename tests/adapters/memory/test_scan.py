@@ -97,6 +97,15 @@ def test_codes_find_99_of_100_neighbours(made: Maker, metric: Metric, dimensions
     assert recall(scan, truth, clustered(60, dimensions, seed=0)) >= 0.99
 
 
+def test_a_query_that_is_unlike_all_vectors_has_more_of_them_compared(made: Maker) -> None:
+    scan, truth = made(Metric.L2, 115)
+    strange = clustered(60, 115, seed=1)
+    assert recall(scan, truth, strange) >= 0.98
+    assert recall(scan, truth, strange, Among(np.arange(1, ROWS, 2), "odd")) >= 0.98
+    alone = [scan.search(query, 10).rows.tolist() for query in strange]
+    assert [found.rows.tolist() for found in scan.search_many(strange, 10)] == alone
+
+
 def test_a_score_is_exact_whatever_way_it_was_found(made: Maker) -> None:
     scan, truth = made(Metric.L2)
     query = clustered(1, D, seed=2)[0]
