@@ -89,7 +89,7 @@ def begun(
         found = stack.enter_context(searcher(name, given, folder, wait_s))
         if len(found.efforts) > 1:
             wanted = min(RECALL.items(), key=lambda each: abs(each[0] - given.rows))[1]
-            found.settle(wanted, QUERIES // 5, SECONDS)
+            found.settle(wanted, QUERIES, SECONDS)
         for share in given.nearest:
             found.ask(QUERIES, share, seconds=2 * SECONDS)
     except (RuntimeError, OSError) as error:
