@@ -31,7 +31,7 @@ from littoral.adapters.memory.scan.kernels import (
     single_thread,
 )
 from littoral.adapters.memory.scan.views import View
-from littoral.memory.planner import Kind, Plan
+from littoral.memory.planner import Kind, Plan, rescored_among
 from littoral.terms.memory import Metric
 
 __all__ = ["Neighbours", "Snapshot", "found", "found_many"]
@@ -45,8 +45,9 @@ _SLACK, _SLACK_MORE = 1.15, 16
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed, or they are not enough."""
 
-_SURE: Final = 2.5
-"""Standard deviations of the codes' errors between the worst that is given and what is left out."""
+_SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.4
+"""Standard deviations of the codes' errors between the worst that is given and what is left out;
+of fewer fewer are near, so less is sure enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,8 +120,11 @@ def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[N
     metric = now.base.meta.metric
     for query, near, known in zip(queries, told, places, strict=True):
         scores = score_at(metric, query, now.base.vectors, np.maximum(known, 0))
-        more = wanted * _MORE < len(now.base.rows)
-        if known.min() < 0 or not _enough(metric, near, scores, count, more=more):
+        signed = -near if metric is Metric.L2 else near
+        if known.min() < 0 or not (
+            wanted * _MORE >= len(now.base.rows)
+            or _enough(signed, scores, scores, float(signed[-1]), count)
+        ):
             results.append(found(now, query, count, plan, None))
             continue
         gathered = _Gathered([known], [scores], [], [])
@@ -136,43 +140,46 @@ def _by_codes(now: Snapshot, query: Floats, count: int, rescored: int, gathered:
     single_thread()
     asked = base.quantiser.fitted(query[None])
     near, places = _scanned(base.index, asked, rescored, now.dead, now.dead_count)
+    scores = everything = score_at(metric, query, base.vectors, places)
+    gathered.base.append(places)
+    gathered.base_scores.append(scores)
+    told = -near if metric is Metric.L2 else near
+    worst = float(told[-1]) if len(told) else -math.inf
     if grown.coded:
         dead = None if grown.dead is None else grown.dead[: grown.coded]
-        others, there = _scanned(grown.index, asked, rescored, dead)
-        together = np.concatenate([near, others])
-        best = best_of(-together if metric is Metric.L2 else together, rescored)
-        old, new = best[best < len(near)], best[best >= len(near)]
-        places, there = places[old], there[new - len(near)]
-        near = np.concatenate([together[old], together[new]])
+        wanted = max(2 * count, rescored_among(rescored, len(base.rows), grown.coded))
+        others, there = _scanned(grown.index, asked, wanted, dead)
+        theirs = score_at(metric, query, grown.vectors, there)
         gathered.grown.append(there)
-        gathered.grown_scores.append(score_at(metric, query, grown.vectors, there))
-    gathered.base.append(places)
-    gathered.base_scores.append(score_at(metric, query, base.vectors, places))
-    scores = _joined(gathered.base_scores + gathered.grown_scores, np.float32)
+        gathered.grown_scores.append(theirs)
+        everything = np.concatenate([scores, theirs])
+        if len(there) >= wanted:
+            worst = max(worst, float(-others[-1] if metric is Metric.L2 else others[-1]))
     _uncoded(grown, metric, query, grown.coded, count, gathered)
-    more = len(scores) >= rescored and rescored * _MORE < len(base.rows) + grown.coded
-    return _enough(metric, near, scores, count, more=more)
+    if len(scores) < rescored or rescored * _MORE >= len(base.rows):
+        return True
+    return _enough(told, scores, everything, worst, count)
 
 
-def _enough(metric: Metric, near: Floats, scores: Floats, count: int, *, more: bool) -> bool:
+def _enough(told: Floats, scores: Floats, everything: Floats, worst: float, count: int) -> bool:
     """Whether hardly a vector that was left out is nearer than the last of the `count` best.
 
     Args:
-        metric: of both.
-        near: what codes say of those that were compared.
-        scores: what they are.
+        told: what codes say of some that were compared.
+        scores: what these are.
+        everything: all scores that there are.
+        worst: what codes say at most of those that were left out.
         count: how many are given.
-        more: there are enough others to look at.
     """
-    compared = len(scores)
-    if not more or compared <= count:
+    compared, length = len(scores), len(everything)
+    if length <= count:
         return True
-    told = -near if metric is Metric.L2 else near
-    least = np.partition(scores, compared - count)[compared - count]
+    least = float(np.partition(everything, length - count)[length - count])
     errors = scores - told
     mean = float(np.add.reduce(errors, dtype=np.float64)) / compared
     spread = math.sqrt(max(0.0, norm_squared(errors) / compared - mean * mean))
-    return float(least) - float(told.min()) - mean >= _SURE * spread
+    sure = _SURE + _SURE_LESS * min(0.0, math.log(compared / _SURE_AMONG))
+    return least - worst - mean >= sure * spread
 
 
 def _scanned(
@@ -258,8 +265,10 @@ def _viewed(
         near, there = _scanned(view.index, asked, rescored, dead)
         places = view.in_base[there]
         scores = score_at(metric, query, base.vectors, places)
-        more = len(scores) >= rescored and rescored * _MORE < len(view.in_base)
-        if _enough(metric, near, scores, count, more=more):
+        if len(scores) < rescored or rescored * _MORE >= len(view.in_base):
+            return places, scores
+        told = -near if metric is Metric.L2 else near
+        if _enough(told, scores, scores, float(told[-1]), count):
             return places, scores
         rescored *= _MORE
 
