@@ -2,14 +2,15 @@
 
 Real texts, embedded once by the project's own model (bench/stand/vectors.py says what is made of
 them). Each engine is a process of its own, and searches on one core, one query a call; engines take
-turns. Rates are of processor time, so that they hold on a machine that does other things too; the
-comparison with a writer beside is by the clock, since there the two get in each other's way.
+turns. Rates, and what building takes, are of processor time, so that they hold on a machine that
+does other things too; the comparison with a writer beside is by the clock, since there the two get
+in each other's way.
 
 Each has answered every query once before, if it could in two seconds. A peer searches with the
-least effort that finds 0.97 of the ten nearest, ours as it always does. Ours is measured as a
-collection, with the truth behind it, and as its index alone: how long an index takes to build, and
-its memory, are the latter's. At a million the peers whose graphs were quickest are given a bounded
-time to take the vectors in.
+least effort that has the recall which is promised of ours, or its most; ours as it always does.
+Ours is measured as a collection, with the truth behind it, and as its index alone: how long an
+index takes to build, and its memory, are the latter's. At a million the peers whose graphs were
+quickest are given a bounded time to take the vectors in.
 """
 
 import argparse
@@ -32,9 +33,10 @@ OURS, INDEX = "littoral", "littoral-index"
 PEERS: Final = ("zvec", "qdrant-edge", "lancedb", "milvus-lite", "chroma", "sqlite-vec")
 GRAPHS: Final = ("zvec", "qdrant-edge")
 SMALL, LARGE, HUGE = 30_000, 100_000, 1_000_000
-PEER_RECALL: Final = 0.97
+RECALL: Final = {SMALL: 0.98, LARGE: 0.99, HUGE: 0.98}
+"""That is promised of ours: peers take the effort that it takes them."""
 ROUNDS, QUICK_ROUNDS = 5, 2
-READY_WAIT_S: Final = 600.0
+READY_WAIT_S: Final = 1_800.0
 SECONDS: Final = 1.0
 QUERIES: Final = 1_000
 """Each time at most; a peer that is slow does as many as it can in SECONDS."""
@@ -60,8 +62,8 @@ class Taken:
     def __init__(self) -> None:
         """Nothing yet."""
         self.asked: defaultdict[What, list[Asked]] = defaultdict(list)
-        self.built: dict[What, tuple[float, float, float]] = {}
-        """Seconds to take in, and with the index; bytes of memory a vector."""
+        self.built: dict[What, dict[str, float]] = {}
+        """How long it took to take in, and to index; bytes of memory a vector."""
         self.absent: dict[tuple[str, int], str] = {}
 
     def rates(self, what: What) -> list[float]:
@@ -86,14 +88,20 @@ def begun(
     try:
         found = stack.enter_context(searcher(name, given, folder, wait_s))
         if len(found.efforts) > 1:
-            found.settle(PEER_RECALL, QUERIES // 5, SECONDS)
+            wanted = min(RECALL.items(), key=lambda each: abs(each[0] - given.rows))[1]
+            found.settle(wanted, QUERIES, SECONDS)
         for share in given.nearest:
             found.ask(QUERIES, share, seconds=2 * SECONDS)
     except (RuntimeError, OSError) as error:
         taken.absent[name, given.rows] = str(error).strip().splitlines()[-1][:200]
         return None
     what = What(name, given.rows, given.dimensions)
-    taken.built[what] = (found.taken_s, found.built_s, found.ram_bytes / given.rows)
+    taken.built[what] = {
+        "taken_s": found.taken_s,
+        "built_s": found.built_s,
+        "built_cpu_s": found.built_cpu_s,
+        "ram_bytes": found.ram_bytes / given.rows,
+    }
     return found
 
 
@@ -115,6 +123,7 @@ def measured(
             for engine in there:
                 if engine.name in {OURS, INDEX}:
                     beside_writer(taken, given, engine, rounds)
+    show(taken, given)
 
 
 def beside_writer(taken: Taken, given: VectorSet, engine: Searcher, rounds: int) -> None:
@@ -134,8 +143,7 @@ def promises_of(taken: Taken, sets: dict[int, VectorSet], why: str) -> list[Prom
 
     small, large, huge = at(OURS, SMALL), at(OURS, LARGE), at(INDEX, HUGE)
     tenth, hundredth = at(OURS, LARGE, 10), at(OURS, LARGE, 100)
-    _, built_s, ram = taken.built.get(at(INDEX, LARGE), (0.0, None, None))
-    _, huge_s, _ = taken.built.get(huge, (0.0, None, None))
+    index, million = taken.built.get(at(INDEX, LARGE), {}), taken.built.get(huge, {})
     best = max(statistics.median(taken.rates(at(peer, LARGE)) or [0.0]) for peer in PEERS)
     times = [rate / best for rate in taken.rates(large)] if best else []
     alone = taken.clocked(at(OURS, LARGE, -1))
@@ -149,48 +157,51 @@ def promises_of(taken: Taken, sets: dict[int, VectorSet], why: str) -> list[Prom
         rate("their recall at 100k", taken.recall(large), 0.99, ""),
         rate("times the best peer at 100k", times, 2, "x"),
         rate("of searches at 100k, kept beside a writer", kept, 0.7, ""),
-        share("seconds to build the index of 100k", _one(built_s), 5, "s"),
-        share("memory of a vector beside mapped files", _one(ram), 64, "bytes"),
+        share("seconds of a core to build the index of 100k", _one(index, "built_cpu_s"), 5, "s"),
+        share("memory of a vector beside mapped files", _one(index, "ram_bytes"), 64, "bytes"),
         rate("searches of a tenth of 100k a second", taken.rates(tenth), 2_500, "/s"),
         rate("their recall in a tenth", taken.recall(tenth), 0.99, ""),
         rate("searches of a hundredth of 100k a second", taken.rates(hundredth), 20_000, "/s"),
         rate("their recall in a hundredth", taken.recall(hundredth), 0.99, ""),
         rate("searches of 1M a second of one core", taken.rates(huge), 350, "/s"),
         rate("their recall at 1M", taken.recall(huge), 0.98, ""),
-        share("seconds to build the index of 1M", _one(huge_s), 20, "s"),
+        share("seconds of a core to build the index of 1M", _one(million, "built_cpu_s"), 20, "s"),
     ]
 
 
-def _one(value: float | None) -> list[float]:
-    return [] if value is None else [value]
+def _one(built: dict[str, float], what: str) -> list[float]:
+    return [built[what]] if what in built else []
 
 
-def show(taken: Taken, sets: Sequence[VectorSet]) -> dict[str, object]:
-    """A table for people; the same for machines."""
-    document: dict[str, object] = {}
-    for given in sets:
-        rows: list[list[str | float | None]] = []
-        for name in (OURS, INDEX, *PEERS):
-            what = What(name, given.rows, given.dimensions)
-            if what not in taken.built:
-                if (name, given.rows) in taken.absent:
-                    note(f"{name}, {given.rows:,}: {taken.absent[name, given.rows]}")
-                continue
-            cells: dict[str, float | None] = dict(
-                zip(("taken_s", "built_s", "ram_bytes"), taken.built[what], strict=True)
-            )
-            for share in (0, *SHARES):
-                each = What(name, given.rows, given.dimensions, share)
-                rates, recall = taken.rates(each), taken.recall(each)
-                end = f"_1_in_{share}" if share else ""
-                cells[f"rate{end}"] = statistics.median(rates) if rates else None
-                cells[f"recall{end}"] = recall[0] if recall else None
-            rows.append([name, *(cells[key] for _, key in COLUMNS)])
-            document[f"{name} {given.rows}x{given.dimensions}"] = cells
-        note(f"{given.rows:,} vectors of {given.dimensions} dimensions")
-        print_table(["", *(title for title, _ in COLUMNS)], rows)
-    document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
-    return document
+def cells_of(taken: Taken, given: VectorSet) -> dict[str, dict[str, float | None]]:
+    """What was measured of each engine."""
+    found = {}
+    for name in (OURS, INDEX, *PEERS):
+        what = What(name, given.rows, given.dimensions)
+        if what not in taken.built:
+            continue
+        cells: dict[str, float | None] = dict(taken.built[what])
+        for share in (0, *SHARES):
+            each = What(name, given.rows, given.dimensions, share)
+            rates, recall = taken.rates(each), taken.recall(each)
+            end = f"_1_in_{share}" if share else ""
+            cells[f"rate{end}"] = statistics.median(rates) if rates else None
+            cells[f"recall{end}"] = recall[0] if recall else None
+        found[name] = cells
+    return found
+
+
+def show(taken: Taken, given: VectorSet) -> None:
+    """A table for people."""
+    note(f"{given.rows:,} vectors of {given.dimensions} dimensions")
+    for (name, count), why in taken.absent.items():
+        if count == given.rows:
+            note(f"{name}: {why}")
+    rows = [
+        [name, *(cells[key] for _, key in COLUMNS)]
+        for name, cells in cells_of(taken, given).items()
+    ]
+    print_table(["", *(title for title, _ in COLUMNS)], rows)
 
 
 COLUMNS: Final = (
@@ -202,6 +213,7 @@ COLUMNS: Final = (
     ("recall", "recall_1_in_100"),
     ("in after s", "taken_s"),
     ("indexed s", "built_s"),
+    ("of a core", "built_cpu_s"),
     ("bytes/vector", "ram_bytes"),
 )
 
@@ -249,7 +261,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             sets = everything(taken, options, Path(folder))
         why = "left out, or it failed"
-    document = show(taken, list(sets.values()))
+    document: dict[str, object] = {
+        f"{name} {given.rows}x{given.dimensions}": cells
+        for given in sets.values()
+        for name, cells in cells_of(taken, given).items()
+    }
+    document["absent"] = {f"{name} {rows}": why for (name, rows), why in taken.absent.items()}
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
     print_report("memory", promises_of(taken, sets, why), document, rounds)
 

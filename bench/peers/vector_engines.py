@@ -232,7 +232,7 @@ class MilvusLite:
         index = self.client.prepare_index_params()
         graph = {"M": GRAPH_LINKS, "efConstruction": GRAPH_EFFORT}
         index.add_index("v", index_type="HNSW", metric_type="COSINE", params=graph)
-        self.client.create_index("c", index)
+        self.client.create_index("c", index, timeout=1_200)
         self.client.load_collection("c")
 
     def search(self, query: Array, effort: int, share: int) -> Sequence[int]:

@@ -30,11 +30,13 @@ WRITES_S = 200
 """Records replaced a second while a writer runs beside."""
 
 
-CORES = os.sched_getaffinity(0)
+CORES = os.sched_getaffinity(0) if sys.platform == "linux" else set[int]()
 
 
 def stay_on(cores: set[int]) -> None:
-    """Let every thread of this process run on these cores alone."""
+    """Let every thread of this process run on these cores alone, where the system can."""
+    if not CORES:
+        return
     for thread in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.sched_setaffinity(int(thread.name), cores)
@@ -85,16 +87,21 @@ def main() -> None:
     texts = [lines[i % len(lines)] for i in range(len(vectors))]
     engines = import_module("bench.peers.vector_ours").ENGINES if name in OURS else ENGINES
     engine = engines[name](Path(folder), vectors.shape[1])
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     engine.take(vectors, texts)
     taken_s = time.perf_counter() - began_s
     engine.build()
-    built_s = time.perf_counter() - began_s
-    said = {"taken_s": taken_s, "built_s": built_s, "efforts": list(engine.efforts)}
-    print(json.dumps(said | {"ram": getattr(engine, "ram_bytes", 0)}), flush=True)
+    said = {
+        "taken_s": taken_s,
+        "built_s": time.perf_counter() - began_s,
+        "built_cpu_s": time.process_time() - began_cpu_s,
+        "efforts": list(engine.efforts),
+        "ram": getattr(engine, "ram_bytes", 0),
+    }
+    print(json.dumps(said), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        stay_on(CORES if asked["writer"] else {max(CORES)})
+        stay_on(CORES if asked["writer"] else {max(CORES, default=0)})
         try:
             answer = (beside_writer if asked["writer"] else searched)(engine, queries, asked)
         except Exception as error:  # whatever a library raises is the peer's answer

@@ -29,6 +29,7 @@ __all__ = ["Asked", "Searcher", "VectorSet", "searcher", "vector_set"]
 NOISE: Final = 0.035
 """Of each dimension: a neighbour's cosine to the real one is about 0.82."""
 
+FEW_MORE: Final = 2
 MILLION: Final = 10
 """Times the real vectors."""
 
@@ -54,7 +55,7 @@ def vector_set(folder: Path, rows: int, *, times: int = 1, asked: int = 1_000) -
 
     Args:
         folder: where it lies.
-        rows: how many there are at most; more than there are real ones is all with neighbours.
+        rows: how many there are at most; from FEW_MORE times the real ones on, all with neighbours.
         times: real vectors in each.
         asked: queries.
     """
@@ -64,14 +65,14 @@ def vector_set(folder: Path, rows: int, *, times: int = 1, asked: int = 1_000) -
     vectors = _widened(real[:rows], times)
     wanted = _widened(wanted, times)
     path = folder / f"vectors-{rows}x{vectors.shape[1]}.npy"
-    if rows > len(real):
+    if rows > FEW_MORE * len(real):
         vectors = _with_neighbours(path, real)
     else:
         np.save(path, vectors)
     asked_path = folder / f"queries-{asked}x{vectors.shape[1]}.npy"
     np.save(asked_path, wanted)
     nearest = {0: _nearest(vectors, wanted, 1, 0)}
-    if rows <= len(real) and times == 1:
+    if rows <= FEW_MORE * len(real) and times == 1:
         nearest |= {n: _nearest(vectors, wanted, n, value) for n, value in WANTED.items()}
     return VectorSet(path, asked_path, nearest, *vectors.shape)
 
@@ -138,6 +139,7 @@ class Searcher:
     process: Running
     taken_s: float
     built_s: float
+    built_cpu_s: float
     ram_bytes: int
     efforts: Sequence[int]
     effort: int
@@ -199,6 +201,7 @@ def searcher(name: str, given: VectorSet, folder: Path, wait_s: float) -> Iterat
             process,
             said["taken_s"],
             said["built_s"],
+            said["built_cpu_s"],
             said["ram"],
             said["efforts"],
             said["efforts"][0],

@@ -36,6 +36,14 @@ def test_few_candidates_are_gathered_and_many_scanned_through_a_view() -> None:
     assert few.reasons[0] == "100 candidates of 100,000 vectors (0.1%)"
 
 
+def test_of_fewer_candidates_fewer_are_compared_but_never_few() -> None:
+    compared = [
+        plan(100_000, few, 384, 10, codes=USUAL).rescored for few in (1_000, 10_000, 90_000)
+    ]
+    assert compared == [61, 108, 187]
+    assert plan(100_000, 3_000, 384, 100, codes=Codes(96, 100)).rescored == 200
+
+
 def test_a_view_is_not_made_for_one_search() -> None:
     chosen = plan(100_000, 10_000, 384, 10, codes=USUAL, kept=False)
     assert chosen.kind is Kind.GATHERED

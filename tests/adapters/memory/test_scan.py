@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from littoral.adapters.memory.scan import Among, VectorScan
+from littoral.adapters.memory.scan import Among, VectorScan, views
 from littoral.memory.planner import CODED_ROWS_MIN, Kind
 from littoral.terms.errors import BadRequestError
+from littoral.terms.limits import MEMORY_VIEWS_MAX
 from littoral.terms.memory import Metric
 from tests.adapters.memory.scanned import Vectors, agree, clustered, recall
 
@@ -94,6 +95,15 @@ def test_codes_find_99_of_100_neighbours(made: Maker, metric: Metric, dimensions
     scan, truth = made(metric, dimensions)
     assert scan.plan(10).kind is Kind.SCAN
     assert recall(scan, truth, clustered(60, dimensions, seed=0)) >= 0.99
+
+
+def test_a_query_that_is_unlike_all_vectors_has_more_of_them_compared(made: Maker) -> None:
+    scan, truth = made(Metric.L2, 115)
+    strange = clustered(60, 115, seed=1)
+    assert recall(scan, truth, strange) >= 0.98
+    assert recall(scan, truth, strange, Among(np.arange(1, ROWS, 2), "odd")) >= 0.98
+    alone = [scan.search(query, 10).rows.tolist() for query in strange]
+    assert [found.rows.tolist() for found in scan.search_many(strange, 10)] == alone
 
 
 def test_a_score_is_exact_whatever_way_it_was_found(made: Maker) -> None:
@@ -236,8 +246,8 @@ def test_readers_in_threads_see_whole_states_while_a_writer_replaces(made: Maker
 def test_memory_is_bounded_by_64_bytes_a_vector(made: Maker) -> None:
     scan, truth = made(dimensions=384)
     assert scan.ram_bytes == ROWS * 48
-    truth.change(scan, [1, 2, 3], clustered(ROWS // 8, 384, seed=3))
-    assert scan.ram_bytes <= (ROWS + ROWS // 8) * 64
+    truth.change(scan, [1, 2, 3], clustered(ROWS // 4, 384, seed=3))
+    assert scan.ram_bytes <= (ROWS + ROWS // 4) * 64
 
 
 def test_it_says_when_it_should_be_made_anew(tmp_path: Path) -> None:
@@ -275,3 +285,21 @@ def test_a_search_for_nearly_all_gives_nearly_all(made: Maker) -> None:
     for found in (scan.search(query, ROWS + 800), scan.search_many(query[None], ROWS + 800)[0]):
         assert len(set(found.rows)) == ROWS + 800
     assert len(scan.search(query, 10_000).rows) == ROWS + 900
+
+
+def test_views_are_bounded_in_number_and_in_bytes(
+    made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, truth = made()
+    query, rows = truth.held[30], np.arange(1, 2_001)
+    for key in range(MEMORY_VIEWS_MAX + 3):
+        scan.search(query, 1, Among(rows[:10], key))
+    kept = scan.ram_bytes
+    scan.search(query, 1, Among(rows[:10], "one more"))
+    assert scan.ram_bytes == kept
+    monkeypatch.setattr(views, "MEMORY_VIEWS_BYTES", 150_000)
+    for key in range(9):
+        assert scan.search(query, 1, Among(rows, key)).rows.tolist() == [30]
+    assert scan.ram_bytes <= ROWS * 32 + 150_000
+    scan.search(query, 1, Among(np.arange(1, ROWS), "too large to be kept"))
+    assert scan.ram_bytes <= ROWS * 32 + 150_000

@@ -24,6 +24,7 @@ __all__ = [
     "Places",
     "best_of",
     "faiss_metric",
+    "norm_squared",
     "places_of",
     "prepared",
     "prepared_query",
@@ -81,7 +82,7 @@ def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
     asked = np.ascontiguousarray(query, np.float32)
     if asked.shape != (dimensions,):
         raise _another_length(asked.shape, dimensions)
-    squared: float = faiss.fvec_norm_L2sqr(faiss.swig_ptr(asked), dimensions)
+    squared = norm_squared(asked)
     if not math.isfinite(squared):
         raise _not_finite()
     if metric is not Metric.COSINE or squared <= _SQUARED_MIN:
@@ -101,6 +102,12 @@ def _not_finite() -> BadRequestError:
     return BadRequestError(
         "a vector has a number that is not finite, or too large", advice="send finite numbers only"
     )
+
+
+def norm_squared(numbers: Floats) -> float:
+    """The sum of their squares; infinite where that is too large."""
+    found: float = faiss.fvec_norm_L2sqr(faiss.swig_ptr(numbers), len(numbers))
+    return found
 
 
 def score_all(metric: Metric, query: Floats, vectors: Floats) -> Floats:
