@@ -139,7 +139,8 @@ def copies(folder: Path, rounds: int, rows: int) -> Part:
     taken = _Taken()
     with fleet(folder, 2) as pops:
         pops.grow(2)
-        pair = _Pair(*pops.pops, documents())
+        home, copy = pops.pops
+        pair = _Pair(home, copy, documents())
         note(f"a copy of {rows:,} rows")
         first, first_s = pair.begin(rows)
         before, began_s = pair.sent(), time.monotonic()
