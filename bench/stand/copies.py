@@ -1,9 +1,10 @@
 """What a copy of a collection costs on the wire, and how soon it has what was written.
 
-Two real PoPs that joined by ticket, each on a host of its own: bytes are all that leave the home's
-link meanwhile, with every header, the questions that wait, and what PoPs say of themselves. Rows'
-own bytes are those of their vectors, texts and ids. A change is visible when a search at the copy
-finds it; the clock runs from the home's answer to the write, which comes after its commit.
+Two real PoPs that joined by ticket, each on a host of its own: bytes are all that leave both hosts
+meanwhile, as the kernel counts them: with headers, the questions that wait, and what PoPs say of
+themselves. Rows' own bytes are those of their vectors, texts and ids, which are UUIDs. A change is
+visible when a search at the copy finds it; the clock runs from the home's answer to the write,
+which comes after its commit.
 
 Where no hosts can be made, PoPs are on loopback: what needs bytes has no value and says why.
 """
@@ -11,6 +12,7 @@ Where no hosts can be made, PoPs are on loopback: what needs bytes has no value 
 import base64
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +83,10 @@ class _Pair:
         return (self.sent() - before) / own, time.monotonic() - began_s
 
     def sent(self) -> int:
-        """Bytes that have left the home; 0 where nobody counts them."""
-        return 0 if self.home.place.host is None else self.home.place.sent_bytes()
+        """Bytes that have left both; 0 where nobody counts them."""
+        if UNAVAILABLE:
+            return 0
+        return self.home.place.sent_bytes() + self.copy.place.sent_bytes()
 
     def write(self, count: int) -> int:
         """Write so many new rows at the home; their own bytes."""
@@ -90,8 +94,8 @@ class _Pair:
         for number in range(self._next, self._next + count):
             data, text = self._vectors[number].tobytes(), self._texts[number]
             vectors = {"": base64.b64encode(data).decode()}
-            records.append({"id": str(number), "text": text, "vectors": vectors})
-            own += len(data) + len(text.encode()) + len(str(number))
+            records.append({"id": _id(number), "text": text, "vectors": vectors})
+            own += len(data) + len(text.encode()) + len(_id(number))
         self._next += count
         self.records += count
         self._change({"type": "upsert", "records": records})
@@ -99,7 +103,7 @@ class _Pair:
 
     def forget(self, count: int) -> None:
         """Delete the oldest so many."""
-        ids = [str(number) for number in range(self._oldest, self._oldest + count)]
+        ids = [_id(number) for number in range(self._oldest, self._oldest + count)]
         self._oldest += count
         self.records -= count
         self._change({"type": "delete", "ids": ids})
@@ -115,7 +119,7 @@ class _Pair:
         query = {"type": "nearest", "vector": vector}
         body = {"query": query, "limit": 5, "with_content": False}
         found: Any = _done(self.copy.ask("POST", f"{PATH}/search", body))
-        return str(self._next - 1) in {hit["record"]["id"] for hit in found["hits"]}
+        return _id(self._next - 1) in {hit["record"]["id"] for hit in found["hits"]}
 
     def _change(self, write: dict[str, object]) -> None:
         _done(self.home.ask("POST", f"{PATH}/write", {"writes": [write]}))
@@ -135,7 +139,8 @@ def copies(folder: Path, rounds: int, rows: int) -> Part:
     taken = _Taken()
     with fleet(folder, 2) as pops:
         pops.grow(2)
-        pair = _Pair(*pops.pops, documents())
+        home, copy = pops.pops
+        pair = _Pair(home, copy, documents())
         note(f"a copy of {rows:,} rows")
         first, first_s = pair.begin(rows)
         before, began_s = pair.sent(), time.monotonic()
@@ -193,6 +198,11 @@ def _part(taken: _Taken, rows: int, figures: dict[str, float], why: str) -> Part
     shown = {name: [round(value, 3) for value in values] for name, values in rounds.items()}
     columns = ("replication", "median", "worst")
     return Part(promises, columns, [] if why else table, {**figures, **shown})
+
+
+def _id(number: int) -> str:
+    """As long as ids usually are, and nothing that packs well."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
 
 
 def _until(done: Callable[[], bool], what: str) -> float:

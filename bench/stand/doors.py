@@ -1,11 +1,15 @@
 """What a search costs a PoP beyond the search itself, by each API that it answers.
 
-One client asks over one connection that stays open, one question after another; beside it another
-process asks the same collection in process (bench/peers/memory_alone.py). Each round is the same
-questions by every way, and every way must give the same answers. Ten hits are wanted, their ids and
-scores alone.
+A client asks over connections that stay open: over one, question after question, and over sixteen,
+a question on each before any answer is read. Beside it another process asks the same collection in
+process (bench/peers/memory_alone.py). Each round is the same questions by every way, and every way
+must give the same answers. Ten hits are wanted, their ids and scores alone.
 
 CPU is the kernel's accounting of all threads of the PoP, whatever else they do meanwhile included.
+A process that waits finds the caches full of what others did meanwhile, and its next search costs
+more. So in process, too, questions are asked at both paces: one after another, and each on its own
+line of a pipe, of which the search alone counts. What the PoP adds is the difference at one pace,
+within a round; rounds are short and many.
 """
 
 import base64
@@ -38,6 +42,9 @@ __all__ = ["doors"]
 
 NAME: Final = "asked"
 LIMIT: Final = 10
+MANY: Final = 16
+"""Connections of one client."""
+PACES: Final = {MANY: f"{MANY} at once", 1: "one by one"}
 BATCH: Final = 1_000
 MOST_US: Final = 150.0
 ALONE: Final = "in process"
@@ -80,17 +87,33 @@ DOORS: Final = {
 }
 
 
+_Way = tuple[str, int]
+"""By which door, and how many questions at once."""
+WAYS: Final = tuple((name, at_once) for at_once in (MANY, 1) for name in (ALONE, *DOORS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Of one search, in microseconds."""
+
+    cpu: float
+    wall: float
+
+
 def packed(vector: "Floats") -> str:
     """As the native API takes it."""
     return base64.b64encode(vector.tobytes()).decode()
 
 
 class _Client:
-    """One connection that stays open."""
+    """Connections that stay open."""
 
     def __init__(self, said: Running) -> None:
         address = urlsplit(str(said.said["url"]))
-        self._link = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        self._links = [
+            http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+            for _ in range(MANY)
+        ]
         key = str(said.said["key"])
         self._fields = {
             "content-type": "application/json",
@@ -104,15 +127,34 @@ class _Client:
         Raises:
             StandError: it was refused.
         """
-        self._link.request(method, path, body, self._fields)
-        answer = self._link.getresponse()
+        self._ask(self._links[0], method, path, body)
+        return self._answer(self._links[0], path)
+
+    def post_all(self, path: str, bodies: Sequence[bytes], at_once: int) -> list[bytes]:
+        """The bodies of all answers; so many questions are asked before any is read."""
+        answers = list[bytes]()
+        for begin in range(0, len(bodies), at_once):
+            pairs = [*zip(self._links, bodies[begin : begin + at_once], strict=False)]
+            for link, body in pairs:
+                self._ask(link, "POST", path, body)
+            answers += [self._answer(link, path) for link, _ in pairs]
+        return answers
+
+    def close(self) -> None:
+        for link in self._links:
+            link.close()
+
+    def _ask(
+        self, link: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> None:
+        link.request(method, path, body, self._fields)
+
+    def _answer(self, link: http.client.HTTPConnection, path: str) -> bytes:
+        answer = link.getresponse()
         data = answer.read()
         if answer.status >= 300:
             raise StandError(f"{path}: {answer.status} {data[:300]!r}")
         return data
-
-    def close(self) -> None:
-        self._link.close()
 
 
 def doors(folder: Path, rounds: int, vectors: int, asked: int) -> Part:
@@ -127,7 +169,7 @@ def doors(folder: Path, rounds: int, vectors: int, asked: int) -> Part:
     name = f"CPU that a search adds through the PoP ({vectors:,} vectors)"
     why = why_absent()
     if why:
-        return Part([at_most(name, [], MOST_US, "us", why)])
+        return Part([at_most(f"{name}, {pace}", [], MOST_US, "us", why) for pace in PACES.values()])
     import numpy as np
 
     wanted = queries()
@@ -137,11 +179,15 @@ def doors(folder: Path, rounds: int, vectors: int, asked: int) -> Part:
             each: [json.dumps(door.body(vector)).encode() for vector in wanted]
             for each, door in DOORS.items()
         }
-        words = [sys.executable, "-m", "bench.peers.memory_alone", folder / "home", NAME]
-        with running([*words, folder / "queries.npy", str(LIMIT)]) as alone:
+        program = [sys.executable, "-m", "bench.peers.memory_alone"]
+        with running(
+            [*program, folder / "home", NAME, folder / "queries.npy", str(LIMIT)]
+        ) as alone:
             plan = alone.said["plan"]
+            note("every question once by every way, so that all of it is in memory")
+            _Asking(running_pop, client, alone, bodies, len(wanted)).round(0)
             asking = _Asking(running_pop, client, alone, bodies, asked)
-            taken = [asking.round(turn) for turn in range(-1, rounds)][1:]
+            taken = [asking.round(turn) for turn in range(rounds)]
         rest = _at_rest(running_pop)
     return _part(name, taken, {"plan": plan, "at_rest_percent": round(rest, 2)})
 
@@ -154,34 +200,40 @@ class _Asking:
     bodies: Mapping[str, Sequence[bytes]]
     asked: int
 
-    def round(self, turn: int) -> dict[str, tuple[float, float]]:
-        """Microseconds of CPU and of the clock of a search, by each way."""
-        names = [ALONE, *self.bodies]
-        first = turn % len(names)
-        begin = max(0, turn) * self.asked
-        note(f"searches by every way: {f'round {turn + 1}' if turn >= 0 else 'warming up'}")
-        took: dict[str, tuple[float, float]] = {}
-        found: dict[str, list[list[str]]] = {}
-        for name in names[first:] + names[:first]:
+    def round(self, turn: int) -> dict[_Way, _Cost]:
+        """What a search costs by each way."""
+        first = turn % len(WAYS)
+        begin = turn * self.asked
+        costs: dict[_Way, _Cost] = {}
+        found: dict[_Way, list[list[str]]] = {}
+        for way in WAYS[first:] + WAYS[:first]:
+            name, at_once = way
             if name == ALONE:
-                began_s = time.perf_counter()
-                said: dict[str, Any] = self.alone.ask({"begin": begin, "count": self.asked})
-                cpu, wall, found[name] = said["cpu_s"], time.perf_counter() - began_s, said["found"]
+                spent_s, wall_s, found[way] = self._alone(begin, at_once)
             else:
-                cpu, wall, found[name] = self._by_door(name, begin)
-            took[name] = (cpu * 1e6 / self.asked, wall * 1e6 / self.asked)
-        for name, ids in found.items():
-            same = _share_alike(ids, found[ALONE])
+                spent_s, wall_s, found[way] = self._by_door(name, begin, at_once)
+            costs[way] = _Cost(spent_s * 1e6 / self.asked, wall_s * 1e6 / self.asked)
+        for (name, _), ids in found.items():
+            same = _share_alike(ids, found[ALONE, 1])
             if same < SAME_AT_LEAST:
                 raise StandError(f"{name} gives {same:.1%} of what is found in process")
-        return took
+        return costs
 
-    def _by_door(self, name: str, begin: int) -> tuple[float, float, list[list[str]]]:
+    def _alone(self, begin: int, at_once: int) -> tuple[float, float, list[list[str]]]:
+        step = self.asked if at_once > 1 else 1
+        began_s, spent_s, found = time.perf_counter(), 0.0, list[list[str]]()
+        for number in range(begin, begin + self.asked, step):
+            said: dict[str, Any] = self.alone.ask({"begin": number, "count": step})
+            spent_s += said["cpu_s"]
+            found += said["found"]
+        return spent_s, time.perf_counter() - began_s, found
+
+    def _by_door(self, name: str, begin: int, at_once: int) -> tuple[float, float, list[list[str]]]:
         door, bodies = DOORS[name], self.bodies[name]
         asked = [bodies[number % len(bodies)] for number in range(begin, begin + self.asked)]
         pids = processes_of(self.running.process.pid)
         before_s, began_s = cpu_s(pids), time.perf_counter()
-        answers = [self.client.send("POST", door.path, body) for body in asked]
+        answers = self.client.post_all(door.path, asked, at_once)
         wall_s, spent_s = time.perf_counter() - began_s, cpu_s(pids) - before_s
         return spent_s, wall_s, [door.ids(json.loads(answer)) for answer in answers]
 
@@ -232,22 +284,23 @@ def _at_rest(started: Running) -> float:
     return 100 * (cpu_s(pids) - before_s) / (time.perf_counter() - began_s)
 
 
-def _part(
-    name: str, taken: Sequence[Mapping[str, tuple[float, float]]], figures: dict[str, object]
-) -> Part:
+def _part(name: str, taken: Sequence[Mapping[_Way, _Cost]], figures: dict[str, object]) -> Part:
     rows: list[Sequence[Cell]] = []
     promises: list[Promise] = []
-    for way in (ALONE, *DOORS):
-        added = [each[way][0] - each[ALONE][0] for each in taken]
-        cpu = statistics.median(each[way][0] for each in taken)
-        wall = statistics.median(each[way][1] for each in taken)
-        rows.append((way, cpu, None if way == ALONE else statistics.median(added), wall))
-        figures[way] = {
-            "cpu_us": [round(each[way][0], 1) for each in taken],
-            "added_us": [round(value, 1) for value in added],
+    for way in WAYS:
+        door, at_once = way
+        added = [each[way].cpu - each[ALONE, at_once].cpu for each in taken]
+        cpu = statistics.median(each[way].cpu for each in taken)
+        wall = statistics.median(each[way].wall for each in taken)
+        pace = PACES[at_once] if door != ALONE or at_once == 1 else "at a stretch"
+        shown = f"{door}, {pace}"
+        rows.append((shown, cpu, None if door == ALONE else statistics.median(added), wall))
+        figures[shown] = {
+            "cpu_us": [round(each[way].cpu, 1) for each in taken],
+            "added_us": round(statistics.median(added), 1),
             "wall_us": round(wall, 1),
         }
-        if way == NATIVE:
-            promises.append(at_most(name, added, MOST_US, "us"))
+        if door == NATIVE:
+            promises.append(at_most(f"{name}, {pace}", added, MOST_US, "us"))
     columns = ("search by", "CPU us", "added us", "wall us")
     return Part(promises, columns, rows, figures)
