@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import httpx2
 from mcp import Client
@@ -31,7 +32,7 @@ async def run(url: str, key: str) -> None:
     ):
         tools = [tool.name for tool in (await client.list_tools()).tools]
         print(f"{', '.join(tools)} (protocol {client.protocol_version})")
-        calls = [
+        calls: list[tuple[str, dict[str, Any]]] = [
             ("memory_add", {"collection": "agent-notes", "documents": NOTES}),
             (
                 "memory_search",
