@@ -82,7 +82,7 @@ _RESCORED_MIN: Final = 96
 """A query far from all vectors has many that are about as near; these cost 6 us."""
 
 
-_RESCORED_AMONG_MIN: Final = 48
+_RESCORED_AMONG_MIN, _AMONG_ROOT = 48, 0.15
 
 
 class Kind(enum.Enum):
@@ -133,12 +133,12 @@ def rescored_of(count: int, hardness: float) -> int:
 def rescored_among(rescored: int, rows: int, candidates: int) -> int:
     """How many are compared exactly of fewer candidates, as many of all rows being enough.
 
-    The rank of a neighbour grows as the fourth root of the vectors: 554 at 30k, 752 at 100k, 1,340
-    to 1,770 at 1 M.
+    The rank of a neighbour grows as the fourth root of the vectors (554 at 30k, 752 at 100k, 1,340
+    at 1 M); but candidates of a filter may be alike, so it is taken to fall slower.
     """
     if candidates >= rows:
         return rescored
-    share: float = (candidates / rows) ** 0.25
+    share: float = (candidates / rows) ** _AMONG_ROOT
     return max(_RESCORED_AMONG_MIN, math.ceil(rescored * share))
 
 

@@ -45,7 +45,7 @@ _SLACK, _SLACK_MORE = 1.15, 16
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed, or they are not enough."""
 
-_SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.4
+_SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.25
 """Standard deviations of the codes' errors between the worst that is given and what is left out;
 of fewer fewer are near, so less is sure enough."""
 
