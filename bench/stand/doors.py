@@ -3,7 +3,8 @@
 A client asks over connections that stay open: over one, question after question, and over sixteen,
 a question on each before any answer is read. Beside it another process asks the same collection in
 process (bench/peers/memory_alone.py). Each round is the same questions by every way, and every way
-must give the same answers. Ten hits are wanted, their ids and scores alone.
+must give the same answers but for what an approximate index leaves out. Ten hits are wanted, their
+ids and scores alone.
 
 CPU is the kernel's accounting of all threads of the PoP, whatever else they do meanwhile included.
 A process that waits finds the caches full of what others did meanwhile, and its next search costs
@@ -49,8 +50,8 @@ BATCH: Final = 1_000
 MOST_US: Final = 150.0
 ALONE: Final = "in process"
 NATIVE: Final = "/v1/memory"
-SAME_AT_LEAST: Final = 0.999
-"""Scores of one search differ in their last digits where a vector came as numbers in text."""
+SAME_AT_LEAST: Final = 0.98
+"""Codes leave out one neighbour in some hundreds, and not the same ones whenever they are made."""
 WAIT_S: Final = 60.0
 REST_S: Final = 3.0
 
