@@ -154,6 +154,7 @@ def test_receipts_signed_together_by_an_older_version_stay_proven(tmp_path: Path
             ALTER TABLE receipts DROP COLUMN digests;
             ALTER TABLE receipts DROP COLUMN public_key;
             ALTER TABLE receipts DROP COLUMN parent;
+            ALTER TABLE keys DROP COLUMN labels;
             DROP TABLE admissions;
             DROP TABLE owners;
             DROP TABLE tickets;

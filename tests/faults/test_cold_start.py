@@ -75,9 +75,10 @@ class Cold:
         return mover
 
     def mounts(self) -> str:
-        """As the PoP sees them."""
+        """Of this PoP, as it sees them: whoever was killed on this machine may have left others."""
+        home = str(self.late.home)
         lines = Path(f"/proc/{self.late.process.pid}/mounts").read_text().splitlines()
-        return "\n".join(line for line in lines if "fuse.littoral" in line)
+        return "\n".join(line for line in lines if "fuse.littoral" in line and home in line)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ BESIDE = 2
 OTHERS = 4
 """Descriptors of the PoP beside those of idle connections: the two, and their upstreams'."""
 
-FILES_MAX = 80
+FILES_MAX = 96
 FILES_SPARE = 500
 """For everything in this process that is no idle connection."""
 

@@ -82,8 +82,6 @@ class Config:
     pull_on_request: bool
     load_wait_s: float
     keep_alive_s: float
-    embedding_model: str
-    files_bytes_max: int
     cache_bytes_max: int
     cache_memory_bytes: int
     cache_ttl_s: int
@@ -95,6 +93,8 @@ class Config:
     head_wait_s: float
     body_wait_s: float
     drain_s: float
+    embedding_model: str
+    files_bytes_max: int
     memory_driver: str
     memory_servers: tuple[str, ...]
     memory_secrets: tuple[str, ...]

@@ -281,20 +281,6 @@ SETTINGS: Final = (
         "models",
     ),
     Setting(
-        "embedding_model",
-        "all-minilm-l6-v2",
-        "name",
-        "Model that embeds what is put into collections for which nobody names one.",
-        "memory",
-    ),
-    Setting(
-        "files_bytes_max",
-        limits.FILES_BYTES,
-        "bytes",
-        "Disk for files that clients send to be put into vector stores, all together.",
-        "memory",
-    ),
-    Setting(
         "cache_bytes_max",
         limits.CACHE_BYTES_MAX,
         "bytes",
@@ -368,6 +354,20 @@ SETTINGS: Final = (
         "seconds",
         "How long answers may go on after a stop.",
         "limits",
+    ),
+    Setting(
+        "embedding_model",
+        "all-minilm-l6-v2",
+        "name",
+        "Model that embeds what is put into collections for which nobody names one.",
+        "memory",
+    ),
+    Setting(
+        "files_bytes_max",
+        limits.FILES_BYTES,
+        "bytes",
+        "Disk for files that clients send to be put into vector stores, all together.",
+        "memory",
     ),
     Setting(
         "memory_driver",
