@@ -53,6 +53,13 @@ class Kind(enum.Enum):
     CHAT = "chat"
     COMPLETE = "complete"
     EMBED = "embed"
+    RERANK = "rerank"
+    """Numbers for passages: how well each answers a question."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the answer is text, which can come as a stream and be bounded."""
+        return self in {Kind.CHAT, Kind.COMPLETE}
 
 
 class Source(enum.Enum):
@@ -196,6 +203,15 @@ class ModelEntry:
     """Models to ask, in this order, when none of the upstreams can answer."""
     relay: RelayPolicy = field(default_factory=RelayPolicy)
     arriving: bool = False  # still on its way; a file of an empty path can't be opened before
+
+    def does(self, kind: Kind) -> bool:
+        """Whether it can be asked for this; what upstreams have an API for, they do."""
+        return kind in self.kinds or (kind is Kind.RERANK and self.sorted_upstream)
+
+    @property
+    def sorted_upstream(self) -> bool:
+        """Whether all its upstreams have the API that sorts passages."""
+        return bool(self.upstreams) and all("rerank" in target.apis for target in self.upstreams)
 
     @property
     def guest(self) -> bool:
