@@ -18,7 +18,7 @@ from tests.e2e.test_sources import QUESTION, Desk
 SORTER = "tide-sorter"
 TEXTS = ["Salt stays behind.", "the tide turns at six", "when does the tide turn at six"]
 PIPELINE = """
-name = "tides"
+name = "{name}"
 [models]
 writer = "echo"
 sorter = "tide-sorter"
@@ -105,7 +105,7 @@ def test_a_client_has_texts_sorted_and_gets_a_receipt(pop: RunningPop, tides: De
         {"index": 1, "relevance_score": 2.0, "document": {"text": TEXTS[1]}},
     ]
     receipt = receipt_of(pop, headers["littoral-receipt"])
-    assert (receipt.api, receipt.usage.prompt_tokens) == ("rerank", said["usage"]["total_tokens"])
+    assert (receipt.api, receipt.n_in) == ("rerank", said["usage"]["total_tokens"])
 
     again = rerank(tides, documents=[{"text": text} for text in TEXTS])[2]["results"]
     assert [one["index"] for one in again] == [2, 1, 0]
@@ -148,11 +148,11 @@ def test_memory_is_sorted_by_it(tides: Desk) -> None:
 
 
 def test_pipelines_sort_by_it_unless_the_search_was_sure(tides: Desk) -> None:
-    for sure, document in (("", "six.md"), ("sure = 0.0", "moon.md")):
-        text = PIPELINE.format(collection=tides.name, sure=sure)
+    for name, sure, document in (("all", "", "six.md"), ("sure", "sure = 0.0", "moon.md")):
+        text = PIPELINE.format(name=name, collection=tides.name, sure=sure)
         status, _, said = tides.ask("/v1/delivery/pipelines", {"text": text})
         assert status < 300, said
-        asked = {"model": "pipeline:tides", "messages": [{"role": "user", "content": "the tide"}]}
+        asked = {"model": f"pipeline:{name}", "messages": [{"role": "user", "content": "tide"}]}
         status, _, said = tides.ask("/v1/chat/completions", asked)
         assert status == 200, said
         assert [each["document"] for each in said["littoral"]["passages"]] == [document]

@@ -13,13 +13,14 @@ from typing import Final
 
 import msgspec
 
-from littoral.adapters.upstreams.reranking import reranks, scored, scores_in
+from littoral.adapters.upstreams.reranking import scored, scores_in
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.entries import Entries, entry_for
 from littoral.node.keyring import Keyring
 from littoral.serving.plan import BYTES_PER_TOKEN
 from littoral.terms.errors import UnsupportedError
 from littoral.terms.ids import ModelName
+from littoral.terms.kinds import does, sorts_upstream
 from littoral.terms.limits import RERANK_TEXTS_MAX
 from littoral.terms.ports import Door
 from littoral.terms.values import Ask, Caller, Kind, ModelEntry
@@ -42,7 +43,7 @@ class ReachedReranker:
 
     def check(self, model: ModelName) -> None:
         """See that a model can be asked for this."""
-        if not self._entries.entry(model).does(Kind.RERANK):
+        if not does(self._entries.entry(model), Kind.RERANK):
             raise UnsupportedError(
                 f"{model} does not sort passages",
                 advice="name a cross-encoder (`littoral models add "
@@ -57,7 +58,7 @@ class ReachedReranker:
         """How well each text answers the question."""
         entry = entry_for(self._entries, model, caller)
         self.check(model)
-        if reranks(entry) and not entry.guest:
+        if sorts_upstream(entry) and not entry.guest:
             return await self._scored_upstream(entry, question, texts, caller)
         found: list[float] = []
         for start in range(0, len(texts), RERANK_TEXTS_MAX):

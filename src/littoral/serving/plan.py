@@ -14,6 +14,7 @@ import msgspec
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.ids import ReceiptId
+from littoral.terms.kinds import does, writes
 from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
 
 __all__ = ["BYTES_PER_TOKEN", "Plan", "counted_plan", "plan_of", "seed_for"]
@@ -74,13 +75,13 @@ def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:
         UnsupportedError: the model does not do this kind of work.
         BadRequestError: a field that matters here has the wrong type or range.
     """
-    if not entry.does(ask.kind):
+    if not does(entry, ask.kind):
         raise UnsupportedError(
             f"{entry.name} does not do {ask.kind.value}",
             advice=f"it does {', '.join(kind.value for kind in entry.kinds)}",
             param="model",
         )
-    if not ask.kind.writes:
+    if not writes(ask.kind):
         call = EngineCall(ask.kind, ask.body, stream=False, model=entry.name)
         return Plan(call, _prompt_bound(ask, entry), completion_tokens=0)
     body = _with_defaults(ask, entry, seed)
@@ -104,7 +105,7 @@ def counted_plan(plan: Plan, *, prompt_tokens: int, context_tokens: int, cache_t
         BadRequestError: so many choices do not fit beside each other.
     """
     exact = replace(plan, prompt_tokens=prompt_tokens)
-    if not plan.call.kind.writes or not context_tokens:
+    if not writes(plan.call.kind) or not context_tokens:
         return exact
     if plan.prompts == 1:
         if prompt_tokens >= context_tokens:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from littoral.terms.kinds import writes
 from littoral.terms.values import Finish, Kind, Usage
 
 __all__ = ["Tap"]
@@ -57,7 +58,7 @@ class Tap:
 
     def __init__(self, kind: Kind, *, stream: bool) -> None:
         self._kind = kind
-        self._writes = kind.writes
+        self._writes = writes(kind)
         self._stream = stream
         self._pieces = 0
         self._usage: Usage | None = None

@@ -54,12 +54,6 @@ class Kind(enum.Enum):
     COMPLETE = "complete"
     EMBED = "embed"
     RERANK = "rerank"
-    """Numbers for passages: how well each answers a question."""
-
-    @property
-    def writes(self) -> bool:
-        """Whether the answer is text, which can come as a stream and be bounded."""
-        return self in {Kind.CHAT, Kind.COMPLETE}
 
 
 class Source(enum.Enum):
@@ -204,15 +198,6 @@ class ModelEntry:
     relay: RelayPolicy = field(default_factory=RelayPolicy)
     arriving: bool = False  # still on its way; a file of an empty path can't be opened before
 
-    def does(self, kind: Kind) -> bool:
-        """Whether it can be asked for this; what upstreams have an API for, they do."""
-        return kind in self.kinds or (kind is Kind.RERANK and self.sorted_upstream)
-
-    @property
-    def sorted_upstream(self) -> bool:
-        """Whether all its upstreams have the API that sorts passages."""
-        return bool(self.upstreams) and all("rerank" in target.apis for target in self.upstreams)
-
     @property
     def guest(self) -> bool:
         """Whether other PoPs answer for it, and nobody else."""
@@ -232,8 +217,7 @@ class EngineInfo:
     """What a running engine says of itself. `build` goes into receipts."""
 
     engine: EngineKind
-    build: str
-    """Library and exact version: `xllamacpp 2026.10.11549`."""
+    build: str  # library and exact version: `xllamacpp 2026.10.11549`
     device: str
     """`cpu`, a GPU's name, or the upstream's host."""
     slots: int

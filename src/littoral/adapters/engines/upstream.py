@@ -28,6 +28,7 @@ from littoral.terms.errors import (
     UnknownModelError,
     UpstreamFailedError,
 )
+from littoral.terms.kinds import writes
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import (
     Countersigned,
@@ -104,9 +105,9 @@ class UpstreamEngine:
     @asynccontextmanager
     async def open(self, call: EngineCall) -> AsyncIterator[AsyncIterator[bytes]]:
         """Do the work while the context is open; see the port."""
-        stream = call.stream and call.kind.writes
+        stream = call.stream and writes(call.kind)
         body = {name: value for name, value in call.body.items() if name != "stream_options"}
-        if call.kind.writes:
+        if writes(call.kind):
             body["stream"] = stream
         if stream:
             body["stream_options"] = {"include_usage": True}

@@ -18,7 +18,7 @@ from littoral.terms.ids import ModelName
 from littoral.terms.limits import RERANK_BYTES_MAX
 from littoral.terms.values import ModelEntry
 
-__all__ = ["reranks", "scored", "scores_in"]
+__all__ = ["scored", "scores_in"]
 
 
 class _Result(msgspec.Struct):
@@ -31,11 +31,6 @@ class _Answer(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
-
-
-def reranks(entry: ModelEntry) -> bool:
-    """Whether all upstreams of a model have this API."""
-    return entry.sorted_upstream
 
 
 async def scored(
