@@ -90,7 +90,7 @@ class CrossEncoder:
                 tokens=len(asked.ids),
                 context_tokens=room - 1,
             )
-        read = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        read = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         for text in read:
             if len(text.ids) > left:
                 text.truncate(left)

@@ -53,6 +53,15 @@ def found_folder(path: Path) -> CrossFolder:
         BadRequestError, OriginRefusedError, UnsupportedError: there is none; see `cross_files` and
             `read_config`.
     """
+    try:
+        return _found(path)
+    except OSError as error:
+        raise BadRequestError(
+            f"{path} can't be read ({error.strerror})", advice="check who may read it"
+        ) from error
+
+
+def _found(path: Path) -> CrossFolder:
     root, wanted = (path, None) if path.is_dir() else _around(path)
     paths = [
         str(file.relative_to(root))

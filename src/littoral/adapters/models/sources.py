@@ -135,7 +135,7 @@ def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> So
     if text in BUILTIN:
         return BuiltinSource(ModelName(text))
     path = Path(text).expanduser()
-    if path.suffix.lower() in {".gguf", ONNX} or path.exists():
+    if path.suffix.lower() in {".gguf", ONNX} or path.is_file() or path.is_dir():
         return FileSource(path, copy)
     raise UnknownModelError(
         f"{text[:200]!r} is neither a built-in model nor a file",
