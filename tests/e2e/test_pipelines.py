@@ -208,6 +208,16 @@ def test_steps_find_sort_and_write_and_each_is_told_of(
     assert receipt.passages[0].digests == (told["passages"][0]["digest"],)
 
 
+def test_clients_ask_the_same_servers_to_sort(tides: Desk, sorter: Sorter) -> None:
+    documents = ["the sun", {"text": "the moon"}]
+    asking = {"model": "moon-sorter", "query": QUESTION, "documents": documents}
+    status, headers, said = tides.ask("/v1/rerank", asking)
+    assert status == 200, said
+    assert [each["index"] for each in said["results"]] == [1, 0]
+    assert sorter.asked[-1]["documents"] == ["the sun", "the moon"]
+    assert headers["littoral-source"] == "upstream"
+
+
 def test_memory_in_a_chat_is_sorted_by_the_same_servers(tides: Desk, sorter: Sorter) -> None:
     memory = {"collection": tides.name, "limit": 1, "rerank": "moon-sorter"}
     status, _, answer = tides.chat(memory)
@@ -284,7 +294,7 @@ def test_a_step_that_writes_on_the_way_has_a_receipt_of_its_own(tides: Desk) -> 
             "no-sorter",
             {"models": f'sorter = "{CHAT_MODEL}"', "steps": SORT, "best": "best"},
             400,
-            "does not sort passages: name one of a server with a /rerank API",
+            "does not sort passages: name a cross-encoder",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from littoral.serving.plan import Plan, counted_plan, plan_of
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.ids import ModelName
-from littoral.terms.values import Ask, EngineKind, Kind, ModelDefaults, ModelEntry
+from littoral.terms.values import Ask, EngineKind, Kind, ModelDefaults, ModelEntry, UpstreamTarget
 
 ENTRY = ModelEntry(
     ModelName("m"),
@@ -122,3 +122,23 @@ def test_n_out_of_range_is_refused_by_name(value: object) -> None:
     with pytest.raises(BadRequestError) as caught:
         plan_of(ask(messages=[USER], n=value), ENTRY, seed=1)
     assert caught.value.param == "n"
+
+
+def test_a_question_counts_with_each_passage_that_it_is_read_with() -> None:
+    sorts = replace(ENTRY, kinds=(Kind.RERANK,), engine=EngineKind.ONNX)
+    texts = ["six", "seven"] * 20
+    plan = plan_of(ask(Kind.RERANK, query="When, at sea?", documents=texts), sorts, seed=7)
+    read = sum(len("When, at sea?") + len(text) + 4 for text in texts)
+    assert (plan.tokens_bound >= read, plan.completion_tokens, plan.call.stream) == (True, 0, False)
+    counted = counted_plan(plan, prompt_tokens=9_000, context_tokens=8192, cache_tokens=0)
+    assert counted.tokens_bound == 9_000, "each pair is short enough alone"
+
+
+def test_an_upstream_sorts_passages_if_it_has_the_api_for_it() -> None:
+    plain = UpstreamTarget("http://a/v1", "m")
+    entry = replace(ENTRY, engine=EngineKind.UPSTREAM, upstreams=(plain,))
+    sorting = ask(Kind.RERANK, query="When?", documents=["six"])
+    with pytest.raises(UnsupportedError, match="does not do rerank"):
+        plan_of(sorting, entry, seed=7)
+    more = replace(plain, apis=("rerank",))
+    assert plan_of(sorting, replace(entry, upstreams=(more,)), seed=7).completion_tokens == 0

@@ -80,3 +80,13 @@ def test_deep_or_badly_encoded_events_are_let_through_without_harm() -> None:
     tap.feed(b"data: " + b"[" * 100_000 + b"\n\n")
     tap.feed(b'data: {"usage": "\xff"}\n\n')
     assert tap.usage(prompt_tokens=7) == Usage(7, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [({"total_tokens": 56}, 56), ({"prompt_tokens": 55, "total_tokens": 56}, 55), (None, 7)],
+)
+def test_of_sorted_passages_the_total_is_what_was_read(said: object, tokens: int) -> None:
+    tap = Tap(Kind.RERANK, stream=False)
+    tap.feed(json.dumps({"results": [], "usage": said}).encode())
+    assert tap.usage(prompt_tokens=7) == Usage(tokens)

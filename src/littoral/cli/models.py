@@ -110,7 +110,8 @@ def add_model(
     source: Annotated[
         str,
         typer.Argument(
-            help="A built-in name, ./FILE.gguf, hf:OWNER/REPO[:FILE][@REVISION] or upstream:URL."
+            help="A built-in name, ./FILE.gguf, ./FOLDER of a cross-encoder, "
+            "hf:OWNER/REPO[:FILE][@REVISION] or upstream:URL."
         ),
     ],
     *,
@@ -136,7 +137,7 @@ def add_model(
     ] = None,
     native_api: NativeApiOption = None,
     kind: Annotated[
-        str | None, typer.Option(help="What an upstream's model does: chat,complete,embed.")
+        str | None, typer.Option(help="What an upstream's model does: chat,complete,embed,rerank.")
     ] = None,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens that an upstream's model takes.")

@@ -8,7 +8,7 @@ from littoral.node.memory.house import House
 from littoral.node.pipelines import PipelineParts, PipelineRuns
 from littoral.node.relay.relay import Relay
 from littoral.node.relay.remembering import Remembering
-from littoral.node.reranking import UpstreamReranker
+from littoral.node.reranking import ReachedReranker
 from littoral.node.sourcing import Sourcing
 from littoral.terms.pipelines import PipelineShown
 
@@ -33,7 +33,7 @@ def answer_from_memory(
     """
     parts, desk = door.parts, relay.desk
     clock, observe, entries = desk.clock, desk.observe, parts.host.entries
-    reranker = UpstreamReranker(entries, upstreams, parts.keyring)
+    reranker = ReachedReranker(entries, upstreams, parts.keyring, door)
     if memory is not None:
         memory.reranker = reranker
         door.sourcing = sourcing = Sourcing(memory, clock, observe)

@@ -54,9 +54,10 @@ from littoral.terms.facts import (
     WorkerDied,
 )
 from littoral.terms.ids import ModelName
+from littoral.terms.kinds import writes
 from littoral.terms.limits import READY_SHOWN_S, SERIES_MAX
 from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND, Instant, Kind
+from littoral.terms.values import SECOND, Instant
 
 __all__ = ["Telemetry", "own_meters"]
 
@@ -300,7 +301,7 @@ class Telemetry:
         if fact.cache:
             cells[cache] += 1
         rest, first_s = usage.completion_tokens - 1, fact.first_token_s
-        if first_s is not None and rest > 0 and fact.kind is not Kind.EMBED:
+        if first_s is not None and rest > 0 and writes(fact.kind):
             per_token_s = (total_s - first_s) / rest
             cells[per_token + bisect_left(PER_TOKEN_S, per_token_s)] += 1
             cells[per_token + _PER_TOKEN_SUM] += per_token_s

@@ -38,7 +38,8 @@ from littoral.routing.table import EXACT, Row, Table, View, read_since_s, row_of
 from littoral.routing.tide import Tide, Weighed, drawn, level_s
 from littoral.terms import limits
 from littoral.terms.ids import PopId
-from littoral.terms.values import SECOND, Instant, Kind
+from littoral.terms.kinds import writes
+from littoral.terms.values import SECOND, Instant
 
 __all__ = ["Predicted", "Wanted", "choose", "predicted", "predicted_at", "weights", "why_out"]
 
@@ -179,7 +180,7 @@ def _search(
 
 def _answer_tokens(table: Table, wanted: Wanted) -> float:
     """How many tokens its answer probably has."""
-    if wanted.needs.kind is Kind.EMBED:
+    if not writes(wanted.needs.kind):
         return 0.0
     usual = table.priors.answer_tokens
     return min(wanted.answer_tokens, usual) if wanted.answer_tokens else usual

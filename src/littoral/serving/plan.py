@@ -14,6 +14,7 @@ import msgspec
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ContextLengthError, UnsupportedError
 from littoral.terms.ids import ReceiptId
+from littoral.terms.kinds import does, writes
 from littoral.terms.values import Ask, EngineCall, EngineKind, Kind, ModelEntry
 
 __all__ = ["BYTES_PER_TOKEN", "Plan", "counted_plan", "plan_of", "seed_for"]
@@ -23,6 +24,9 @@ TEMPLATE_TOKENS: Final = 64
 
 TEMPLATE_TOKENS_PER_MESSAGE: Final = 16
 """Most that a chat template adds around one message."""
+
+PAIR_TOKENS: Final = 8
+"""Most that a model which sorts passages puts around a question and one of them."""
 
 BYTES_PER_TOKEN: Final = 3
 """For upstreams, whose tokenizer we do not have: a cautious mean (English is nearer to 4)."""
@@ -71,13 +75,13 @@ def plan_of(ask: Ask, entry: ModelEntry, *, seed: int) -> Plan:
         UnsupportedError: the model does not do this kind of work.
         BadRequestError: a field that matters here has the wrong type or range.
     """
-    if ask.kind not in entry.kinds:
+    if not does(entry, ask.kind):
         raise UnsupportedError(
             f"{entry.name} does not do {ask.kind.value}",
             advice=f"it does {', '.join(kind.value for kind in entry.kinds)}",
             param="model",
         )
-    if ask.kind is Kind.EMBED:
+    if not writes(ask.kind):
         call = EngineCall(ask.kind, ask.body, stream=False, model=entry.name)
         return Plan(call, _prompt_bound(ask, entry), completion_tokens=0)
     body = _with_defaults(ask, entry, seed)
@@ -101,7 +105,7 @@ def counted_plan(plan: Plan, *, prompt_tokens: int, context_tokens: int, cache_t
         BadRequestError: so many choices do not fit beside each other.
     """
     exact = replace(plan, prompt_tokens=prompt_tokens)
-    if plan.call.kind is Kind.EMBED or not context_tokens:
+    if not writes(plan.call.kind) or not context_tokens:
         return exact
     if plan.prompts == 1:
         if prompt_tokens >= context_tokens:
@@ -164,12 +168,22 @@ def _prompt_bound(ask: Ask, entry: ModelEntry) -> int:
     said = len(ask.raw)
     if ask.memory is not None:  # what memory gave is not in what the client has sent
         said = max(said, len(msgspec.json.encode(ask.body.get("messages"))))
+    if ask.kind is Kind.RERANK:
+        said += _asked_again(ask.body)
     if entry.engine is EngineKind.UPSTREAM:
         return said // BYTES_PER_TOKEN + 1
     messages = ask.body.get("messages")
     count = len(messages) if isinstance(messages, Sequence) else 1
     system = len((entry.defaults.system or "").encode())
     return said + system + TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * count
+
+
+def _asked_again(body: Mapping[str, object]) -> int:
+    """Bytes of a question that each passage is read with, and of the marks between them."""
+    query, documents = body.get("query"), body.get("documents")
+    if not isinstance(query, str) or not isinstance(documents, Sequence):
+        return 0  # the engine says what is wrong with it
+    return (len(query.encode()) + PAIR_TOKENS) * len(documents)
 
 
 def _prompts(body: Mapping[str, object]) -> int:

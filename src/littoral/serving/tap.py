@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from littoral.terms.kinds import writes
 from littoral.terms.values import Finish, Kind, Usage
 
 __all__ = ["Tap"]
@@ -23,6 +24,7 @@ class _Details(msgspec.Struct):
 class _Usage(msgspec.Struct):
     prompt_tokens: Tokens = 0
     completion_tokens: Tokens = 0
+    total_tokens: Tokens = 0
     prompt_tokens_details: _Details | None = None
 
 
@@ -56,6 +58,7 @@ class Tap:
 
     def __init__(self, kind: Kind, *, stream: bool) -> None:
         self._kind = kind
+        self._writes = writes(kind)
         self._stream = stream
         self._pieces = 0
         self._usage: Usage | None = None
@@ -88,11 +91,11 @@ class Tap:
         if piece.usage is not None:
             details = piece.usage.prompt_tokens_details
             self._usage = Usage(
-                piece.usage.prompt_tokens,
+                self._read(piece.usage),
                 piece.usage.completion_tokens,
                 (details.cached_tokens or 0) if details else 0,
             )
-        if self._kind is Kind.EMBED:
+        if not self._writes:
             return
         for choice in piece.choices:
             part = choice.delta or choice.message
@@ -101,3 +104,9 @@ class Tap:
                 self._pieces += 1
             if choice.finish_reason is not None:
                 self.finish = _FINISHES.get(choice.finish_reason, Finish.DONE)
+
+    def _read(self, said: _Usage) -> int:
+        """Tokens of the prompt; Jina and vLLM say only the total of passages that are sorted."""
+        if self._kind is Kind.RERANK:
+            return said.prompt_tokens or said.total_tokens
+        return said.prompt_tokens

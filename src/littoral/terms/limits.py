@@ -1064,6 +1064,16 @@ PIPELINE_WAIT_S: Final = 120.0
 
 RERANK_BYTES_MAX: Final = 4 * 1024 * 1024
 """What a server answers that sorts passages: a hundred bytes for each."""
+
+RERANK_TEXTS_MAX: Final = 1_000
+"""Passages that one request has sorted, as Cohere advises: a small model needs seconds for them."""
+
+RERANK_TOKENS_MAX: Final = 512
+"""Question and passage together, for models that sort them in a PoP: most were made with so many,
+and what a pair needs of memory and time grows with the square."""
+
+CROSS_CONFIG_BYTES_MAX: Final = 1024 * 1024
+"""The `config.json` beside a model: a few KB, or hundreds with thousands of labels."""
 SERVED_PAGE_RECORDS: Final = 500
 """Records that a memory server is asked for, or given, at once: with the longest vectors 8 MB."""
 

@@ -29,5 +29,5 @@ class Reranker(Protocol):
             UnknownModelError, UnsupportedError: as `check`.
             NotAllowedError: the caller's key does not name this model.
             RateLimitedError, BudgetExhaustedError: the caller's limits have no room for it.
-            UpstreamFailedError, UpstreamTimeoutError: it gave no scores.
+            NodeError, UpstreamFailedError, UpstreamTimeoutError: it gave no scores.
         """

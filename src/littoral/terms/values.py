@@ -53,6 +53,7 @@ class Kind(enum.Enum):
     CHAT = "chat"
     COMPLETE = "complete"
     EMBED = "embed"
+    RERANK = "rerank"
 
 
 class Source(enum.Enum):
@@ -216,8 +217,7 @@ class EngineInfo:
     """What a running engine says of itself. `build` goes into receipts."""
 
     engine: EngineKind
-    build: str
-    """Library and exact version: `xllamacpp 2026.10.11549`."""
+    build: str  # library and exact version: `xllamacpp 2026.10.11549`
     device: str
     """`cpu`, a GPU's name, or the upstream's host."""
     slots: int

@@ -25,7 +25,7 @@ from littoral.web.delivery import (
     pipeline_routes,
     wish_routes,
 )
-from littoral.web.dialects import chat, completions, embeddings, messages, responses
+from littoral.web.dialects import chat, completions, embeddings, messages, rerank, responses
 from littoral.web.errors import shape_of
 from littoral.web.fabric import FabricDesk, fabric_routes
 from littoral.web.files import FileDesk
@@ -164,6 +164,7 @@ def _dialects(door: Door) -> _Table:
         "/v1/chat/completions": post(chat.handle),
         "/v1/completions": post(completions.handle),
         "/v1/embeddings": post(embeddings.handle),
+        "/v1/rerank": post(rerank.handle),
         "/v1/responses": post(responses.handle),
         "/v1/messages": post(messages.handle),
         "/v1/messages/count_tokens": post(messages.handle_count),

@@ -16,7 +16,7 @@ from io import BufferedIOBase
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 COMMIT = "c" * 40
-LARGE = (".gguf", ".safetensors")
+LARGE = (".gguf", ".safetensors", ".onnx")
 """What the Hub keeps with its SHA-256; all else has a name in git alone."""
 
 

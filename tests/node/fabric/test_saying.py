@@ -60,6 +60,9 @@ def test_what_it_speaks_is_what_its_dialects_speak() -> None:
     assert set(model.apis) == {"chat.completions", "messages", "responses", "completions"}
     (echo,) = said(ModelStatus(ECHO, READY)).models
     assert "embeddings" in echo.apis
+    sorts = ModelEntry(ModelName("s"), EngineKind.ONNX, (Kind.RERANK,), 512)
+    (sorter,) = said(ModelStatus(sorts, READY)).models
+    assert (sorter.kinds, sorter.apis) == ((Kind.RERANK,), ("rerank",))
 
 
 def test_of_an_upstreams_model_no_load_is_told_and_of_a_guest_nothing() -> None:

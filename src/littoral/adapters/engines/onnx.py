@@ -1,19 +1,22 @@
-"""Embeddings by ONNX Runtime in a worker process.
+"""Embeddings, or scores of passages, by ONNX Runtime in a worker process.
 
-The worker makes the whole answer; its bytes pass through. Not here: tokens and vectors
-(onnx_worker.py), the process (worker.py).
+Of embeddings the worker makes the whole answer, and its bytes pass through. Not here: tokens,
+vectors and scores (onnx_worker.py), the process (worker.py).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 
 from littoral.adapters.cores import granted_cores
 from littoral.adapters.engines.place import EnginePlace
+from littoral.adapters.engines.ranking import rank_wish, ranked
 from littoral.adapters.engines.vectors import embed_wish
 from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.adapters.http.client import once
+from littoral.adapters.models.cross_config import config_at
 from littoral.placement.threads import threads_for
 from littoral.terms.errors import (
     BadRequestError,
@@ -38,7 +41,7 @@ __all__ = ["OnnxEngine"]
 
 
 class OnnxEngine:
-    """One embedding model on ONNX Runtime."""
+    """One model on ONNX Runtime, which embeds or sorts."""
 
     def __init__(
         self, entry: ModelEntry, place: EnginePlace, *, clock: Clock, observe: Observe
@@ -46,6 +49,7 @@ class OnnxEngine:
         """Start nothing yet; `serve` does."""
         self._entry = entry
         self._place = place
+        self._kind = Kind.RERANK if Kind.RERANK in entry.kinds else Kind.EMBED
         # Its threads never wait for each other, so it may have every core that is granted.
         self._threads = threads_for(granted_cores(), place.threads or max(1, int(granted_cores())))
         self._worker = Worker(
@@ -69,18 +73,34 @@ class OnnxEngine:
     @asynccontextmanager
     async def open(self, call: EngineCall) -> AsyncIterator[AsyncIterator[bytes]]:
         """Do the work while the context is open; see the port."""
-        if call.kind is not Kind.EMBED:
-            raise UnsupportedError(f"{self._entry.name} makes embeddings and nothing else")
-        yield once(await self._ask("/v1/embeddings", call))
+        if call.kind is not self._kind:
+            does = "makes embeddings" if self._kind is Kind.EMBED else "sorts passages"
+            raise UnsupportedError(f"{self._entry.name} {does} and does nothing else")
+        if self._kind is Kind.RERANK:
+            yield once(await self._ranked(call))
+        else:
+            yield once(await self._ask("/v1/embeddings", self._wish(call)))
 
     async def count(self, call: EngineCall) -> int | None:
         """Tokens of all texts, by the model's own tokenizer."""
-        return msgspec.json.decode(await self._ask("/count", call), type=_Count).total_tokens
+        said = await self._ask("/count", self._wish(call))
+        return msgspec.json.decode(said, type=_Count).total_tokens
 
-    async def _ask(self, path: str, call: EngineCall) -> bytes:
+    def _wish(self, call: EngineCall) -> Mapping[str, object]:
+        """What the worker is told, once it has been checked."""
+        if self._kind is Kind.RERANK:
+            sort = rank_wish(call.body)
+            return {"question": sort.question, "texts": sort.texts, "cut": sort.cut}
+        embed = embed_wish(call.body, self._entry.dimensions, cuts=True)
+        return {"texts": embed.texts, "base64": embed.base64, "cut": embed.cut}
+
+    async def _ranked(self, call: EngineCall) -> bytes:
+        said = msgspec.json.decode(await self._ask("/v1/rerank", self._wish(call)), type=_Scored)
+        return ranked(self._entry.name, rank_wish(call.body), said.scores, said.total_tokens)
+
+    async def _ask(self, path: str, wish: Mapping[str, object]) -> bytes:
         """The worker's whole answer; it notices between batches when this is cancelled."""
-        wish = embed_wish(call.body, self._entry.dimensions, cuts=True)
-        raw = msgspec.json.encode({"texts": wish.texts, "base64": wish.base64, "cut": wish.cut})
+        raw = msgspec.json.encode(wish)
         async with self._worker.request("POST", path, raw) as response:
             answer = await response.read(ANSWER_BYTES_MAX)
             if response.status != 200:
@@ -88,8 +108,11 @@ class OnnxEngine:
             return answer
 
     def _arguments(self) -> Mapping[str, object]:
-        weights, tokenizer = self._entry.files[:2]
+        weights, tokenizer, *more = self._entry.files
+        sorts = self._kind is Kind.RERANK
         return {
+            "sorts": sorts,
+            "squashed": sorts and config_at(Path(more[0].path)).squashed,
             "model_path": weights.path,
             "tokenizer_path": tokenizer.path,
             "model_name": self._entry.name,
@@ -115,8 +138,14 @@ class _Count(msgspec.Struct):
     total_tokens: int
 
 
+class _Scored(msgspec.Struct):
+    scores: list[float]
+    total_tokens: int
+
+
 class _Error(msgspec.Struct):
     type: str
+    what: str = "text"
     tokens: int = 0
     context_tokens: int = 0
     vocabulary: int = 0
@@ -133,7 +162,7 @@ def _error_of(raw: bytes) -> LittoralError:
     match error.type:
         case "too_long":
             return ContextLengthError(
-                prompt_tokens=error.tokens, context_tokens=error.context_tokens, what="text"
+                prompt_tokens=error.tokens, context_tokens=error.context_tokens, what=error.what
             )
         case "bad_token":
             return BadRequestError(

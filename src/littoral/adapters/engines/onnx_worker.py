@@ -1,4 +1,4 @@
-"""The process that computes embeddings with ONNX Runtime: a small HTTP server on a Unix socket.
+"""The process that computes with ONNX Runtime: a small HTTP server on a Unix socket.
 
 Run by worker.py as `python -m littoral.adapters.engines.onnx_worker`.
 
@@ -11,7 +11,8 @@ Rules
   and more go as fast as in batches or faster, for nothing is padding.
 - Between groups of texts it is looked whether the caller still waits.
 
-Not here: OpenAI's request shape (vectors.py reads it before it comes here).
+Not here: the requests' shapes (vectors.py and ranking.py read them before they come here), and what
+sorts passages (cross_encoder.py).
 """
 
 import hmac
@@ -25,7 +26,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from littoral.adapters.engines.cross_encoder import CrossEncoder, NoScoreError
 from littoral.adapters.engines.lifeline import begin, take_signals
+from littoral.adapters.engines.onnx_session import (
+    GoneError,
+    RefusedError,
+    in_groups,
+    opened,
+    tokenizer_at,
+)
 from littoral.adapters.engines.vectors import encoded
 
 if TYPE_CHECKING:
@@ -33,9 +42,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["OnnxArguments"]
-
-_GROUP_TEXTS: Final = 64
-"""Texts between two looks for a caller who left."""
 
 _BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -50,6 +56,19 @@ class OnnxArguments(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     context_tokens: int
     threads: int
+    sorts: bool = False
+    """It gives scores, not vectors."""
+    squashed: bool = False
+    """Scores are pressed between 0 and 1."""
+
+
+class _Pairs(msgspec.Struct):
+    """What is to be sorted, already checked by the PoP."""
+
+    question: str
+    texts: list[str]
+    cut: bool = False
+    """As in `RankWish`."""
 
 
 class _Wish(msgspec.Struct):
@@ -61,40 +80,16 @@ class _Wish(msgspec.Struct):
     """As in `EmbedWish`."""
 
 
-class _RefusedError(Exception):
-    """The request can't be done; the arguments are the error's fields."""
-
-    def __init__(self, **fields: object) -> None:
-        super().__init__(str(fields.get("type")))
-        self.fields = fields
-
-
-class _GoneError(Exception):
-    """The PoP closed the connection: nobody waits for the answer."""
-
-
 class Encoder:
     """A tokenizer and a model: texts in, unit vectors out."""
 
     def __init__(self, arguments: OnnxArguments) -> None:
         """Load both."""
-        import onnxruntime  # noqa: PLC0415  # heavy: only in this process
-        from tokenizers import Tokenizer  # noqa: PLC0415
-
-        self._tokenizer = Tokenizer.from_file(arguments.tokenizer_path)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = tokenizer_at(arguments.tokenizer_path)
         self._vocabulary = self._tokenizer.get_vocab_size()
         self._context_tokens = arguments.context_tokens
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            arguments.model_path, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = opened(arguments.model_path)
         self._threads = ThreadPoolExecutor(arguments.threads)
-        self.version = onnxruntime.__version__
 
     def tokens(self, texts: list[str | list[int]], cut: int | None = None) -> list[list[int]]:
         """The tokens of each text, with the model's own marks around; given tokens as they are."""
@@ -106,11 +101,11 @@ class Encoder:
             found = [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in found]
         for ids in found:
             if len(ids) > self._context_tokens:
-                raise _RefusedError(
+                raise RefusedError(
                     type="too_long", tokens=len(ids), context_tokens=self._context_tokens
                 )
             if max(ids, default=0) >= self._vocabulary:
-                raise _RefusedError(type="bad_token", vocabulary=self._vocabulary)
+                raise RefusedError(type="bad_token", vocabulary=self._vocabulary)
         return found
 
     def vectors(
@@ -120,10 +115,7 @@ class Encoder:
         import numpy as np  # noqa: PLC0415
 
         rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(tokens), _GROUP_TEXTS):
-            if not still_wanted():
-                raise _GoneError
-            group = tokens[start : start + _GROUP_TEXTS]
+        for group in in_groups(tokens, still_wanted):
             rows.extend(self._threads.map(self._vector, group))
         return np.concatenate(rows)
 
@@ -156,16 +148,29 @@ class _Handler(BaseHTTPRequestHandler):
             return
         raw = self.rfile.read(length)
         try:
-            self._answer(200, self._work(msgspec.json.decode(raw, type=_Wish)))
-        except _GoneError:
+            self._answer(200, self._work(raw))
+        except GoneError:
             self.close_connection = True
-        except _RefusedError as error:
+        except RefusedError as error:
             self._answer(400, {"error": error.fields})
-        except (RuntimeError, ValueError, msgspec.MsgspecError) as error:
+        except (RuntimeError, ValueError, NoScoreError, msgspec.MsgspecError) as error:
             self._answer(500, {"error": {"type": "failed", "message": type(error).__name__}})
 
-    def _work(self, wish: _Wish) -> dict[str, object]:
-        encoder, name = self.server.encoder, self.server.arguments.model_name
+    def _work(self, raw: bytes) -> dict[str, object]:
+        model = self.server.model
+        if isinstance(model, CrossEncoder):
+            return self._scored(model, msgspec.json.decode(raw, type=_Pairs))
+        return self._embedded(model, msgspec.json.decode(raw, type=_Wish))
+
+    def _scored(self, model: CrossEncoder, wish: _Pairs) -> dict[str, object]:
+        pairs = model.pairs(wish.question, wish.texts, cut=wish.cut)
+        said: dict[str, object] = {"total_tokens": sum(len(pair.ids) for pair in pairs)}
+        if self.path != "/count":
+            said["scores"] = model.scores(pairs, self._still_wanted)
+        return said
+
+    def _embedded(self, encoder: Encoder, wish: _Wish) -> dict[str, object]:
+        name = self.server.arguments.model_name
         tokens = encoder.tokens(wish.texts, wish.cut)
         total = sum(map(len, tokens))
         usage: dict[str, object] = {"prompt_tokens": total, "total_tokens": total}
@@ -205,9 +210,9 @@ class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, arguments: OnnxArguments, encoder: Encoder) -> None:
+    def __init__(self, arguments: OnnxArguments, model: Encoder | CrossEncoder) -> None:
         self.arguments = arguments
-        self.encoder = encoder
+        self.model = model
         super().__init__(arguments.socket_path, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -220,19 +225,35 @@ def main() -> None:
     arguments = msgspec.convert(raw, OnnxArguments)
     line.stage("loading the weights")
     try:
-        encoder = Encoder(arguments)
-        probe = encoder.vectors(encoder.tokens(["ready"]), lambda: True)
+        import onnxruntime  # noqa: PLC0415  # heavy: only in this process
+
+        model, dimensions = _loaded(arguments)
     except ImportError:
         line.fail("ONNX Runtime is not installed; `pip install 'littoral[onnx]'` brings it")
         return
     except Exception as error:  # whatever it is, the PoP should know
         line.fail(f"ONNX Runtime could not load the model: {error}")
         return
-    server = _Server(arguments, encoder)
+    server = _Server(arguments, model)
     take_signals()
-    dimensions = cast("int", probe.shape[1])
-    line.ready(version=encoder.version, device="cpu", dimensions=dimensions)
+    line.ready(version=onnxruntime.__version__, device="cpu", dimensions=dimensions)
     server.serve_forever()
+
+
+def _loaded(arguments: OnnxArguments) -> tuple[Encoder | CrossEncoder, int]:
+    """The model, which has worked once, and how long its vectors are."""
+    if arguments.sorts:
+        sorts = CrossEncoder(
+            arguments.model_path,
+            arguments.tokenizer_path,
+            context_tokens=arguments.context_tokens,
+            threads=arguments.threads,
+            squashed=arguments.squashed,
+        )
+        return sorts, 0
+    encoder = Encoder(arguments)
+    probe = encoder.vectors(encoder.tokens(["ready"]), lambda: True)
+    return encoder, cast("int", probe.shape[1])
 
 
 if __name__ == "__main__":

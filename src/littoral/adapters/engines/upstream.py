@@ -19,7 +19,7 @@ from littoral.adapters.http.unread import Unread
 from littoral.adapters.upstreams.fetch import Fetch
 from littoral.adapters.upstreams.probe import probe
 from littoral.adapters.upstreams.upstreams import Route, Upstreams
-from littoral.adapters.upstreams.words import Begun, Errand
+from littoral.adapters.upstreams.words import RERANK, Begun, Errand
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import (
     BadRequestError,
@@ -28,6 +28,7 @@ from littoral.terms.errors import (
     UnknownModelError,
     UpstreamFailedError,
 )
+from littoral.terms.kinds import writes
 from littoral.terms.limits import UPSTREAM_CONNECTIONS_MAX
 from littoral.terms.values import (
     Countersigned,
@@ -48,6 +49,7 @@ _APIS: Final = {
     Kind.CHAT: "chat.completions",
     Kind.COMPLETE: "completions",
     Kind.EMBED: "embeddings",
+    Kind.RERANK: RERANK,
 }
 _PAUSE_MIN_S: Final = 0.5
 _PAUSE_MAX_S: Final = 30.0
@@ -103,9 +105,9 @@ class UpstreamEngine:
     @asynccontextmanager
     async def open(self, call: EngineCall) -> AsyncIterator[AsyncIterator[bytes]]:
         """Do the work while the context is open; see the port."""
-        stream = call.stream and call.kind is not Kind.EMBED
+        stream = call.stream and writes(call.kind)
         body = {name: value for name, value in call.body.items() if name != "stream_options"}
-        if call.kind is not Kind.EMBED:
+        if writes(call.kind):
             body["stream"] = stream
         if stream:
             body["stream_options"] = {"include_usage": True}

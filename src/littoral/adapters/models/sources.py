@@ -2,7 +2,8 @@
 
     smollm2-135m                       a built-in model
     ./file.gguf                        a file on this machine
-    hf:owner/repo[:file][@revision]    a file on the Hugging Face Hub
+    ./folder                           a cross-encoder in ONNX on this machine
+    hf:owner/repo[:file][@revision]    either of them on the Hugging Face Hub
     upstream:URL                       a model that another server has
 
 Rules
@@ -19,6 +20,8 @@ from typing import assert_never
 from littoral.adapters.models.bring import add_builtin
 from littoral.adapters.models.builtin import BUILTIN
 from littoral.adapters.models.catalogue import Catalogue
+from littoral.adapters.models.cross_encoders import fetched, found_folder, taken
+from littoral.adapters.models.cross_names import ONNX
 from littoral.adapters.models.describe import gguf_entry
 from littoral.adapters.models.digests import (
     Progress,
@@ -28,7 +31,7 @@ from littoral.adapters.models.digests import (
     mark_of,
 )
 from littoral.adapters.models.gguf import read_gguf
-from littoral.adapters.models.hub import Hub
+from littoral.adapters.models.hub import Hub, part_name
 from littoral.adapters.models.upstreams import check_upstreams, described
 from littoral.adapters.origins.references import HubReference, parse_hub
 from littoral.terms.errors import BadRequestError, ConflictError, UnknownModelError
@@ -61,7 +64,7 @@ class BuiltinSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A GGUF file on this machine, used where it is or copied."""
+    """A GGUF file, or a cross-encoder's folder, on this machine, used where it is or copied."""
 
     path: Path
     copy: bool = False
@@ -69,7 +72,7 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A GGUF file on a hub."""
+    """A GGUF file or a cross-encoder on a hub."""
 
     reference: HubReference
     hub: Hub
@@ -132,11 +135,11 @@ def parse_source(text: str, *, hub: Hub | None = None, copy: bool = False) -> So
     if text in BUILTIN:
         return BuiltinSource(ModelName(text))
     path = Path(text).expanduser()
-    if path.suffix.lower() == ".gguf" or path.is_file():
+    if path.suffix.lower() in {".gguf", ONNX} or path.is_file() or path.is_dir():
         return FileSource(path, copy)
     raise UnknownModelError(
         f"{text[:200]!r} is neither a built-in model nor a file",
-        advice=f"built in are {', '.join(sorted(BUILTIN))}; or give ./FILE.gguf, "
+        advice=f"built in are {', '.join(sorted(BUILTIN))}; or give ./FILE.gguf, ./FOLDER, "
         "hf:OWNER/REPO[:FILE] or upstream:URL",
     )
 
@@ -145,6 +148,11 @@ def _add_file(
     catalogue: Catalogue, source: FileSource, progress: Progress, name: str | None
 ) -> ModelEntry:
     path = source.path.resolve()
+    if path.is_dir() or path.suffix.lower() == ONNX:
+        folder = found_folder(path)
+        chosen = _name(name, folder.root.name)
+        with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
+            return taken(staging, chosen, folder, progress, copy=source.copy)
     header = read_gguf(path)
     before = mark_of(path)
     chosen = _name(name, path.stem)
@@ -170,21 +178,21 @@ def _add_from_hub(
     catalogue: Catalogue, source: HubSource, progress: Progress, name: str | None
 ) -> ModelEntry:
     with source.hub.opened(progress) as fetch:
-        file, origin = fetch.find(source.reference)
-        file_name = Path(file.path).name
-        chosen = _name(name, Path(file_name).stem)
+        files, origin = fetch.find(source.reference)
+        if len(files) == 3:
+            chosen = _name(name, source.reference.repository.rpartition("/")[2])
+            with catalogue.adding(chosen, resumable=True, progress=progress) as staging:
+                return fetched(staging, chosen, fetch, (files[0], files[1], files[2]), origin)
+        (file,) = files
+        chosen = _name(name, Path(file.path).stem)
         with catalogue.adding(chosen, resumable=True, progress=progress) as staging:
             # Named by its digest while it grows: bytes of one file are never taken up as another's.
-            own = (file.digest or file.git_oid or "").removeprefix("sha256:")
-            growing = staging.directory / f"{own}.part"
-            for other in set(staging.directory.iterdir()) - {growing}:
+            for other in set(staging.directory.iterdir()) - {staging.directory / part_name(file)}:
                 other.unlink()
-            there = growing.stat().st_size if growing.exists() else 0
-            check_disk(staging.directory, file.size_bytes - there)
-            digest = fetch.download(file, growing)
-            target = growing.rename(staging.directory / file_name)
+            grown = fetch.grown(file, staging.directory)
+            target = Path(grown.path)
             header = read_gguf(target)
-            return staging.commit(gguf_entry(chosen, header, target, digest, origin=origin))
+            return staging.commit(gguf_entry(chosen, header, target, grown.digest, origin=origin))
 
 
 def _add_upstream(

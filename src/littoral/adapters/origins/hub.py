@@ -79,13 +79,15 @@ class HubOrigin:
             raise BadRequestError(f"{reference[:200]!r} is not of the Hub", advice="begin with hf:")
         return self.look_up(parse_hub(reference.removeprefix("hf:")))
 
-    def look_up(self, reference: HubReference, suffix: str | None = None) -> OriginListing:
+    def look_up(
+        self, reference: HubReference, ending: tuple[str, ...] | None = None
+    ) -> OriginListing:
         """As `find`, of a reference that has been read.
 
         Args:
             reference: which.
-            suffix: how the names of the files end that are looked at, in whatever case, instead of
-                those that the reference names.
+            ending: how the names of the files end that are looked at, in whatever case, instead
+                of those that the reference names; errors name the first.
         """
         what = f"{reference.repository} at {reference.revision}"
         revision = quote(reference.revision, safe="")
@@ -101,7 +103,7 @@ class HubOrigin:
                 f"the answer for {reference.repository} names no commit",
                 advice="check that the endpoint speaks the Hub's protocol",
             )
-        rows = _chosen(self._rows(answer.get("siblings"), what), reference, suffix)
+        rows = _chosen(self._rows(answer.get("siblings"), what), reference, ending)
         if any(row.size_bytes is None for row in rows):
             rows = self._described(reference.repository, commit, rows)
         files = (self._file(reference.repository, commit, row) for row in rows)
@@ -310,18 +312,20 @@ def _is_directory(row: object) -> bool:
     return isinstance(row, dict) and row.get("type") == "directory"
 
 
-def _chosen(rows: list[_Row], reference: HubReference, suffix: str | None) -> list[_Row]:
-    """The files that are meant: the one of that very name, else those that the pattern matches.
+def _chosen(
+    rows: list[_Row], reference: HubReference, ending: tuple[str, ...] | None
+) -> list[_Row]:
+    """The files that are meant: of these endings; or that very name, else what the pattern matches.
 
     Raises:
         OriginRefusedError: there are none.
     """
     repository, wanted = reference.repository, reference.file
-    if suffix is not None:
-        found = [row for row in rows if row.path.lower().endswith(suffix)]
+    if ending is not None:
+        found = [row for row in rows if row.path.lower().endswith(ending)]
         if not found:
             raise OriginRefusedError(
-                f"{repository} has no {suffix.strip('.').upper()} file",
+                f"{repository} has no {ending[0].strip('.').upper()} file",
                 advice="look for a repository of the same model that has one",
             )
         return found

@@ -14,10 +14,11 @@ from littoral.adapters.engines.upstream import Awaited
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.adapters.upstreams.words import RERANK, Errand
 from littoral.terms.errors import UpstreamFailedError
+from littoral.terms.ids import ModelName
 from littoral.terms.limits import RERANK_BYTES_MAX
 from littoral.terms.values import ModelEntry
 
-__all__ = ["reranks", "scored"]
+__all__ = ["scored", "scores_in"]
 
 
 class _Result(msgspec.Struct):
@@ -30,11 +31,6 @@ class _Answer(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
-
-
-def reranks(entry: ModelEntry) -> bool:
-    """Whether all upstreams of a model have this API."""
-    return bool(entry.upstreams) and all(RERANK in target.apis for target in entry.upstreams)
 
 
 async def scored(
@@ -60,17 +56,22 @@ async def scored(
         said = b"".join([piece async for piece in answer])
     finally:
         fetch.cancel()
-    return _scores(entry, said, len(texts))
+    return scores_in(entry.name, said, len(texts))
 
 
-def _scores(entry: ModelEntry, said: bytes, texts: int) -> Sequence[float]:
+def scores_in(model: ModelName, said: bytes, texts: int) -> Sequence[float]:
+    """The score of each of so many texts, in their order, of what a model has answered.
+
+    Raises:
+        UpstreamFailedError: it is anything else.
+    """
     if len(said) > RERANK_BYTES_MAX:
-        raise UpstreamFailedError(f"{entry.name} has answered with more than scores")
+        raise UpstreamFailedError(f"{model} has answered with more than scores")
     try:
         results = _decode(said).results
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise UpstreamFailedError(f"{entry.name} has not answered with scores") from None
+        raise UpstreamFailedError(f"{model} has not answered with scores") from None
     scores = {each.index: each.relevance_score for each in results}
     if scores.keys() != set(range(texts)) or not all(map(math.isfinite, scores.values())):
-        raise UpstreamFailedError(f"{entry.name} has not answered with one score for each passage")
+        raise UpstreamFailedError(f"{model} has not answered with one score for each passage")
     return [scores[place] for place in range(texts)]

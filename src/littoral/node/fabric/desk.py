@@ -50,6 +50,7 @@ _APIS: Final = {
     Kind.CHAT: "chat.completions",
     Kind.COMPLETE: "completions",
     Kind.EMBED: "embeddings",
+    Kind.RERANK: "rerank",
 }
 
 

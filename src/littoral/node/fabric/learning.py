@@ -19,8 +19,9 @@ from littoral.routing.prefix import Sketch, prefixes_of, prompt_of
 from littoral.routing.rates import Answered, Measured, Rates
 from littoral.terms.facts import Fact, ModelLoading, ModelReady, RequestEnded
 from littoral.terms.ids import ModelName
+from littoral.terms.kinds import writes
 from littoral.terms.ports import Clock, Engine
-from littoral.terms.values import EngineCall, Finish, Kind, Source
+from littoral.terms.values import EngineCall, Finish, Source
 
 __all__ = ["Learning", "Learnt"]
 
@@ -92,7 +93,7 @@ class Learning:
         known = self._prompts.get(fact.model)
         read = usage.prompt_tokens - usage.cached_tokens
         self._prompts[fact.model] = read if known is None else known + (read - known) / 8
-        if fact.first_token_s is None or fact.kind is Kind.EMBED or fact.finish not in _WHOLE:
+        if fact.first_token_s is None or not writes(fact.kind) or fact.finish not in _WHOLE:
             return
         answered = Answered(
             first_token_s=max(0.0, fact.first_token_s - fact.queue_s),

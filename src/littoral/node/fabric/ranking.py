@@ -34,7 +34,11 @@ from littoral.trust.members import Member
 
 __all__ = ["Best", "Ranking"]
 
-_KINDS: Final = {"completions": Kind.COMPLETE, "embeddings": Kind.EMBED}
+_KINDS: Final = {
+    "completions": Kind.COMPLETE,
+    "embeddings": Kind.EMBED,
+    "rerank": Kind.RERANK,
+}
 
 _NEVER: Final = Instant(0)
 

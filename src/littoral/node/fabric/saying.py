@@ -45,6 +45,7 @@ _APIS: Final = {
     Kind.CHAT: ("chat.completions", "messages", "responses"),
     Kind.COMPLETE: ("completions",),
     Kind.EMBED: ("embeddings",),
+    Kind.RERANK: ("rerank",),
 }
 """What a PoP answers for a model of each kind: its dialects translate what the engine lacks."""
 
