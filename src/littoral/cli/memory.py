@@ -4,19 +4,21 @@ from importlib import import_module
 from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
 import typer
 
 from littoral.cli.operate import ask, tell, untell
 from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
+from littoral.terms.contextual import ContextShown, ContextState
 from littoral.terms.memory import CollectionShown, Recall, Recalled
 from littoral.web.memory.native import MEMORY, CollectionsShown, Dropped
 
-__all__ = ["NameArgument", "at", "memory_app", "register"]
+__all__ = ["NameArgument", "at", "in_words", "memory_app", "register"]
 
 memory_app = typer.Typer(no_args_is_help=True, help="Collections: what models may look up.")
 
-_COMMANDS = ("memory_add", "memory_ask", "memory_move", "memory_replicas")
+_COMMANDS = ("memory_add", "memory_ask", "memory_context", "memory_move", "memory_replicas")
 """Modules beside this one that register more commands."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]
@@ -52,9 +54,13 @@ def list_all(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def show_one(name: NameArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show what a collection is, and how it is searched."""
     with command(as_json=as_json) as show:
-        found = ask(load_config({"home": home}), at(name), CollectionShown)
-        show.data(found)
+        config = load_config({"home": home})
+        found = ask(config, at(name), CollectionShown)
+        context = ask(config, at(name, "context"), ContextShown)
+        show.data({**msgspec.structs.asdict(found), "context": context})
         _tell(show, found)
+        if context.state is not ContextState.NONE:
+            show.line(in_words(context))
 
 
 @memory_app.command("drop")
@@ -116,3 +122,16 @@ def _tell(show: Show, found: CollectionShown) -> None:
         show.line(f"a copy of {found.home}, as of {old}")
     if found.index:
         show.line(f"index: {found.index}")
+
+
+def in_words(shown: ContextShown) -> str:
+    """One line of how far it is."""
+    if shown.state is ContextState.NONE:
+        return (
+            "contexts: none asked for; "
+            f"`littoral memory context {shown.collection} --model MODEL` has them written"
+        )
+    said = f"contexts by {shown.model}: {shown.state.value}, {shown.written} written"
+    said += f", {shown.without} without" if shown.without else ""
+    said += f", {shown.left} left" if shown.left is not None else ""
+    return said + "".join(f"; {each}" for each in (shown.waits, shown.message) if each)

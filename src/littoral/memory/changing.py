@@ -20,6 +20,7 @@ def patched(record: Record, patch: Patch) -> Record:
         metadata.pop(key, None)
     return msgspec.structs.replace(
         record,
+        header=record.header if patch.header is None else patch.header,
         metadata=metadata,
         vectors=_over(record.vectors, patch.vectors),
         sparse=_over(record.sparse, patch.sparse),

@@ -85,6 +85,10 @@ def check_writes(spec: CollectionSpec, writes: Sequence[Write]) -> None:
                 check_filter(where)
             case Patch():
                 check_filter(write.where)
+                if len(write.header or "") > RECORD_TEXT_BYTES_MAX:
+                    raise BadRequestError(
+                        f"the header is over {RECORD_TEXT_BYTES_MAX} bytes", param="header"
+                    )
                 _check_metadata(write.metadata)
                 _check_vectors(spec, _present(write.vectors))
                 _check_sparse(spec, _present(write.sparse))

@@ -8,6 +8,8 @@ Rules
   it. So the same file gives the same ids, wherever and whenever; a paragraph that is put in gives
   one new id and leaves the others; and what has the same id has the same vector.
 - The header goes into `Record.header`, never into the text: what is cited is what was written.
+- What a model has written behind a header (`contextual.py`) is no part of the id, and stays with a
+  passage that is unchanged, or has only moved.
 - A piece that is nothing but headings is left out where the next piece's header says them.
 
 Not here: reading files and finding the places to cut (adapters/documents).
@@ -22,6 +24,7 @@ from typing import Annotated, Final
 import msgspec
 from blake3 import blake3
 
+from littoral.memory.contextual import placing, written
 from littoral.terms.limits import PASSAGE_CHARS, PASSAGE_CHARS_MAX
 from littoral.terms.memory import Record
 
@@ -224,9 +227,10 @@ def changed(kept: Iterable[Record], wanted: Sequence[Record]) -> Change:
 
 
 def placed(record: Record, old: Record) -> Record:
-    """A record that has moved, with the vectors that are kept of it."""
+    """A record that has moved, with the vectors and the written context that are kept of it."""
     return msgspec.structs.replace(
         record,
+        header=old.header if _headed_alike(record.header, old.header) else record.header,
         vectors={**old.vectors, **record.vectors},
         sparse={**old.sparse, **record.sparse},
     )
@@ -235,10 +239,16 @@ def placed(record: Record, old: Record) -> Record:
 def _says_the_same(record: Record, old: Record) -> bool:
     """Whether the words, and all vectors that a record brings, are kept already."""
     return (
-        (old.text, old.header) == (record.text, record.header)
+        old.text == record.text
+        and _headed_alike(record.header, old.header)
         and all(old.vectors.get(name) == each for name, each in record.vectors.items())
         and all(old.sparse.get(name) == each for name, each in record.sparse.items())
     )
+
+
+def _headed_alike(header: str, old: str) -> bool:
+    """Whether a header says nothing new: what a model has written behind it is left as it is."""
+    return old == header or (written(header) is None and placing(old) == header)
 
 
 def _about(record: Record) -> tuple[object, ...]:

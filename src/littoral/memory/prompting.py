@@ -27,6 +27,7 @@ __all__ = [
     "filled",
     "fitted",
     "numbered",
+    "plain",
     "question_in",
     "room_for",
     "shortened",
@@ -113,7 +114,7 @@ def fitted(passages: Sequence[Cited], room_tokens: int) -> tuple[Cited, ...]:
 def numbered(passages: Sequence[Cited], first: int = 1) -> str:
     """The passages as a prompt has them, from this number on."""
     return "\n".join(
-        f"<source {number}: {_plain(_title(passage))}>\n{_plain(passage.text.strip())}\n</source>"
+        f"<source {number}: {plain(_title(passage))}>\n{plain(passage.text.strip())}\n</source>"
         for number, passage in enumerate(passages, first)
     )
 
@@ -129,7 +130,7 @@ def composed(question: str, passages: Sequence[Cited], *, brief: bool = False) -
     if not passages:
         return f"{_NONE}{question}"
     if brief:
-        return told_briefly(question, passages, _plain)
+        return told_briefly(question, passages, plain)
     return f"{_BEFORE}\n{numbered(passages)}\n{_AFTER}{question}"
 
 
@@ -242,7 +243,7 @@ def _title(passage: Cited) -> str:
     return " ".join(", ".join(part for part in named if part).split()) or passage.id
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text that can't be taken for the marks around it."""
     return _MARK.sub("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", text)
 

@@ -1001,6 +1001,28 @@ FILING_PAUSE_S: Final = 1.0
 FILING_PAUSE_S_MAX: Final = 60.0
 """The longest such pause, whatever `Retry-After` says."""
 
+CONTEXT_DOCUMENT_TOKENS: Final = 4_096
+"""Of a document, told to a model with each of its passages: some 8,000 letters, cautiously counted.
+A small model on two cores reads them in seconds, once for all passages."""
+
+CONTEXT_PASSAGE_TOKENS: Final = 1_024
+"""Of the passage itself, and as many of what stands around it: passages have some 400."""
+
+CONTEXT_ANSWER_TOKENS: Final = 128
+"""What a model may say of a passage: two sentences have 50 to 100. What goes on is not taken."""
+
+CONTEXT_CHARS_MAX: Final = 500
+"""Of them kept: more would crowd the passage out of its own vector."""
+
+CONTEXT_LOOK_S: Final = 0.25
+"""Between two looks at whether clients want the model that writes contexts."""
+
+CONTEXT_TURN_PASSAGES: Final = 32
+"""Passages of one collection before another has its turn: they share the reading of a document."""
+
+CONTEXT_ANSWER_S: Final = 300.0
+"""One answer: a model that takes longer for two sentences has no time for this work."""
+
 STORES_SWEEP_S: Final = 60.0
 """Between two looks at what has expired: files live for an hour at least, stores for a day."""
 

@@ -282,6 +282,8 @@ class Patch(msgspec.Struct, frozen=True, tag="patch", kw_only=True):
     """What is there goes first."""
     without: tuple[str, ...] = ()
     """Outermost keys that go."""
+    header: str | None = None
+    """In the place of what is there; its vector is the writer's to send. None leaves it."""
     vectors: Mapping[str, bytes | None] = {}
     """Put over what is there; None takes one away."""
     sparse: Mapping[str, Sparse | None] = {}

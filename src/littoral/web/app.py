@@ -34,6 +34,7 @@ from littoral.web.http import Handler, Request, Responder
 from littoral.web.hub import hub_routes
 from littoral.web.mcp import MemoryTools, mcp_routes
 from littoral.web.memory import memory_routes
+from littoral.web.memory.contexts import ContextDesk
 from littoral.web.memory.replicas import ReplicaDesk, replica_routes
 from littoral.web.models import find_model, model_list, model_object
 from littoral.web.oci import oci_routes
@@ -70,6 +71,7 @@ class Desks:
     replicas: ReplicaDesk | None = None
     stores: StoreDesks | None = None
     tools: MemoryTools | None = None
+    contexts: ContextDesk | None = None
 
 
 class App:
@@ -130,7 +132,7 @@ def _routes(door: Door, status: Status, desks: Desks) -> Routes:
     if desks.files is not None:
         table |= hub_routes(desks.files) | oci_routes(desks.files)
     if desks.memory is not None:
-        table |= memory_routes(desks.memory)
+        table |= memory_routes(desks.memory, desks.contexts)
     if desks.replicas is not None:
         table |= replica_routes(desks.replicas)
     if desks.stores is not None:

@@ -1,19 +1,29 @@
 """What a PoP keeps in `HOME/stores.db` of vector stores, and in `HOME/files` of what clients sent.
 
-Passages and vectors are in collections; here is what OpenAI's API knows beside them. Files of both
-have mode 0600.
+Passages and vectors are in collections; here is what OpenAI's API knows beside them, and which
+collections have contexts written for their passages. Files of both have mode 0600.
 """
 
 from pathlib import Path
 from typing import Final
 
 from littoral.adapters.store.database import Database
+from littoral.adapters.stores.contexts import ContextBook
 from littoral.adapters.stores.shelf import StoreBook
 from littoral.adapters.stores.tables import MIGRATIONS
 from littoral.adapters.stores.uploads import UploadBook
 from littoral.adapters.stores.vault import Vault
 
-__all__ = ["FILES_FOLDER", "STORES_FILE", "Kept", "StoreBook", "UploadBook", "Vault", "open_stores"]
+__all__ = [
+    "FILES_FOLDER",
+    "STORES_FILE",
+    "ContextBook",
+    "Kept",
+    "StoreBook",
+    "UploadBook",
+    "Vault",
+    "open_stores",
+]
 
 STORES_FILE: Final = "stores.db"
 FILES_FOLDER: Final = "files"
@@ -26,6 +36,7 @@ class Kept:
         self._database = database
         self.uploads = UploadBook(database)
         self.stores = StoreBook(database)
+        self.contexts = ContextBook(database)
         self.vault = vault
 
     def close(self) -> None:

@@ -75,6 +75,20 @@ MIGRATIONS: Final = (
         PRIMARY KEY (batch_id, file_id)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE contexts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope TEXT NOT NULL,
+        collection TEXT NOT NULL,
+        model TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        message TEXT NOT NULL,
+        written INTEGER NOT NULL,
+        without INTEGER NOT NULL,
+        UNIQUE (scope, collection)
+    ) STRICT;
+    """,
 )
 
 _OTHER_WAY: Final = {"<": ">", ">": "<"}

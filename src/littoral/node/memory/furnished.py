@@ -9,6 +9,7 @@ from littoral.adapters.stores import open_stores
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.memory.asked import Asked
+from littoral.node.memory.contexts import Contexts
 from littoral.node.memory.drivers import drivers_of
 from littoral.node.memory.house import House
 from littoral.node.memory.moving import Journal, hidden
@@ -70,26 +71,29 @@ class Furnished:
             holder=parts.keyring.holder,
             settings=StoreSettings(embedding, config.files_bytes_max),
         )
+        self.contexts = Contexts(self.house, self._kept.contexts, door, parts.keyring.holder)
         adding = Adding(self.house, self._threads, entry_of, embedding)
         self.tools = MemoryTools(self.house, adding, Asked(door))
 
     @property
-    def desks(self) -> tuple[House, Offering, Stored, MemoryTools]:
+    def desks(self) -> tuple[House, Offering, Stored, MemoryTools, Contexts]:
         """Who answers."""
-        return self.house, self.replication.offering, self.stores, self.tools
+        return self.house, self.replication.offering, self.stores, self.tools, self.contexts
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Do what is owed to vector stores while the context is open; then let go of everything."""
+        """Do what is owed to collections while the context is open; then let go of everything."""
         try:
             await self.replication.following.open()
             await self.stores.begin()
             async with owned_tasks() as tasks:
-                work = tasks.create_task(self.stores.run(), name="vector stores")
+                filing = tasks.create_task(self.stores.run(), name="vector stores")
+                placing = tasks.create_task(self.contexts.run(), name="contexts of passages")
                 try:
                     yield
                 finally:
-                    work.cancel()
+                    filing.cancel()
+                    placing.cancel()
         finally:
             # Once nothing waits for them any more: what is broken off is not said to be at fault.
             self.replication.part()

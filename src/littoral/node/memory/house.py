@@ -89,6 +89,8 @@ class House:
         """Sorts what was found, where that is asked for."""
         self.dropped: list[Callable[[str], None]] = []
         """Hear of the PoP's own collections that are forgotten, by name."""
+        self.forgotten: list[Callable[[str, str], None]] = []
+        """Hear of all that are forgotten, by scope and name."""
         self.following: Following | None = None
         """The copies of other PoPs' collections; None where there can't be any."""
         self._looking = asyncio.Lock()
@@ -149,6 +151,8 @@ class House:
         await self.threads.run(lambda: keeper.drop(name, scope))
         (await self._known()).pop((scope, name), None)
         self._kept.pop((scope, name), None)
+        for forget in self.forgotten:
+            forget(scope, name)
         if scope == _POPS_OWN:
             for hear in self.dropped:
                 hear(name)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from littoral.memory.checking import check_search, check_writes
+from littoral.memory.contextual import spoken
 from littoral.memory.filters import both, check_filter, matches
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.threads import Threads
@@ -87,6 +88,21 @@ class Opened:
     def spec(self) -> CollectionSpec:
         """What it is."""
         return self._kept.spec
+
+    @property
+    def home(self) -> PopId | None:
+        """The PoP that it is a copy from; None where it is no copy."""
+        return self._kept.home
+
+    async def vector_of(self, record: Record) -> bytes | None:
+        """What `apply` makes of its header and text; None where it makes nothing of them."""
+        spec = self.spec
+        if spec.embedding is None or not _embeds(spec) or not record.text.strip():
+            return None
+        (made,) = await self._embedding.vectors(
+            spec.embedding, [embedded_text(record)], self._caller
+        )
+        return made
 
     async def apply(self, writes: Sequence[Write]) -> Applied:
         """Make these changes, texts embedded."""
@@ -226,7 +242,8 @@ class Opened:
 
 def embedded_text(record: Record) -> str:
     """What is embedded of a record: where it stands, and what it says."""
-    return f"{record.header}\n{record.text}" if record.header else record.text
+    header = spoken(record.header)
+    return f"{header}\n{record.text}" if header else record.text
 
 
 def _upserted(write: Write) -> Sequence[Record]:

@@ -2,6 +2,8 @@
 
 Each way looks at more than is wanted, so that their ranks have something to agree on, and so that
 what is left out afterwards (too many of a document, too alike) has others behind it.
+
+What a model has written of a passage (memory/contextual.py) helps to find it, and is not cited.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ import msgspec
 
 from littoral.delivery.manifest import blake3_of
 from littoral.memory.choosing import chosen
+from littoral.memory.contextual import placing
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import BadRequestError, UnsupportedError
 from littoral.terms.ids import ModelName
@@ -126,7 +129,7 @@ def cited(collection: str, hits: Sequence[Hit]) -> list[Cited]:
             position=hit.record.position,
             digest=blake3_of(hit.record.text.encode()),
             text=hit.record.text,
-            header=hit.record.header,
+            header=placing(hit.record.header),
             score=hit.score,
             metadata=hit.record.metadata,
         )

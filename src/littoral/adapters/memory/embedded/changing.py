@@ -11,10 +11,8 @@ Not here: who may write when (`collection.py`).
 
 # ruff: noqa: S608 - names of tables and marks go in, values never
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar, assert_never
-
-import msgspec
+from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from littoral.adapters.memory.embedded.filtering import condition_of
 from littoral.adapters.memory.embedded.layout import Layout
@@ -27,13 +25,12 @@ from littoral.adapters.memory.embedded.rows import (
     rest_of,
 )
 from littoral.adapters.store.database import Row
+from littoral.memory.changing import patched
 from littoral.terms.filters import Filter
 from littoral.terms.limits import TOMBSTONES_MIN
 from littoral.terms.memory import Delete, DeleteWhere, Patch, Record, Upsert, Write
 
 __all__ = ["Changing"]
-
-V = TypeVar("V")
 
 _BATCH = 500
 """Rows that are read at once."""
@@ -134,25 +131,18 @@ class Changing:
 
     def _patch(self, row: Row, patch: Patch) -> None:
         record = record_of(row)
-        metadata = {} if patch.replace else dict(record.metadata)
-        metadata |= patch.metadata
-        for key in patch.without:
-            metadata.pop(key, None)
-        patched = msgspec.structs.replace(record, metadata=metadata)
-        if patch.vectors or patch.sparse:
+        if patch.vectors or patch.sparse or patch.header is not None:
             vectors, sparse = self._reader.vectors_of(row[0])
-            self._put(
-                joined(patched, _over(vectors, patch.vectors), _over(sparse, patch.sparse)),
-                row,
-            )
+            self._put(patched(joined(record, vectors, sparse), patch), row)
             return
+        changed = patched(record, patch)
         self.through += 1
         self._database.write(
             "UPDATE records SET seq = ?, rest = ? WHERE row = ?",
-            (self.through, rest_of(patched), row[0]),
+            (self.through, rest_of(changed), row[0]),
         )
         self._take_terms(row[0], record)
-        self._put_terms(row[0], patched)
+        self._put_terms(row[0], changed)
 
     def _take_out(self, row: Row) -> None:
         """Take away a row and all that is found by it."""
@@ -214,7 +204,3 @@ class Changing:
     def _rows(self, numbers: Iterable[int]) -> Iterable[Row]:
         chosen = ", ".join(map(str, numbers))
         return self._database.read(f"SELECT {COLUMNS} FROM records WHERE row IN ({chosen})")
-
-
-def _over(there: Mapping[str, V], put: Mapping[str, V | None]) -> dict[str, V]:
-    return {name: value for name, value in {**there, **put}.items() if value is not None}
