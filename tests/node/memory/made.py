@@ -41,7 +41,7 @@ def vector_of(text: str) -> bytes:
     return array("f", [count / length for count in counts]).tobytes()
 
 
-class _Counted:
+class Counted:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self.headers: Mapping[str, str] = {}
@@ -84,7 +84,7 @@ class CountingDoor:
         self.batches.append(texts)
         self.callers.append(caller)
         data = [{"embedding": base64.b64encode(vector_of(text)).decode()} for text in texts]
-        answer = _Counted(json.dumps({"data": data}).encode())
+        answer = Counted(json.dumps({"data": data}).encode())
         yield answer
         assert answer.sealed, "each answer is sealed"
 
