@@ -156,6 +156,7 @@ class Drill:
             replace=self.random.random() < 0.2,
             without=("topic",) if self.random.random() < 0.3 else (),
             vectors={"": self.random.choice((None, packed(self.numbers(6))))},
+            header=self.random.choice((None, "Patched tables")),
         )
 
     def record(self) -> Record:

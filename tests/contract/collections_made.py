@@ -179,6 +179,7 @@ def write_made(chance: random.Random) -> Write:
                 without=("kind", "x_size") if chance.random() < 0.3 else (),
                 vectors=vectors,
                 sparse={"terms": _sparse(chance)} if chance.random() < 0.2 else {},
+                header=chance.choice((None, None, "", "A moss header")),
             )
         case _:
             return Upsert(tuple(record_made(chance) for _ in range(chance.randrange(12))))

@@ -123,7 +123,7 @@ def test_a_good_answer_is_kept_on_one_line() -> None:
     assert taken(GOOD, passage(1, "It was 3 % lower."), whole=True) == GOOD
     for dressed in (f'"{GOOD}"', f"Context: {GOOD}\n", f"  {GOOD[:30]}\u2063{GOOD[30:]}"):
         assert taken(dressed, passage(1, "It was 3 % lower."), whole=True) == GOOD
-    chinese = "这一段说明三月份退潮的水位比上个月低了多少，属于潮汐报告中的观测部分。"
+    chinese = "这一段说明三月份退潮的水位比上个月低了多少 属于潮汐报告中的观测部分。"
     assert taken(chinese, passage(1, "它比上个月低。"), whole=True) == chinese
 
 

@@ -209,11 +209,11 @@ async def test_a_passage_that_changed_meanwhile_is_left_as_it_is(
 ) -> None:
     drivers = PaperCollections() if driver == "paper" else open_collections(tmp_path / "memory")
     async with standing(tmp_path, drivers) as stand:
-        stand.door.hold = asyncio.Event()
+        stand.door.hold_after = 1
         await stand.contexts.write_context("docs", WANTED, OPERATOR)
-        await stand.waits(lambda: stand.door.working)
+        await stand.waits(lambda: len(stand.door.prompts) == 2)
         docs = await stand.docs()
-        forgotten = Delete(("s0", "t0"))
+        forgotten = Delete(("s0", "t0"))  # of t0 a model is being asked
         labelled = msgspec.structs.replace(
             TIDES[1], labels=("staff",), metadata={"year": 2026}, position=7
         )
