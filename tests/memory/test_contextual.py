@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from littoral.memory.contextual import (
-    SEPARATOR,
     asked,
     needs_context,
     placing,
@@ -19,10 +18,12 @@ from littoral.memory.contextual import (
 )
 from littoral.memory.passages import changed, placed
 from littoral.memory.prompting import tokens_of
+from littoral.terms.ids import ModelName
 from littoral.terms.limits import CONTEXT_CHARS_MAX, CONTEXT_DOCUMENT_TOKENS
 from littoral.terms.memory import Record
 
-TEXTS = st.text(st.characters(exclude_characters=SEPARATOR, exclude_categories=["Cs"]))
+WRITER, OTHER = ModelName("writer"), ModelName("other")
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cf"]))
 GOOD = "It is the part of the report on tides that tells by how much the ebb of March was lower."
 
 
@@ -40,27 +41,34 @@ def passage(number: int, text: str, *labels: str, header: str = "Tides > Ebb") -
 @given(TEXTS, TEXTS, TEXTS)
 def test_a_header_keeps_its_two_parts_apart(header: str, first: str, text: str) -> None:
     assert written(header) is None
-    once = with_written(header, first)
-    assert with_written(once, text) == with_written(header, text)
+    once = with_written(header, first, WRITER)
+    assert with_written(once, text, OTHER) == with_written(header, text, OTHER)
     assert (placing(once), written(once)) == (header, first)
     assert "\N{INVISIBLE SEPARATOR}" not in spoken(once)
 
 
 def test_a_header_is_embedded_without_marks() -> None:
     assert spoken("Tides > Ebb") == "Tides > Ebb"
-    assert spoken(with_written("Tides > Ebb", "It ebbs.")) == "Tides > Ebb\nIt ebbs."
-    assert spoken(with_written("Tides > Ebb", "")) == "Tides > Ebb"
-    assert spoken(with_written("", "It ebbs.")) == "It ebbs."
+    assert spoken(with_written("Tides > Ebb", "It ebbs.", WRITER)) == "Tides > Ebb\nIt ebbs."
+    assert spoken(with_written("Tides > Ebb", "", WRITER)) == "Tides > Ebb"
+    assert spoken(with_written("", "It ebbs.", WRITER)) == "It ebbs."
 
 
-def test_only_passages_of_documents_that_no_model_was_asked_about_are_left() -> None:
-    left = passage(1, "Water leaves.")
-    assert needs_context(left)
-    for text in ("It ebbs.", ""):
-        done = passage(1, "Water leaves.", header=with_written("Tides > Ebb", text))
-        assert not needs_context(done)
-    assert not needs_context(passage(1, " \n"))
-    assert not needs_context(Record(id="a", text="Water leaves."))
+def test_only_passages_of_documents_without_a_context_are_left() -> None:
+    assert needs_context(passage(1, "Water leaves."), WRITER)
+    done = passage(1, "Water leaves.", header=with_written("Tides > Ebb", "It ebbs.", WRITER))
+    assert not needs_context(done, WRITER)
+    assert not needs_context(done, OTHER)
+    assert not needs_context(passage(1, " \n"), WRITER)
+    assert not needs_context(Record(id="a", text="Water leaves."), WRITER)
+
+
+def test_another_model_may_be_asked_where_one_has_said_nothing_of_use() -> None:
+    asked_in_vain = passage(1, "Water.", header=with_written("Tides > Ebb", "", WRITER))
+    assert not needs_context(asked_in_vain, WRITER)
+    assert needs_context(asked_in_vain, OTHER)
+    assert written(asked_in_vain.header) == ""
+    assert spoken(asked_in_vain.header) == "Tides > Ebb"
 
 
 def test_the_document_comes_first_and_is_the_same_for_all_its_passages() -> None:
@@ -160,11 +168,11 @@ def test_what_is_taken_can_be_told_from_the_header(answer: str, text: str) -> No
     kept = taken(answer, passage(1, text), whole=True)
     assert "\n" not in kept
     assert len(kept) <= CONTEXT_CHARS_MAX
-    assert written(with_written("Tides", kept)) == kept
+    assert written(with_written("Tides", kept, WRITER)) == kept
 
 
 def test_a_passage_that_is_added_again_keeps_what_was_written_of_it() -> None:
-    kept = passage(1, "Water leaves.", header=with_written("Tides > Ebb", GOOD))
+    kept = passage(1, "Water leaves.", header=with_written("Tides > Ebb", GOOD, WRITER))
     same = passage(1, "Water leaves.")
     assert changed([kept], [same]).unchanged == 1
     moved = msgspec.structs.replace(same, position=7, labels=("staff",))
@@ -175,8 +183,8 @@ def test_a_passage_that_is_added_again_keeps_what_was_written_of_it() -> None:
 
 
 def test_a_passage_with_another_header_or_text_begins_without() -> None:
-    kept = passage(1, "Water leaves.", header=with_written("Tides > Ebb", GOOD))
+    kept = passage(1, "Water leaves.", header=with_written("Tides > Ebb", GOOD, WRITER))
     for other in (passage(1, "Water comes."), passage(1, "Water leaves.", header="Tides > Flood")):
         assert changed([kept], [other]).fresh == (other,)
-    brought = passage(1, "Water leaves.", header=with_written("Tides > Ebb", "Another."))
+    brought = passage(1, "Water leaves.", header=with_written("Tides > Ebb", "Another.", WRITER))
     assert changed([kept], [brought]).fresh == (brought,)

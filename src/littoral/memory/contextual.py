@@ -5,9 +5,9 @@ nobody who asks for a company. One or two sentences that say so are kept behind 
 header, and are embedded and searched with the passage.
 
 Rules
-- `Record.header` is the structural header, `SEPARATOR`, and what was written. Nothing behind the
-  separator means that a model was asked and what it said was not taken: that passage is done, too.
-  So what is left to do follows from the records alone.
+- `Record.header` is the structural header, `SEPARATOR`, and what was written. Where what a model
+  said was not taken, a mark that nobody sees stands for that model instead: the passage is done for
+  it, and may be asked about of another. So what is left to do follows from the records alone.
 - What was written is the model's, not the document's: it is never cited, and goes into no prompt.
 - Document and passage stand between the marks of `prompting`, and the prompt says that nothing in
   them is to be obeyed.
@@ -24,7 +24,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from blake3 import blake3
+
 from littoral.memory.prompting import plain, tokens_of
+from littoral.terms.ids import ModelName
 from littoral.terms.limits import (
     CONTEXT_ANSWER_TOKENS,
     CONTEXT_CHARS_MAX,
@@ -50,6 +53,9 @@ SEPARATOR: Final = "\n\N{INVISIBLE SEPARATOR}"
 """Between what an importer says of a passage's place and what a model does. No importer writes it,
 tokenizers and indexes of words pass over it."""
 
+_DIGITS: Final = "\u2061\u2062\u2063\u2064"
+"""Four characters without width, of which the mark of a model is made."""
+_MARK_BYTES: Final = 4
 _AROUND_TOKENS: Final = 400
 """Of a prompt: what is said beside the document and the passage, and a chat's own marks."""
 _NEAR: Final = 2
@@ -94,7 +100,7 @@ belongs to, so that somebody who searches for it finds it. Name the things that 
 def written(header: str) -> str | None:
     """What a model has written of a passage: "" is nothing that was taken, None is not asked."""
     _, separator, text = header.partition(SEPARATOR)
-    return text if separator else None
+    return text.strip(_DIGITS) if separator else None
 
 
 def placing(header: str) -> str:
@@ -102,19 +108,21 @@ def placing(header: str) -> str:
     return header.partition(SEPARATOR)[0]
 
 
-def with_written(header: str, text: str) -> str:
-    """The header with what a model has written, in place of what it had."""
-    return f"{placing(header)}{SEPARATOR}{text}"
+def with_written(header: str, text: str, model: ModelName) -> str:
+    """The header with what a model has written, or that it was of no use ("")."""
+    return f"{placing(header)}{SEPARATOR}{text or _mark(model)}"
 
 
 def spoken(header: str) -> str:
     """A header as it is embedded before its text: without marks."""
-    return "\n".join(filter(None, header.split(SEPARATOR, 1)))
+    return "\n".join(filter(None, (placing(header), written(header))))
 
 
-def needs_context(record: Record) -> bool:
-    """Whether it is a passage of a document that no model was asked about."""
-    return bool(record.document and record.text.strip()) and written(record.header) is None
+def needs_context(record: Record, model: ModelName) -> bool:
+    """Whether it is a passage of a document without a context, that this model was not asked."""
+    if not (record.document and record.text.strip()) or written(record.header):
+        return False
+    return record.header.partition(SEPARATOR)[2] != _mark(model)
 
 
 def shown_for(passage: Record, document: Iterable[Record]) -> list[Record]:
@@ -176,6 +184,12 @@ def taken(answer: str, passage: Record, *, whole: bool) -> str:
         or _goes_round(text)
     )
     return "" if refused else text
+
+
+def _mark(model: ModelName) -> str:
+    """Stands for a model, in characters that nobody sees and that no index keeps."""
+    digest = blake3(model.encode()).digest(_MARK_BYTES)
+    return "".join(_DIGITS[byte >> shift & 3] for byte in digest for shift in (0, 2, 4, 6))
 
 
 def _seen_by_readers_of(passage: Record, other: Record) -> bool:

@@ -59,6 +59,6 @@ class ContextShown(msgspec.Struct, frozen=True, kw_only=True):
     written: int = 0
     without: int = 0
     left: int | None = None
-    """Passages that no model was asked about yet, while they are known."""
+    """Passages that the model was not asked about yet, as far as is known."""
     waits: str = ""
     """For what it waits, in words."""

@@ -122,7 +122,7 @@ async def test_passages_are_placed_embedded_and_found_by_that(driver: str, tmp_p
         assert (shown.written, shown.without, shown.left) == (4, 0, 0)
         kept = await stand.kept()
         said = "This passage 2 of tides.md names how deep harbours are."
-        assert kept["t2"].header == with_written("Tides > Ebb", said)
+        assert kept["t2"].header == with_written("Tides > Ebb", said, WRITER)
         assert kept["t2"].vectors[""] == vector_of(f"Tides > Ebb\n{said}\n{TIDES[2].text}")
         found = await stand.house.recall("docs", Recall(text="deep harbours", limit=1), OPERATOR)
         assert found.passages[0].header in {"Tides > Ebb", "Soups"}
@@ -153,6 +153,9 @@ async def test_what_is_of_no_use_leaves_a_passage_without_and_is_not_asked_again
     await stand.contexts.write_context("docs", WANTED, OPERATOR)
     shown = await stand.until(ContextState.DONE)
     assert (shown.written, shown.without, len(stand.door.prompts)) == (0, 0, 4)
+    await stand.contexts.write_context("docs", ContextWanted("other"), OPERATOR)
+    shown = await stand.until(ContextState.DONE)
+    assert (shown.written, shown.without, len(stand.door.prompts)) == (2, 0, 6)
 
 
 async def test_nothing_is_asked_while_clients_use_the_model(stand: Stand) -> None:

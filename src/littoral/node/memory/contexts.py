@@ -234,7 +234,7 @@ class Contexts:
         collection = await self._house.open(job.collection, caller)
         way = standing.way
         if way is None:
-            way = Pending(collection)
+            way = Pending(collection, job.model)
             await way.count()
             standing.way = way
         way.collection = collection
@@ -249,7 +249,7 @@ class Contexts:
                 return False
             if not self._book.wanted(job):
                 return False
-            done = await kept(collection, placed.passage, text)
+            done = await kept(collection, placed.passage, text, job.model)
         except (BadRequestError, ContextLengthError) as error:
             way.done(kept=False)  # this passage can't be placed; perhaps others can
             self._again(job, standing, error)
@@ -262,7 +262,7 @@ class Contexts:
 
     async def _come_to_the_end(self, job: ContextJob, standing: _Standing, way: Pending) -> None:
         """Look whether passages have come meanwhile; if so, go once more."""
-        again = Pending(way.collection)
+        again = Pending(way.collection, job.model)
         left = await again.count()
         standing.way = again
         if not left:

@@ -165,9 +165,9 @@ class Contextualising:
         return self._door.models(_LOOKS)
 
 
-async def kept(collection: Opened, passage: Record, text: str) -> bool:
+async def kept(collection: Opened, passage: Record, text: str, model: ModelName) -> bool:
     """Keep what was written of a passage; False where it is another by now, or gone."""
-    made = msgspec.structs.replace(passage, header=with_written(passage.header, text))
+    made = msgspec.structs.replace(passage, header=with_written(passage.header, text, model))
     # An answer that was not taken leaves the words as they were, and so the vector.
     vector = await collection.vector_of(made) if text else None
     there = await collection.fetch([passage.id])

@@ -1,4 +1,4 @@
-"""The passages of a collection that no model was asked about, document by document.
+"""The passages of a collection that a model is to be asked about, document by document.
 
 It goes through the collection once, in the order of ids, and takes with the first passage of a
 document all others of it: so a model reads each document once. Where it stands is kept nowhere. A
@@ -14,6 +14,7 @@ import msgspec
 from littoral.memory.contextual import needs_context
 from littoral.terms.collections import OpenCollection
 from littoral.terms.filters import DOCUMENT, Is
+from littoral.terms.ids import ModelName
 from littoral.terms.limits import PASSAGES_MAX
 from littoral.terms.memory import Record, Scan
 
@@ -34,8 +35,9 @@ class Placed:
 class Pending:
     """One way through a collection."""
 
-    def __init__(self, collection: OpenCollection) -> None:
+    def __init__(self, collection: OpenCollection, model: ModelName) -> None:
         self.collection = collection
+        self._model = model
         self._scan: Scan | None = Scan(limit=_PAGE)
         self._page: dict[str, Record] = {}
         self._document: Sequence[Record] = ()
@@ -51,7 +53,7 @@ class Pending:
         found = 0
         while scan is not None:
             page = await self.collection.scan(scan)
-            found += sum(map(needs_context, page.records))
+            found += sum(map(self._needs, page.records))
             scan = msgspec.structs.replace(scan, after=page.next) if page.next else None
         self.left = found
         return found
@@ -73,9 +75,12 @@ class Pending:
         if self.left:
             self.left -= 1
 
+    def _needs(self, record: Record) -> bool:
+        return needs_context(record, self._model)
+
     async def _read(self, scan: Scan) -> None:
         page = await self.collection.scan(scan)
-        self._page = {record.id: record for record in page.records if needs_context(record)}
+        self._page = {record.id: record for record in page.records if self._needs(record)}
         self._scan = msgspec.structs.replace(scan, after=page.next) if page.next else None
 
     async def _take(self, first: Record) -> None:
@@ -95,5 +100,5 @@ class Pending:
         work = {record.id: record for record in (*document.values(), *beyond)}
         self._document = [*document.values()]
         self._work = sorted(
-            filter(needs_context, work.values()), key=lambda each: each.position, reverse=True
+            filter(self._needs, work.values()), key=lambda each: each.position, reverse=True
         )
