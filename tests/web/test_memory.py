@@ -8,6 +8,9 @@ import pytest
 
 from littoral.node.memory.house import House
 from littoral.sim.collections import PaperCollections
+from littoral.terms.contextual import ContextShown, ContextState, ContextWanted
+from littoral.terms.errors import NotFoundError
+from littoral.terms.values import Caller
 from littoral.web.app import App, Desks
 from tests.node.memory.made import MODEL, CountingDoor, vector_of
 from tests.web.fake_door import KEY, OPERATOR_KEY, FakeDoor, FakeStatus
@@ -115,3 +118,38 @@ async def test_a_plain_key_writes_to_its_own_collections_alone(api: Api) -> None
     assert (await api("POST", "/v1/memory/docs/write", writes, KEY))[0] == 403
     await api("POST", "/v1/memory", {"name": "mine", "vectors": [{"dimensions": 2}]}, KEY)
     assert (await api("POST", "/v1/memory/mine/write", writes, KEY))[0] == 200
+
+
+class Placing:
+    """Says what it was asked for; see `ContextDesk`."""
+
+    async def write_context(self, name: str, wanted: ContextWanted, caller: Caller) -> ContextShown:
+        assert caller.operator
+        return ContextShown(collection=name, state=ContextState.RUNNING, model=wanted.model)
+
+    async def context(self, name: str, caller: Caller) -> ContextShown:
+        if name != "docs":
+            raise NotFoundError("there is no such collection")
+        return ContextShown(collection=name, state=ContextState.DONE, written=3)
+
+    async def stop_context(self, name: str, caller: Caller) -> ContextShown:
+        return ContextShown(collection=name, state=ContextState.STOPPED)
+
+
+async def test_contexts_are_asked_for_below_a_collection_and_leave_the_rest_alone() -> None:
+    house = House({"paper": PaperCollections()}, CountingDoor(), made_by="paper")
+    app = App(FakeDoor(), FakeStatus(), Desks(memory=house, contexts=Placing()))
+    async with serving(app.handler(), gate=app.gate()) as served:
+        api = Api(served)
+        path = "/v1/memory/docs/context"
+        status, said = await api("POST", path, {"model": "writer"})
+        assert (status, said["state"], said["model"]) == (202, "running", "writer")
+        assert (await api("POST", path, {"modell": "writer"}))[0] == 400
+        assert (await api("GET", path))[1]["written"] == 3
+        assert (await api("GET", "/v1/memory/soup/context"))[0] == 404
+        assert (await api("DELETE", path))[1]["state"] == "stopped"
+        await api("POST", "/v1/memory", {"name": "docs", "embedding": MODEL})
+        assert (await api("GET", "/v1/memory/docs"))[1]["records"] == 0
+        assert await api("POST", "/v1/memory/docs/count", {}) == (200, {"count": 0})
+        assert await api("DELETE", "/v1/memory/docs") == (200, {"dropped": "docs"})
+    house.close()
