@@ -313,6 +313,7 @@ class _Parts:
             finally:
                 self._status.draining = self._relay.closing = True
                 self._membership.draws_near()
+                self._memory.draws_near()
                 parts = self._host, self._relay, self._membership
                 await wind_down(*parts, front, self._config.drain_s)
                 async with asyncio.TaskGroup() as draining:

@@ -71,6 +71,7 @@ class Furnished:
             holder=parts.keyring.holder,
             settings=StoreSettings(embedding, config.files_bytes_max),
         )
+        self._placing: asyncio.Task[None] | None = None
         self.contexts = Contexts(self.house, self._kept.contexts, door, parts.keyring.holder)
         adding = Adding(self.house, self._threads, entry_of, embedding)
         self.tools = MemoryTools(self.house, adding, Asked(door))
@@ -79,6 +80,11 @@ class Furnished:
     def desks(self) -> tuple[House, Offering, Stored, MemoryTools, Contexts]:
         """Who answers."""
         return self.house, self.replication.offering, self.stores, self.tools, self.contexts
+
+    def draws_near(self) -> None:
+        """The end of the PoP: no answer for a passage's sake is to hold it up."""
+        if self._placing is not None:
+            self._placing.cancel()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -89,6 +95,7 @@ class Furnished:
             async with owned_tasks() as tasks:
                 filing = tasks.create_task(self.stores.run(), name="vector stores")
                 placing = tasks.create_task(self.contexts.run(), name="contexts of passages")
+                self._placing = placing
                 try:
                     yield
                 finally:
