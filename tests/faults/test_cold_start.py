@@ -156,7 +156,7 @@ def test_who_waits_hears_why_it_will_not_come_and_a_stale_mount_is_taken_away(co
 def test_a_request_for_what_arrives_here_and_runs_elsewhere_is_answered_there(cold: Cold) -> None:
     assert cold.holder.chat("And of Spain?", THEIRS)[0] == 200
     until(lambda: cold.late.chat("What is the capital of France?", THEIRS)[0] == 200)
-    cold.pops.hosts.narrow("late", MBIT / 5)  # it arrives long after the answer, however busy we are
+    cold.pops.hosts.narrow("late", MBIT / 5)  # long enough for the answer
     cold.begin(THEIRS)
     until(lambda: cold.row(THEIRS).get("arriving", 0) > 0.1)
     status, _, said = cold.late.chat("And of Portugal?", THEIRS)
