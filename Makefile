@@ -112,7 +112,7 @@ clean: ## Remove everything that was made here: environments, caches, test model
 	@touch $@
 
 .venv/.up: .venv/.made constraints.txt pyproject.toml
-	@echo "installing the runtime and the engines (about 117 MB to download, once)" >&2
+	@echo "installing the runtime and the engines (about 144 MB to download, once)" >&2
 	@sed '/^# For development only/,$$d' constraints.txt > .venv/up.txt
 	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r .venv/up.txt
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
