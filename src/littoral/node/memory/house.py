@@ -87,8 +87,6 @@ class House:
         self.threads = Threads()
         self.reranker: Reranker | None = None
         """Sorts what was found, where that is asked for."""
-        self.dropped: list[Callable[[str], None]] = []
-        """Hear of the PoP's own collections that are forgotten, by name."""
         self.forgotten: list[Callable[[str, str], None]] = []
         """Hear of all that are forgotten, by scope and name."""
         self.following: Following | None = None
@@ -153,9 +151,6 @@ class House:
         self._kept.pop((scope, name), None)
         for forget in self.forgotten:
             forget(scope, name)
-        if scope == _POPS_OWN:
-            for hear in self.dropped:
-                hear(name)
 
     async def open(self, name: str, caller: Caller) -> Opened:
         """One of them."""

@@ -74,7 +74,7 @@ class Offering:
         self._listening: dict[str, Kept] = {}
         self._member: Member | None = None
         self._say: Callable[[str, bytes], None] | None = None
-        house.dropped.append(self._dropped)
+        house.forgotten.append(self._forgotten)
 
     def join(self, member: Member, say: Callable[[str, bytes], None]) -> None:
         """This PoP is a member from now on."""
@@ -180,7 +180,9 @@ class Offering:
 
     # --- keeping them -----------------------------------------------------------------------------
 
-    def _dropped(self, name: str) -> None:
+    def _forgotten(self, scope: str, name: str) -> None:
+        if scope:
+            return  # a key's own, which is never offered
         offer = self._offers.get(name)
         if offer is not None and not offer.withdrawn:
             gone = msgspec.structs.replace(offer, withdrawn=True, made_unix_ms=self._now_ms(offer))
