@@ -1,10 +1,12 @@
 """The driver of Pinecone: see `terms.collections.Collections`. The index is the operator's."""
 
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 from typing import Final
 
-from littoral.adapters.memory.naming import PREFIX, name_on_server
+from littoral.adapters.memory.naming import name_on_server
+from littoral.adapters.memory.noting import described
 from littoral.adapters.memory.pinecone.link import translated
 from littoral.adapters.memory.pinecone.shelf import Namespace, PineconeShelf, note_of, noted
 from littoral.adapters.memory.served import ServedCollection, check_abilities
@@ -89,25 +91,9 @@ class PineconeCollections:
         """All there are."""
         with translated():
             names = list(self._index.describe_index_stats().namespaces)
-        shown = []
-        for called in names:
-            if not called.startswith(PREFIX):
-                continue
-            try:
-                note = noted(self._index, called)
-            except NotFoundError:
-                continue  # dropped, and still counted
-            collection = self.open(note.spec.name, note.spec.scope)
-            shown.append(
-                CollectionShown(
-                    spec=note.spec,
-                    driver="pinecone",
-                    records=collection.count(),
-                    through=note.through,
-                    index="Pinecone's own",
-                )
-            )
-        return sorted(shown, key=lambda each: (each.spec.scope, each.spec.name))
+        return described(
+            names, partial(noted, self._index), self.open, driver="pinecone", index="Pinecone's own"
+        )
 
     def close(self) -> None:
         """Close the connections."""

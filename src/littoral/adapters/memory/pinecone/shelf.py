@@ -30,6 +30,7 @@ import msgspec
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.memory.bodies import body_of, in_batches, read_body, record_of, vectors_sent
 from littoral.adapters.memory.naming import name_on_server
+from littoral.adapters.memory.noting import Note
 from littoral.adapters.memory.ordering import Ordering
 from littoral.adapters.memory.pinecone.link import translated
 from littoral.adapters.memory.scoring import prepared, restored, unpacked
@@ -59,7 +60,7 @@ from littoral.terms.memory import (
 )
 from littoral.terms.values import SECOND
 
-__all__ = ["Namespace", "Note", "PineconeShelf", "note_of", "noted"]
+__all__ = ["Namespace", "PineconeShelf", "note_of", "noted"]
 
 _NOTE: Final = "note"
 """The id of the vector that is no record: no id in hexadecimal is like it."""
@@ -78,13 +79,6 @@ _NEXT_TO_ZERO: Final = 1e-30
 
 Namespace = Any
 """pinecone's Index: its types differ from release to release."""
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What the vector that is no record says."""
-
-    spec: CollectionSpec
-    through: int = 0
 
 
 class PineconeShelf(Shelf):

@@ -7,12 +7,12 @@ from typing import Final
 from qdrant_client import QdrantClient, models
 
 from littoral.adapters.memory.naming import PREFIX, name_on_server
+from littoral.adapters.memory.noting import Note
 from littoral.adapters.memory.qdrant.link import translated
 from littoral.adapters.memory.qdrant.shelf import (
     MAJORITY,
     NOTE,
     ORDERED,
-    Note,
     QdrantShelf,
     note_of,
     noted,

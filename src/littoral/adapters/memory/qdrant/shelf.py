@@ -33,6 +33,7 @@ from littoral.adapters.memory.bodies import (
     vectors_sent,
 )
 from littoral.adapters.memory.naming import name_on_server
+from littoral.adapters.memory.noting import Note
 from littoral.adapters.memory.ordering import Ordering
 from littoral.adapters.memory.qdrant.link import translated
 from littoral.adapters.memory.scoring import prepared, restored, unpacked
@@ -60,7 +61,7 @@ from littoral.terms.memory import (
     VectorField,
 )
 
-__all__ = ["MAJORITY", "NOTE", "ORDERED", "Note", "QdrantShelf", "note_of", "noted"]
+__all__ = ["MAJORITY", "NOTE", "ORDERED", "QdrantShelf", "note_of", "noted"]
 
 NOTE: Final = 0
 """The point that is no record."""
@@ -71,13 +72,6 @@ ORDERED: Final = models.WriteOrdering.STRONG
 _NOTHING: Final = models.HasIdCondition(has_id=[])
 
 _EF_MIN: Final = 128
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What the point 0 says."""
-
-    spec: CollectionSpec
-    through: int = 0
 
 
 class QdrantShelf(Shelf):

@@ -1,12 +1,14 @@
 """The driver of Weaviate servers: see `terms.collections.Collections`."""
 
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 from typing import Final
 
 from weaviate.classes.config import Configure, DataType, Property, Tokenization, VectorDistances
 
-from littoral.adapters.memory.naming import PREFIX, name_on_server
+from littoral.adapters.memory.naming import name_on_server
+from littoral.adapters.memory.noting import described
 from littoral.adapters.memory.served import ServedCollection, check_abilities
 from littoral.adapters.memory.weaviate.link import Link, translated
 from littoral.adapters.memory.weaviate.shelf import (
@@ -17,7 +19,7 @@ from littoral.adapters.memory.weaviate.shelf import (
     put,
 )
 from littoral.memory.checking import check_spec
-from littoral.terms.errors import ConflictError, NotFoundError
+from littoral.terms.errors import ConflictError
 from littoral.terms.memory import Ability, CollectionShown, CollectionSpec, Metric
 
 __all__ = ["WeaviateCollections"]
@@ -95,25 +97,13 @@ class WeaviateCollections:
         """All there are."""
         with translated():
             names = list(self._link.client().collections.list_all(simple=True))
-        shown = []
-        for called in names:
-            if not called.startswith(PREFIX):
-                continue
-            try:
-                note = noted(self._link, called)
-            except NotFoundError:
-                continue  # being made, or dropped
-            collection = self.open(note.spec.name, note.spec.scope)
-            shown.append(
-                CollectionShown(
-                    spec=note.spec,
-                    driver="weaviate",
-                    records=collection.count(),
-                    through=note.through,
-                    index="graphs (HNSW), as the server makes them",
-                )
-            )
-        return sorted(shown, key=lambda each: (each.spec.scope, each.spec.name))
+        return described(
+            names,
+            partial(noted, self._link),
+            self.open,
+            driver="weaviate",
+            index="graphs (HNSW), as the server makes them",
+        )
 
     def close(self) -> None:
         """Close the connections."""

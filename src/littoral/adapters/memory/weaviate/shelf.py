@@ -31,6 +31,7 @@ from weaviate.collections.classes.filters import _Filters
 
 from littoral.adapters.memory.bodies import body_of, in_batches, read_body, record_of, vectors_sent
 from littoral.adapters.memory.naming import name_on_server
+from littoral.adapters.memory.noting import Note
 from littoral.adapters.memory.ordering import Ordering
 from littoral.adapters.memory.scoring import prepared, restored, unpacked
 from littoral.adapters.memory.shelf import Candidates, Shelf
@@ -55,13 +56,6 @@ __all__ = ["Note", "WeaviateShelf", "note_of", "noted", "numbered_of", "put"]
 _NOTE: Final = UUID(int=0)
 _NOTED: Final = "-"
 """`record` of the object that is none."""
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What the object that is no record says."""
-
-    spec: CollectionSpec
-    through: int = 0
 
 
 def numbered_of(spec: CollectionSpec) -> dict[str, int]:
