@@ -5,8 +5,6 @@
 Needs `pip install mcp`.
 """
 
-# a script, which says what it does
-
 import asyncio
 import os
 import sys

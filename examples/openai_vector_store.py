@@ -6,8 +6,6 @@
 Needs `pip install openai`.
 """
 
-# a script, which says what it does
-
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
