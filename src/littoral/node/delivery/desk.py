@@ -76,7 +76,8 @@ class Desk:
         self._parts = parts
         self._library = library
         self._tasks = tasks
-        self._changed = changed
+        self.changed: Final = changed
+        """Others are to be told anew."""
         self._pulls: dict[str, Pull] = {}
         """By id, the oldest first; those that ended among them."""
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -139,7 +140,7 @@ class Desk:
             del self._running[name]
             self._ends += 1
             self._ended.append(pull.end(self._ends))
-            self._changed()
+            self.changed()
 
     def close(self) -> None:
         """End all pulls and links; what has come is kept."""
@@ -170,14 +171,19 @@ class Desk:
             pull.ended.add_done_callback(
                 lambda _: loop.call_later(GROUPS_KEPT_S, self._let_go, group.name)
             )
-        self._changed()
+        self.changed()
 
     def _let_go(self, name: str) -> None:
         """Nobody is at this any more who would not find it under its other name."""
         group = self._library.groups.pop(name, None)
         if group is not None:
             group.close()
-            self._changed()
+            self.changed()
+
+    def let_go_of(self, artifact: ArtifactId) -> None:
+        """Give nothing of it any more, so that it can be dropped."""
+        self._library.let_go_of(artifact)
+        self._let_go(artifact)
 
     # --- the fleet ------------------------------------------------------------------------------
 

@@ -72,6 +72,11 @@ class FoundManifest:
         return self.artifact
 
     @property
+    def kind(self) -> Kind:
+        """What it is for."""
+        return self.manifest.kind
+
+    @property
     def files(self) -> tuple[FileRow, ...]:
         """In order."""
         return self.manifest.files
@@ -101,6 +106,11 @@ class FoundDraft:
     def name(self) -> str:
         """By which others know it."""
         return self.draft.id
+
+    @property
+    def kind(self) -> Kind:
+        """What it is for."""
+        return self.draft.kind
 
     @property
     def files(self) -> tuple[DraftFile, ...]:

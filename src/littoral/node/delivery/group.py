@@ -16,6 +16,7 @@ from typing import Final, assert_never
 from littoral.adapters.http.words import HttpError
 from littoral.adapters.moving.words import BaseDoubtedError, Fetching
 from littoral.delivery.chunk_set import ChunkSet, Run
+from littoral.delivery.manifest import Kind
 from littoral.delivery.news import News
 from littoral.delivery.resemblance import Tensors
 from littoral.delivery.words import (
@@ -118,6 +119,11 @@ class Group:
     def documents(self) -> Mapping[str, bytes]:
         """See Work."""
         return self._work.documents
+
+    @property
+    def kind(self) -> Kind:
+        """See Work."""
+        return self._work.kind
 
     @property
     def private(self) -> bool:

@@ -2,7 +2,8 @@
 
 Rules
 - Nothing is given of what is not here and checked, or, of a draft, vouched for.
-- What is private goes to PoPs of this owner only. To all others it is as if it were not here.
+- What is private goes to PoPs of this owner only, and segments of a collection to those only that
+  are said to read them. To all others it is as if it were not here.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final
 from littoral.adapters.moving.words import Coder, HearsNews, Shelf
 from littoral.delivery import news as wire
 from littoral.delivery.chunk_set import ChunkSet
+from littoral.delivery.manifest import Kind
 from littoral.delivery.news import News
 from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.group import Group
@@ -20,7 +22,7 @@ from littoral.node.delivery.holdings import Holdings
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.whole import Whole
 from littoral.terms.errors import BadRequestError, NotFoundError
-from littoral.terms.ids import artifact_id
+from littoral.terms.ids import ArtifactId, artifact_id
 from littoral.trust.members import Member
 
 __all__ = ["Library"]
@@ -51,7 +53,7 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(group)
         if live is not None:
-            return live.shelf if self._may(peer, private=live.private) else None
+            return live.shelf if self._may(peer, live.kind, group, private=live.private) else None
         found = self._whole(group, peer)
         return None if found is None else found.shelf
 
@@ -72,7 +74,7 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(artifact)
         if live is not None and name in live.documents:
-            may = self._may(peer, private=live.private)
+            may = self._may(peer, live.kind, artifact, private=live.private)
             return memoryview(live.documents[name]) if may else None
         found = self._whole(artifact, peer)
         return None if found is None else found.document(name)
@@ -81,7 +83,8 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(group)
         if live is not None:
-            return live.links.called(peer, say) if self._may(peer, private=live.private) else None
+            may = self._may(peer, live.kind, group, private=live.private)
+            return live.links.called(peer, say) if may else None
         found = self._whole(group, peer)
         if found is None:
             return None
@@ -96,15 +99,25 @@ class Library:
             _, found = self._open.popitem()
             found.close()
 
-    def _may(self, peer: Member, *, private: bool) -> bool:
-        return not private or self._others().is_own(peer)
+    def let_go_of(self, artifact: ArtifactId) -> None:
+        """Do not keep it open."""
+        found = self._open.pop(artifact, None)
+        if found is not None:
+            found.close()
+
+    def _may(self, peer: Member, kind: Kind, name: str, *, private: bool) -> bool:
+        others = self._others()
+        if kind is Kind.EMBEDDINGS:
+            return others.reads(peer, name)
+        return not private or others.is_own(peer)
 
     def _whole(self, name: str, peer: Member) -> Whole | None:
         try:
             artifact = artifact_id(name)
-        except BadRequestError:
+            kind = self._holdings.store.shelf.manifest(artifact).kind
+        except (BadRequestError, NotFoundError):
             return None
-        if not self._may(peer, private=self._holdings.private(artifact)):
+        if not self._may(peer, kind, artifact, private=self._holdings.private(artifact)):
             return None
         found = self._open.get(name)
         if found is None:

@@ -45,21 +45,24 @@ from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pipelines import Pipelines
+from littoral.node.delivery.segments import Segments
 from littoral.node.delivery.words import (
     AT_WORK,
     FLEET,
     SAID,
+    SEGMENTS,
     AtWork,
     FleetTold,
     MoverArguments,
     MoverSaid,
+    SegmentsMade,
 )
 from littoral.node.drive import owned_tasks
 from littoral.node.home import Home
 from littoral.node.surface import log_defect
 from littoral.terms.delivery import Nothing
 from littoral.terms.errors import KeyRejectedError, LittoralError
-from littoral.terms.ids import KeyId, SiteName
+from littoral.terms.ids import KeyId, SiteName, artifact_id
 from littoral.terms.limits import STORE_BYTES_MAX
 from littoral.terms.ports import Origin
 from littoral.terms.values import Caller
@@ -241,7 +244,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
             scrubbing = tasks.create_task(desk.scrub())
             try:
                 yield _handler(
-                    _routes(mover, desk, library)
+                    _routes(mover, desk, library, Segments(parts, desk))
                     | pipeline_routes(Pipelines(parts, mover.changed)),
                     arguments.key,
                 )
@@ -271,7 +274,9 @@ def _handler(table: dict[str, dict[str, Route]], key: str) -> Handler:
     return handle
 
 
-def _routes(mover: Mover, desk: Desk, library: Library) -> dict[str, dict[str, Route]]:
+def _routes(
+    mover: Mover, desk: Desk, library: Library, segments: Segments
+) -> dict[str, dict[str, Route]]:
     async def fleet(request: Request, responder: Responder, _: Caller, __: str) -> None:
         mover.told(msgspec.json.decode(request.body, type=FleetTold), desk, library)
         await send_json(responder, 200, Nothing())
@@ -283,10 +288,19 @@ def _routes(mover: Mover, desk: Desk, library: Library) -> dict[str, dict[str, R
     async def said(_: Request, responder: Responder, __: Caller, number: str) -> None:
         await send_json(responder, 200, await mover.said(int(number), desk))
 
+    async def keep(request: Request, responder: Responder, _: Caller, __: str) -> None:
+        made = msgspec.json.decode(request.body, type=SegmentsMade)
+        await send_json(responder, 200, await segments.keep(made))
+
+    async def drop(_: Request, responder: Responder, __: Caller, name: str) -> None:
+        await send_json(responder, 200, await segments.drop(artifact_id(name)))
+
     own = {
         AT_WORK: {"POST": Route(at_work)},
         FLEET: {"POST": Route(fleet)},
         f"{SAID}/": {"GET": Route(said)},
+        SEGMENTS: {"POST": Route(keep)},
+        f"{SEGMENTS}/": {"DELETE": Route(drop)},
     }
     return {**delivery_routes(desk), **own}
 

@@ -13,7 +13,7 @@ Rules
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar, assert_never
@@ -25,6 +25,7 @@ from littoral.adapters.engines.worker import Worker, WorkerPlan
 from littoral.node.arrivals import Arrivals
 from littoral.node.asking import PopClient
 from littoral.node.config import Config, hub_endpoint, secret_from_environment
+from littoral.node.delivery.questions import MoverDesk
 from littoral.node.delivery.telling import told_of
 from littoral.node.delivery.words import (
     AT_WORK,
@@ -34,27 +35,17 @@ from littoral.node.delivery.words import (
     FleetTold,
     ListenTold,
     MoverSaid,
+    ReadersTold,
 )
 from littoral.node.home import Home
 from littoral.routing.fleet import Fleet
 from littoral.terms.delivery import (
-    ArtifactRow,
-    Freed,
-    ListingShown,
-    ListingWanted,
     Nothing,
-    PinWanted,
-    PlanShown,
-    PullShown,
     PullsShown,
-    PullWanted,
-    StoreShown,
-    Verified,
 )
 from littoral.terms.errors import DrainingError, LittoralError
 from littoral.terms.facts import PullEnded
-from littoral.terms.ids import ArtifactId, ModelName, SiteName
-from littoral.terms.pipelines import PipelineRow, PipelineShown, PipelinesShown, PipelineWanted
+from littoral.terms.ids import ArtifactId, ModelName, PopId, SiteName
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import Down, Starting
 from littoral.trust.members import Member
@@ -80,8 +71,8 @@ class _Ready:
     pid: int
 
 
-class Office:
-    """Of one PoP; see web.delivery.DeliveryDesk and PipelineDesk."""
+class Office(MoverDesk):
+    """Of one PoP."""
 
     def __init__(
         self,
@@ -120,7 +111,7 @@ class Office:
             clock=clock,
             observe=observe,
         )
-        self._client: Final = PopClient(self._worker)
+        super().__init__(PopClient(self._worker))
         self._running: list[asyncio.Task[None]] = []
         self._up = asyncio.Event()
         """It runs, and may be asked."""
@@ -153,68 +144,12 @@ class Office:
         """See FleetTold."""
         return self._fleet.offered(model)
 
-    # --- what operators ask ---------------------------------------------------------------------
-
-    async def pull(self, wanted: PullWanted) -> PullShown:
-        """Begin a pull, or join the one that is under way."""
-        return await self._post("pulls", wanted, PullShown)
-
-    async def pulls(self) -> PullsShown:
-        """All that are under way, and the last that ended."""
-        return await self._get("pulls", PullsShown)
-
-    async def pulled(self, name: str) -> PullShown:
-        """One pull, as it is now."""
-        return await self._get(f"pulls/{name}", PullShown)
-
-    async def cancel(self, name: str) -> PullShown:
-        """End a pull; what has come is kept for the next."""
-        await self.start()
-        return await self._client.delete(f"{DELIVERY}/pulls/{name}", PullShown)
-
-    async def plan(self, wanted: PullWanted) -> PlanShown:
-        """What a pull would fetch from where."""
-        return await self._post("plan", wanted, PlanShown)
-
-    async def listing(self, wanted: ListingWanted) -> ListingShown:
-        """What a reference means at its origin."""
-        return await self._post("listing", wanted, ListingShown)
-
-    async def store(self) -> StoreShown:
-        """What is here."""
-        return await self._get("store", StoreShown)
-
-    async def pin(self, wanted: PinWanted) -> ArtifactRow:
-        """Keep an artifact, or let it go when room is needed."""
-        return await self._post("pins", wanted, ArtifactRow)
-
-    async def verify(self) -> Verified:
-        """Hash every byte again; what is rotten is dropped."""
-        return await self._post("verify", Nothing(), Verified)
-
-    async def collect(self) -> Freed:
-        """Remove what nothing needs."""
-        return await self._post("gc", Nothing(), Freed)
-
-    async def define(self, wanted: PipelineWanted) -> PipelineRow:
-        """Sign a pipeline and keep it."""
-        return await self._post("pipelines", wanted, PipelineRow)
-
-    async def pipelines(self) -> PipelinesShown:
-        """All that are here."""
-        return await self._get("pipelines", PipelinesShown)
-
-    async def pipeline(self, name: str) -> PipelineShown:
-        """One, by its name or its artifact's."""
-        return await self._get(f"pipelines/{name}", PipelineShown)
-
-    async def _get(self, path: str, kind: type[T]) -> T:
-        await self.start()
-        return await self._client.get(f"{DELIVERY}/{path}", kind)
-
-    async def _post(self, path: str, what: msgspec.Struct, kind: type[T]) -> T:
-        await self.start()
-        return await self._client.post(f"{DELIVERY}/{path}", what, kind)
+    def readers(self, readers: Mapping[ArtifactId, Collection[PopId]]) -> None:
+        """To whom segments may go from now on: to nobody but these."""
+        told = tuple(ReadersTold(each, tuple(sorted(pops))) for each, pops in readers.items())
+        if told != self._fleet.readers:
+            self._fleet = msgspec.structs.replace(self._fleet, readers=told)
+            self._telling.set()
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -255,6 +190,7 @@ class Office:
 
         def follow(fleet: Fleet) -> None:
             told = told_of(fleet, member, may_deal, listen, wished())
+            told = msgspec.structs.replace(told, readers=self._fleet.readers)
             if told == self._fleet:
                 return
             self._fleet = told

@@ -44,6 +44,9 @@ class Others:
     def __init__(self, told: FleetTold) -> None:
         self.site: SiteName = told.site
         self.by_name: Mapping[PopId, Other] = {each.pop: _other(each) for each in told.peers}
+        self._readers: Mapping[str, frozenset[PopId]] = {
+            each.artifact: frozenset(each.pops) for each in told.readers
+        }
 
     @property
     def names(self) -> frozenset[str]:
@@ -75,6 +78,10 @@ class Others:
         """Whether it is of this PoP's owner, and known to be there."""
         other = self.by_name.get(member.pop)
         return other is not None and other.own and other.member == member
+
+    def reads(self, member: Member, name: str) -> bool:
+        """Whether these segments of a collection may go to it."""
+        return member.pop in self._readers.get(name, ()) and self.is_own(member)
 
 
 def group_of(name: str) -> bytes:

@@ -12,8 +12,7 @@ from typing import Final
 
 from littoral.adapters.identity import verify
 from littoral.delivery.claims import Known, signed_claim
-from littoral.delivery.drafts import Draft, DraftFile
-from littoral.delivery.manifest import FileFormat, Kind, Manifest, blake3_of
+from littoral.delivery.manifest import Kind, Manifest
 from littoral.delivery.pipelines import (
     DEFINITION_FILE,
     PIPELINE_FILE,
@@ -22,7 +21,7 @@ from littoral.delivery.pipelines import (
     read_pipeline,
     signed_definition,
 )
-from littoral.delivery.tables import encode_cuts
+from littoral.node.delivery.making import keep_files
 from littoral.node.delivery.parts import Parts
 from littoral.terms.errors import ConflictError, NotFoundError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, PopId
@@ -105,31 +104,10 @@ class Pipelines:
     def _kept(self, pipeline: Pipeline, document: bytes, envelope: bytes) -> ArtifactId:
         """The artifact that it is, in the store. Blocks."""
         store, files = self._parts.holdings.store, (document, envelope)
-        cuts = [encode_cuts([(0, len(data))]) for data in files]
-        rows = (
-            DraftFile(
-                path=path,
-                size_bytes=len(data),
-                sha256=None,
-                git_oid=None,
-                place="",
-                format=FileFormat.PLAIN,
-                chunks=1,
-                cuts=blake3_of(its_cuts),
-                tensors=None,
-            )
-            for path, data, its_cuts in zip(_FILES, files, cuts, strict=True)
-        )
-        draft = Draft(Kind.PIPELINE, f"pipeline:{pipeline.name}", True, None, tuple(rows))
-        intake = store.take_draft(draft, cuts)
-        try:
-            for number, data in enumerate(files):
-                intake.write(number, data)
-            manifest, _ = intake.seal()
-        finally:
-            intake.close()
-        store.pin(manifest.artifact, pinned=True)
-        return manifest.artifact
+        sizes = {path: len(data) for path, data in zip(_FILES, files, strict=True)}
+        artifact = keep_files(store, Kind.PIPELINE, f"pipeline:{pipeline.name}", sizes, files)
+        store.pin(artifact, pinned=True)
+        return artifact
 
     def _all(self) -> Iterator[PipelineShown]:
         shelf = self._parts.holdings.store.shelf

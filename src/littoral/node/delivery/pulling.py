@@ -312,6 +312,7 @@ class Pull:
             seal=sealing.seal,
             paths=found.paths,
             documents=found.documents(),
+            kind=found.kind,
             private=listing is None or listing.private,
             lists=found.lists,
             base=None if base is None else base.base,

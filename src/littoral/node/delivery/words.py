@@ -17,6 +17,7 @@ __all__ = [
     "AT_WORK",
     "FLEET",
     "SAID",
+    "SEGMENTS",
     "ArrivingSaid",
     "AtWork",
     "FleetTold",
@@ -25,11 +26,16 @@ __all__ = [
     "MoverSaid",
     "PeerTold",
     "PullEnd",
+    "ReadersTold",
+    "SegmentsDropped",
+    "SegmentsKept",
+    "SegmentsMade",
 ]
 
 FLEET: Final = "/fleet"
 SAID: Final = "/said"
 AT_WORK: Final = "/at-work"
+SEGMENTS: Final = "/segments"
 
 
 class MoverArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +94,13 @@ class PeerTold(msgspec.Struct, frozen=True):
         )
 
 
+class ReadersTold(msgspec.Struct, frozen=True):
+    """To whom segments of a collection may go: to these, and to nobody else."""
+
+    artifact: ArtifactId
+    pops: tuple[PopId, ...]
+
+
 class FleetTold(msgspec.Struct, frozen=True):
     """All others that are there and may be dealt with. Whoever is not among them gets nothing."""
 
@@ -97,6 +110,8 @@ class FleetTold(msgspec.Struct, frozen=True):
     """None: this PoP can't be dialled, or is alone."""
     wished: tuple[bytes, ...] = ()
     """What copies are wished of, as `Delivery.reference`: the last copy of it is not dropped."""
+    readers: tuple[ReadersTold, ...] = ()
+    """Of each artifact that is segments of a collection."""
 
     def offered(self, model: ModelName) -> ArtifactId | None:
         """What a PoP of this owner has whole and calls that, if any does."""
@@ -111,6 +126,27 @@ class AtWork(msgspec.Struct, frozen=True):
     """How many requests the PoP answers now: what is moved makes way for them."""
 
     requests: int
+
+
+class SegmentsMade(msgspec.Struct, frozen=True):
+    """The PoP has written segments of a collection, which the mover takes over."""
+
+    folder: str
+    """With the files, and nothing else."""
+    reference: str
+
+
+class SegmentsKept(msgspec.Struct, frozen=True):
+    """They are this artifact now."""
+
+    artifact: ArtifactId
+
+
+class SegmentsDropped(msgspec.Struct, frozen=True):
+    """What came of dropping them."""
+
+    gone: bool
+    """They are not here any more; else somebody still holds them."""
 
 
 class PullEnd(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from littoral.adapters.artifacts import DraftIntake
 from littoral.adapters.moving.words import Base
+from littoral.delivery.manifest import Kind
 from littoral.delivery.pull import PullMachine
 from littoral.node.delivery.origin_reads import OriginReads
 from littoral.node.delivery.shelves import FillingShelf
@@ -30,6 +31,8 @@ class Work:
     """Of its files, in order."""
     documents: Mapping[str, bytes]
     """Its `manifest` (or draft) and `tables/N` (or cuts), for others."""
+    kind: Kind
+    """What it is for."""
     private: bool
     """It goes to PoPs of this owner only."""
     lists: Mapping[int, bytes]

@@ -1,0 +1,93 @@
+"""Segments of collections in the store: artifacts that go to named PoPs, and not for long.
+
+The PoP writes the files and says to whom they may go (`FleetTold.readers`); whoever is not named
+gets nothing of them, and of an artifact of this kind of which nothing is said nobody does
+(`library.py`).
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from littoral.delivery.claims import Known, signed_claim
+from littoral.delivery.manifest import Kind
+from littoral.node.delivery.desk import Desk
+from littoral.node.delivery.making import keep_files
+from littoral.node.delivery.parts import Parts
+from littoral.node.delivery.words import SegmentsDropped, SegmentsKept, SegmentsMade
+from littoral.terms.errors import ConflictError, NotFoundError, StoreError
+from littoral.terms.ids import ArtifactId
+from littoral.terms.values import SECOND
+
+__all__ = ["Segments"]
+
+log = logging.getLogger("littoral")
+
+
+class Segments:
+    """Of one mover."""
+
+    def __init__(self, parts: Parts, desk: Desk) -> None:
+        """Keep nothing yet.
+
+        Args:
+            parts: the store, and who signs.
+            desk: lets go of what is to be dropped.
+        """
+        self._parts = parts
+        self._desk = desk
+
+    async def keep(self, made: SegmentsMade) -> SegmentsKept:
+        """Keep what the PoP has made as an artifact; each file of it is taken away once it is had.
+
+        Raises:
+            DiskShortError, StoreError: it can't be kept.
+        """
+        artifact = await self._parts.around.blocking(lambda: self._kept(made))
+        parts = self._parts
+        claim = signed_claim(
+            parts.identity,
+            reference=made.reference,
+            artifact=artifact,
+            known=Known.FIRST,
+            private=True,
+            base=None,
+            unix_s=parts.around.clock.unix_ns() // SECOND,
+        )
+        parts.holdings.claimed(artifact, claim)
+        self._desk.changed()
+        return SegmentsKept(artifact)
+
+    async def drop(self, artifact: ArtifactId) -> SegmentsDropped:
+        """Drop it, unless somebody still holds it."""
+        self._desk.let_go_of(artifact)
+        remove = self._parts.holdings.store.remove
+        gone = True
+        try:
+            with suppress(NotFoundError):
+                await self._parts.around.blocking(lambda: remove(artifact))
+        except ConflictError as error:
+            log.info("%s is not dropped yet: %s", artifact, error)
+            gone = False
+        self._desk.changed()
+        return SegmentsDropped(gone)
+
+    def _kept(self, made: SegmentsMade) -> ArtifactId:
+        try:
+            paths = sorted(Path(made.folder).iterdir())
+            sizes = {path.name: path.stat().st_size for path in paths}
+        except OSError as error:
+            raise StoreError(f"{made.folder} can't be read ({error.strerror})") from None
+        store = self._parts.holdings.store
+        return keep_files(store, Kind.EMBEDDINGS, made.reference, sizes, _taken(paths))
+
+
+def _taken(paths: Sequence[Path]) -> Iterator[bytes]:
+    """What is in each, which is gone once the next is asked for: it does not take room twice."""
+    for path in paths:
+        try:
+            yield path.read_bytes()
+            path.unlink()
+        except OSError as error:
+            raise StoreError(f"{path} can't be taken ({error.strerror})") from None
