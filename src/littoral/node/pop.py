@@ -197,9 +197,10 @@ class _Parts:
             vectors=None if self._keeping is None else self._keeping.vectors,
         )
         self._door = Exchanges(parts, self._elsewhere)
-        memory = self._memory = Furnished(config, home.path, self._door, parts, identity, tasks)
+        self._office = office = self._deliveries(tasks)
+        furnished = (config, home.path, self._door, parts, office, identity, tasks)
+        memory = self._memory = Furnished(*furnished)
         desk = FabricDesk(membership, opened, self._host.entries, self._onward)
-        self._office = self._deliveries(tasks)
         self._wishing = self._wishes()
         work, files = self._office, self._files()
         desks = Desks(desk, work, self._wishing, files, work, *memory.desks)

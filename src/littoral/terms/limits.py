@@ -908,6 +908,16 @@ CHANGES_ASKED_MAX: Final = 64
 FOLLOW_AGAIN_S: Final = 1.0
 """Between tries to reach a home that can't be reached."""
 
+SEGMENTS_KEPT_S: Final = 1_800.0
+"""How long segments of a collection stay after they were last of use, for those who follow later:
+what was deleted meanwhile is in them."""
+
+SEGMENTS_FIND_S: Final = 15.0
+"""For a replica to hear who has the segments that its home has named."""
+
+SEGMENTS_TRIES: Final = 3
+"""To fetch segments; a replica then takes all in parts, from its home alone."""
+
 FORWARD_WAIT_S: Final = 5.0
 """For a write at a replica to be done at its home, and for it to be seen here afterwards."""
 MEMORY_VIEWS_MAX: Final = 256

@@ -2,14 +2,15 @@
 
 The **home** is the PoP that a collection was made at, and the only one that changes it. It
 **offers** the collection to sites and PoPs; whoever is meant **follows**: keeps a copy, asks for
-what changed, and goes on answering when the home can't be reached.
+what changed, and goes on answering when the home can't be reached. Its first copy of a large
+collection comes as **segments**, an artifact that all who follow pass on to each other.
 """
 
 from typing import Annotated
 
 import msgspec
 
-from littoral.terms.ids import PopId, SiteName
+from littoral.terms.ids import ArtifactId, PopId, SiteName
 from littoral.terms.limits import OFFER_PLACES_MAX
 from littoral.terms.memory import CollectionSpec, Record, Write
 
@@ -21,6 +22,8 @@ __all__ = [
     "OfferRow",
     "OffersShown",
     "ReplicaWanted",
+    "SegmentsShown",
+    "SegmentsWanted",
     "Staleness",
     "WritesWanted",
 ]
@@ -28,6 +31,7 @@ __all__ = [
 _Incarnation = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 _Site = Annotated[SiteName, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
 _Pop = Annotated[PopId, msgspec.Meta(pattern=r"\Apop-[0-9a-f]{16}\Z")]
+_Artifact = Annotated[ArtifactId, msgspec.Meta(pattern=r"\Ablake3:[0-9a-f]{64}\Z")]
 _Places = msgspec.Meta(max_length=OFFER_PLACES_MAX)
 
 
@@ -125,6 +129,22 @@ class ChangesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: int
     begun: int = 0
     wait: bool = True
+
+
+class SegmentsWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A replica that has nothing yet, or nothing that it can go on from, asks for all at once."""
+
+    name: str
+    incarnation: str
+
+
+class SegmentsShown(msgspec.Struct, frozen=True):
+    """All of a collection up to some change, as an artifact that is fetched as any other."""
+
+    artifact: _Artifact | None
+    """None: there is none; changes are asked for from the beginning."""
+    making: bool = False
+    """There will be one: ask again."""
 
 
 class WritesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,8 @@ from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pipelines import Pipelines
-from littoral.node.delivery.words import FleetTold, PeerTold
+from littoral.node.delivery.segments import Segments
+from littoral.node.delivery.words import FleetTold, PeerTold, ReadersTold
 from littoral.node.drive import owned_tasks
 from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.ids import SiteName
@@ -84,6 +85,7 @@ class Node:
         )
         self.desk = Desk(parts, self.library, tasks, lambda: None)
         self.pipelines = Pipelines(parts, lambda: None)
+        self.segments = Segments(parts, self.desk)
 
     async def pulled(self, reference: str, base: str | None = None) -> PullShown:
         """A pull of something, once it has ended."""
@@ -100,9 +102,10 @@ class Node:
         address = f"127.0.0.1:{self.port}"
         return PeerTold.of(self.member, address, self.desk.deliveries(), own=True)
 
-    def meet(self, others: Sequence[PeerTold]) -> None:
-        """The others are these now."""
-        self.others = Others(FleetTold(SiteName("attic"), tuple(others)))
+    def meet(self, others: Sequence[PeerTold], readers: Sequence[ReadersTold] = ()) -> None:
+        """The others are these now, and segments may go to these."""
+        told = FleetTold(SiteName("attic"), tuple(others), readers=tuple(readers))
+        self.others = Others(told)
         self.access.allow(self.others.names)
         self.desk.meet(self.others)
 
@@ -114,11 +117,11 @@ class Node:
         self._held.close()
 
 
-def acquainted(*nodes: Node) -> None:
-    """Each knows what all others have now."""
+def acquainted(*nodes: Node, readers: Sequence[ReadersTold] = ()) -> None:
+    """Each knows what all others have now, and to whom segments may go."""
     told = [node.told() for node in nodes]
     for node in nodes:
-        node.meet([each for each in told if each.pop != node.member.pop])
+        node.meet([each for each in told if each.pop != node.member.pop], readers)
 
 
 @asynccontextmanager

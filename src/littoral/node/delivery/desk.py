@@ -180,8 +180,11 @@ class Desk:
             group.close()
             self.changed()
 
-    def let_go_of(self, artifact: ArtifactId) -> None:
-        """Give nothing of it any more, so that it can be dropped."""
+    async def let_go_of(self, artifact: ArtifactId) -> None:
+        """Neither fetch nor give it any more, so that it can be dropped."""
+        for name in list(self._running):
+            if self._pulls[name].wanted.reference == artifact:
+                await self.cancel(name)
         self._library.let_go_of(artifact)
         self._let_go(artifact)
 

@@ -61,7 +61,7 @@ class Segments:
 
     async def drop(self, artifact: ArtifactId) -> SegmentsDropped:
         """Drop it, unless somebody still holds it."""
-        self._desk.let_go_of(artifact)
+        await self._desk.let_go_of(artifact)
         remove = self._parts.holdings.store.remove
         gone = True
         try:

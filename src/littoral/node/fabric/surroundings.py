@@ -93,7 +93,7 @@ class Surroundings:
 
     def works(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What goes on as long as it is a member."""
-        return self.wishing.go_on(), self.replication.following.go_on()
+        return self.wishing.go_on(), *self.replication.works()
 
     def delivers(self, place: Place) -> Place:
         """What the PoP says of where it is, with what it delivers, wants, and has room for."""

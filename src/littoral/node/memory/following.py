@@ -5,6 +5,7 @@
 Rules
 - A PoP follows what a home of its own owner offers it, where its own certificate lets it
   (`memory/replicas.py`). What it may not have any more, or is offered no longer, it forgets.
+- The first copy of what is large is had from segments (`fetching.py`), and from then on changes.
 - A copy answers once it has been whole, and goes on when its home can't be reached; it says how old
   what it has may be. Nothing but its home's signed changes ever changes it.
 - A write at a copy is made at its home; when it comes back, the copy has it.
@@ -24,7 +25,9 @@ from littoral.adapters.identity import verify
 from littoral.memory.checking import check_spec
 from littoral.memory.replicas import decoded_offer, follows, opened
 from littoral.node.fabric.calls import Calls
+from littoral.node.memory.fetching import Fetching
 from littoral.node.memory.opened import Kept
+from littoral.node.memory.segments import Segments, SegmentsRow
 from littoral.node.memory.threads import Threads
 from littoral.routing.fleet import Fleet
 from littoral.terms.collections import Collections, Replicated
@@ -35,19 +38,29 @@ from littoral.terms.errors import (
     UpstreamFailedError,
 )
 from littoral.terms.ids import PopId
-from littoral.terms.limits import FOLLOW_AGAIN_S, FORWARD_WAIT_S, OFFERS_MAX
+from littoral.terms.limits import FOLLOW_AGAIN_S, FORWARD_WAIT_S, OFFERS_MAX, SEGMENTS_TRIES
 from littoral.terms.memory import Applied, CollectionShown, Write
 from littoral.terms.ports import Clock
-from littoral.terms.replicas import ChangesWanted, Offer, Staleness, WritesWanted
+from littoral.terms.replicas import (
+    Changes,
+    ChangesWanted,
+    Followed,
+    Offer,
+    SegmentsShown,
+    SegmentsWanted,
+    Staleness,
+    WritesWanted,
+)
 from littoral.terms.values import SECOND, Instant
 from littoral.trust.members import Member
 from littoral.trust.records import Record
 
-__all__ = ["CHANGES_PATH", "WRITE_PATH", "Following"]
+__all__ = ["CHANGES_PATH", "SEGMENTS_PATH", "WRITE_PATH", "Following"]
 
 log = logging.getLogger("littoral")
 
 CHANGES_PATH = "/fabric/memory/changes"
+SEGMENTS_PATH = "/fabric/memory/segments"
 WRITE_PATH = "/fabric/memory/write"
 
 _Key = tuple[str, PopId]
@@ -65,6 +78,8 @@ class _Copy:
     """What its home says of it; None until that is heard."""
     fresh: Instant | None = None
     """When it last had all that its home had."""
+    tries: int = 0
+    """To have it from segments, since it was whole."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
@@ -80,6 +95,7 @@ class Following:
     def __init__(
         self,
         driver: Collections,
+        segments: Segments,
         threads: Threads,
         clock: Clock,
         spawn: Callable[..., "asyncio.Task[None]"],
@@ -88,11 +104,14 @@ class Following:
 
         Args:
             driver: keeps the copies; a copy's scope is its home's name.
+            segments: what is fetched for first copies.
             threads: for what blocks.
             clock: for how old things are.
             spawn: owns the tasks that follow.
         """
         self._driver = driver
+        self._segments = segments
+        self._fetching = Fetching(segments, threads)
         self._threads = threads
         self._clock = clock
         self._spawn = spawn
@@ -144,7 +163,12 @@ class Following:
             log.warning("%s offers more than is listened to", record.pop)
             return
         self._heard[key] = offer
+        self._segments.meet_again()
         self._judged.set()
+
+    def heard(self, name: str, home: PopId) -> Offer | None:
+        """What its home offers of a collection, if that was heard."""
+        return self._heard.get((name, home))
 
     # --- what the house asks ----------------------------------------------------------------------
 
@@ -240,6 +264,7 @@ class Following:
         if copy.task is not None:
             copy.task.cancel()
         del self._copies[key]
+        self._segments.forget(key)
         await self._threads.run(lambda: self._driver.drop(name, home))
 
     # --- following --------------------------------------------------------------------------------
@@ -261,29 +286,66 @@ class Following:
         offer, home = copy.offer, key[1]
         assert offer is not None, "followed once it is offered"
         at = await self._threads.run(copy.collection.followed)
-        same = at.incarnation == offer.incarnation
-        wanted = ChangesWanted(
-            key[0],
-            offer.incarnation,
-            at.era if same else "",
-            at.through if same else 0,
-            at.begun if same else 0,
-            wait=same and at.ever and not at.begun,
-        )
+        if at.incarnation != offer.incarnation:
+            at = Followed()
+        begun = self._fetching.begun(home, key[0], at)
+        first = begun is not None or not (at.ever or at.through)
+        if first and await self._from_segments(key, copy, offer, at, begun):
+            return
+        wait = at.ever and not at.begun
+        wanted = ChangesWanted(key[0], offer.incarnation, at.era, at.through, at.begun, wait)
         data = await self._asked(home, CHANGES_PATH, wanted)
-        changes = opened(data, offer.incarnation, home, verify)
+        changes = await self._threads.run(lambda: opened(data, offer.incarnation, home, verify))
+        anew = changes.whole and not (changes.after or changes.last)
+        if anew and await self._from_segments(key, copy, offer, at, None):
+            return
         if changes.through > wanted.after or changes.whole:
+            at = await self._threads.run(lambda: _follow(copy.collection, changes, offer, home))
+        self._moved(copy, at, changes)
+
+    async def _from_segments(
+        self, key: _Key, copy: _Copy, offer: Offer, at: Followed, row: SegmentsRow | None
+    ) -> bool:
+        """Have all at once, from segments; False where that can't be."""
+        name, home = key
+        if copy.tries >= SEGMENTS_TRIES:
+            return False
+
+        async def ask() -> SegmentsShown:
+            wanted = SegmentsWanted(name, offer.incarnation)
+            said = await self._asked(home, SEGMENTS_PATH, wanted)
             try:
-                at = await self._threads.run(
-                    lambda: copy.collection.follow(changes, offer.incarnation)
-                )
-            except ConflictError as error:
-                raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
+                return msgspec.json.decode(said, type=SegmentsShown)
+            except (msgspec.MsgspecError, UnicodeError):
+                raise RecordRejectedError(f"{home} says what is not understood") from None
+
+        def take(data: bytes) -> Followed:
+            changes = opened(data, offer.incarnation, home, verify)
+            if any(record.labels for record in changes.records):
+                copy.kept.labelled = True
+            return _follow(copy.collection, changes, offer, home)
+
+        copy.tries += 1
+        row = row or await self._fetching.fetched(home, offer, ask)
+        if row is None:
+            copy.tries = SEGMENTS_TRIES
+            return False
+        try:
+            async for now in self._fetching.taken(row, at, take):
+                self._moved(copy, now)
+        except LittoralError:
+            self._segments.forget(key)
+            raise
+        return True
+
+    def _moved(self, copy: _Copy, at: Followed, changes: Changes | None = None) -> None:
+        """A copy has come so far; by these changes, if they were asked for just now."""
         copy.through, copy.ever = at.through, at.ever
-        if changes.last:
-            copy.fresh = self._clock.now()
-        if any(record.labels for record in changes.records):
-            copy.kept.labelled = True
+        if changes is not None:
+            if changes.last:
+                copy.fresh, copy.tries = self._clock.now(), 0
+            if any(record.labels for record in changes.records):
+                copy.kept.labelled = True
         copy.moved.set()
         copy.moved = asyncio.Event()
 
@@ -311,6 +373,13 @@ class Following:
             )
         body = msgspec.json.encode(what)
         return await calls.ask(known.member.name, known.state.url, "POST", path, body)
+
+
+def _follow(collection: Replicated, changes: Changes, offer: Offer, home: PopId) -> Followed:
+    try:
+        return collection.follow(changes, offer.incarnation)
+    except ConflictError as error:
+        raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
 
 
 def _in_words(staleness: Staleness) -> str:

@@ -15,6 +15,7 @@ from littoral.node.memory.house import House
 from littoral.node.memory.moving import Journal, hidden
 from littoral.node.memory.offering import Offering
 from littoral.node.memory.replication import Replication
+from littoral.node.memory.segments import Mover
 from littoral.node.memory.stored import Stored, StoreSettings
 from littoral.node.memory.taking import Adding, FileTaking
 from littoral.node.memory.threads import Threads
@@ -35,6 +36,7 @@ class Furnished:
         home: Path,
         door: Door,
         parts: Parts,
+        mover: Mover,
         signer: Signer,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -45,6 +47,7 @@ class Furnished:
             home: where all is kept.
             door: embeds and answers.
             parts: of the PoP: its models, its keys, its clock.
+            mover: of the PoP: has first copies of collections travel.
             signer: of this PoP.
             tasks: owns those that follow other PoPs' collections.
 
@@ -57,7 +60,7 @@ class Furnished:
             drivers_of(config), door, made_by=config.memory_driver, hidden=on_the_move
         )
         spawn = tasks.create_task
-        self.replication = Replication(home, self.house, signer, parts.clock, spawn)
+        self.replication = Replication(home, self.house, mover, signer, parts.clock, spawn)
         self._kept = open_stores(home)
         self._threads = Threads()
         embedding, entry_of = model_name(config.embedding_model), parts.host.entries.by_name.get
@@ -104,6 +107,7 @@ class Furnished:
         finally:
             # Once nothing waits for them any more: what is broken off is not said to be at fault.
             self.replication.part()
+            self.replication.close()
             self._taking.close()
             self._threads.close()
             self.house.close()

@@ -20,6 +20,8 @@ from littoral.adapters.files import write_whole
 from littoral.memory.replicas import decoded_offer, encoded_offer, follows, sealed
 from littoral.node.memory.house import House
 from littoral.node.memory.opened import Kept
+from littoral.node.memory.segmenting import Segmenting
+from littoral.node.memory.segments import Segments
 from littoral.terms.collections import Replicated
 from littoral.terms.errors import (
     BadRequestError,
@@ -40,9 +42,12 @@ from littoral.terms.replicas import (
     OfferRow,
     OffersShown,
     ReplicaWanted,
+    SegmentsShown,
+    SegmentsWanted,
     WritesWanted,
 )
 from littoral.trust.members import Member
+from littoral.trust.names import pop_id
 from littoral.trust.records import RecordKind, signed, topic
 
 __all__ = ["Offering"]
@@ -57,14 +62,32 @@ class _Kept(msgspec.Struct, frozen=True):
 class Offering:
     """Of one PoP."""
 
-    def __init__(self, home: Path, house: House, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self,
+        home: Path,
+        house: House,
+        segmenting: Segmenting,
+        segments: Segments,
+        signer: Signer,
+        clock: Clock,
+    ) -> None:
         """Begin with what the home has.
+
+        Args:
+            home: of the PoP.
+            house: its collections.
+            segmenting: makes segments of them.
+            segments: has those that were made.
+            signer: of this PoP.
+            clock: for when an offer was made, and who has asked lately.
 
         Raises:
             StoreError: the file of offers is damaged.
         """
         self._file = home / _FILE
         self._house = house
+        self._segmenting = segmenting
+        self._segments = segments
         self._signer = signer
         self._clock = clock
         self._offers = {offer.spec.name: offer for offer in _read(self._file)}
@@ -106,7 +129,7 @@ class Offering:
                 f"{name} is kept by a server, which has replicas of its own",
                 advice="move it to the embedded driver first: `littoral memory move`",
             )
-        standing = old if old is not None and not old.withdrawn else None
+        standing = self.standing(name)
         if standing is None and len(self._offers) >= OFFERS_MAX:
             raise ConflictError(f"this PoP offers {OFFERS_MAX} collections already")
         offer = Offer(
@@ -123,6 +146,11 @@ class Offering:
         """All that stand."""
         standing = [offer for offer in self._offers.values() if not offer.withdrawn]
         return OffersShown(tuple(map(self._row, standing)))
+
+    def standing(self, name: str) -> Offer | None:
+        """What is offered of a collection."""
+        offer = self._offers.get(name)
+        return offer if offer is not None and not offer.withdrawn else None
 
     # --- what replicas ask ------------------------------------------------------------------------
 
@@ -155,13 +183,19 @@ class Offering:
             changed.clear()
         return sealed(found, offer.incarnation, self._signer)
 
+    async def segments(self, asker: Member, wanted: SegmentsWanted) -> SegmentsShown:
+        """All of it at once, as an artifact, if that is worth it; raises as `changes`."""
+        offer, kept = await self._offered(asker, wanted.name, wanted.incarnation)
+        assert isinstance(kept.collection, Replicated)
+        return await self._segmenting.of(offer, kept.collection)
+
     async def write(self, asker: Member, wanted: WritesWanted) -> Applied:
         """Make the changes that a replica passes on; raises as `changes`, and as a write does."""
         _, kept = await self._offered(asker, wanted.name, wanted.incarnation)
         return await self._house.as_operator(kept).apply(wanted.writes)
 
     async def _offered(self, asker: Member, name: str, incarnation: str) -> tuple[Offer, Kept]:
-        offer, member = self._offers.get(name), self._member
+        offer, member = self.standing(name), self._member
         if offer is None or member is None or offer.incarnation != incarnation:
             raise NotFoundError(f"{name[:128]} is not offered here, or is another one by now")
         if not follows(offer, member, asker):
@@ -183,8 +217,8 @@ class Offering:
     def _forgotten(self, scope: str, name: str) -> None:
         if scope:
             return  # a key's own, which is never offered
-        offer = self._offers.get(name)
-        if offer is not None and not offer.withdrawn:
+        offer = self.standing(name)
+        if offer is not None:
             gone = msgspec.structs.replace(offer, withdrawn=True, made_unix_ms=self._now_ms(offer))
             self._take(gone)
         self._listening.pop(name, None)
@@ -192,6 +226,9 @@ class Offering:
     def _take(self, offer: Offer) -> None:
         self._publish(offer)
         self._offers[offer.spec.name] = offer
+        if offer.withdrawn:
+            self._segments.forget((offer.spec.name, pop_id(self._signer.public_key)))
+        self._segments.meet_again()
         kept = _Kept(tuple(self._offers.values()))
         try:
             write_whole(self._file, msgspec.json.encode(kept), mode=0o600)

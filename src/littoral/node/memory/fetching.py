@@ -1,0 +1,135 @@
+"""A replica's first copy from segments (`segments.py`): fetched as an artifact, then taken in.
+
+    asks the home --named--> fetched by the mover --> taken in, part by part
+                  `--being made--> asks again
+
+Rules
+- A file is taken in only as what its home has signed for this incarnation of the collection: who
+  gave it does not matter.
+- What was taken in before a kill is not taken in again.
+- Where there are none, or they can't be had, nothing was done: the copy is made in parts.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from littoral.node.memory.segmenting import SEGMENT_SUFFIX
+from littoral.node.memory.segments import Segments, SegmentsRow
+from littoral.node.memory.threads import Threads
+from littoral.terms.delivery import PullShown, PullStage, PullWanted
+from littoral.terms.errors import RecordRejectedError
+from littoral.terms.ids import ArtifactId, PopId
+from littoral.terms.limits import CHANGES_BYTES_MAX, SEGMENTS_FIND_S
+from littoral.terms.replicas import Followed, Offer, SegmentsShown
+
+__all__ = ["Fetching"]
+
+log = logging.getLogger("littoral")
+
+_LOOK_S: Final = 0.1
+
+
+class Fetching:
+    """Of one PoP."""
+
+    def __init__(self, segments: Segments, threads: Threads) -> None:
+        """Fetch nothing yet.
+
+        Args:
+            segments: those that are here.
+            threads: for what blocks.
+        """
+        self._segments = segments
+        self._threads = threads
+
+    def begun(self, home: PopId, name: str, at: Followed) -> SegmentsRow | None:
+        """What a copy that is not whole was being taken from."""
+        row = self._segments.of(name, home)
+        return row if row is not None and at.begun and row.incarnation == at.incarnation else None
+
+    async def fetched(
+        self, home: PopId, offer: Offer, asked: Callable[[], Awaitable[SegmentsShown]]
+    ) -> SegmentsRow | None:
+        """The segments of what is offered, once they are here; None where there are none.
+
+        Args:
+            home: who offers it.
+            offer: what.
+            asked: asks the home.
+
+        Raises:
+            LittoralError: the home, or the mover, can't be asked.
+        """
+        said = await asked()
+        while said.making:
+            said = await asked()
+        if said.artifact is None:
+            return None
+        log.info(
+            "the first copy of %s of %s is fetched as %s", offer.spec.name, home, said.artifact
+        )
+        shown = await self._pulled(said.artifact)
+        if shown.stage is not PullStage.DONE:
+            log.warning("%s can't be fetched: %s", said.artifact, shown.error)
+            return None
+        now = self._segments.now_s()
+        row = SegmentsRow(
+            name=offer.spec.name,
+            home=home,
+            incarnation=offer.incarnation,
+            artifact=said.artifact,
+            made_unix_s=now,
+            used_unix_s=now,
+        )
+        self._segments.had(row)
+        return row
+
+    async def taken(
+        self, row: SegmentsRow, at: Followed, take: Callable[[bytes], Followed]
+    ) -> AsyncIterator[Followed]:
+        """Take them in, one after the other, from where the copy is; says each time how far it is.
+
+        Args:
+            row: which.
+            at: how far the copy has come.
+            take: takes one in. Blocks.
+
+        Raises:
+            RecordRejectedError: they are something else.
+            NotFoundError: they have been dropped.
+            LittoralError: as `take`.
+        """
+        goes_on = at.begun and at.incarnation == row.incarnation
+        with self._segments.shelf.hold(row.artifact) as held:
+            for file, path in zip(held.manifest.files, held.paths, strict=True):
+                if goes_on and _after(file.path) < at.through:
+                    continue
+                if file.size_bytes > 2 * CHANGES_BYTES_MAX:
+                    raise RecordRejectedError(f"a segment has {file.size_bytes} bytes")
+                at = await self._threads.run(lambda: take(path.read_bytes()))  # noqa: B023
+                yield at
+        self._segments.used(row)
+
+    async def _pulled(self, artifact: ArtifactId) -> PullShown:
+        """The end of a pull; who has it may not be known at once, so it is tried for a while."""
+        mover, loop = self._segments.mover, asyncio.get_running_loop()
+        until = loop.time() + SEGMENTS_FIND_S
+        while True:
+            shown = await mover.pull(PullWanted(artifact))
+            while not shown.stage.over:
+                await asyncio.sleep(_LOOK_S)
+                shown = await mover.pulled(shown.id)
+            if shown.stage is PullStage.DONE or shown.here_bytes or loop.time() > until:
+                return shown
+            await asyncio.sleep(_LOOK_S)
+
+
+def _after(path: str) -> int:
+    """The change after which a file begins."""
+    try:
+        return int(Path(path).name.removesuffix(SEGMENT_SUFFIX))
+    except ValueError:
+        raise RecordRejectedError(f"segments have no file {path[:80]!r}") from None

@@ -1,0 +1,237 @@
+"""Segments of collections that are here: which artifact is what, who may have it, and for how long.
+
+    HOME/segments.json   what is known of them
+
+A collection from its beginning up to some change is written as **segments**: the parts in which its
+home would send it, signed by the home, each a file of one artifact. Whoever follows fetches that
+from the home and from others who follow, and asks for changes from there on.
+
+    made by the home, or fetched from others --> given to who may follow --an hour--> dropped
+
+Rules
+- Segments go to the PoPs that the home's offer is for, by what their certificates say, whoever has
+  them: those that changes go to. Once nothing is offered any more, they go to nobody.
+- What was deleted must not stay. So segments are dropped SEGMENTS_KEPT_S after they were last of
+  use, and at once with the copy, or with the offer, that they belong to.
+- What is known of them may be lost: it costs a fetch.
+
+Not here: how they are made (`segmenting.py`), and how they are fetched (`fetching.py`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from littoral.adapters.artifacts import Shelf
+from littoral.adapters.files import write_whole
+from littoral.memory.replicas import follows
+from littoral.routing.fleet import Fleet
+from littoral.terms.delivery import PullShown, PullWanted
+from littoral.terms.errors import LittoralError
+from littoral.terms.ids import ArtifactId, PopId
+from littoral.terms.limits import OFFERS_MAX, SEGMENTS_KEPT_S
+from littoral.terms.ports import Clock
+from littoral.terms.replicas import Offer
+from littoral.terms.values import SECOND
+from littoral.trust.members import Member
+
+__all__ = ["Mover", "Segments", "SegmentsRow"]
+
+log = logging.getLogger("littoral")
+
+_FILE: Final = "segments.json"
+_SWEEP_S: Final = 60.0
+
+_Key = tuple[str, PopId]
+"""A collection's name and its home."""
+
+
+class Mover(Protocol):
+    """What keeps artifacts and fetches them. All raise LittoralError where that can't be done."""
+
+    async def keep(self, folder: Path, reference: str) -> ArtifactId:
+        """Have the files of a folder kept as an artifact; they are taken away from there."""
+
+    async def drop(self, artifact: ArtifactId) -> bool:
+        """Have segments dropped; False where somebody still holds them."""
+
+    def readers(self, readers: Mapping[ArtifactId, Collection[PopId]]) -> None:
+        """To whom segments may go from now on: to nobody but these."""
+
+    async def pull(self, wanted: PullWanted) -> PullShown:
+        """Begin a pull, or join the one that is under way."""
+
+    async def pulled(self, name: str) -> PullShown:
+        """One pull, as it is now."""
+
+
+class SegmentsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Segments of one collection."""
+
+    name: str
+    home: PopId
+    incarnation: str
+    era: str = ""
+    through: int = 0
+    """The home's change that they go up to. These two are known to the home alone."""
+    artifact: ArtifactId
+    made_unix_s: int
+    used_unix_s: int
+
+
+class _Known(msgspec.Struct, frozen=True):
+    rows: tuple[SegmentsRow, ...] = ()
+    leaving: tuple[ArtifactId, ...] = ()
+    """To be dropped, and not dropped yet."""
+
+
+class Segments:
+    """Of one PoP."""
+
+    def __init__(self, home: Path, mover: Mover, clock: Clock) -> None:
+        """Begin with what the home has.
+
+        Args:
+            home: of the PoP.
+            mover: of the PoP.
+            clock: for how long they are kept.
+        """
+        self.mover: Final = mover
+        self.shelf: Final = Shelf(home / "artifacts")
+        self.offered: Callable[[_Key], Offer | None] = _nothing
+        """What stands offered of a collection, as it is known here."""
+        self._file = home / _FILE
+        self._clock = clock
+        known = _read(self._file)
+        self._rows = {(row.name, row.home): row for row in known.rows}
+        self._leaving = set(known.leaving)
+        self._fleet = Fleet({})
+        self._member: Member | None = None
+        self._due = asyncio.Event()
+
+    # --- what is here -----------------------------------------------------------------------------
+
+    def of(self, name: str, home: PopId) -> SegmentsRow | None:
+        """Those of a collection, if they are here whole."""
+        row = self._rows.get((name, home))
+        return row if row is not None and self.shelf.complete(row.artifact) else None
+
+    def had(self, row: SegmentsRow) -> None:
+        """These are here now, in the place of what was of the same collection."""
+        key = row.name, row.home
+        old = self._rows.pop(key, None)
+        if old is not None and old.artifact != row.artifact:
+            self._leave(old.artifact)
+        if len(self._rows) >= 2 * OFFERS_MAX:
+            self.forget(min(self._rows, key=lambda each: self._rows[each].used_unix_s))
+        self._rows[key] = row
+        self._leaving.discard(row.artifact)
+        self._changed()
+
+    def used(self, row: SegmentsRow) -> None:
+        """Somebody has use of them."""
+        self._rows[row.name, row.home] = msgspec.structs.replace(row, used_unix_s=self.now_s())
+        self._write()
+
+    def forget(self, key: _Key) -> None:
+        """Those of a collection are not to be here any more."""
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._leave(row.artifact)
+            self._changed()
+
+    def now_s(self) -> int:
+        """Seconds since 1970."""
+        return self._clock.unix_ns() // SECOND
+
+    # --- who may have them ------------------------------------------------------------------------
+
+    def join(self, member: Member) -> None:
+        """This PoP is a member from now on."""
+        self._member = member
+        self.meet_again()
+
+    def part(self) -> None:
+        """It is a member no longer: nobody gets anything."""
+        self._member = None
+        self.mover.readers({})
+
+    def meet(self, fleet: Fleet) -> None:
+        """All PoPs are these now."""
+        self._fleet = fleet
+        readers = {row.artifact: self._readers(key) for key, row in self._rows.items()}
+        self.mover.readers({artifact: pops for artifact, pops in readers.items() if pops})
+
+    def meet_again(self) -> None:
+        """What is offered to whom may be something else."""
+        self.meet(self._fleet)
+
+    def _readers(self, key: _Key) -> frozenset[PopId]:
+        offer, me = self.offered(key), self._member
+        if offer is None or me is None:
+            return frozenset()
+        known = self._fleet.pops.get(key[1])
+        home = me if key[1] == me.pop else known.member if known is not None else None
+        if home is None:
+            return frozenset()
+        return frozenset(
+            pop
+            for pop, each in self._fleet.pops.items()
+            if pop != me.pop and follows(offer, home, each.member)
+        )
+
+    # --- dropping ---------------------------------------------------------------------------------
+
+    async def go_on(self) -> None:
+        """Drop what is of no more use, until cancelled."""
+        while True:
+            latest = self.now_s() - SEGMENTS_KEPT_S
+            for key in [key for key, row in self._rows.items() if row.used_unix_s < latest]:
+                self.forget(key)
+            for artifact in sorted(self._leaving):
+                try:
+                    if await self.mover.drop(artifact):
+                        self._leaving.discard(artifact)
+                        self._write()
+                except LittoralError as error:
+                    log.warning("segments can't be dropped: %s", error)
+            self._due.clear()
+            try:
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._due.wait()
+            except TimeoutError:
+                continue
+
+    def _leave(self, artifact: ArtifactId) -> None:
+        self._leaving.add(artifact)
+        self._due.set()
+
+    def _changed(self) -> None:
+        self._write()
+        self.meet_again()
+
+    def _write(self) -> None:
+        known = _Known(tuple(self._rows.values()), tuple(sorted(self._leaving)))
+        try:
+            write_whole(self._file, msgspec.json.encode(known), mode=0o600)
+        except OSError as error:
+            log.warning("%s can't be written: %s", self._file, error.strerror)
+
+
+def _read(file: Path) -> _Known:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Known)
+    except FileNotFoundError:
+        return _Known()
+    except (OSError, msgspec.MsgspecError, UnicodeError) as error:
+        log.warning("%s can't be read, and is begun anew: %s", file, error)
+        return _Known()
+
+
+def _nothing(_: _Key) -> Offer | None:
+    """Nobody has said anything of it."""
+    return None

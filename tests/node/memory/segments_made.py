@@ -1,0 +1,160 @@
+"""A home and its replicas in this process, whose movers have real stores and no network."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from littoral.adapters.artifacts import open_store
+from littoral.adapters.identity import verify
+from littoral.adapters.memory.embedded import (
+    EmbeddedCollection,
+    open_collections,
+    open_replicas,
+)
+from littoral.delivery.manifest import Kind
+from littoral.memory.replicas import opened
+from littoral.node.delivery.making import keep_files
+from littoral.node.memory.fetching import Fetching
+from littoral.node.memory.segmenting import Segmenting
+from littoral.node.memory.segments import Segments, SegmentsRow
+from littoral.node.memory.threads import Threads
+from littoral.terms.delivery import PullShown, PullStage, PullWanted
+from littoral.terms.ids import ArtifactId, PopId, SiteName
+from littoral.terms.memory import CollectionSpec, Record, Scan, VectorField
+from littoral.terms.replicas import Followed, Offer, SegmentsShown
+from tests.adapters.owner.made import SetClock
+from tests.trust.made import SIGNER
+
+SPEC = CollectionSpec(name="c", vectors=(VectorField(3),))
+OFFER = Offer(spec=SPEC, incarnation="1" * 32, sites=(SiteName("edge"),), made_unix_ms=1)
+HOME: PopId = SIGNER.pop_id
+
+
+class StoreMover:
+    """Keeps artifacts in a store; what is pulled is copied from another's store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = open_store(folder, bytes_max=2**40)
+        self.source: StoreMover | None = None
+        self.told: Mapping[ArtifactId, Collection[PopId]] = {}
+        self.kept = 0
+        self.pulls = 0
+
+    async def keep(self, folder: Path, reference: str) -> ArtifactId:
+        self.kept += 1
+        paths = sorted(folder.iterdir())
+        sizes = {path.name: path.stat().st_size for path in paths}
+        contents = [path.read_bytes() for path in paths]
+        return keep_files(self.store, Kind.EMBEDDINGS, reference, sizes, contents)
+
+    async def drop(self, artifact: ArtifactId) -> bool:
+        self.store.remove(artifact)
+        return True
+
+    def readers(self, readers: Mapping[ArtifactId, Collection[PopId]]) -> None:
+        self.told = readers
+
+    async def pull(self, wanted: PullWanted) -> PullShown:
+        self.pulls += 1
+        artifact = ArtifactId(wanted.reference)
+        if self.source is None or artifact not in self.source.store.shelf.artifacts():
+            return PullShown("p", artifact, PullStage.FAILED, error="nobody has it")
+        shelf = self.source.store.shelf
+        intake = self.store.take(shelf.manifest(artifact), shelf.tables(artifact))
+        with closing(intake), shelf.hold(artifact) as held:
+            contents = [path.read_bytes() for path in held.paths]
+            for number in range(intake.table.chunks):
+                chunk = intake.table[number]
+                end = chunk.start + chunk.size_bytes
+                intake.write(number, contents[chunk.file][chunk.start : end])
+            intake.seal()
+        return PullShown("p", artifact, PullStage.DONE)
+
+    async def pulled(self, name: str) -> PullShown:
+        raise AssertionError(f"the pull {name} was over at once")
+
+
+class Home:
+    """A home of one collection."""
+
+    def __init__(self, folder: Path, clock: SetClock) -> None:
+        self.mover = StoreMover(folder / "artifacts")
+        self.segments = Segments(folder, self.mover, clock)
+        self.threads = Threads()
+        self.folder = folder
+        self._collections = open_collections(folder)
+        self._collections.create(SPEC)
+        self.collection: EmbeddedCollection = self._collections.open("c")
+        loop = asyncio.get_running_loop()
+
+        def spawn(work: object, name: str) -> "asyncio.Task[None]":
+            return loop.create_task(work, name=name)  # type: ignore[arg-type]
+
+        self.segmenting = Segmenting(folder, self.segments, self.threads, SIGNER, clock, spawn)
+
+    async def asked(self) -> SegmentsShown:
+        """As a replica asks, until there is an answer."""
+        shown = await self.segmenting.of(OFFER, self.collection)
+        while shown.making:
+            shown = await self.segmenting.of(OFFER, self.collection)
+        return shown
+
+    def close(self) -> None:
+        self.segmenting.close()
+        self.threads.close()
+        self._collections.close()
+        self.mover.store.close()
+
+
+class Replica:
+    """A copy of it."""
+
+    def __init__(self, folder: Path, home: Home, clock: SetClock) -> None:
+        self.mover = StoreMover(folder / "artifacts")
+        self.mover.source = home.mover
+        self.segments = Segments(folder, self.mover, clock)
+        self.threads = Threads()
+        self.fetching = Fetching(self.segments, self.threads)
+        self.home = home
+        self._replicas = open_replicas(folder)
+        self._replicas.create(CollectionSpec(name="c", vectors=SPEC.vectors, scope=HOME))
+        self.collection: EmbeddedCollection = self._replicas.open("c", HOME)
+
+    async def fetched(self) -> SegmentsRow | None:
+        return await self.fetching.fetched(HOME, OFFER, self.home.asked)
+
+    async def took(self, row: SegmentsRow, most: int = 10**6) -> int:
+        """Take in so many parts; how many there were."""
+        parts, at = 0, self.collection.followed()
+        async for _ in self.fetching.taken(row, at, self.take):
+            parts += 1
+            if parts == most:
+                break
+        return parts
+
+    def take(self, data: bytes) -> Followed:
+        changes = opened(data, OFFER.incarnation, HOME, verify)
+        return self.collection.follow(changes, OFFER.incarnation)
+
+    def catch_up(self) -> int:
+        """Follow the log from where it is; how many records came."""
+        count = 0
+        while True:
+            at = self.collection.followed()
+            changes = self.home.collection.changes(at.through, 10**6, begun=at.begun, era=at.era)
+            assert not changes.whole, "it goes on from the segments"
+            if not (changes.records or changes.gone):
+                return count
+            count += len(changes.records)
+            self.collection.follow(changes, OFFER.incarnation)
+
+    def close(self) -> None:
+        self.threads.close()
+        self._replicas.close()
+        self.mover.store.close()
+
+
+def held(collection: EmbeddedCollection) -> Sequence[Record]:
+    """All that is in it."""
+    return collection.scan(Scan(limit=10_000, with_vectors=True)).records
