@@ -1,11 +1,12 @@
 """What memory gives and costs through a PoP, beyond the search itself (that is bench/memory.py).
 
-Four parts, each of which may be asked for alone by its name:
+Five parts, each of which may be asked for alone by its name:
 
 - `judged`: how well questions find what answers them, on three judged sets (stand/questions.py);
 - `taking`: texts embedded and indexed, beside torch, which embeds alone (stand/taking.py);
 - `doors`: the CPU that a search over HTTP adds, by each API (stand/doors.py);
-- `copies`: what a copy at another PoP costs on the wire, how soon it is there (stand/copies.py).
+- `copies`: what a copy at another PoP costs on the wire, how soon it is there (stand/copies.py);
+- `firsts`: what a home sends for first copies at several PoPs (the same).
 
 The small judged set is the project's own; other sets, and all texts, are of `../shared/data`.
 What is not here is said with its reason, and is neither kept nor broken. Nothing else should run.
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.stand.copies import copies
+from bench.stand.copies import copies, first_copies
 from bench.stand.doors import doors
 from bench.stand.judged import read_judged
 from bench.stand.native import StandError
@@ -45,9 +46,11 @@ class Effort:
     ways: int = 25
     asked: int = 192
     rows: int = 20_000
+    large: int = 50_000
+    copies: int = 4
 
 
-QUICK: Final = Effort(rounds=3, texts=500, ways=9)
+QUICK: Final = Effort(rounds=3, texts=500, ways=9, large=20_000)
 
 
 def judged(folder: Path) -> Part:
@@ -78,6 +81,7 @@ def parts(effort: Effort) -> Mapping[str, Callable[[Path], Part]]:
         "taking": lambda folder: taking(folder, effort.rounds, effort.texts),
         "doors": lambda folder: doors(folder, effort.ways, effort.vectors, effort.asked),
         "copies": lambda folder: copies(folder, effort.rounds, effort.rows),
+        "firsts": lambda folder: first_copies(folder, effort.large, effort.copies),
     }
 
 

@@ -1,6 +1,6 @@
-"""What a copy of a collection costs on the wire, and how soon it has what was written.
+"""What copies of a collection cost on the wire, and how soon they have what was written.
 
-Two real PoPs that joined by ticket, each on a host of its own: bytes are all that leave both hosts
+Real PoPs that joined by ticket, each on a host of its own: bytes are all that leave both hosts
 meanwhile, as the kernel counts them: with headers, the questions that wait, and what PoPs say of
 themselves. Rows' own bytes are those of their vectors, texts and ids, which are UUIDs. A change is
 visible when a search at the copy finds it; the clock runs from the home's answer to the write,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["copies"]
+__all__ = ["copies", "first_copies"]
 
 NAME: Final = "copied"
 PATH: Final = f"/v1/memory/{NAME}"
@@ -44,6 +44,10 @@ LOOK_AGAIN_S: Final = 0.005
 MOST_OF_ROWS: Final = 1.1
 MOST_KB: Final = 10.0
 MOST_S: Final = 1.0
+MOST_OF_ONE: Final = 1.3
+"""What a home sends for first copies, of what one copy is."""
+LINK_MBIT: Final = 100.0
+"""Of each PoP then: it takes a while, as it does between sites."""
 REST_S: Final = 3.0
 
 
@@ -59,34 +63,35 @@ class _Taken:
     one_s: list[float] = field(default_factory=list)
 
 
-class _Pair:
-    """A home and its copy, and rows to write that nobody has yet."""
+class _Copied:
+    """A home and its copies, and rows to write that nobody has yet."""
 
-    def __init__(self, home: FabricPop, copy: FabricPop, vectors: "Floats") -> None:
+    def __init__(self, home: FabricPop, *copies: FabricPop) -> None:
         self.home = home
-        self.copy = copy
+        self.copies = copies
         self.records = 0
-        self._vectors = vectors
+        self._vectors: Floats = documents()
         self._texts = texts_of("documents")
         self._next = 0
         self._oldest = 0
 
-    def begin(self, rows: int) -> tuple[float, float]:
-        """The first copy of so many rows: bytes, of their own, and seconds."""
+    def begin(self, rows: int) -> tuple[float, float, float]:
+        """First copies of so many rows.
+
+        Returns: all bytes that were sent and those that the home sent, of the rows' own; seconds.
+        """
         spec = {"name": NAME, "vectors": [{"dimensions": self._vectors.shape[1]}]}
         _done(self.home.ask("POST", "/v1/memory", spec))
         own = sum(self.write(BATCH) for _ in range(rows // BATCH))
-        before, began_s = self.sent(), time.monotonic()
-        offer = {"sites": [self.copy.place.name]}
+        before, alone = self.sent(), _sent(self.home)
+        offer = {"sites": [copy.place.name for copy in self.copies]}
         _done(self.home.ask("POST", f"/v1/replicas/{NAME}", offer))
-        _until(self.is_whole, "the first copy")
-        return (self.sent() - before) / own, time.monotonic() - began_s
+        took_s = _until(self.is_whole, "first copies")
+        return (self.sent() - before) / own, (_sent(self.home) - alone) / own, took_s
 
     def sent(self) -> int:
-        """Bytes that have left both; 0 where nobody counts them."""
-        if UNAVAILABLE:
-            return 0
-        return self.home.place.sent_bytes() + self.copy.place.sent_bytes()
+        """Bytes that have left all of them; 0 where nobody counts them."""
+        return sum(map(_sent, (self.home, *self.copies)))
 
     def write(self, count: int) -> int:
         """Write so many new rows at the home; their own bytes."""
@@ -109,16 +114,19 @@ class _Pair:
         self._change({"type": "delete", "ids": ids})
 
     def is_whole(self) -> bool:
-        """Whether the copy has as many records as the home."""
-        status, shown = self.copy.ask("GET", PATH)
-        return status == 200 and isinstance(shown, dict) and shown["records"] == self.records
+        """Whether each copy has as many records as the home."""
+        answers = (copy.ask("GET", PATH) for copy in self.copies)
+        return all(
+            status == 200 and isinstance(shown, dict) and shown["records"] == self.records
+            for status, shown in answers
+        )
 
     def has_last(self) -> bool:
-        """Whether a search at the copy finds the record that was written last."""
+        """Whether a search at the first copy finds the record that was written last."""
         vector = base64.b64encode(self._vectors[self._next - 1].tobytes()).decode()
         query = {"type": "nearest", "vector": vector}
         body = {"query": query, "limit": 5, "with_content": False}
-        found: Any = _done(self.copy.ask("POST", f"{PATH}/search", body))
+        found: Any = _done(self.copies[0].ask("POST", f"{PATH}/search", body))
         return _id(self._next - 1) in {hit["record"]["id"] for hit in found["hits"]}
 
     def _change(self, write: dict[str, object]) -> None:
@@ -140,9 +148,9 @@ def copies(folder: Path, rounds: int, rows: int) -> Part:
     with fleet(folder, 2) as pops:
         pops.grow(2)
         home, copy = pops.pops
-        pair = _Pair(home, copy, documents())
+        pair = _Copied(home, copy)
         note(f"a copy of {rows:,} rows")
-        first, first_s = pair.begin(rows)
+        first, _, first_s = pair.begin(rows)
         before, began_s = pair.sent(), time.monotonic()
         time.sleep(REST_S)
         rest = (pair.sent() - before) / (time.monotonic() - began_s)
@@ -155,7 +163,33 @@ def copies(folder: Path, rounds: int, rows: int) -> Part:
     return _part(taken, rows, figures, "")
 
 
-def _round(pair: _Pair, taken: _Taken, rows: int) -> None:
+def first_copies(folder: Path, rows: int, count: int) -> Part:
+    """First copies at several sites at once: what their home sends, of what one copy is.
+
+    Args:
+        folder: for the PoPs' homes.
+        rows: there are.
+        count: of copies.
+    """
+    name = f"bytes that a home sends for first copies at {count} PoPs, of the rows' own"
+    why = why_absent() or (UNAVAILABLE and f"nobody counts one PoP's bytes: {UNAVAILABLE}")
+    if why:
+        return Part([at_most(name, [], MOST_OF_ONE, "x", why)])
+    with fleet(folder, count + 1) as pops:
+        pops.grow(count + 1)
+        home, *others = pops.pops
+        assert pops.hosts is not None, "there is a network"
+        for each in pops.pops:
+            pops.hosts.narrow(each.place.name, LINK_MBIT)
+        note(f"{count} first copies of {rows:,} rows")
+        everything, of_home, took_s = _Copied(home, *others).begin(rows)
+    table = [(name, of_home), ("all PoPs together", everything), ("seconds", took_s)]
+    figures = {"home_x": round(of_home, 3), "all_x": round(everything, 3), "took_s": took_s}
+    promise = at_most(name, [of_home], MOST_OF_ONE, "x")
+    return Part([promise], ("first copies", "value"), table, figures)
+
+
+def _round(pair: _Copied, taken: _Taken, rows: int) -> None:
     before = pair.sent()
     own = pair.write(rows // 20)
     taken.batch_s.append(_until(pair.has_last, "new rows are found"))
@@ -198,6 +232,11 @@ def _part(taken: _Taken, rows: int, figures: dict[str, float], why: str) -> Part
     shown = {name: [round(value, 3) for value in values] for name, values in rounds.items()}
     columns = ("replication", "median", "worst")
     return Part(promises, columns, [] if why else table, {**figures, **shown})
+
+
+def _sent(pop: FabricPop) -> int:
+    """Bytes that have left a PoP's host; 0 where nobody counts them."""
+    return 0 if UNAVAILABLE else pop.place.sent_bytes()
 
 
 def _id(number: int) -> str:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
 
 ROWS, DIMENSIONS = 8_000, 384
 COPIES = ("near", "next", "last")
+LINK_MBIT = 50.0
 
 
 def done(pop: Pop, path: str, body: object) -> Any:
@@ -45,18 +46,20 @@ def artifacts(pop: Pop) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fabric]:
-    """A home, three PoPs at another site in its zone, and one at that site in another zone."""
+    """A home, three PoPs at other sites in its zone, and one at another site in another zone."""
     with (
         network("home", *COPIES, "far") as hosts,
         fabric(tmp_path_factory.mktemp("segments"), hosts) as all_pops,
     ):
         home = all_pops.found("home")
         for name in COPIES:
-            all_pops.start(name, "join", home.invite(site="edge"))
-        all_pops.start("far", "join", home.invite(site="edge", zone="abroad"))
+            all_pops.start(name, "join", home.invite(site=name))
+        all_pops.start("far", "join", home.invite(site="far", zone="abroad"))
         for name in (*COPIES, "far"):
             all_pops[name].ready()
         all_pops.settled()
+        for name in ("home", *COPIES):
+            hosts.narrow(name, LINK_MBIT)
         yield all_pops
 
 
@@ -72,7 +75,7 @@ def test_the_home_sends_a_large_collection_about_once_however_many_copy_it(pops:
         ]
         done(home, "/v1/memory/large/write", {"writes": [{"type": "upsert", "records": records}]})
     before = sent_bytes(home.host)
-    done(home, "/v1/replicas/large", {"sites": ["edge"]})
+    done(home, "/v1/replicas/large", {"sites": [*COPIES, "far"]})
     for name in COPIES:
         until(lambda name=name: records_of(pops[name]) == ROWS, within_s=60.0)  # type: ignore[misc]
     own = ROWS * DIMENSIONS * 4

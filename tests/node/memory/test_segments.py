@@ -12,6 +12,7 @@ from littoral.memory.replicas import sealed
 from littoral.node.memory import segmenting
 from littoral.node.memory.segments import Segments, SegmentsRow
 from littoral.routing.fleet import Fleet, Known, PopState
+from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import LittoralError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.limits import SEGMENTS_KEPT_S
@@ -75,6 +76,28 @@ async def test_a_copy_from_segments_is_the_collection_and_goes_on_from_there(pai
     home.collection.apply([records(5, 8, 1), Delete(("r0100",)), records(900, 901)])
     assert replica.catch_up() == 4, "what changed since, and nothing else"
     assert held(replica.collection) == held(home.collection)
+
+
+async def test_who_fetches_gives_to_the_others_from_the_first_piece_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, replica = pair
+    home.collection.apply([records(0, 300)])
+    told = []
+    pull = replica.mover.pull
+
+    async def pulling(wanted: PullWanted) -> PullShown:
+        told.append(dict(replica.mover.told))
+        return await pull(wanted)
+
+    monkeypatch.setattr(replica.mover, "pull", pulling)
+    monkeypatch.setattr(replica.segments, "_readers", lambda key: {key[1]})
+    row = await replica.fetched()
+    assert row is not None
+    assert told == [{row.artifact: {HOME}}]
+    assert replica.mover.told == {row.artifact: {HOME}}
+    replica.segments.forget(KEY)
+    assert replica.mover.told == {}
 
 
 async def test_what_is_written_while_they_are_made_is_there_at_the_end(pair: Pair) -> None:

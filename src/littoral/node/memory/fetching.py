@@ -71,20 +71,21 @@ class Fetching:
         log.info(
             "the first copy of %s of %s is fetched as %s", offer.spec.name, home, said.artifact
         )
-        shown = await self._pulled(said.artifact)
-        if shown.stage is not PullStage.DONE:
-            log.warning("%s can't be fetched: %s", said.artifact, shown.error)
-            return None
-        now = self._segments.now_s()
-        row = SegmentsRow(
-            name=offer.spec.name,
-            home=home,
-            incarnation=offer.incarnation,
-            artifact=said.artifact,
-            made_unix_s=now,
-            used_unix_s=now,
-        )
-        self._segments.had(row)
+        with self._segments.coming((offer.spec.name, home), said.artifact):
+            shown = await self._pulled(said.artifact)
+            if shown.stage is not PullStage.DONE:
+                log.warning("%s can't be fetched: %s", said.artifact, shown.error)
+                return None
+            now = self._segments.now_s()
+            row = SegmentsRow(
+                name=offer.spec.name,
+                home=home,
+                incarnation=offer.incarnation,
+                artifact=said.artifact,
+                made_unix_s=now,
+                used_unix_s=now,
+            )
+            self._segments.had(row)
         return row
 
     async def taken(

@@ -20,7 +20,8 @@ Not here: how they are made (`segmenting.py`), and how they are fetched (`fetchi
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -109,6 +110,7 @@ class Segments:
         known = _read(self._file)
         self._rows = {(row.name, row.home): row for row in known.rows}
         self._leaving = set(known.leaving)
+        self._coming: dict[_Key, ArtifactId] = {}
         self._fleet = Fleet({})
         self._member: Member | None = None
         self._due = asyncio.Event()
@@ -119,6 +121,17 @@ class Segments:
         """Those of a collection, if they are here whole."""
         row = self._rows.get((name, home))
         return row if row is not None and self.shelf.complete(row.artifact) else None
+
+    @contextmanager
+    def coming(self, key: _Key, artifact: ArtifactId) -> Iterator[None]:
+        """They are being fetched, and given to others from the first piece on."""
+        self._coming[key] = artifact
+        self.meet_again()
+        try:
+            yield
+        finally:
+            del self._coming[key]
+            self.meet_again()
 
     def had(self, row: SegmentsRow) -> None:
         """These are here now, in the place of what was of the same collection."""
@@ -163,7 +176,10 @@ class Segments:
     def meet(self, fleet: Fleet) -> None:
         """All PoPs are these now."""
         self._fleet = fleet
-        readers = {row.artifact: self._readers(key) for key, row in self._rows.items()}
+        here = {key: row.artifact for key, row in self._rows.items()}
+        readers = {
+            artifact: self._readers(key) for key, artifact in (*here.items(), *self._coming.items())
+        }
         self.mover.readers({artifact: pops for artifact, pops in readers.items() if pops})
 
     def meet_again(self) -> None:
