@@ -11,6 +11,8 @@
     HOME/models/NAME/   one directory a model
     HOME/artifacts/     what was delivered: files in chunks, and what they belong to
     HOME/stores.db      vector stores and the files in them; HOME/files/ what clients have sent
+    HOME/memory/        collections of passages; HOME/replicas/ copies of other PoPs' ones,
+                        offers.json, segments.json and segments/ what of it goes to others
     HOME/logs/          one bounded log for each engine
     HOME/run/           lock, sockets and `pop.json`, of the PoP that runs now
 
