@@ -122,7 +122,8 @@ class Replica:
         self.collection: EmbeddedCollection = self._replicas.open("c", HOME)
 
     async def fetched(self) -> SegmentsRow | None:
-        return await self.fetching.fetched(HOME, OFFER, self.home.asked)
+        artifact = (await self.home.asked()).artifact
+        return None if artifact is None else await self.fetching.fetched(HOME, OFFER, artifact)
 
     async def took(self, row: SegmentsRow, most: int = 10**6) -> int:
         """Take in so many parts; how many there were."""

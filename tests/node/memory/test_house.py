@@ -1,6 +1,7 @@
 """Who may use which collection, and what happens to texts on the way."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -151,6 +152,43 @@ async def test_what_labels_do_not_allow_is_not_there_for_a_key(house: House) -> 
         assert await opened.count() == len(ids)
         recalled = await house.recall("docs", Recall(text="profit"), caller)
         assert sorted(passage.id for passage in recalled.passages) == ids
+
+
+async def test_labels_that_come_while_it_is_looked_hide_what_has_them(
+    house: House, door: CountingDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.create(SPEC, OPERATOR)
+    boss, bob = await house.open("docs", OPERATOR), await house.open("docs", BOB)
+    await boss.apply([Upsert((text("open", "profit of all"),))])
+    kept = await house.pops_own("docs")
+    run, first = house.threads.run, [True]
+
+    async def after_a_write(work: Callable[[], object]) -> object:
+        """The first labels come when a caller has been found to need no filter."""
+        if first and kept.labelled is not True:
+            first.clear()
+            closed = text(
+                "closed", "profit", labels=("finance",), vectors={"": vector_of("profit")}
+            )
+            await boss.apply([Upsert((closed,))])
+        return await run(work)
+
+    looks: list[Callable[[], Awaitable[object]]] = [
+        lambda: bob.search(Search(query=Like("profit"))),
+        lambda: bob.fetch(["open", "closed"]),
+        lambda: bob.scan(Scan()),
+        bob.count,
+    ]
+    for labelled, look in itertools.product((None, False), looks):
+        await boss.apply([Delete(("closed",))])
+        kept.labelled = labelled
+        first[:] = [True]
+        with monkeypatch.context() as patched:
+            patched.setattr(house.threads, "run", after_a_write)
+            found = await look()
+        assert not first, "it was written meanwhile"
+        assert found == 1 or "closed" not in repr(found)
+        assert kept.labelled
 
 
 async def test_what_labels_do_not_allow_is_neither_changed_nor_replaced(house: House) -> None:

@@ -1,7 +1,6 @@
 """A replica's first copy from segments (`segments.py`): fetched as an artifact, then taken in.
 
-    asks the home --named--> fetched by the mover --> taken in, part by part
-                  `--being made--> asks again
+    named by the home --> fetched by the mover --> taken in, part by part
 
 Rules
 - A file is taken in only as what its home has signed for this incarnation of the collection: who
@@ -12,7 +11,7 @@ Rules
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +22,7 @@ from littoral.terms.delivery import PullShown, PullStage, PullWanted
 from littoral.terms.errors import RecordRejectedError
 from littoral.terms.ids import ArtifactId, PopId
 from littoral.terms.limits import CHANGES_BYTES_MAX, SEGMENTS_FIND_S
-from littoral.terms.replicas import Followed, Offer, SegmentsShown
+from littoral.terms.replicas import Followed, Offer
 
 __all__ = ["Fetching"]
 
@@ -50,38 +49,29 @@ class Fetching:
         row = self._segments.of(name, home)
         return row if row is not None and at.begun and row.incarnation == at.incarnation else None
 
-    async def fetched(
-        self, home: PopId, offer: Offer, asked: Callable[[], Awaitable[SegmentsShown]]
-    ) -> SegmentsRow | None:
-        """The segments of what is offered, once they are here; None where there are none.
+    async def fetched(self, home: PopId, offer: Offer, artifact: ArtifactId) -> SegmentsRow | None:
+        """Segments of what is offered, once they are here; None where they can't be had.
 
         Args:
-            home: who offers it.
+            home: who offers it, and has named them.
             offer: what.
-            asked: asks the home.
+            artifact: the segments.
 
         Raises:
-            LittoralError: the home, or the mover, can't be asked.
+            LittoralError: the mover can't be asked.
         """
-        said = await asked()
-        while said.making:
-            said = await asked()
-        if said.artifact is None:
-            return None
-        log.info(
-            "the first copy of %s of %s is fetched as %s", offer.spec.name, home, said.artifact
-        )
-        with self._segments.coming((offer.spec.name, home), said.artifact):
-            shown = await self._pulled(said.artifact)
+        log.info("%s of %s is fetched as %s", offer.spec.name, home, artifact)
+        with self._segments.coming((offer.spec.name, home), artifact):
+            shown = await self._pulled(artifact)
             if shown.stage is not PullStage.DONE:
-                log.warning("%s can't be fetched: %s", said.artifact, shown.error)
+                log.warning("%s can't be fetched: %s", artifact, shown.error)
                 return None
             now = self._segments.now_s()
             row = SegmentsRow(
                 name=offer.spec.name,
                 home=home,
                 incarnation=offer.incarnation,
-                artifact=said.artifact,
+                artifact=artifact,
                 made_unix_s=now,
                 used_unix_s=now,
             )

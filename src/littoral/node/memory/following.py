@@ -37,7 +37,7 @@ from littoral.terms.errors import (
     RecordRejectedError,
     UpstreamFailedError,
 )
-from littoral.terms.ids import PopId
+from littoral.terms.ids import ArtifactId, PopId
 from littoral.terms.limits import FOLLOW_AGAIN_S, FORWARD_WAIT_S, OFFERS_MAX, SEGMENTS_TRIES
 from littoral.terms.memory import Applied, CollectionShown, Write
 from littoral.terms.ports import Clock
@@ -300,8 +300,8 @@ class Following:
         if anew and await self._from_segments(key, copy, offer, at, None):
             return
         if changes.through > wanted.after or changes.whole:
-            at = await self._threads.run(lambda: _follow(copy.collection, changes, offer, home))
-        self._moved(copy, at, changes)
+            at = await self._threads.run(lambda: _taken(copy, changes, offer, home))
+        self._moved(copy, at, fresh=changes.last)
 
     async def _from_segments(
         self, key: _Key, copy: _Copy, offer: Offer, at: Followed, row: SegmentsRow | None
@@ -311,24 +311,15 @@ class Following:
         if copy.tries >= SEGMENTS_TRIES:
             return False
 
-        async def ask() -> SegmentsShown:
-            wanted = SegmentsWanted(name, offer.incarnation)
-            said = await self._asked(home, SEGMENTS_PATH, wanted)
-            try:
-                return msgspec.json.decode(said, type=SegmentsShown)
-            except (msgspec.MsgspecError, UnicodeError):
-                raise RecordRejectedError(f"{home} says what is not understood") from None
-
         def take(data: bytes) -> Followed:
-            changes = opened(data, offer.incarnation, home, verify)
-            if any(record.labels for record in changes.records):
-                copy.kept.labelled = True
-            return _follow(copy.collection, changes, offer, home)
+            return _taken(copy, opened(data, offer.incarnation, home, verify), offer, home)
 
-        copy.tries += 1
-        row = row or await self._fetching.fetched(home, offer, ask)
         if row is None:
-            copy.tries = SEGMENTS_TRIES
+            artifact = await self._named(home, SegmentsWanted(name, offer.incarnation))
+            copy.tries = SEGMENTS_TRIES if artifact is None else copy.tries + 1
+            if artifact is not None:
+                row = await self._fetching.fetched(home, offer, artifact)
+        if row is None:
             return False
         try:
             async for now in self._fetching.taken(row, at, take):
@@ -338,14 +329,22 @@ class Following:
             raise
         return True
 
-    def _moved(self, copy: _Copy, at: Followed, changes: Changes | None = None) -> None:
-        """A copy has come so far; by these changes, if they were asked for just now."""
+    async def _named(self, home: PopId, wanted: SegmentsWanted) -> ArtifactId | None:
+        """The segments that a home has, once they are made; None where it has none."""
+        while True:
+            said = await self._asked(home, SEGMENTS_PATH, wanted)
+            try:
+                shown = msgspec.json.decode(said, type=SegmentsShown)
+            except (msgspec.MsgspecError, UnicodeError):
+                raise RecordRejectedError(f"{home} says what is not understood") from None
+            if not shown.making:
+                return shown.artifact
+
+    def _moved(self, copy: _Copy, at: Followed, *, fresh: bool = False) -> None:
+        """A copy has come so far; it may have all that its home has just now."""
         copy.through, copy.ever = at.through, at.ever
-        if changes is not None:
-            if changes.last:
-                copy.fresh, copy.tries = self._clock.now(), 0
-            if any(record.labels for record in changes.records):
-                copy.kept.labelled = True
+        if fresh:
+            copy.fresh, copy.tries = self._clock.now(), 0
         copy.moved.set()
         copy.moved = asyncio.Event()
 
@@ -375,9 +374,12 @@ class Following:
         return await calls.ask(known.member.name, known.state.url, "POST", path, body)
 
 
-def _follow(collection: Replicated, changes: Changes, offer: Offer, home: PopId) -> Followed:
+def _taken(copy: _Copy, changes: Changes, offer: Offer, home: PopId) -> Followed:
+    """Take in changes. Blocks. That there are labels is known before anything is found by them."""
+    if any(record.labels for record in changes.records):
+        copy.kept.labelled = True
     try:
-        return collection.follow(changes, offer.incarnation)
+        return copy.collection.follow(changes, offer.incarnation)
     except ConflictError as error:
         raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
 

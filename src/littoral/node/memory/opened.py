@@ -10,6 +10,7 @@ Rules
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -45,6 +46,8 @@ from littoral.terms.memory import (
 from littoral.terms.values import Caller
 
 __all__ = ["Kept", "Opened", "embedded_text"]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -129,37 +132,65 @@ class Opened:
 
     async def search(self, search: Search) -> Found:
         """The best records that the caller may see."""
-        where = both(search.where, await self._allowed())
         query = await self._spoken(search.query)
-        wanted = msgspec.structs.replace(search, query=query, where=where)
-        check_search(self.spec, wanted)
         kept, said = self._kept, self._kept.said
-        found = None if kept.at_once is None else kept.at_once(wanted)
-        if found is None:
-            found = await self._threads.run(lambda: kept.collection.search(wanted))
+
+        async def ask(allowed: Filter | None) -> Found:
+            where = both(search.where, allowed)
+            wanted = msgspec.structs.replace(search, query=query, where=where)
+            check_search(self.spec, wanted)
+            found = None if kept.at_once is None else kept.at_once(wanted)
+            if found is not None:
+                return found
+            return await self._threads.run(lambda: kept.collection.search(wanted))
+
+        found = await self._seen(ask)
         if said is None:
             return found
         return msgspec.structs.replace(found, plan=(*found.plan, said()))
 
     async def fetch(self, ids: Sequence[str], *, with_vectors: bool = False) -> Sequence[Record]:
         """Those that are there and may be seen."""
-        collection, allowed = self._kept.collection, await self._allowed()
-        found = await self._threads.run(lambda: collection.fetch(ids, with_vectors=with_vectors))
-        return [record for record in found if matches(allowed, record)]
+        collection = self._kept.collection
+
+        async def ask(allowed: Filter | None) -> Sequence[Record]:
+            found = await self._threads.run(
+                lambda: collection.fetch(ids, with_vectors=with_vectors)
+            )
+            return [record for record in found if matches(allowed, record)]
+
+        return await self._seen(ask)
 
     async def scan(self, scan: Scan) -> Page:
         """Records that may be seen, in the order of their ids."""
         check_filter(scan.where)
-        wanted = msgspec.structs.replace(scan, where=both(scan.where, await self._allowed()))
         collection = self._kept.collection
-        return await self._threads.run(lambda: collection.scan(wanted))
+
+        async def ask(allowed: Filter | None) -> Page:
+            wanted = msgspec.structs.replace(scan, where=both(scan.where, allowed))
+            return await self._threads.run(lambda: collection.scan(wanted))
+
+        return await self._seen(ask)
 
     async def count(self, where: Filter | None = None) -> int:
         """How many may be seen."""
         check_filter(where)
-        wanted = both(where, await self._allowed())
         collection = self._kept.collection
-        return await self._threads.run(lambda: collection.count(wanted))
+
+        async def ask(allowed: Filter | None) -> int:
+            wanted = both(where, allowed)
+            return await self._threads.run(lambda: collection.count(wanted))
+
+        return await self._seen(ask)
+
+    async def _seen(self, ask: Callable[[Filter | None], Awaitable[T]]) -> T:
+        """What is found within what the caller may see, though the first labels come meanwhile."""
+        allowed = await self._allowed()
+        found = await ask(allowed)
+        if allowed is None and self._kept.labelled:
+            allowed = await self._allowed()
+            found = found if allowed is None else await ask(allowed)
+        return found
 
     async def _allowed(self) -> Filter | None:
         """What the caller may see; None where that is everything."""
@@ -168,7 +199,9 @@ class Opened:
             return None
         if kept.labelled is None:
             labelled = Has(LABELS)
-            kept.labelled = await self._threads.run(lambda: kept.collection.count(labelled)) > 0
+            found = await self._threads.run(lambda: kept.collection.count(labelled)) > 0
+            if kept.labelled is None:  # else some have come meanwhile
+                kept.labelled = found
         return Allowed(self._caller.labels) if kept.labelled else None
 
     async def _limited(self, write: Write, allowed: Filter) -> Write:
