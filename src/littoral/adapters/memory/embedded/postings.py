@@ -192,7 +192,7 @@ def _lengths(reader: Reader, after: int) -> tuple[Array, Array]:
     )
     packed = np.frombuffer(b"".join(size for _, size in found), np.uint8)
     ends = np.flatnonzero(packed < 128)
-    if len(ends) != _COLUMNS * len(found):
+    if len(ends) != _COLUMNS * len(found) or (packed[-1:] >= 128).any():
         raise _Unlike
     numbers = packed[ends].astype(np.int64)
     goes_on, back = np.ones(len(ends), bool), 0
@@ -202,7 +202,7 @@ def _lengths(reader: Reader, after: int) -> tuple[Array, Array]:
         goes_on &= before >= 128
         numbers += np.where(goes_on, before.astype(np.int64) - 128, 0) << 7 * back
     rows = np.fromiter((row for row, _ in found), np.int64, len(found))
-    return rows, numbers.reshape(-1, _COLUMNS).sum(axis=1)
+    return rows, numbers.reshape(-1, _COLUMNS).sum(axis=1).astype(np.int32)
 
 
 def _followed(reader: Reader, texts: _Texts) -> tuple[Array, Array, Array]:
