@@ -1,8 +1,9 @@
 """What memory gives and costs through a PoP, beyond the search itself (that is bench/memory.py).
 
-Five parts, each of which may be asked for alone by its name:
+Six parts, each of which may be asked for alone by its name:
 
 - `judged`: how well questions find what answers them, on three judged sets (stand/questions.py);
+- `asked`: questions by words, in process, beside FTS5 (stand/asked.py);
 - `taking`: texts embedded and indexed, beside torch, which embeds alone (stand/taking.py);
 - `doors`: the CPU that a search over HTTP adds, by each API (stand/doors.py);
 - `copies`: what a copy at another PoP costs on the wire, how soon it is there (stand/copies.py);
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.stand.asked import asked
 from bench.stand.copies import copies, first_copies
 from bench.stand.doors import doors
 from bench.stand.judged import read_judged
@@ -78,6 +80,7 @@ def parts(effort: Effort) -> Mapping[str, Callable[[Path], Part]]:
     """What is measured, in which order; each in a folder of its own."""
     return {
         "judged": judged,
+        "asked": lambda folder: asked(folder, effort.rounds),
         "taking": lambda folder: taking(folder, effort.rounds, effort.texts),
         "doors": lambda folder: doors(folder, effort.ways, effort.vectors, effort.asked),
         "copies": lambda folder: copies(folder, effort.rounds, effort.rows),

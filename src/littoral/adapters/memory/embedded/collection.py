@@ -137,6 +137,7 @@ class EmbeddedCollection:
         """Let go of what whoever uses it next opens again: files, and indexes in memory."""
         for index in self._indexes.values():
             index.rest()
+        self._held.wording.forget()
         self._rest(waits=False)
 
     def shown(self) -> CollectionShown:
@@ -188,6 +189,7 @@ class EmbeddedCollection:
                     if searching.through < later:
                         for index in self._indexes.values():
                             index.reset()
+                        self._held.wording.forget()
                     try:
                         return searching.found(search)
                     except Behind as behind:

@@ -20,7 +20,7 @@ from littoral.memory.filters import moment, values_at, words_of
 from littoral.terms.limits import INDEXED_TERM_BYTES_MAX
 from littoral.terms.memory import CollectionSpec, FieldKind, Record, VectorField
 
-__all__ = ["FALSE", "LABEL", "ODD", "TRUE", "Layout", "Term", "indexable"]
+__all__ = ["FALSE", "LABEL", "ODD", "TOKENS", "TRUE", "Layout", "Term", "indexable"]
 
 Term = tuple[int, object]
 """The number of an index, and a value in it."""
@@ -69,10 +69,14 @@ _TABLES: Final = """
         value ANY NOT NULL,
         row INTEGER NOT NULL,
         PRIMARY KEY (field, value, row)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT, WITHOUT ROWID"""
+
+TOKENS: Final = "tokenize = 'porter unicode61 remove_diacritics 2'"
+"""What FTS5 makes of texts."""
+
+_WORDS: Final = f""";
     CREATE VIRTUAL TABLE words USING fts5 (
-        header, text, content = 'records', content_rowid = 'row',
-        tokenize = 'porter unicode61 remove_diacritics 2'
+        header, text, content = 'records', content_rowid = 'row', {TOKENS}
     )"""
 
 _DENSE: Final = """;
@@ -131,7 +135,7 @@ class Layout:
         """What makes the tables."""
         dense = "".join(_DENSE.format(number) for number in self.dense.values())
         sparse = "".join(map(_SPARSE.format, self.sparse.values()))
-        return (_TABLES + dense + sparse + _FOLLOWING,)
+        return (_TABLES + _WORDS + dense + sparse + _FOLLOWING,)
 
     def field(self, name: str) -> VectorField:
         """The vector field of this name."""

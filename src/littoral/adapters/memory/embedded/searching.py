@@ -163,7 +163,7 @@ class Searching:
         among = None
         if where is not None:
             among = self._held.kept.rows(where, self._reader, self.through)
-        ranked, reason = self._held.wording.ranked(self._reader, text, among, count)
+        ranked, reason = self._held.wording.ranked(self._reader, self.through, text, among, count)
         self._plan.append(reason)
         return self._named(ranked)[:count]
 
