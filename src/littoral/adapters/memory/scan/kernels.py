@@ -9,7 +9,7 @@ Rules
 """
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = [
     "prepared_query",
     "score_all",
     "score_at",
+    "score_codes",
     "single_thread",
 ]
 
@@ -146,12 +147,33 @@ def score_at(metric: Metric, query: Floats, vectors: Floats, places: Places) -> 
     return scores
 
 
+def score_codes(index: Any, query: Floats, wanted: int) -> tuple[Floats, Places]:  # noqa: ANN401
+    """What an index of codes says is nearest to one query, best first, and where that is.
+
+    Args:
+        index: faiss.IndexPQFastScan; no fewer codes than are wanted.
+        query: as long as its vectors.
+        wanted: how many; fewer are given where numbers near the largest leave none to find.
+    """
+    single_thread()
+    near, places = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+    pointers = faiss.swig_ptr(near), faiss.swig_ptr(places)
+    index.search_c(1, faiss.swig_ptr(query), wanted, *pointers, None)
+    if places[-1] >= 0:  # what is missing stands last
+        return near, places
+    there = places >= 0
+    return near[there], places[there]
+
+
 def best_of(scores: Floats, count: int) -> Places:
-    """Where the `count` highest scores are, in no order."""
+    """Where the `count` highest scores are; the first is the least of them, the others in no order.
+
+    All of them are given, as they stand, where there are no more.
+    """
     length = len(scores)
     if length <= count:
         return np.arange(length, dtype=np.int64)
-    found: Places = np.argpartition(scores, length - count)[length - count :]
+    found: Places = scores.argpartition(length - count)[length - count :]
     return found
 
 
