@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Behind", "FieldIndex"]
 
-_Near = tuple[list[tuple[int, float]], tuple[str, ...]]
-"""Rows with scores, and the plan."""
+_Near = tuple[list[int], list[float], tuple[str, ...]]
+"""Rows, the score of each, and the plan."""
 
 _CODED_SHARE: Final = 32
 """Of a vector's bytes its code has so much (`memory/planner.py`), of short ones a little more."""
@@ -90,7 +90,7 @@ class FieldIndex:
     def search(
         self, reader: Reader, through: int, query: Nearest, count: int, among: Filtered | None
     ) -> _Near | None:
-        """The best rows with scores, whatever is as good as the last of them, and the plan.
+        """The best rows, best first, and whatever is as good as the last of them.
 
         Args:
             reader: what is seen of the truth.
@@ -194,17 +194,11 @@ class FieldIndex:
         self, scan: "VectorScan", query: Nearest, count: int, among: Filtered | None
     ) -> _Near | None:
         rows = None if among is None else self._among(among.rows, among.key)
-        asked = numpy().frombuffer(query.vector, "<f4")
-        if self._field.multi:
-            asked = asked.reshape(-1, self._field.dimensions)
+        look = scan.search_multi if self._field.multi else scan.search
         wanted = count + 1
         try:
             while True:
-                near = (
-                    scan.search_multi(asked, wanted, rows, exact=query.exact)
-                    if self._field.multi
-                    else scan.search(asked, wanted, rows, exact=query.exact)
-                )
+                near = look(query.vector, wanted, rows, exact=query.exact)
                 scores = near.scores.tolist()
                 if len(scores) < wanted or scores[-1] < scores[count - 1]:
                     break
@@ -215,7 +209,7 @@ class FieldIndex:
             last = scores[count - 1]
             while scores[-1] < last:
                 scores.pop()
-        return list(zip(near.rows.tolist(), scores, strict=False)), near.plan.reasons
+        return near.rows[: len(scores)].tolist(), scores, near.plan.reasons
 
     def _in_step(
         self, reader: Reader, through: int, *, searched: bool = True

@@ -27,6 +27,7 @@ __all__ = [
     "norm_squared",
     "places_of",
     "prepared",
+    "prepared_queries",
     "prepared_query",
     "score_all",
     "score_at",
@@ -38,6 +39,12 @@ Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
 """Row numbers of the truth, or places in a file."""
 Flags = NDArray[np.bool_]
+
+_PACKED: Final = np.dtype("<f4")
+"""See `terms/memory.py`."""
+
+_SORTED_WHOLE: Final = 512
+"""So few scores are sorted sooner than the best of them are told apart."""
 
 _SQUARED_MIN: Final = 1e-30
 """Below it a vector has no direction, and is left as it is: all its cosines are 0."""
@@ -74,13 +81,16 @@ def prepared(vectors: Floats, dimensions: int, metric: Metric) -> Floats:
     return unit
 
 
-def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
+def prepared_query(query: Floats | bytes, dimensions: int, metric: Metric) -> Floats:
     """One vector, as `prepared` makes many, sooner.
 
     Raises:
         BadRequestError: a number is not finite, or it is of another length.
     """
-    asked = np.ascontiguousarray(query, np.float32)
+    if isinstance(query, bytes):
+        asked = np.frombuffer(query, _PACKED)
+    else:
+        asked = np.ascontiguousarray(query, np.float32)
     if asked.shape != (dimensions,):
         raise _another_length(asked.shape, dimensions)
     squared = norm_squared(asked)
@@ -90,6 +100,13 @@ def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
         return asked
     unit: Floats = asked * np.float32(1.0 / math.sqrt(squared))
     return unit
+
+
+def prepared_queries(queries: Floats | bytes, dimensions: int, metric: Metric) -> Floats:
+    """The vectors of one query, as `prepared` makes them; packed as well."""
+    if isinstance(queries, bytes):
+        queries = np.frombuffer(queries, _PACKED).reshape(-1, dimensions)
+    return prepared(queries, dimensions, metric)
 
 
 def _another_length(shape: tuple[int, ...], dimensions: int) -> BadRequestError:
@@ -166,15 +183,17 @@ def score_codes(index: Any, query: Floats, wanted: int) -> tuple[Floats, Places]
 
 
 def best_of(scores: Floats, count: int) -> Places:
-    """Where the `count` highest scores are; the first is the least of them, the others in no order.
+    """Where the `count` highest scores are, or all if there are no more; the least of them first.
 
-    All of them are given, as they stand, where there are no more.
+    Of equal scores any may come first, and any may be left out.
     """
-    length = len(scores)
-    if length <= count:
-        return np.arange(length, dtype=np.int64)
-    found: Places = scores.argpartition(length - count)[length - count :]
-    return found
+    begin = max(0, len(scores) - count)
+    if not begin or len(scores) <= _SORTED_WHOLE:
+        whole: Places = scores.argsort()
+        return whole[begin:]
+    found = scores.argpartition(begin)[begin:]
+    ascending: Places = found[scores[found].argsort()]
+    return ascending
 
 
 def places_of(rows: Places, wanted: Places) -> Places:

@@ -30,6 +30,7 @@ from littoral.adapters.memory.scan.kernels import (
     Places,
     places_of,
     prepared,
+    prepared_queries,
     prepared_query,
     single_thread,
 )
@@ -157,12 +158,12 @@ class VectorScan:
         return _planned(self._now, count, among, exact=exact)
 
     def search(
-        self, query: Floats, count: int, among: Among | None = None, *, exact: bool = False
+        self, query: Floats | bytes, count: int, among: Among | None = None, *, exact: bool = False
     ) -> Neighbours:
         """The nearest to a query, best first: `count` of them, or all that there are.
 
         Args:
-            query: as many numbers as the field has dimensions.
+            query: as many numbers as the field has dimensions, or these packed.
             count: how many to give.
             among: the rows that may be found; None is all.
             exact: leave no nearer one out, however long it takes.
@@ -183,7 +184,12 @@ class VectorScan:
         return found_many(now, asked, count, _planned(now, count, None, exact=exact))
 
     def search_multi(
-        self, queries: Floats, count: int, among: Among | None = None, *, exact: bool = False
+        self,
+        queries: Floats | bytes,
+        count: int,
+        among: Among | None = None,
+        *,
+        exact: bool = False,
     ) -> Neighbours:
         """The best rows for all vectors of a query together (MaxSim), where rows have many each.
 
@@ -192,7 +198,7 @@ class VectorScan:
         """
         now = self._now
         meta = now.base.meta
-        asked = prepared(queries, meta.dimensions, meta.metric)
+        asked = prepared_queries(queries, meta.dimensions, meta.metric)
         chosen = _planned(now, vectors_wanted(count), among, exact=exact)
         return found_multi(now, asked, count, chosen, self._view(now, chosen, among))
 

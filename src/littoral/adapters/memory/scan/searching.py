@@ -282,7 +282,8 @@ def _grown_among(
 def _neighbours(
     now: Snapshot, gathered: _Gathered, scores: Floats, best: Places, plan: Plan
 ) -> Neighbours:
-    """The best of all that was gathered, in order."""
+    """The best of all that was gathered, from the least of them on, in order."""
+    best = best[::-1]
     scores = scores[best]
     if gathered.grown:
         in_base = sum(map(len, gathered.base))
@@ -293,10 +294,13 @@ def _neighbours(
         rows[~old] = now.grown.rows[places[~old]]
     else:
         rows = now.base.rows[_joined(gathered.base, np.int64)[best]]
-    order = np.lexsort((rows, -scores))
+    if np.count_nonzero(scores[1:] == scores[:-1]):
+        order = np.lexsort((rows, -scores))
+        rows, scores = rows[order], scores[order]
     if now.dead is not None or now.grown.dead is not None:
-        order = order[scores[order] > -np.inf]
-    return Neighbours(rows[order], scores[order], plan)
+        there = scores > -np.inf
+        rows, scores = rows[there], scores[there]
+    return Neighbours(rows, scores, plan)
 
 
 def _joined(arrays: list[Any], kind: type) -> Any:  # noqa: ANN401 - of either kind
