@@ -285,15 +285,15 @@ def _neighbours(
     """The best of all that was gathered, from the least of them on, in order."""
     best = best[::-1]
     scores = scores[best]
-    if gathered.grown:
-        in_base = sum(map(len, gathered.base))
-        places = _joined(gathered.base + gathered.grown, np.int64)[best]
-        rows = np.empty(len(best), np.int64)
-        old = best < in_base
-        rows[old] = now.base.rows[places[old]]
-        rows[~old] = now.grown.rows[places[~old]]
+    places = _joined(gathered.base + gathered.grown, np.int64)[best]
+    if not gathered.grown:
+        rows = now.base.rows[places]
+    elif not (in_base := sum(map(len, gathered.base))):
+        rows = now.grown.rows[places]
     else:
-        rows = now.base.rows[_joined(gathered.base, np.int64)[best]]
+        before = now.base.rows.take(places, mode="clip")
+        after = now.grown.rows.take(places, mode="clip")
+        rows = np.where(best < in_base, before, after)
     if np.count_nonzero(scores[1:] == scores[:-1]):
         order = np.lexsort((rows, -scores))
         rows, scores = rows[order], scores[order]
