@@ -22,7 +22,7 @@ from littoral.adapters.memory.embedded.kept import Filtered
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.terms.errors import BadRequestError, LittoralError, StoreError
-from littoral.terms.limits import MEMORY_AT_ONCE_BYTES, MULTI_VECTORS_MAX
+from littoral.terms.limits import MEMORY_AT_ONCE_BYTES, MEMORY_QUIET_S, MULTI_VECTORS_MAX
 from littoral.terms.memory import Nearest, VectorField
 
 if TYPE_CHECKING:
@@ -161,8 +161,11 @@ class FieldIndex:
             return failure
         if scan is None:
             return "not opened yet"
-        behind = scan.needs_rebuild()
-        return f"{scan.alive:,} vectors" + (f", being built: {behind}" if behind else "")
+        behind, alive = scan.needs_rebuild(), f"{scan.alive:,} vectors"
+        if behind:
+            return f"{alive}, being built: {behind}"
+        behind = "" if self._upkeep is None else scan.needs_rebuild(quiet=True)
+        return f"{alive}, to be built when nothing is written: {behind}" if behind else alive
 
     def follow(self, reader: Reader, changed: int) -> None:
         """Take in what was written, so that the next search need not.
@@ -267,12 +270,14 @@ class FieldIndex:
 
     def _have_built(self, *, searched: bool) -> None:
         scan = self._scan
-        if scan is None or self._upkeep is None or not scan.needs_rebuild():
+        if scan is None or self._upkeep is None:
             return
-        if searched or scan.alive >= 2 * self._built:
+        wanted = bool(scan.needs_rebuild())
+        if wanted and (searched or scan.alive >= 2 * self._built):
             self._upkeep.ask(self, self._rebuild)
-        else:
-            self._late = True
+        elif wanted or scan.needs_rebuild(quiet=True):
+            self._late = wanted
+            self._upkeep.ask_later(self, self._rebuild_quietly, MEMORY_QUIET_S)
 
     def _build_late(self) -> None:
         self._late = False
@@ -289,6 +294,12 @@ class FieldIndex:
             if self._field.multi:
                 numbers = numbers.repeat([len(each) // self.vector_bytes for each in data])
             yield numbers, vectors
+
+    def _rebuild_quietly(self) -> None:
+        """Nothing was written for a while; on the upkeep's thread."""
+        scan = self._scan
+        if scan is not None and scan.needs_rebuild(quiet=True):
+            self._rebuild()
 
     def _rebuild(self) -> None:
         """Make it anew from the truth; on the upkeep's thread."""

@@ -49,6 +49,10 @@ _GROWN_SHARE: Final = 4
 _DEAD_SHARE: Final = 10
 """Or when a tenth was removed: the scan asks for as many more."""
 
+_QUIET_TIMES: Final = 4
+"""Of so many times fewer, where no more are to come for a while: each vector is written 16 times
+at most for one that has come."""
+
 _DRIFT: Final = 1.5
 """Or when codes say what came since so many times worse than what they were learned from."""
 
@@ -202,15 +206,19 @@ class VectorScan:
         chosen = _planned(now, vectors_wanted(count), among, exact=exact)
         return found_multi(now, asked, count, chosen, self._view(now, chosen, among))
 
-    def needs_rebuild(self) -> str:
-        """Why a new generation is worth its while, or nothing."""
-        now, growth = self._now, self._growth
-        held, grown = len(now.base.rows), len(now.grown.rows)
+    def needs_rebuild(self, *, quiet: bool = False) -> str:
+        """Why a new generation is worth its while, or nothing.
+
+        Args:
+            quiet: no change has come for a while, so that it would stay as good as it is made.
+        """
+        now, growth, times = self._now, self._growth, _QUIET_TIMES if quiet else 1
+        held, grown, few = len(now.base.rows), len(now.grown.rows), _CHANGED_MIN // times
         if now.base.index is None and now.alive >= CODED_ROWS_MIN:
             return f"{now.alive:,} vectors have no codes"
-        if grown >= max(_CHANGED_MIN, held // _GROWN_SHARE) and now.base.index is not None:
+        if grown >= max(few, held // (_GROWN_SHARE * times)) and now.base.index is not None:
             return f"{grown:,} vectors have come to {held:,}"
-        if now.dead_count >= max(_CHANGED_MIN, held // _DEAD_SHARE):
+        if now.dead_count >= max(few, held // (_DEAD_SHARE * times)):
             return f"{now.dead_count:,} of {held:,} vectors were removed"
         if now.grown.alive * 2 < grown and grown >= _CHANGED_MIN:
             return f"{grown - now.grown.alive:,} of {grown:,} vectors that came were removed"
