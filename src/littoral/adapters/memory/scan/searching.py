@@ -46,9 +46,15 @@ _SLACK, _SLACK_MORE = 1.15, 16
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed, or they are not enough."""
 
+_LITTLE_MORE, _NEARLY_SURE = 2, 0.5
+"""Or so many times as many, where it is half as sure as it should be that they are enough."""
+
 _SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.25
 """Standard deviations of the codes' errors between the worst that is given and what is left out;
 of fewer fewer are near, so less is sure enough."""
+
+
+_SPREAD_MIN: Final = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,9 +126,12 @@ def found(now: Snapshot, query: Floats, count: int, plan: Plan, view: View | Non
             _among(now, query, view, gathered)
         scores = _joined(gathered.base_scores + gathered.grown_scores, np.float32)
         best = best_of(scores, count)
-        if told is None or len(scores) <= count or _enough(told, float(scores[best[0]])):
+        if told is None or len(scores) <= count:
             return _neighbours(now, gathered, scores, best, plan)
-        rescored *= _MORE
+        sureness = _sureness(told, float(scores[best[0]]))
+        if sureness >= 1.0:
+            return _neighbours(now, gathered, scores, best, plan)
+        rescored *= _LITTLE_MORE if sureness >= _NEARLY_SURE else _MORE
 
 
 def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[Neighbours]:
@@ -147,7 +156,11 @@ def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[N
         best = best_of(scores, count)
         signed = -near if metric is Metric.L2 else near
         said = _Told(signed, compared, float(signed[-1]))
-        if wanted * _MORE >= total or len(scores) <= count or _enough(said, float(scores[best[0]])):
+        if (
+            wanted * _MORE >= total
+            or len(scores) <= count
+            or _sureness(said, float(scores[best[0]])) >= 1.0
+        ):
             results.append(_neighbours(now, gathered, scores, best, plan))
         else:
             results.append(found(now, query, count, plan, None))
@@ -200,14 +213,18 @@ def _grown_by_codes(
     return float(-near[-1] if metric is Metric.L2 else near[-1])
 
 
-def _enough(told: _Told, least: float) -> bool:
-    """Whether hardly a vector that was left out is nearer than the last that is given."""
+def _sureness(told: _Told, least: float) -> float:
+    """How sure it is that hardly a vector that was left out is nearer than the last that is given.
+
+    1 is sure enough; below that, there may well be one.
+    """
     errors = told.scores - told.near
     compared = len(errors)
     mean = float(np.add.reduce(errors, dtype=np.float64)) / compared
     spread = math.sqrt(max(0.0, norm_squared(errors) / compared - mean * mean))
     sure = _SURE + _SURE_LESS * min(0.0, math.log(compared / _SURE_AMONG))
-    return least - told.worst - mean >= sure * spread
+    apart = least - told.worst - mean
+    return 1.0 if apart >= sure * spread else apart / max(sure * spread, _SPREAD_MIN)
 
 
 def _scanned(
