@@ -178,7 +178,7 @@ def _by_codes(
         total = len(base.rows)
         near, places = _scanned(base.index, asked, rescored, total, now.dead, now.dead_count)
     else:
-        total, dead = len(view.in_base), None if now.dead is None else now.dead[view.in_base]
+        total, dead = len(view.in_base), view.removed(now.position, now.dead)
         near, places = _scanned(view.index, asked, rescored, total, dead)
         places = view.in_base[places]
     scores = score_at(metric, query, base.vectors, places)
@@ -273,13 +273,16 @@ def _exactly(
         if dead is not None:
             scores[dead[part]] = -np.inf
         best = best_of(scores, count)
+        if dead is not None:
+            best = best[scores[best] > -np.inf]
         yield best + begin, scores[best]
 
 
 def _among(now: Snapshot, query: Floats, view: View, gathered: _Gathered) -> None:
     """Compare given candidates exactly."""
     base, metric = now.base, now.base.meta.metric
-    places = view.in_base if now.dead is None else view.in_base[~now.dead[view.in_base]]
+    dead = view.removed(now.position, now.dead)
+    places = view.in_base if dead is None else view.in_base[~dead]
     gathered.base.append(places)
     gathered.base_scores.append(score_at(metric, query, base.vectors, places))
     _grown_among(now.grown, metric, query, view, gathered)
@@ -314,9 +317,6 @@ def _neighbours(
     if np.count_nonzero(scores[1:] == scores[:-1]):
         order = np.lexsort((rows, -scores))
         rows, scores = rows[order], scores[order]
-    if now.dead is not None or now.grown.dead is not None:
-        there = scores > -np.inf
-        rows, scores = rows[there], scores[there]
     return Neighbours(rows, scores, plan)
 
 
