@@ -332,6 +332,52 @@ def test_a_process_that_reads_only_uses_the_index_and_follows_the_truth(
     reading.close()
 
 
+def test_what_has_come_is_built_in_when_nothing_is_written_for_a_while(
+    collections: EmbeddedCollections,
+    collection: EmbeddedCollection,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 3_600.0)
+    found(collection, vectors[0])
+    some = range(COUNT, COUNT + 600)
+    collection.apply([Upsert(tuple(record(number, vectors[number]) for number in some))])
+    assert settled(collections)
+    waits = "5,100 vectors, to be built when nothing is written: 600 vectors have come to 4,500"
+    assert collection.shown().index == f"vectors: {waits}"
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 0.0)
+    collection.apply([Delete((f"{0:05}",)), Upsert((record(5_100, vectors[5_100]),))])
+    assert collections._upkeep is not None
+    assert collections._upkeep.settle(60, later=True)
+    assert collection.shown().index == "vectors: 5,100 vectors"
+    alive = np.arange(2 * COUNT) <= COUNT + 600
+    alive[0] = False
+    assert_found(collection, vectors, alive)
+    assert_found(collection, vectors, alive & (np.arange(2 * COUNT) % 10 == 3), Is("tenth", (3,)))
+
+
+def test_of_equal_scores_the_lower_id_comes_first_also_from_memory(
+    collection: EmbeddedCollection, vectors: Vectors
+) -> None:
+    names = ["b", "d", "a", "c"]
+    same = [
+        Record(id=name, vectors={"": (vectors[0] + 50).tobytes()}, metadata={"tenth": 11})
+        for name in names
+    ]
+    collection.apply([Upsert(tuple(same))])
+    for where in (None, Is("tenth", (11,))):
+        for _ in range(2):
+            assert found(collection, vectors[0] + 50, where)[:4] == sorted(names)
+        for offset, limit in ((0, 2), (1, 2), (3, 1)):
+            query = Nearest((vectors[0] + 50).tobytes())
+            search = Search(
+                query=query, where=where, offset=offset, limit=limit, with_content=False
+            )
+            hits = collection.search(search).hits
+            assert [hit.record.id for hit in hits] == sorted(names)[offset : offset + limit]
+            assert collection.at_once(search) == collection.search(search)
+
+
 def test_numbers_that_an_index_cannot_compare_are_compared_all_the_same(tmp_path: Path) -> None:
     collections = open_collections(tmp_path)
     collections.create(CollectionSpec(name="x", vectors=(VectorField(2, metric=Metric.DOT),)))

@@ -47,9 +47,10 @@ class Upkeep:
         with self._changed:
             if self._closed or key in self._waiting:
                 return
-            known = key in self._later  # the thread sees by itself that it is due later now
-            self._later[key] = Instant(SystemClock.now() + int(after_s * SECOND)), work
-            if not known:
+            due = Instant(SystemClock.now() + int(after_s * SECOND))
+            before = self._later.get(key)
+            self._later[key] = due, work
+            if before is None or due < before[0]:  # else the thread sees it by itself
                 self._begin()
 
     def settle(self, timeout_s: float, *, later: bool = False) -> bool:

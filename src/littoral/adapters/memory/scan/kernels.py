@@ -87,10 +87,9 @@ def prepared_query(query: Floats | bytes, dimensions: int, metric: Metric) -> Fl
     Raises:
         BadRequestError: a number is not finite, or it is of another length.
     """
-    if isinstance(query, bytes):
-        asked = np.frombuffer(query, _PACKED)
-    else:
-        asked = np.ascontiguousarray(query, np.float32)
+    asked = (
+        _unpacked(query) if isinstance(query, bytes) else np.ascontiguousarray(query, np.float32)
+    )
     if asked.shape != (dimensions,):
         raise _another_length(asked.shape, dimensions)
     squared = norm_squared(asked)
@@ -105,8 +104,17 @@ def prepared_query(query: Floats | bytes, dimensions: int, metric: Metric) -> Fl
 def prepared_queries(queries: Floats | bytes, dimensions: int, metric: Metric) -> Floats:
     """The vectors of one query, as `prepared` makes them; packed as well."""
     if isinstance(queries, bytes):
-        queries = np.frombuffer(queries, _PACKED).reshape(-1, dimensions)
+        queries = _unpacked(queries)
+        if len(queries) % dimensions:
+            raise _another_length(queries.shape, dimensions)
+        queries = queries.reshape(-1, dimensions)
     return prepared(queries, dimensions, metric)
+
+
+def _unpacked(vector: bytes) -> Floats:
+    if len(vector) % _PACKED.itemsize:
+        raise BadRequestError("a vector ends within a number", advice="send float32 numbers")
+    return np.frombuffer(vector, _PACKED)
 
 
 def _another_length(shape: tuple[int, ...], dimensions: int) -> BadRequestError:
