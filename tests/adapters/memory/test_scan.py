@@ -309,9 +309,6 @@ def test_it_is_made_anew_for_less_where_nothing_is_to_come(made: Maker) -> None:
     assert scan.needs_rebuild(quiet=True) == "512 vectors have come to 5,000"
     assert scan.rebuild(truth.opened)
     assert not scan.needs_rebuild(quiet=True)
-    truth.change(scan, list(range(1_001, 1_601)), np.empty((0, D), np.float32))
-    assert not scan.needs_rebuild()
-    assert scan.needs_rebuild(quiet=True) == "600 of 5,511 vectors were removed"
 
 
 @given(

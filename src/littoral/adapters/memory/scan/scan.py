@@ -50,8 +50,8 @@ _DEAD_SHARE: Final = 10
 """Or when a tenth was removed: the scan asks for as many more."""
 
 _QUIET_TIMES: Final = 4
-"""Of so many times fewer, where no more are to come for a while: each vector is written 16 times
-at most for one that has come."""
+"""Or when so many times fewer have come and no more are likely to: at most 16 vectors are written
+again for each of them."""
 
 _DRIFT: Final = 1.5
 """Or when codes say what came since so many times worse than what they were learned from."""
@@ -213,12 +213,13 @@ class VectorScan:
             quiet: no change has come for a while, so that it would stay as good as it is made.
         """
         now, growth, times = self._now, self._growth, _QUIET_TIMES if quiet else 1
-        held, grown, few = len(now.base.rows), len(now.grown.rows), _CHANGED_MIN // times
+        held, grown = len(now.base.rows), len(now.grown.rows)
+        many = max(_CHANGED_MIN, held // _GROWN_SHARE) // times
         if now.base.index is None and now.alive >= CODED_ROWS_MIN:
             return f"{now.alive:,} vectors have no codes"
-        if grown >= max(few, held // (_GROWN_SHARE * times)) and now.base.index is not None:
+        if grown >= many and now.base.index is not None:
             return f"{grown:,} vectors have come to {held:,}"
-        if now.dead_count >= max(few, held // (_DEAD_SHARE * times)):
+        if now.dead_count >= max(_CHANGED_MIN, held // _DEAD_SHARE):
             return f"{now.dead_count:,} of {held:,} vectors were removed"
         if now.grown.alive * 2 < grown and grown >= _CHANGED_MIN:
             return f"{grown - now.grown.alive:,} of {grown:,} vectors that came were removed"

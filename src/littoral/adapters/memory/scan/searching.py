@@ -8,7 +8,8 @@ Rules
   exactly together.
 - How far codes are from the truth is seen in each search, by its own candidates. Where a vector
   that was left out may well be nearer than one that is given, more of the scan's best are compared:
-  so with a query that is like none of the vectors. Of queries that are texts it is one in thirty.
+  so with a query that is like none of the vectors. Of queries that are texts it is one in ten to
+  thirty.
 """
 
 import math
@@ -46,13 +47,13 @@ _SLACK, _SLACK_MORE = 1.15, 16
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed, or they are not enough."""
 
-_LITTLE_MORE, _NEARLY_SURE = 2, 0.5
-"""Or so many times as many, where it is half as sure as it should be that they are enough."""
+_LITTLE_MORE, _NEARLY_SURE = 2, 0.85
+"""Or so many times as many, where it is nearly as sure as it should be that they are enough: that
+was always enough for texts; queries that are like none of the vectors are mostly less sure."""
 
 _SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.25
 """Standard deviations of the codes' errors between the worst that is given and what is left out;
 of fewer fewer are near, so less is sure enough."""
-
 
 _SPREAD_MIN: Final = 1e-30
 
