@@ -18,6 +18,7 @@ from littoral.adapters.memory.embedded import (
     quick,
 )
 from littoral.adapters.memory.embedded.indexing import FieldIndex
+from littoral.adapters.memory.scan.building import building_alone
 from littoral.terms.filters import All, Any, Between, Filter, Is, Not
 from littoral.terms.memory import (
     CollectionSpec,
@@ -354,6 +355,29 @@ def test_what_has_come_is_built_in_when_nothing_is_written_for_a_while(
     alive[0] = False
     assert_found(collection, vectors, alive)
     assert_found(collection, vectors, alive & (np.arange(2 * COUNT) % 10 == 3), Is("tenth", (3,)))
+
+
+def test_what_another_process_builds_is_gone_on_with_though_nothing_is_written(
+    home: Path,
+    collections: EmbeddedCollections,
+    collection: EmbeddedCollection,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = open_collections(home)
+    some = range(COUNT, COUNT + 600)
+    collection.apply([Upsert(tuple(record(number, vectors[number]) for number in some))])
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 0.01)
+    with building_alone(folder_of(home)) as alone:
+        assert alone
+        found(other.open(SPEC.name), vectors[0])
+        for _ in range(3):
+            assert settled(other)
+        assert "to be built" in other.open(SPEC.name).shown().index
+    assert other._upkeep is not None
+    assert other._upkeep.settle(60, later=True)
+    assert other.open(SPEC.name).shown().index == "vectors: 5,100 vectors"
+    other.close()
 
 
 def test_of_equal_scores_the_lower_id_comes_first_also_from_memory(

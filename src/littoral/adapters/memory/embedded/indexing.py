@@ -298,8 +298,11 @@ class FieldIndex:
     def _rebuild_quietly(self) -> None:
         """Nothing was written for a while; on the upkeep's thread."""
         scan = self._scan
-        if scan is not None and scan.needs_rebuild(quiet=True):
-            self._rebuild()
+        if scan is None or self._upkeep is None or not scan.needs_rebuild(quiet=True):
+            return
+        self._rebuild()
+        if scan.needs_rebuild(quiet=True) and not self._failure:  # another process is at it
+            self._upkeep.ask_later(self, self._rebuild_quietly, MEMORY_QUIET_S)
 
     def _rebuild(self) -> None:
         """Make it anew from the truth; on the upkeep's thread."""
