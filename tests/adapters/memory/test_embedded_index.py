@@ -439,6 +439,16 @@ def test_a_search_that_takes_more_is_left_to_a_thread(
     assert at_once(collection, vectors[0], Is("tenth", (4,))) is None, "its rows are not known"
     query = Nearest(vectors[0].tobytes())
     assert collection.at_once(Search(query=query)) is None, "texts are on the disk"
+    half = Between("tenth", lt=5)
+    assert at_once(collection, vectors[0], half) is None, "their codes are not gathered yet"
+    search = Search(query=query, where=half, with_content=False)
+    expected = found(collection, vectors[0], half)
+    assert "codes scanned" in " ".join(collection.search(search).plan)
+    assert at_once(collection, vectors[0], half) == expected
+    collection.apply([Delete((expected[0],))])
+    assert at_once(collection, vectors[0], half) is None
+    assert expected[0] not in found(collection, vectors[0], half)
+    assert at_once(collection, vectors[0], half) == found(collection, vectors[0], half)
     monkeypatch.setattr(indexing, "MEMORY_AT_ONCE_BYTES", COUNT * DIMENSIONS // 8)
     assert at_once(collection, vectors[0]) is None
 

@@ -127,12 +127,11 @@ class FieldIndex:
         if among is not None:
             rows = self._among(among.rows, among.key)
         rescored = scan.plan(count + 1, rows, exact=query.exact).rescored
-        if rescored and among is not None:  # codes of so many may have to be gathered first
+        if rows is not None and rescored and not scan.is_known(rows):  # codes are gathered first
             return False
+        looked_at = scan.alive if rows is None else len(rows.rows)
         if rescored:
-            looked_at = rescored + scan.alive // _CODED_SHARE
-        else:
-            looked_at = scan.alive if among is None else len(among.rows)
+            looked_at = rescored + looked_at // _CODED_SHARE
         return looked_at * self.vector_bytes <= MEMORY_AT_ONCE_BYTES
 
     def quick_search(

@@ -161,6 +161,11 @@ class VectorScan:
         """How a search would be done now."""
         return _planned(self._now, count, among, exact=exact)
 
+    def is_known(self, among: Among) -> bool:
+        """Whether it is in memory where these candidates stand, with their codes."""
+        now = self._now
+        return self._views.has(among, now.base, now.grown, coded=True)
+
     def search(
         self, query: Floats | bytes, count: int, among: Among | None = None, *, exact: bool = False
     ) -> Neighbours:

@@ -109,6 +109,11 @@ class Views:
         self._keep(among.key, made)
         return made
 
+    def has(self, among: Among, base: Generation, grown: Grown, *, coded: bool) -> bool:
+        """Whether it need not be made."""
+        kept = None if among.key is None else self._kept.get(among.key)
+        return kept is not None and kept.holds(among, base, grown, coded=coded)
+
     def drop(self) -> None:
         """Forget all: there is another generation."""
         with self._lock:
