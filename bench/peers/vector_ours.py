@@ -129,10 +129,10 @@ class Collection:
             self.records += records[: max(0, 1_000 - len(self.records))]
 
     def build(self) -> None:
-        """Wait for the index: a search asks for it."""
+        """Wait for the index: a search asks for it, and it has all once nothing is written."""
         query = np.frombuffer(self.records[0].vectors[""], np.float32)
         self.search(query, 0, 0)
-        while "being built" in self.collections.describe()[0].index:
+        while "built" in self.collections.describe()[0].index:
             threading.Event().wait(LOOK_AGAIN_S)
 
     def search(self, query: Array, effort: int, share: int) -> Sequence[int]:

@@ -111,6 +111,31 @@ def test_changes_and_searches_by_chance_give_what_they_give_on_paper(
     assert collection.fetch(ids) == right.fetch(ids)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_asked_again_after_each_change_is_given_as_it_is_on_paper(
+    driver: Collections, seed: int
+) -> None:
+    chance = random.Random(100 + seed)
+    paper = PaperCollections()
+    for each in (driver, paper):
+        each.create(SPEC)
+    collection, right = driver.open(SPEC.name), paper.open(SPEC.name)
+    searches = [search_made(chance) for _ in range(4)]
+    for where in (None, *(filter_made(chance) for _ in range(4))):
+        query = Nearest(packed(*(chance.choice((-1.0, 0.0, 0.5)) for _ in range(3))))
+        searches += [
+            Search(query=query, where=where, limit=5, with_content=content)
+            for content in (False, True)
+        ]
+    for _ in range(8):
+        writes = [write_made(chance) for _ in range(1 + chance.randrange(2))]
+        assert collection.apply(writes) == right.apply(writes)
+        for search in searches:
+            expected = right.search(search)
+            for _ in range(2):
+                assert_same(collection.search(search), expected)
+
+
 def test_a_collection_is_made_once_listed_and_forgotten(driver: Collections) -> None:
     driver.create(SPEC)
     driver.create(CollectionSpec(name="MADE"))

@@ -121,3 +121,28 @@ def test_a_change_that_can_not_be_made_is_refused(write: Write) -> None:
 def test_what_can_not_be_looked_for_is_refused(query: Query) -> None:
     with pytest.raises(BadRequestError):
         check_search(SPEC, Search(query=query))
+
+
+@pytest.mark.parametrize(
+    ("number", "taken"),
+    [
+        (3.4e38, True),
+        (-3.4e38, True),
+        (1.7e38, True),
+        (-0.0, True),
+        (float("inf"), False),
+        (-float("inf"), False),
+        (float("nan"), False),
+        (-float("nan"), False),
+    ],
+)
+def test_the_largest_numbers_are_taken_and_those_that_are_none_are_not(
+    number: float, taken: bool
+) -> None:
+    for vector in (packed(number, 1), packed(1, number), packed(number, -number)):
+        search = Search(query=Nearest(vector))
+        if taken:
+            check_search(SPEC, search)
+        else:
+            with pytest.raises(BadRequestError, match="not finite"):
+                check_search(SPEC, search)

@@ -924,11 +924,17 @@ SEGMENTS_TRIES: Final = 3
 
 FORWARD_WAIT_S: Final = 5.0
 """For a write at a replica to be done at its home, and for it to be seen here afterwards."""
+
+MEMORY_QUIET_S: Final = 5.0
+"""Nothing was written to a collection for so long: what came since its index was built is worth
+building it again sooner, since more is hardly to come."""
+
 MEMORY_VIEWS_MAX: Final = 256
 """Filters of one vector field whose candidates' places are kept: each that is asked again."""
 
 MEMORY_VIEWS_BYTES: Final = 32 * 1024 * 1024
 """Of all of them: places and codes of half a million candidates at 384 dimensions."""
+
 DOCUMENT_FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 """One file that is read whole for its text; files of records may have any size."""
 

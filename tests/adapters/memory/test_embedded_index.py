@@ -18,6 +18,7 @@ from littoral.adapters.memory.embedded import (
     quick,
 )
 from littoral.adapters.memory.embedded.indexing import FieldIndex
+from littoral.adapters.memory.scan.building import building_alone
 from littoral.terms.filters import All, Any, Between, Filter, Is, Not
 from littoral.terms.memory import (
     CollectionSpec,
@@ -332,6 +333,75 @@ def test_a_process_that_reads_only_uses_the_index_and_follows_the_truth(
     reading.close()
 
 
+def test_what_has_come_is_built_in_when_nothing_is_written_for_a_while(
+    collections: EmbeddedCollections,
+    collection: EmbeddedCollection,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 3_600.0)
+    found(collection, vectors[0])
+    some = range(COUNT, COUNT + 600)
+    collection.apply([Upsert(tuple(record(number, vectors[number]) for number in some))])
+    assert settled(collections)
+    waits = "5,100 vectors, to be built when nothing is written: 600 vectors have come to 4,500"
+    assert collection.shown().index == f"vectors: {waits}"
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 0.0)
+    collection.apply([Delete((f"{0:05}",)), Upsert((record(5_100, vectors[5_100]),))])
+    assert collections._upkeep is not None
+    assert collections._upkeep.settle(60, later=True)
+    assert collection.shown().index == "vectors: 5,100 vectors"
+    alive = np.arange(2 * COUNT) <= COUNT + 600
+    alive[0] = False
+    assert_found(collection, vectors, alive)
+    assert_found(collection, vectors, alive & (np.arange(2 * COUNT) % 10 == 3), Is("tenth", (3,)))
+
+
+def test_what_another_process_builds_is_gone_on_with_though_nothing_is_written(
+    home: Path,
+    collections: EmbeddedCollections,
+    collection: EmbeddedCollection,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = open_collections(home)
+    some = range(COUNT, COUNT + 600)
+    collection.apply([Upsert(tuple(record(number, vectors[number]) for number in some))])
+    monkeypatch.setattr(indexing, "MEMORY_QUIET_S", 0.01)
+    with building_alone(folder_of(home)) as alone:
+        assert alone
+        found(other.open(SPEC.name), vectors[0])
+        for _ in range(3):
+            assert settled(other)
+        assert "to be built" in other.open(SPEC.name).shown().index
+    assert other._upkeep is not None
+    assert other._upkeep.settle(60, later=True)
+    assert other.open(SPEC.name).shown().index == "vectors: 5,100 vectors"
+    other.close()
+
+
+def test_of_equal_scores_the_lower_id_comes_first_also_from_memory(
+    collection: EmbeddedCollection, vectors: Vectors
+) -> None:
+    names = ["b", "d", "a", "c"]
+    same = [
+        Record(id=name, vectors={"": (vectors[0] + 50).tobytes()}, metadata={"tenth": 11})
+        for name in names
+    ]
+    collection.apply([Upsert(tuple(same))])
+    for where in (None, Is("tenth", (11,))):
+        for _ in range(2):
+            assert found(collection, vectors[0] + 50, where)[:4] == sorted(names)
+        for offset, limit in ((0, 2), (1, 2), (3, 1)):
+            query = Nearest((vectors[0] + 50).tobytes())
+            search = Search(
+                query=query, where=where, offset=offset, limit=limit, with_content=False
+            )
+            hits = collection.search(search).hits
+            assert [hit.record.id for hit in hits] == sorted(names)[offset : offset + limit]
+            assert collection.at_once(search) == collection.search(search)
+
+
 def test_numbers_that_an_index_cannot_compare_are_compared_all_the_same(tmp_path: Path) -> None:
     collections = open_collections(tmp_path)
     collections.create(CollectionSpec(name="x", vectors=(VectorField(2, metric=Metric.DOT),)))
@@ -369,6 +439,16 @@ def test_a_search_that_takes_more_is_left_to_a_thread(
     assert at_once(collection, vectors[0], Is("tenth", (4,))) is None, "its rows are not known"
     query = Nearest(vectors[0].tobytes())
     assert collection.at_once(Search(query=query)) is None, "texts are on the disk"
+    half = Between("tenth", lt=5)
+    assert at_once(collection, vectors[0], half) is None, "their codes are not gathered yet"
+    search = Search(query=query, where=half, with_content=False)
+    expected = found(collection, vectors[0], half)
+    assert "codes scanned" in " ".join(collection.search(search).plan)
+    assert at_once(collection, vectors[0], half) == expected
+    collection.apply([Delete((expected[0],))])
+    assert at_once(collection, vectors[0], half) is None
+    assert expected[0] not in found(collection, vectors[0], half)
+    assert at_once(collection, vectors[0], half) == found(collection, vectors[0], half)
     monkeypatch.setattr(indexing, "MEMORY_AT_ONCE_BYTES", COUNT * DIMENSIONS // 8)
     assert at_once(collection, vectors[0]) is None
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from littoral.adapters.memory.scan import Among, VectorScan, views
+from littoral.adapters.memory.scan.kernels import best_of
 from littoral.memory.planner import CODED_ROWS_MIN, Kind
 from littoral.terms.errors import BadRequestError
 from littoral.terms.limits import MEMORY_VIEWS_MAX
@@ -179,6 +180,37 @@ def test_a_view_of_candidates_follows_what_comes_and_goes(made: Maker) -> None:
     assert scan.search(query, 1, to_come).rows.tolist() == [row]
 
 
+@pytest.mark.parametrize("share", [2, 50])
+def test_candidates_that_were_removed_are_left_out_also_where_none_was_before(
+    made: Maker, share: int
+) -> None:
+    scan, truth = made()
+    rows = np.arange(1, ROWS, share)
+    query, among = truth.held[1 + share], Among(rows, "mine")
+    none = np.empty((0, D), np.float32)
+    assert scan.search(query, 1, among).rows.tolist() == [1 + share]
+    for removed in ([2], [1 + share], [4], [1, 1 + 2 * share], []):
+        truth.change(scan, removed, none if removed else query[None])
+        best = truth.nearest(query, 5, rows.tolist())
+        agree(scan.search(query, 5, among, exact=True), best)
+        found = scan.search(query, 5, among).rows.tolist()
+        assert found[0] == best[0][0]
+        assert set(found) <= truth.held.keys() & set(rows.tolist())
+
+
+def test_a_packed_query_finds_the_same(made: Maker) -> None:
+    scan, truth = made()
+    for query in clustered(5, D, seed=9):
+        assert scan.search(query.tobytes(), 5).rows.tolist() == scan.search(query, 5).rows.tolist()
+    pair = clustered(2, D, seed=9)
+    many = scan.search_multi(pair.tobytes(), 5)
+    assert many.rows.tolist() == scan.search_multi(pair, 5).rows.tolist()
+    for look in (scan.search, scan.search_multi):
+        for bad in (truth.held[1].tobytes()[:-4], truth.held[1].tobytes()[:-1]):
+            with pytest.raises(BadRequestError):
+                look(bad, 5)
+
+
 def test_many_queries_find_what_each_finds(made: Maker) -> None:
     scan, truth = made()
     queries = clustered(30, D, seed=4)
@@ -266,6 +298,33 @@ def test_it_says_when_it_should_be_made_anew(tmp_path: Path) -> None:
     assert "times worse" in scan.needs_rebuild()
     truth.change(scan, [], clustered(1_100, 16))
     assert scan.needs_rebuild() == "2,200 vectors have come to 4,148"
+
+
+def test_it_is_made_anew_for_less_where_nothing_is_to_come(made: Maker) -> None:
+    scan, truth = made()
+    truth.change(scan, [7], clustered(511, D))
+    assert not scan.needs_rebuild(quiet=True)
+    truth.change(scan, [], clustered(1, D))
+    assert not scan.needs_rebuild()
+    assert scan.needs_rebuild(quiet=True) == "512 vectors have come to 5,000"
+    assert scan.rebuild(truth.opened)
+    assert not scan.needs_rebuild(quiet=True)
+
+
+@given(
+    length=st.sampled_from([0, 1, 5, 511, 512, 513, 2_000]),
+    count=st.integers(1, 600),
+    different=st.integers(1, 50),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=80)
+def test_the_best_of_all_are_given_the_least_of_them_first(
+    length: int, count: int, different: int, seed: int
+) -> None:
+    scores = np.random.default_rng(seed).integers(different, size=length).astype(np.float32)
+    best = best_of(scores, count)
+    assert len(set(best.tolist())) == len(best)
+    assert scores[best].tolist() == np.sort(scores)[max(0, length - count) :].tolist()
 
 
 @pytest.mark.parametrize("metric", Metric)

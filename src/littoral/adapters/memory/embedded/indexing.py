@@ -22,7 +22,7 @@ from littoral.adapters.memory.embedded.kept import Filtered
 from littoral.adapters.memory.embedded.reading import Reader, Readers
 from littoral.adapters.memory.embedded.upkeep import Upkeep
 from littoral.terms.errors import BadRequestError, LittoralError, StoreError
-from littoral.terms.limits import MEMORY_AT_ONCE_BYTES, MULTI_VECTORS_MAX
+from littoral.terms.limits import MEMORY_AT_ONCE_BYTES, MEMORY_QUIET_S, MULTI_VECTORS_MAX
 from littoral.terms.memory import Nearest, VectorField
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Behind", "FieldIndex"]
 
-_Near = tuple[list[tuple[int, float]], tuple[str, ...]]
-"""Rows with scores, and the plan."""
+_Near = tuple[list[int], list[float], tuple[str, ...]]
+"""Rows, the score of each, and the plan."""
 
 _CODED_SHARE: Final = 32
 """Of a vector's bytes its code has so much (`memory/planner.py`), of short ones a little more."""
@@ -90,7 +90,7 @@ class FieldIndex:
     def search(
         self, reader: Reader, through: int, query: Nearest, count: int, among: Filtered | None
     ) -> _Near | None:
-        """The best rows with scores, whatever is as good as the last of them, and the plan.
+        """The best rows, best first, and whatever is as good as the last of them.
 
         Args:
             reader: what is seen of the truth.
@@ -127,12 +127,11 @@ class FieldIndex:
         if among is not None:
             rows = self._among(among.rows, among.key)
         rescored = scan.plan(count + 1, rows, exact=query.exact).rescored
-        if rescored and among is not None:  # codes of so many may have to be gathered first
+        if rows is not None and rescored and not scan.is_known(rows):  # codes are gathered first
             return False
+        looked_at = scan.alive if rows is None else len(rows.rows)
         if rescored:
-            looked_at = rescored + scan.alive // _CODED_SHARE
-        else:
-            looked_at = scan.alive if among is None else len(among.rows)
+            looked_at = rescored + looked_at // _CODED_SHARE
         return looked_at * self.vector_bytes <= MEMORY_AT_ONCE_BYTES
 
     def quick_search(
@@ -161,8 +160,11 @@ class FieldIndex:
             return failure
         if scan is None:
             return "not opened yet"
-        behind = scan.needs_rebuild()
-        return f"{scan.alive:,} vectors" + (f", being built: {behind}" if behind else "")
+        behind, alive = scan.needs_rebuild(), f"{scan.alive:,} vectors"
+        if behind:
+            return f"{alive}, being built: {behind}"
+        behind = "" if self._upkeep is None else scan.needs_rebuild(quiet=True)
+        return f"{alive}, to be built when nothing is written: {behind}" if behind else alive
 
     def follow(self, reader: Reader, changed: int) -> None:
         """Take in what was written, so that the next search need not.
@@ -194,17 +196,11 @@ class FieldIndex:
         self, scan: "VectorScan", query: Nearest, count: int, among: Filtered | None
     ) -> _Near | None:
         rows = None if among is None else self._among(among.rows, among.key)
-        asked = numpy().frombuffer(query.vector, "<f4")
-        if self._field.multi:
-            asked = asked.reshape(-1, self._field.dimensions)
+        look = scan.search_multi if self._field.multi else scan.search
         wanted = count + 1
         try:
             while True:
-                near = (
-                    scan.search_multi(asked, wanted, rows, exact=query.exact)
-                    if self._field.multi
-                    else scan.search(asked, wanted, rows, exact=query.exact)
-                )
+                near = look(query.vector, wanted, rows, exact=query.exact)
                 scores = near.scores.tolist()
                 if len(scores) < wanted or scores[-1] < scores[count - 1]:
                     break
@@ -215,7 +211,7 @@ class FieldIndex:
             last = scores[count - 1]
             while scores[-1] < last:
                 scores.pop()
-        return list(zip(near.rows.tolist(), scores, strict=False)), near.plan.reasons
+        return near.rows[: len(scores)].tolist(), scores, near.plan.reasons
 
     def _in_step(
         self, reader: Reader, through: int, *, searched: bool = True
@@ -273,12 +269,14 @@ class FieldIndex:
 
     def _have_built(self, *, searched: bool) -> None:
         scan = self._scan
-        if scan is None or self._upkeep is None or not scan.needs_rebuild():
+        if scan is None or self._upkeep is None:
             return
-        if searched or scan.alive >= 2 * self._built:
+        wanted = bool(scan.needs_rebuild())
+        if wanted and (searched or scan.alive >= 2 * self._built):
             self._upkeep.ask(self, self._rebuild)
-        else:
-            self._late = True
+        elif wanted or scan.needs_rebuild(quiet=True):
+            self._late = wanted
+            self._upkeep.ask_later(self, self._rebuild_quietly, MEMORY_QUIET_S)
 
     def _build_late(self) -> None:
         self._late = False
@@ -295,6 +293,15 @@ class FieldIndex:
             if self._field.multi:
                 numbers = numbers.repeat([len(each) // self.vector_bytes for each in data])
             yield numbers, vectors
+
+    def _rebuild_quietly(self) -> None:
+        """Nothing was written for a while; on the upkeep's thread."""
+        scan = self._scan
+        if scan is None or self._upkeep is None or not scan.needs_rebuild(quiet=True):
+            return
+        self._rebuild()
+        if scan.needs_rebuild(quiet=True) and not self._failure:  # another process is at it
+            self._upkeep.ask_later(self, self._rebuild_quietly, MEMORY_QUIET_S)
 
     def _rebuild(self) -> None:
         """Make it anew from the truth; on the upkeep's thread."""

@@ -78,23 +78,25 @@ class Quick:
         near = index.quick_search(through, query, count, among)
         if near is None:
             return None
-        ranked, reasons = near
+        rows, scores, reasons = near
         if search.score_min is not None:
-            ranked = [each for each in ranked if each[1] >= search.score_min]
-        records = self._contents(ranked, through) if search.with_content else self._records
+            scores = [score for score in scores if score >= search.score_min]
+            rows = rows[: len(scores)]
+        records = self._contents(rows, through) if search.with_content else self._records
         try:
-            hits = [Hit(records[row], score) for row, score in ranked]
+            hits = [Hit(records[row], score) for row, score in zip(rows, scores, strict=True)]
         except KeyError:
             return None
-        hits.sort(key=_order)
-        return Found(tuple(hits[search.offset : search.offset + search.limit]), reasons, through)
+        if len(set(scores)) < len(scores):
+            hits.sort(key=_order)
+        return Found(tuple(hits[search.offset : count]), reasons, through)
 
-    def _contents(self, ranked: Sequence[tuple[int, float]], through: int) -> dict[int, Record]:
+    def _contents(self, rows: Sequence[int], through: int) -> dict[int, Record]:
         """The records themselves, from the truth, if it is as of this change."""
         with self._readers.one() as reader:
             if reader.through() != through:
                 return {}
-            return reader.records([row for row, _ in ranked])
+            return reader.records(rows)
 
     def keep(self, records: Mapping[int, Record]) -> None:
         """Keep the ids of these rows."""

@@ -135,7 +135,8 @@ class Searching:
             self._plan.append(f"each of {len(rows):,} vectors was read and compared")
             ranked = best(rows, scores, count)
         else:
-            ranked, reasons = found
+            near, likeness, reasons = found
+            ranked = list(zip(near, likeness, strict=True))
             self._plan += reasons
         return self._named(ranked)[:count]
 

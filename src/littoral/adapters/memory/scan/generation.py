@@ -89,18 +89,13 @@ class Generation:
     quantiser: Quantiser | None = None
     index: Any = None
     """faiss.IndexPQFastScan."""
+    ranking: Codes | None = None
+    """What a plan has to know of the codes."""
 
     @property
     def through(self) -> int:
         """It has what the truth had after this change."""
         return self.meta.through
-
-    @property
-    def ranking(self) -> Codes | None:
-        """What a plan has to know of the codes."""
-        if self.quantiser is None:
-            return None
-        return Codes(self.quantiser.parts, self.meta.hardness)
 
 
 def empty(dimensions: int, metric: Metric) -> Generation:
@@ -155,7 +150,8 @@ def _opened(folder: Path, dimensions: int, metric: Metric) -> Generation:
     _compare(digests, meta)
     quantiser = Quantiser(dimensions, metric, np.array(values))
     index = quantiser.index(codes)
-    return Generation(folder.name, meta, rows, vectors, codes, quantiser, index)
+    ranking = Codes(quantiser.parts, meta.hardness)
+    return Generation(folder.name, meta, rows, vectors, codes, quantiser, index, ranking)
 
 
 def _compare(digests: dict[str, str], meta: Meta) -> None:

@@ -9,7 +9,7 @@ Rules
 """
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,11 @@ __all__ = [
     "norm_squared",
     "places_of",
     "prepared",
+    "prepared_queries",
     "prepared_query",
     "score_all",
     "score_at",
+    "score_codes",
     "single_thread",
 ]
 
@@ -37,6 +39,12 @@ Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
 """Row numbers of the truth, or places in a file."""
 Flags = NDArray[np.bool_]
+
+_PACKED: Final = np.dtype("<f4")
+"""See `terms/memory.py`."""
+
+_SORTED_WHOLE: Final = 512
+"""So few scores are sorted sooner than the best of them are told apart."""
 
 _SQUARED_MIN: Final = 1e-30
 """Below it a vector has no direction, and is left as it is: all its cosines are 0."""
@@ -73,13 +81,15 @@ def prepared(vectors: Floats, dimensions: int, metric: Metric) -> Floats:
     return unit
 
 
-def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
+def prepared_query(query: Floats | bytes, dimensions: int, metric: Metric) -> Floats:
     """One vector, as `prepared` makes many, sooner.
 
     Raises:
         BadRequestError: a number is not finite, or it is of another length.
     """
-    asked = np.ascontiguousarray(query, np.float32)
+    asked = (
+        _unpacked(query) if isinstance(query, bytes) else np.ascontiguousarray(query, np.float32)
+    )
     if asked.shape != (dimensions,):
         raise _another_length(asked.shape, dimensions)
     squared = norm_squared(asked)
@@ -89,6 +99,22 @@ def prepared_query(query: Floats, dimensions: int, metric: Metric) -> Floats:
         return asked
     unit: Floats = asked * np.float32(1.0 / math.sqrt(squared))
     return unit
+
+
+def prepared_queries(queries: Floats | bytes, dimensions: int, metric: Metric) -> Floats:
+    """The vectors of one query, as `prepared` makes them; packed as well."""
+    if isinstance(queries, bytes):
+        queries = _unpacked(queries)
+        if len(queries) % dimensions:
+            raise _another_length(queries.shape, dimensions)
+        queries = queries.reshape(-1, dimensions)
+    return prepared(queries, dimensions, metric)
+
+
+def _unpacked(vector: bytes) -> Floats:
+    if len(vector) % _PACKED.itemsize:
+        raise BadRequestError("a vector ends within a number", advice="send float32 numbers")
+    return np.frombuffer(vector, _PACKED)
 
 
 def _another_length(shape: tuple[int, ...], dimensions: int) -> BadRequestError:
@@ -146,13 +172,36 @@ def score_at(metric: Metric, query: Floats, vectors: Floats, places: Places) -> 
     return scores
 
 
+def score_codes(index: Any, query: Floats, wanted: int) -> tuple[Floats, Places]:  # noqa: ANN401
+    """What an index of codes says is nearest to one query, best first, and where that is.
+
+    Args:
+        index: faiss.IndexPQFastScan; no fewer codes than are wanted.
+        query: as long as its vectors.
+        wanted: how many; fewer are given where numbers near the largest leave none to find.
+    """
+    single_thread()
+    near, places = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+    pointers = faiss.swig_ptr(near), faiss.swig_ptr(places)
+    index.search_c(1, faiss.swig_ptr(query), wanted, *pointers, None)
+    if places[-1] >= 0:  # what is missing stands last
+        return near, places
+    there = places >= 0
+    return near[there], places[there]
+
+
 def best_of(scores: Floats, count: int) -> Places:
-    """Where the `count` highest scores are, in no order."""
-    length = len(scores)
-    if length <= count:
-        return np.arange(length, dtype=np.int64)
-    found: Places = np.argpartition(scores, length - count)[length - count :]
-    return found
+    """Where the `count` highest scores are, or all if there are no more; the least of them first.
+
+    Of equal scores any may come first, and any may be left out.
+    """
+    begin = max(0, len(scores) - count)
+    if not begin or len(scores) <= _SORTED_WHOLE:
+        whole: Places = scores.argsort()
+        return whole[begin:]
+    found = scores.argpartition(begin)[begin:]
+    ascending: Places = found[scores[found].argsort()]
+    return ascending
 
 
 def places_of(rows: Places, wanted: Places) -> Places:

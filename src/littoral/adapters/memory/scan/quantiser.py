@@ -11,6 +11,7 @@ Rules
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -69,13 +70,14 @@ class Quantiser:
     @property
     def padded(self) -> int:
         """Dimensions with zeros after the last, so that all parts are as long."""
-        return -(-self.dimensions // self.parts) * self.parts
+        return _padded(self.dimensions)
 
     def fitted(self, vectors: Floats) -> Floats:
         """Vectors with the zeros."""
-        if self.padded == self.dimensions:
+        padded = _padded(self.dimensions)
+        if padded == self.dimensions:
             return vectors
-        return np.pad(vectors, ((0, 0), (0, self.padded - self.dimensions)))
+        return np.pad(vectors, ((0, 0), (0, padded - self.dimensions)))
 
     def encoded(self, vectors: Floats) -> Bytes:
         """The code of each vector."""
@@ -102,6 +104,12 @@ class Quantiser:
         product = faiss.ProductQuantizer(self.padded, self.parts, _BITS)
         faiss.copy_array_to_vector(self.values, product.centroids)
         return product
+
+
+@lru_cache(maxsize=64)
+def _padded(dimensions: int) -> int:
+    parts = parts_of(dimensions)
+    return -(-dimensions // parts) * parts
 
 
 def sample_places(count: int, wanted: int) -> Places:

@@ -30,6 +30,7 @@ from littoral.adapters.memory.scan.kernels import (
     Places,
     places_of,
     prepared,
+    prepared_queries,
     prepared_query,
     single_thread,
 )
@@ -47,6 +48,10 @@ _GROWN_SHARE: Final = 4
 
 _DEAD_SHARE: Final = 10
 """Or when a tenth was removed: the scan asks for as many more."""
+
+_QUIET_TIMES: Final = 4
+"""Or when so many times fewer have come and no more are likely to: at most 16 vectors are written
+again for each of them."""
 
 _DRIFT: Final = 1.5
 """Or when codes say what came since so many times worse than what they were learned from."""
@@ -156,13 +161,18 @@ class VectorScan:
         """How a search would be done now."""
         return _planned(self._now, count, among, exact=exact)
 
+    def is_known(self, among: Among) -> bool:
+        """Whether it is in memory where these candidates stand, with their codes."""
+        now = self._now
+        return self._views.has(among, now.base, now.grown, coded=True)
+
     def search(
-        self, query: Floats, count: int, among: Among | None = None, *, exact: bool = False
+        self, query: Floats | bytes, count: int, among: Among | None = None, *, exact: bool = False
     ) -> Neighbours:
         """The nearest to a query, best first: `count` of them, or all that there are.
 
         Args:
-            query: as many numbers as the field has dimensions.
+            query: as many numbers as the field has dimensions, or these packed.
             count: how many to give.
             among: the rows that may be found; None is all.
             exact: leave no nearer one out, however long it takes.
@@ -183,7 +193,12 @@ class VectorScan:
         return found_many(now, asked, count, _planned(now, count, None, exact=exact))
 
     def search_multi(
-        self, queries: Floats, count: int, among: Among | None = None, *, exact: bool = False
+        self,
+        queries: Floats | bytes,
+        count: int,
+        among: Among | None = None,
+        *,
+        exact: bool = False,
     ) -> Neighbours:
         """The best rows for all vectors of a query together (MaxSim), where rows have many each.
 
@@ -192,17 +207,22 @@ class VectorScan:
         """
         now = self._now
         meta = now.base.meta
-        asked = prepared(queries, meta.dimensions, meta.metric)
+        asked = prepared_queries(queries, meta.dimensions, meta.metric)
         chosen = _planned(now, vectors_wanted(count), among, exact=exact)
         return found_multi(now, asked, count, chosen, self._view(now, chosen, among))
 
-    def needs_rebuild(self) -> str:
-        """Why a new generation is worth its while, or nothing."""
-        now, growth = self._now, self._growth
+    def needs_rebuild(self, *, quiet: bool = False) -> str:
+        """Why a new generation is worth its while, or nothing.
+
+        Args:
+            quiet: no change has come for a while, so that it would stay as good as it is made.
+        """
+        now, growth, times = self._now, self._growth, _QUIET_TIMES if quiet else 1
         held, grown = len(now.base.rows), len(now.grown.rows)
+        many = max(_CHANGED_MIN, held // _GROWN_SHARE) // times
         if now.base.index is None and now.alive >= CODED_ROWS_MIN:
             return f"{now.alive:,} vectors have no codes"
-        if grown >= max(_CHANGED_MIN, held // _GROWN_SHARE) and now.base.index is not None:
+        if grown >= many and now.base.index is not None:
             return f"{grown:,} vectors have come to {held:,}"
         if now.dead_count >= max(_CHANGED_MIN, held // _DEAD_SHARE):
             return f"{now.dead_count:,} of {held:,} vectors were removed"

@@ -8,7 +8,8 @@ Rules
   exactly together.
 - How far codes are from the truth is seen in each search, by its own candidates. Where a vector
   that was left out may well be nearer than one that is given, more of the scan's best are compared:
-  so with a query that is like none of the vectors. Of queries that are texts it is one in thirty.
+  so with a query that is like none of the vectors. Of queries that are texts it is one in ten to
+  thirty.
 """
 
 import math
@@ -28,6 +29,7 @@ from littoral.adapters.memory.scan.kernels import (
     norm_squared,
     score_all,
     score_at,
+    score_codes,
     single_thread,
 )
 from littoral.adapters.memory.scan.views import View
@@ -45,9 +47,15 @@ _SLACK, _SLACK_MORE = 1.15, 16
 _MORE: Final = 4
 """Times as many are asked for when too many of the best were removed, or they are not enough."""
 
+_LITTLE_MORE, _NEARLY_SURE = 2, 0.85
+"""Or so many times as many, where it is nearly as sure as it should be that they are enough: that
+was always enough for texts; queries that are like none of the vectors are mostly less sure."""
+
 _SURE, _SURE_AMONG, _SURE_LESS = 2.5, 200, 0.25
 """Standard deviations of the codes' errors between the worst that is given and what is left out;
 of fewer fewer are near, so less is sure enough."""
+
+_SPREAD_MIN: Final = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +85,7 @@ class Snapshot:
         return len(self.base.rows) - self.dead_count + self.grown.alive
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Gathered:
     """Candidates with their exact scores: places of the generation, then of what came after."""
 
@@ -87,25 +95,44 @@ class _Gathered:
     grown_scores: list[Floats]
 
 
+@dataclass(slots=True, eq=False)
+class _Told:
+    """What codes said, where they leave something out."""
+
+    near: Floats
+    """Of some that were compared."""
+    scores: Floats
+    """What these are."""
+    worst: float
+    """At most, of those that were left out."""
+
+
 def found(now: Snapshot, query: Floats, count: int, plan: Plan, view: View | None) -> Neighbours:
     """The nearest to a prepared query."""
-    gathered = _Gathered([], [], [], [])
+    kind, rescored = plan.kind, plan.rescored
     metric = now.base.meta.metric
-    match plan.kind:
-        case Kind.SCAN:
-            rescored = plan.rescored
-            while not _by_codes(now, query, count, rescored, gathered):
-                rescored *= _MORE
-                gathered = _Gathered([], [], [], [])
-        case Kind.EXACT:
-            for places, scores in _exactly(metric, query, now.base.vectors, now.dead, count):
+    by_codes = kind is Kind.SCAN or (
+        kind is Kind.VIEW and view is not None and view.index is not None
+    )
+    while True:
+        gathered, told = _Gathered([], [], [], []), None
+        if by_codes:
+            told = _by_codes(now, query, count, rescored, view, gathered)
+        elif view is None:
+            for places, each in _exactly(metric, query, now.base.vectors, now.dead, count):
                 gathered.base.append(places)
-                gathered.base_scores.append(scores)
+                gathered.base_scores.append(each)
             _uncoded(now.grown, metric, query, 0, count, gathered)
-        case Kind.GATHERED | Kind.VIEW:
-            assert view is not None
-            _among(now, query, count, plan, view, gathered)
-    return _best(now, gathered, count, plan)
+        else:
+            _among(now, query, view, gathered)
+        scores = _joined(gathered.base_scores + gathered.grown_scores, np.float32)
+        best = best_of(scores, count)
+        if told is None or len(scores) <= count:
+            return _neighbours(now, gathered, scores, best, plan)
+        sureness = _sureness(told, float(scores[best[0]]))
+        if sureness >= 1.0:
+            return _neighbours(now, gathered, scores, best, plan)
+        rescored *= _LITTLE_MORE if sureness >= _NEARLY_SURE else _MORE
 
 
 def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[Neighbours]:
@@ -114,97 +141,114 @@ def found_many(now: Snapshot, queries: Floats, count: int, plan: Plan) -> list[N
     if quantiser is None or plan.kind is not Kind.SCAN or now.dead is not None or now.grown.coded:
         return [found(now, query, count, plan, None) for query in queries]
     single_thread()
-    wanted = min(plan.rescored, len(now.base.rows))
+    total = len(now.base.rows)
+    wanted = min(plan.rescored, total)
     told, places = now.base.index.search(quantiser.fitted(queries), wanted)
     results = []
     metric = now.base.meta.metric
     for query, near, known in zip(queries, told, places, strict=True):
-        scores = score_at(metric, query, now.base.vectors, np.maximum(known, 0))
-        signed = -near if metric is Metric.L2 else near
-        if known.min() < 0 or not (
-            wanted * _MORE >= len(now.base.rows)
-            or _enough(signed, scores, scores, float(signed[-1]), count)
-        ):
+        if known[-1] < 0:
             results.append(found(now, query, count, plan, None))
             continue
-        gathered = _Gathered([known], [scores], [], [])
+        compared = score_at(metric, query, now.base.vectors, known)
+        gathered = _Gathered([known], [compared], [], [])
         _uncoded(now.grown, metric, query, 0, count, gathered)
-        results.append(_best(now, gathered, count, plan))
+        scores = _joined(gathered.base_scores + gathered.grown_scores, np.float32)
+        best = best_of(scores, count)
+        signed = -near if metric is Metric.L2 else near
+        said = _Told(signed, compared, float(signed[-1]))
+        if (
+            wanted * _MORE >= total
+            or len(scores) <= count
+            or _sureness(said, float(scores[best[0]])) >= 1.0
+        ):
+            results.append(_neighbours(now, gathered, scores, best, plan))
+        else:
+            results.append(found(now, query, count, plan, None))
     return results
 
 
-def _by_codes(now: Snapshot, query: Floats, count: int, rescored: int, gathered: _Gathered) -> bool:
-    """Gather by codes; whether that is enough."""
+def _by_codes(
+    now: Snapshot, query: Floats, count: int, rescored: int, view: View | None, gathered: _Gathered
+) -> _Told | None:
+    """Gather the best by their codes; None where so many are that no more need be asked for."""
     base, grown, metric = now.base, now.grown, now.base.meta.metric
     assert base.quantiser is not None
-    single_thread()
     asked = base.quantiser.fitted(query[None])
-    near, places = _scanned(base.index, asked, rescored, now.dead, now.dead_count)
-    scores = everything = score_at(metric, query, base.vectors, places)
+    if view is None:
+        total = len(base.rows)
+        near, places = _scanned(base.index, asked, rescored, total, now.dead, now.dead_count)
+    else:
+        total, dead = len(view.in_base), view.removed(now.position, now.dead)
+        near, places = _scanned(view.index, asked, rescored, total, dead)
+        places = view.in_base[places]
+    scores = score_at(metric, query, base.vectors, places)
     gathered.base.append(places)
     gathered.base_scores.append(scores)
     told = -near if metric is Metric.L2 else near
     worst = float(told[-1]) if len(told) else -math.inf
-    if grown.coded:
-        dead = None if grown.dead is None else grown.dead[: grown.coded]
-        wanted = max(2 * count, rescored_among(rescored, len(base.rows), grown.coded))
-        others, there = _scanned(grown.index, asked, wanted, dead)
-        theirs = score_at(metric, query, grown.vectors, there)
-        gathered.grown.append(there)
-        gathered.grown_scores.append(theirs)
-        everything = np.concatenate([scores, theirs])
-        if len(there) >= wanted:
-            worst = max(worst, float(-others[-1] if metric is Metric.L2 else others[-1]))
-    _uncoded(grown, metric, query, grown.coded, count, gathered)
-    if len(scores) < rescored or rescored * _MORE >= len(base.rows):
-        return True
-    return _enough(told, scores, everything, worst, count)
+    if view is not None:
+        _grown_among(grown, metric, query, view, gathered)
+    elif len(grown.rows):
+        worst = max(worst, _grown_by_codes(now, query, asked, count, rescored, gathered))
+        _uncoded(grown, metric, query, grown.coded, count, gathered)
+    if len(scores) < rescored or rescored * _MORE >= total:
+        return None
+    return _Told(told, scores, worst)
 
 
-def _enough(told: Floats, scores: Floats, everything: Floats, worst: float, count: int) -> bool:
-    """Whether hardly a vector that was left out is nearer than the last of the `count` best.
+def _grown_by_codes(
+    now: Snapshot, query: Floats, asked: Floats, count: int, rescored: int, gathered: _Gathered
+) -> float:
+    """Gather of what came after, as far as it has codes; what these say at most of what is left."""
+    grown, metric = now.grown, now.base.meta.metric
+    if not grown.coded:
+        return -math.inf
+    dead = None if grown.dead is None else grown.dead[: grown.coded]
+    wanted = max(2 * count, rescored_among(rescored, len(now.base.rows), grown.coded))
+    near, there = _scanned(grown.index, asked, wanted, grown.coded, dead)
+    gathered.grown.append(there)
+    gathered.grown_scores.append(score_at(metric, query, grown.vectors, there))
+    if len(there) < wanted:
+        return -math.inf
+    return float(-near[-1] if metric is Metric.L2 else near[-1])
 
-    Args:
-        told: what codes say of some that were compared.
-        scores: what these are.
-        everything: all scores that there are.
-        worst: what codes say at most of those that were left out.
-        count: how many are given.
+
+def _sureness(told: _Told, least: float) -> float:
+    """How sure it is that hardly a vector that was left out is nearer than the last that is given.
+
+    1 is sure enough; below that, there may well be one.
     """
-    compared, length = len(scores), len(everything)
-    if length <= count:
-        return True
-    least = float(np.partition(everything, length - count)[length - count])
-    errors = scores - told
+    errors = told.scores - told.near
+    compared = len(errors)
     mean = float(np.add.reduce(errors, dtype=np.float64)) / compared
     spread = math.sqrt(max(0.0, norm_squared(errors) / compared - mean * mean))
     sure = _SURE + _SURE_LESS * min(0.0, math.log(compared / _SURE_AMONG))
-    return least - worst - mean >= sure * spread
+    apart = least - told.worst - mean
+    return 1.0 if apart >= sure * spread else apart / max(sure * spread, _SPREAD_MIN)
 
 
 def _scanned(
     index: Any,  # noqa: ANN401 - faiss.IndexPQFastScan
     asked: Floats,
     wanted: int,
+    total: int,
     dead: Flags | None,
     dead_count: int = -1,
 ) -> tuple[Floats, Places]:
     """The scan's best that were not removed; those are counted if it is not said how many are."""
-    total = int(index.ntotal)
     if dead is None:
-        near, places = index.search(asked, min(wanted, total))
-        there = places[0] >= 0  # numbers near the largest may leave none to find
-        return (near[0], places[0]) if there.all() else (near[0][there], places[0][there])
+        return score_codes(index, asked, min(wanted, total))
     alive = total - (dead_count if dead_count >= 0 else int(np.count_nonzero(dead)))
     wanted = min(wanted, alive)
     if not wanted:
         return np.empty(0, np.float32), np.empty(0, np.int64)
     depth = min(total, int(wanted * total / alive * _SLACK) + _SLACK_MORE)
     while True:
-        near, places = index.search(asked, depth)
-        there = (places[0] >= 0) & ~dead[places[0]]
-        if depth >= total or int(np.count_nonzero(there)) >= wanted:
-            return near[0][there][:wanted], places[0][there][:wanted]
+        near, places = score_codes(index, asked, depth)
+        there = np.flatnonzero(~dead[places])[:wanted]
+        if depth >= total or len(there) == wanted:
+            return near[there], places[there]
         depth = min(total, depth * _MORE)
 
 
@@ -230,66 +274,51 @@ def _exactly(
         if dead is not None:
             scores[dead[part]] = -np.inf
         best = best_of(scores, count)
+        if dead is not None:
+            best = best[scores[best] > -np.inf]
         yield best + begin, scores[best]
 
 
-def _among(
-    now: Snapshot, query: Floats, count: int, plan: Plan, view: View, gathered: _Gathered
-) -> None:
-    base, grown, metric = now.base, now.grown, now.base.meta.metric
-    if plan.kind is Kind.VIEW and view.index is not None:
-        places, scores = _viewed(now, query, count, plan.rescored, view)
-    else:
-        places = view.in_base if now.dead is None else view.in_base[~now.dead[view.in_base]]
-        scores = score_at(metric, query, base.vectors, places)
+def _among(now: Snapshot, query: Floats, view: View, gathered: _Gathered) -> None:
+    """Compare given candidates exactly."""
+    base, metric = now.base, now.base.meta.metric
+    dead = view.removed(now.position, now.dead)
+    places = view.in_base if dead is None else view.in_base[~dead]
     gathered.base.append(places)
-    gathered.base_scores.append(scores)
+    gathered.base_scores.append(score_at(metric, query, base.vectors, places))
+    _grown_among(now.grown, metric, query, view, gathered)
+
+
+def _grown_among(
+    grown: Grown, metric: Metric, query: Floats, view: View, gathered: _Gathered
+) -> None:
     there = view.in_grown
+    if grown.dead is not None:
+        there = there[~grown.dead[there]]
     if len(there):
-        if grown.dead is not None:
-            there = there[~grown.dead[there]]
         gathered.grown.append(there)
         gathered.grown_scores.append(score_at(metric, query, grown.vectors, there))
 
 
-def _viewed(
-    now: Snapshot, query: Floats, count: int, rescored: int, view: View
-) -> tuple[Places, Floats]:
-    """The best of a view's candidates by their codes, with their scores."""
-    base, metric = now.base, now.base.meta.metric
-    assert base.quantiser is not None
-    single_thread()
-    dead = None if now.dead is None else now.dead[view.in_base]
-    asked = base.quantiser.fitted(query[None])
-    while True:
-        near, there = _scanned(view.index, asked, rescored, dead)
-        places = view.in_base[there]
-        scores = score_at(metric, query, base.vectors, places)
-        if len(scores) < rescored or rescored * _MORE >= len(view.in_base):
-            return places, scores
-        told = -near if metric is Metric.L2 else near
-        if _enough(told, scores, scores, float(told[-1]), count):
-            return places, scores
-        rescored *= _MORE
-
-
-def _best(now: Snapshot, gathered: _Gathered, count: int, plan: Plan) -> Neighbours:
-    scores = _joined(gathered.base_scores + gathered.grown_scores, np.float32)
-    best = best_of(scores, count)
+def _neighbours(
+    now: Snapshot, gathered: _Gathered, scores: Floats, best: Places, plan: Plan
+) -> Neighbours:
+    """The best of all that was gathered, from the least of them on, in order."""
+    best = best[::-1]
     scores = scores[best]
-    if gathered.grown:
-        in_base = sum(map(len, gathered.base))
-        places = _joined(gathered.base + gathered.grown, np.int64)[best]
-        rows = np.empty(len(best), np.int64)
-        old = best < in_base
-        rows[old] = now.base.rows[places[old]]
-        rows[~old] = now.grown.rows[places[~old]]
+    places = _joined(gathered.base + gathered.grown, np.int64)[best]
+    if not gathered.grown:
+        rows = now.base.rows[places]
+    elif not (in_base := sum(map(len, gathered.base))):
+        rows = now.grown.rows[places]
     else:
-        rows = now.base.rows[_joined(gathered.base, np.int64)[best]]
-    order = np.lexsort((rows, -scores))
-    if now.dead is not None or now.grown.dead is not None:
-        order = order[scores[order] > -np.inf]
-    return Neighbours(rows[order], scores[order], plan)
+        before = now.base.rows.take(places, mode="clip")
+        after = now.grown.rows.take(places, mode="clip")
+        rows = np.where(best < in_base, before, after)
+    if np.count_nonzero(scores[1:] == scores[:-1]):
+        order = np.lexsort((rows, -scores))
+        rows, scores = rows[order], scores[order]
+    return Neighbours(rows, scores, plan)
 
 
 def _joined(arrays: list[Any], kind: type) -> Any:  # noqa: ANN401 - of either kind

@@ -5,7 +5,8 @@ codes, which are taken from the generation's as they are.
 
 Rules
 - A view is used only for the very rows and the generation that it was made of. What was removed
-  since is left out by the marks, at search; what was not there yet has another look taken for it.
+  since is left out by the marks, which are looked at once after each change; what was not there yet
+  has another look taken for it.
 - Views are bounded in number and bytes; the one that was not used for longest goes.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from littoral.adapters.memory.scan.generation import Generation
 from littoral.adapters.memory.scan.growth import Grown
-from littoral.adapters.memory.scan.kernels import Places, places_of
+from littoral.adapters.memory.scan.kernels import Flags, Places, places_of
 from littoral.terms.limits import MEMORY_VIEWS_BYTES, MEMORY_VIEWS_MAX
 
 __all__ = ["Among", "View", "Views"]
@@ -36,7 +37,7 @@ class Among:
     key: Hashable | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class View:
     """Where candidates stand."""
 
@@ -48,12 +49,32 @@ class View:
     in_grown: Places
     index: Any
     """faiss.IndexPQFastScan of those in the generation, or None."""
+    _removed: tuple[int, Flags | None] = -1, None
+    """After which change of the truth, and which of those in the generation."""
+
+    def removed(self, position: int, dead: Flags | None) -> Flags | None:
+        """Which of those in the generation were removed; None is none.
+
+        It is looked for once after each change: candidates are mostly rows that are there.
+
+        Args:
+            position: of the snapshot, which has
+            dead: as the generation's.
+        """
+        if dead is None:
+            return None
+        known, flags = self._removed
+        if known != position:
+            flags = dead[self.in_base]
+            flags = flags if flags.any() else None
+            self._removed = position, flags
+        return flags
 
     @property
     def ram_bytes(self) -> int:
-        """What it takes in memory, beside the rows that it was asked for."""
+        """What it takes in memory at most, beside the rows that it was asked for."""
         codes = 0 if self.index is None else len(self.in_base) * int(self.index.code_size)
-        return self.in_base.nbytes + self.in_grown.nbytes + codes
+        return self.in_base.nbytes + self.in_grown.nbytes + codes + len(self.in_base)
 
     def holds(self, among: Among, base: Generation, grown: Grown, *, coded: bool) -> bool:
         """Whether it may be used."""
@@ -87,6 +108,11 @@ class Views:
         made = _made(among, base, grown, coded=coded)
         self._keep(among.key, made)
         return made
+
+    def has(self, among: Among, base: Generation, grown: Grown, *, coded: bool) -> bool:
+        """Whether it need not be made."""
+        kept = None if among.key is None else self._kept.get(among.key)
+        return kept is not None and kept.holds(among, base, grown, coded=coded)
 
     def drop(self) -> None:
         """Forget all: there is another generation."""
