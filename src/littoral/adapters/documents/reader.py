@@ -80,7 +80,8 @@ class Reader:
             self._reading.release()
         if isinstance(said, Failed):
             kind = next((each for each in _KINDS if each.code == said.code), BadRequestError)
-            raise kind(said.message, advice=said.advice)
+            details: dict[str, object] = {"empty": True} if said.empty else {}
+            raise kind(said.message, advice=said.advice, details=details)
 
     def break_off(self) -> None:
         """Have the file that another thread reads now fail."""
