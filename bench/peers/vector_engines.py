@@ -201,7 +201,7 @@ class LanceDb:
 
 
 class MilvusLite:
-    """Milvus in the process's own child."""
+    """Milvus written in Python, behind its own protocol on a thread."""
 
     efforts = EFFORTS
 

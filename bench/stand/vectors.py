@@ -156,7 +156,7 @@ class Searcher:
         asked = {"begin": self.begin, "count": count, "effort": self.effort, "share": share}
         try:
             said = self.process.ask({**asked, "seconds": seconds, "writer": writer})
-        except (OSError, EOFError, TimeoutError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise RuntimeError(f"{self.name} ended: {error}") from error
         if "error" in said:
             raise RuntimeError(said["error"])
