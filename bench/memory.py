@@ -40,6 +40,8 @@ READY_WAIT_S: Final = 1_800.0
 REASON: Final = 200
 """Letters of the first line of what went wrong, and of its last."""
 SECONDS: Final = 1.0
+SETTLE_QUERIES, SETTLE_S = 300, 10.0
+"""By which an effort is judged: of few queries the recall would be by chance."""
 QUERIES: Final = 1_000
 """Each time at most; a peer that is slow does as many as it can in SECONDS."""
 SHARES: Final = (10, 100)
@@ -91,7 +93,7 @@ def begun(
         found = own.enter_context(searcher(name, given, folder, wait_s))
         if len(found.efforts) > 1:
             wanted = min(RECALL.items(), key=lambda each: abs(each[0] - given.rows))[1]
-            found.settle(wanted, QUERIES, SECONDS)
+            found.settle(wanted, SETTLE_QUERIES, SETTLE_S)
         for share in given.nearest:
             found.ask(QUERIES, share, seconds=2 * SECONDS)
         taken.built[What(name, given.rows, given.dimensions)] = {
@@ -252,10 +254,9 @@ def everything(taken: Taken, options: argparse.Namespace, folder: Path) -> dict[
     if "huge" not in wanted:
         return sets
     sets[HUGE] = vector_set(folder, HUGE, asked=200)
-    measured(taken, sets[HUGE], folder, (INDEX,), rounds, READY_WAIT_S)
-    if options.graphs_s:
-        for name in [name for name in GRAPHS if name in peers]:
-            measured(taken, sets[HUGE], folder, (name,), 1, options.graphs_s)
+    graphs = [name for name in GRAPHS if name in peers and options.graphs_s]
+    wait_s = options.graphs_s or READY_WAIT_S
+    measured(taken, sets[HUGE], folder, (INDEX, *graphs), rounds, wait_s)
     return sets
 
 
