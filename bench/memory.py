@@ -10,7 +10,8 @@ Each has answered every query once before, if it could in two seconds. A peer se
 least effort that has the recall which is promised of ours, or its most; ours as it always does.
 Ours is measured as a collection, with the truth behind it, and as its index alone: how long an
 index takes to build, and its memory, are the latter's. At a million the peers whose graphs were
-quickest are given a bounded time to take the vectors in.
+quickest are given a bounded time to take the vectors in. A peer that fails, hangs or is not ready
+in time has a reason instead of values, and the others go on.
 """
 
 import argparse
@@ -112,7 +113,8 @@ def reason_kept(taken: Taken, name: str, given: VectorSet) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:
-        first, *more = str(error).strip().splitlines() or [type(error).__name__]
+        said = str(error).removeprefix("python: ").strip() or type(error).__name__
+        first, *more = said.splitlines()
         why = f"{first[:REASON]} ... {more[-1][:REASON]}" if more else first[:REASON]
         taken.absent[name, given.rows] = why
         note(f"{name}: {why}")

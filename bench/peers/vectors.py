@@ -115,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as failure:  # whatever a library raises is why it is not measured
+        sys.exit(" ".join(f"{type(failure).__name__}: {failure}".split())[:200])

@@ -35,9 +35,12 @@ class Running:
         """Give a rival one line of JSON and take its answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(line) + "\n")
-        self.process.stdin.flush()
-        return read_line(self.process.stdout)
+        try:
+            self.process.stdin.write(json.dumps(line) + "\n")
+            self.process.stdin.flush()
+            return read_line(self.process.stdout)
+        except (BrokenPipeError, EOFError) as error:
+            raise EOFError(how_ended(self.process)) from error
 
     def rss_mb(self) -> float:
         """Resident memory of this one process, without its workers."""
@@ -77,7 +80,8 @@ def running(
             said = read_line(process.stdout, wait_s)
         except (TimeoutError, EOFError, ValueError) as error:
             name, used_s = Path(command[0]).name, cpu_s_of(process.pid)
-            why = f"{name}: {error} ({used_s:,.0f} s of a core)"
+            said_not = how_ended(process) if isinstance(error, EOFError) else str(error)
+            why = f"{name}: {said_not} ({used_s:,.0f} s of a core)"
             raise RuntimeError(f"{why}: {''.join(tail)}") from error
         yield Running(process, said)
     finally:
@@ -92,6 +96,15 @@ def running(
             process.wait()
         process.stdout.close()
         reader.join(STOP_WAIT_S)
+
+
+def how_ended(process: subprocess.Popen[str]) -> str:
+    """What is known of a process that says nothing any more."""
+    with suppress(subprocess.TimeoutExpired):
+        status = process.wait(STOP_WAIT_S)
+        by = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"ended without a word {by}"
+    return "closed its output"
 
 
 def cpu_s_of(pid: int) -> float:

@@ -157,7 +157,8 @@ class Searcher:
         try:
             said = self.process.ask({**asked, "seconds": seconds, "writer": writer})
         except (OSError, EOFError, ValueError) as error:
-            raise RuntimeError(f"{self.name} ended: {error}") from error
+            self.process.process.kill()  # what hangs would go on beside the others
+            raise RuntimeError(str(error)) from error
         if "error" in said:
             raise RuntimeError(said["error"])
         found = cast("list[list[int]]", said["found"])
