@@ -54,7 +54,8 @@ def written(path: Path, text: str = "") -> None:
 
 
 def home() -> Path:
-    return Path.cwd().parent / "home"
+    above = (Path.cwd(), *Path.cwd().parents)
+    return next(each for each in above if (each / "here").is_dir()) / "home"
 
 
 async def added(docs: Opened, *named: str, prune: bool = True, dry: bool = False) -> list[Gone]:
@@ -119,6 +120,32 @@ async def test_a_folder_of_the_same_name_elsewhere_is_another(
     (here / "docs/deep/c.md").unlink()
     (here / "docs/deep/d.md").write_text("Words.")
     assert await added(docs, "here/docs") == [], "c is called otherwise from here"
+
+
+async def test_what_another_folder_was_about_to_take_is_of_neither(
+    here: Path, docs: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await added(docs, "docs")
+    elsewhere = here.parent / "elsewhere"
+    written(elsewhere / "docs/a.md")
+    monkeypatch.chdir(elsewhere)
+    with added_book(home()) as book:
+        Mirror(docs, book, found_sources(["docs"])).begin()  # and it was broken off
+    monkeypatch.chdir(here)
+    (here / "docs/a.md").unlink()
+    assert await added(docs, "docs") == []
+    assert "docs/a.md" in await kept(docs)
+
+
+async def test_the_folder_that_one_is_in_is_mirrored_too(
+    here: Path, docs: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here / "docs")
+    await added(docs, ".")
+    (here / "docs/a.md").unlink()
+    assert await added(docs, ".") == [Gone("a.md", 1)]
+    assert await added(docs, "../docs") == []
+    assert await kept(docs) == {"b.md", "deep/c.md", "../docs/b.md", "../docs/deep/c.md"}
 
 
 async def test_what_came_in_by_an_api_stays(here: Path, docs: Opened) -> None:

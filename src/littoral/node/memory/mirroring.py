@@ -63,7 +63,8 @@ def check_folders(sources: Sources) -> None:
         )
     places = [place_of(file.name) for file in sources.files]
     for folder in sources.folders:
-        if not any(_is_inside(place, folder) for place in places):
+        inside = _inside(folder)
+        if not any(place.startswith(inside) for place in places):
             raise BadRequestError(
                 f"{folder[-200:]} has no file that is read, and all that came from it would go",
                 advice="see whether it is mounted; `littoral memory drop` forgets a collection",
@@ -138,16 +139,17 @@ class Mirror:
     def _doubt(self, place: str, folder: str) -> str:
         """Why a file of this folder that is not there may be there all the same."""
         for unlisted, why in self._sources.unlisted:
-            if _is_inside(place, unlisted):
+            if place.startswith(_inside(unlisted)):
                 return f"{unlisted} can't be listed: {why}"
         empty = empty_above(place, place_of(folder))
         return f"{empty} is empty; remove it, unless something is to be mounted there" * bool(empty)
 
     def _stands(self, folder: str) -> bool:
         """Whether some file is there that was found in a folder."""
+        inside = _inside(folder)
         for place in self._files.values():
             with suppress(OSError):
-                if _is_inside(place, folder) and not is_gone(place):
+                if place.startswith(inside) and not is_gone(place):
                     return True
         return False
 
@@ -157,5 +159,6 @@ class Mirror:
             await patient(partial(self._collection.apply, [Delete(some)]))
 
 
-def _is_inside(place: str, folder: str) -> bool:
-    return place.startswith(place_of(folder).rstrip("/") + "/")
+def _inside(folder: str) -> str:
+    """What places in a folder begin with."""
+    return place_of(folder).rstrip("/") + "/"
