@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.documents import Sources, found_sources
 from littoral.adapters.documents.added import added_book
+from littoral.adapters.documents.kinds import printable
 from littoral.adapters.models import Catalogue, bring_in, offers
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, Show, command
@@ -294,7 +295,7 @@ def _tell(show: Show, name: str, done: importing.Progress, sources: Sources) -> 
     if done.failed > _SHOWN_MAX:
         show.note(f"not taken: {done.failed - _SHOWN_MAX:,} more files", style="red")
     for folder, why in sources.unlisted[:_SHOWN_MAX]:
-        show.note(f"not looked into: {folder} ({why})", style="red")
+        show.note(f"not looked into: {printable(folder)} ({why})", style="red")
     if sources.passed_over:
         show.note(f"passed over: {sources.passed_over:,} files of kinds that are not read")
     parts = {

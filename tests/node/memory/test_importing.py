@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -294,6 +295,17 @@ async def test_a_file_that_fails_is_told_and_the_others_are_taken(here: Path, do
     assert "'e' can't be kept: a vector has 1 dimensions" in said["d.jsonl"]
     assert {record.text for record in await kept(docs)} == {"Good too.", "x", "Good.", "Last."}
     assert done.bytes_done == done.bytes_total
+
+
+async def test_a_file_whose_name_is_no_text_fails_alone(here: Path, docs: Opened) -> None:
+    (here / "docs").mkdir()
+    Path(os.fsdecode(b"docs/\xff.md")).write_text("Words.")
+    (here / "docs/a.md").write_text("Words.")
+    done = await taken(docs, "docs")
+    assert (done.files_done, done.failed) == (1, 1)
+    ((name, error),) = done.failures
+    assert name == "docs/\\udcff.md"
+    assert str(error) == f"{name} has a name, or lies in a folder, that is not UTF-8: rename it"
 
 
 async def test_one_file_can_be_taken_alone_and_fails_as_such(

@@ -17,6 +17,7 @@ __all__ = [
     "holds_records",
     "is_readable_name",
     "kind_of",
+    "printable",
     "refused",
 ]
 
@@ -129,4 +130,10 @@ def _told_by(head: bytes) -> Kind | None:
 def refused(name: str, why: str, advice: str, *, empty: bool = False) -> BadRequestError:
     """The error for a file: which one, why, what to do; and whether it was read and is empty."""
     details: dict[str, object] = {"empty": True} if empty else {}
-    return BadRequestError(f"{name[-200:]} {why}", advice=advice, param="file", details=details)
+    message = f"{printable(name[-200:])} {why}"
+    return BadRequestError(message, advice=advice, param="file", details=details)
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown, whatever bytes it is made of."""
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from littoral.adapters.documents import Begun, Job, Reader, Some, Source, Still
-from littoral.adapters.documents.kinds import holds_records
+from littoral.adapters.documents.kinds import holds_records, printable
 from littoral.memory.passages import Cutting
 from littoral.node.memory.revising import Batch, Revising, Unit
 from littoral.terms.collections import OpenCollection
@@ -290,7 +290,7 @@ class Importer:
         self._bad.add(name)
         self._progress.failed += 1
         if len(self._progress.failures) < IMPORT_FAILURES_TOLD_MAX:
-            self._progress.failures.append((name, error))
+            self._progress.failures.append((printable(name), error))
 
     def _say(self) -> None:
         self._progress.elapsed_s = (self._clock.now() - self._began) / SECOND

@@ -20,7 +20,7 @@ from typing import Final
 
 from littoral.adapters.documents.added import AddedBook
 from littoral.adapters.documents.finding import Sources, empty_above, is_gone, place_of
-from littoral.adapters.documents.kinds import holds_records
+from littoral.adapters.documents.kinds import holds_records, printable
 from littoral.memory.passages import cut_of_a_document
 from littoral.node.memory.revising import of_documents, patient
 from littoral.terms.collections import OpenCollection
@@ -140,8 +140,8 @@ class Mirror:
         """Why a file of this folder that is not there may be there all the same."""
         for unlisted, why in self._sources.unlisted:
             if place.startswith(_inside(unlisted)):
-                return f"{unlisted} can't be listed: {why}"
-        empty = empty_above(place, place_of(folder))
+                return f"{printable(unlisted)} can't be listed: {why}"
+        empty = printable(empty_above(place, place_of(folder)))
         return f"{empty} is empty; remove it, unless something is to be mounted there" * bool(empty)
 
     def _stands(self, folder: str) -> bool:
