@@ -10,15 +10,16 @@ Each has answered every query once before, if it could in two seconds. A peer se
 least effort that has the recall which is promised of ours, or its most; ours as it always does.
 Ours is measured as a collection, with the truth behind it, and as its index alone: how long an
 index takes to build, and its memory, are the latter's. At a million the peers whose graphs were
-quickest are given a bounded time to take the vectors in.
+quickest are given a bounded time to take the vectors in. A peer that fails, hangs or is not ready
+in time has a reason instead of values, and the others go on.
 """
 
 import argparse
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,11 @@ RECALL: Final = {SMALL: 0.98, LARGE: 0.99, HUGE: 0.98}
 """That is promised of ours: peers take the effort that it takes them."""
 ROUNDS, QUICK_ROUNDS = 5, 2
 READY_WAIT_S: Final = 1_800.0
+REASON: Final = 200
+"""Letters of the first line of what went wrong, and of its last."""
 SECONDS: Final = 1.0
+SETTLE_QUERIES, SETTLE_S = 300, 10.0
+"""By which an effort is judged: of few queries the recall would be by chance."""
 QUERIES: Final = 1_000
 """Each time at most; a peer that is slow does as many as it can in SECONDS."""
 SHARES: Final = (10, 100)
@@ -82,27 +87,37 @@ class Taken:
 
 def begun(
     stack: ExitStack, taken: Taken, name: str, given: VectorSet, folder: Path, wait_s: float
-) -> Searcher | None:
-    """An engine with everything in it, or the reason why not."""
+) -> Searcher:
+    """An engine with everything in it, which the stack ends."""
     note(f"{name}: taking in {given.rows:,} x {given.dimensions}")
-    try:
-        found = stack.enter_context(searcher(name, given, folder, wait_s))
+    with ExitStack() as own:
+        found = own.enter_context(searcher(name, given, folder, wait_s))
         if len(found.efforts) > 1:
             wanted = min(RECALL.items(), key=lambda each: abs(each[0] - given.rows))[1]
-            found.settle(wanted, QUERIES, SECONDS)
+            found.settle(wanted, SETTLE_QUERIES, SETTLE_S)
         for share in given.nearest:
             found.ask(QUERIES, share, seconds=2 * SECONDS)
-    except (RuntimeError, OSError) as error:
-        taken.absent[name, given.rows] = str(error).strip().splitlines()[-1][:200]
-        return None
-    what = What(name, given.rows, given.dimensions)
-    taken.built[what] = {
-        "taken_s": found.taken_s,
-        "built_s": found.built_s,
-        "built_cpu_s": found.built_cpu_s,
-        "ram_bytes": found.ram_bytes / given.rows,
-    }
+        taken.built[What(name, given.rows, given.dimensions)] = {
+            "taken_s": found.taken_s,
+            "built_s": found.built_s,
+            "built_cpu_s": found.built_cpu_s,
+            "ram_bytes": found.ram_bytes / given.rows,
+        }
+        stack.push(own.pop_all())
     return found
+
+
+@contextmanager
+def reason_kept(taken: Taken, name: str, given: VectorSet) -> Iterator[None]:
+    """Whatever an engine does wrong is the reason why it has no value, and no more than that."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        said = str(error).removeprefix("python: ").strip() or type(error).__name__
+        first, *more = said.splitlines()
+        why = f"{first[:REASON]} ... {more[-1][:REASON]}" if more else first[:REASON]
+        taken.absent[name, given.rows] = why
+        note(f"{name}: {why}")
 
 
 def measured(
@@ -110,19 +125,25 @@ def measured(
 ) -> None:
     """All of these engines with one set of vectors."""
     with ExitStack() as stack:
-        engines = [begun(stack, taken, name, given, folder, wait_s) for name in names]
-        there = [engine for engine in engines if engine is not None]
+        there = []
+        for name in names:
+            with reason_kept(taken, name, given):
+                there.append(begun(stack, taken, name, given, folder, wait_s))
         for number in range(rounds):
             note(f"{given.rows:,} x {given.dimensions}: round {number + 1} of {rounds}")
             turn = number % max(1, len(there))
             for engine in there[turn:] + there[:turn]:
-                for share in given.nearest:
-                    what = What(engine.name, given.rows, given.dimensions, share)
-                    taken.asked[what].append(engine.ask(QUERIES, share, seconds=SECONDS))
+                if (engine.name, given.rows) in taken.absent:
+                    continue
+                with reason_kept(taken, engine.name, given):
+                    for share in given.nearest:
+                        what = What(engine.name, given.rows, given.dimensions, share)
+                        taken.asked[what].append(engine.ask(QUERIES, share, seconds=SECONDS))
         if given.rows >= LARGE // 2 and given.rows < HUGE // 2:
             for engine in there:
                 if engine.name in {OURS, INDEX}:
-                    beside_writer(taken, given, engine, rounds)
+                    with reason_kept(taken, engine.name, given):
+                        beside_writer(taken, given, engine, rounds)
     show(taken, given)
 
 
@@ -235,10 +256,9 @@ def everything(taken: Taken, options: argparse.Namespace, folder: Path) -> dict[
     if "huge" not in wanted:
         return sets
     sets[HUGE] = vector_set(folder, HUGE, asked=200)
-    measured(taken, sets[HUGE], folder, (INDEX,), rounds, READY_WAIT_S)
-    if options.graphs_s:
-        for name in set(peers) & set(GRAPHS):
-            measured(taken, sets[HUGE], folder, (name,), 1, options.graphs_s)
+    graphs = [name for name in GRAPHS if name in peers and options.graphs_s]
+    wait_s = options.graphs_s or READY_WAIT_S
+    measured(taken, sets[HUGE], folder, (INDEX, *graphs), rounds, wait_s)
     return sets
 
 

@@ -201,14 +201,20 @@ class LanceDb:
 
 
 class MilvusLite:
-    """Milvus in the process's own child."""
+    """Milvus written in Python, behind its own protocol on a thread.
+
+    Its client asks every ten seconds whether the connection is alive, for which the server ends it
+    when a call takes long; the client then asks for the index once more and hears that it is there
+    already. So it is told not to ask.
+    """
 
     efforts = EFFORTS
 
     def __init__(self, folder: Path, dimensions: int) -> None:
         self.milvus: Any = import_module("pymilvus")
         m = self.milvus
-        self.client = m.MilvusClient(str(folder / "milvus.db"))
+        never = {"grpc.keepalive_time_ms": 2**31 - 1}
+        self.client = m.MilvusClient(str(folder / "milvus.db"), grpc_options=never)
         schema = m.MilvusClient.create_schema(auto_id=False)
         schema.add_field("id", m.DataType.INT64, is_primary=True)
         schema.add_field("v", m.DataType.FLOAT_VECTOR, dim=dimensions)
@@ -249,9 +255,9 @@ class MilvusLite:
 
 
 class Chroma:
-    """A graph beside SQLite."""
+    """A graph beside SQLite. Its effort is fixed when it is made."""
 
-    efforts = (100,)
+    efforts = (300,)
 
     def __init__(self, folder: Path, _: int) -> None:
         chroma: Any = import_module("chromadb")

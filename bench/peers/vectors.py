@@ -9,6 +9,7 @@ Rules
 - One query a call, ten neighbours.
 - While searching, all threads of the process are on one core, and seconds are of the processor: who
   uses several threads, or shares the machine, is measured alike.
+- What a library prints goes with the errors: standard output has answers alone.
 """
 
 import itertools
@@ -82,6 +83,8 @@ def beside_writer(engine: Engine, queries: Array, asked: dict[str, int]) -> dict
 def main() -> None:
     """Take everything in, then answer lines until they end."""
     name, *paths, folder = sys.argv[1:]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     vectors, queries = np.load(paths[0], mmap_mode="r"), np.load(paths[1])
     lines = Path(paths[2]).read_text().splitlines()
     texts = [lines[i % len(lines)] for i in range(len(vectors))]
@@ -90,6 +93,7 @@ def main() -> None:
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     engine.take(vectors, texts)
     taken_s = time.perf_counter() - began_s
+    print(f"had all of them after {taken_s:,.0f} s", file=sys.stderr, flush=True)
     engine.build()
     said = {
         "taken_s": taken_s,
@@ -98,7 +102,7 @@ def main() -> None:
         "efforts": list(engine.efforts),
         "ram": getattr(engine, "ram_bytes", 0),
     }
-    print(json.dumps(said), flush=True)
+    print(json.dumps(said), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         stay_on(CORES if asked["writer"] else {max(CORES, default=0)})
@@ -106,9 +110,12 @@ def main() -> None:
             answer = (beside_writer if asked["writer"] else searched)(engine, queries, asked)
         except Exception as error:  # whatever a library raises is the peer's answer
             answer = {"error": f"{type(error).__name__}: {error}"[:200]}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
     os._exit(0)  # some libraries have threads that never end
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as failure:  # whatever a library raises is why it is not measured
+        sys.exit(" ".join(f"{type(failure).__name__}: {failure}".split())[:200])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -35,9 +35,12 @@ class Running:
         """Give a rival one line of JSON and take its answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(line) + "\n")
-        self.process.stdin.flush()
-        return read_line(self.process.stdout)
+        try:
+            self.process.stdin.write(json.dumps(line) + "\n")
+            self.process.stdin.flush()
+            return read_line(self.process.stdout)
+        except (BrokenPipeError, EOFError) as error:
+            raise EOFError(how_ended(self.process)) from error
 
     def rss_mb(self) -> float:
         """Resident memory of this one process, without its workers."""
@@ -75,11 +78,15 @@ def running(
     try:
         try:
             said = read_line(process.stdout, wait_s)
-        except (TimeoutError, EOFError) as error:
-            raise RuntimeError(f"{Path(command[0]).name}: {error}: {''.join(tail)}") from error
+        except (TimeoutError, EOFError, ValueError) as error:
+            name, used_s = Path(command[0]).name, cpu_s_of(process.pid)
+            said_not = how_ended(process) if isinstance(error, EOFError) else str(error)
+            why = f"{name}: {said_not} ({used_s:,.0f} s of a core)"
+            raise RuntimeError(f"{why}: {''.join(tail)}") from error
         yield Running(process, said)
     finally:
-        process.stdin.close()  # a rival ends at this, a PoP at the signal
+        with suppress(BrokenPipeError):  # it has ended, with something unread
+            process.stdin.close()  # a rival ends at this, a PoP at the signal
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_WAIT_S)
@@ -89,6 +96,27 @@ def running(
             process.wait()
         process.stdout.close()
         reader.join(STOP_WAIT_S)
+
+
+def how_ended(process: subprocess.Popen[str]) -> str:
+    """What is known of a process that says nothing any more."""
+    with suppress(subprocess.TimeoutExpired):
+        status = process.wait(STOP_WAIT_S)
+        by = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"ended without a word {by}"
+    return "closed its output"
+
+
+def cpu_s_of(pid: int) -> float:
+    """Seconds of a core that a process and its children have used; 0 where it is gone."""
+    used_s = 0.0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                times = each.cpu_times()
+                used_s += times.user + times.system
+    return used_s
 
 
 def keep_tail(stream: IO[str], tail: list[str], hears: Callable[[str], None]) -> None:
@@ -103,7 +131,7 @@ def keep_tail(stream: IO[str], tail: list[str], hears: Callable[[str], None]) ->
 def read_line(stream: IO[str], wait_s: float = READY_WAIT_S) -> dict[str, object]:
     """The next line of JSON, or an error when none comes."""
     if not select.select([stream], [], [], wait_s)[0]:
-        raise TimeoutError("said nothing in time")
+        raise TimeoutError(f"said nothing in {wait_s:,.0f} s")
     line = stream.readline()
     if not line:
         raise EOFError("ended without a word")

@@ -156,8 +156,9 @@ class Searcher:
         asked = {"begin": self.begin, "count": count, "effort": self.effort, "share": share}
         try:
             said = self.process.ask({**asked, "seconds": seconds, "writer": writer})
-        except (OSError, EOFError, TimeoutError) as error:
-            raise RuntimeError(f"{self.name} ended: {error}") from error
+        except (OSError, EOFError, ValueError) as error:
+            self.process.process.kill()  # what hangs would go on beside the others
+            raise RuntimeError(str(error)) from error
         if "error" in said:
             raise RuntimeError(said["error"])
         found = cast("list[list[int]]", said["found"])

@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from littoral.cli import memory, memory_add
 from littoral.node.home import Home, RunningPop
 from littoral.node.memory.house import House
+from littoral.node.memory.importing import Importer
 from littoral.sim.collections import PaperCollections
-from littoral.terms.memory import Record, Scan
+from littoral.terms.memory import Record, Scan, Upsert
 from littoral.web.app import App, Desks
 from tests.node.memory.made import MODEL, CountingDoor
 from tests.web.fake_door import OPERATOR_KEY, FakeDoor, FakeStatus
@@ -107,6 +108,64 @@ def test_files_that_fail_are_told_and_end_in_a_code(home: Path, paper: PaperColl
     assert len(kept(paper)) == 1
 
 
+def test_a_folder_is_mirrored_and_each_document_that_goes_is_told(
+    home: Path, paper: PaperCollections
+) -> None:
+    docs = home.parent / "docs"
+    docs.mkdir()
+    for name in ("a.md", "b.md", "c.md", "rows.jsonl"):
+        (docs / name).write_text(json.dumps({"id": name, "text": f"Words of {name}."}))
+    add(home, "docs", "docs", "--model", MODEL)
+    other = Record(
+        id="other", text="By an API.", document="docs/b.md", vectors=kept(paper)[0].vectors
+    )
+    paper.open("docs").apply([Upsert((other,))])
+    for name in ("a.md", "b.md", "rows.jsonl"):
+        (docs / name).unlink()
+    would = add(home, "docs", "docs", "--prune", "--dry-run")
+    assert would.exit_code == 0, would.output
+    assert "would drop docs/a.md: 1 passages\n" in would.stdout
+    assert "docs: 2 documents whose files are gone would be dropped, 2 passages" in would.stdout
+    assert len(kept(paper)) == 5
+    result = add(home, "docs", "docs", "--prune", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["dropped"] == [
+        {"document": "docs/a.md", "passages": 1},
+        {"document": "docs/b.md", "passages": 1},
+    ]
+    assert said["stay"] == [{"document": "docs/b.md", "records": 1, "why": ""}]
+    assert "docs/b.md: 1 records that came in another way stay" in result.stderr
+    assert "docs/rows.jsonl is gone; its records have ids of their own, and stay" in result.stderr
+    assert {record.id for record in kept(paper)} > {"other", "rows.jsonl"}
+    assert {record.document for record in kept(paper)} == {"docs/b.md", "docs/c.md", ""}
+    nothing = add(home, "docs", "docs", "--prune")
+    assert "docs: 0 documents whose files are gone dropped, 0 passages" in nothing.stdout
+
+
+def test_an_import_that_ends_early_drops_nothing_and_goes_on_later(
+    home: Path, paper: PaperCollections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = home.parent / "docs"
+    docs.mkdir()
+    for name in ("a.md", "b.md"):
+        (docs / name).write_text(f"Words of {name}.")
+    add(home, "docs", "docs", "--model", MODEL)
+    (docs / "a.md").unlink()
+    (docs / "c.md").write_text("New words.")
+
+    async def interrupted(_: Importer, files: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Importer, "run", interrupted)
+        assert add(home, "docs", "docs", "--prune").exit_code == 130
+    assert {record.document for record in kept(paper)} == {"docs/a.md", "docs/b.md"}
+    result = add(home, "docs", "docs", "--prune")
+    assert "dropped docs/a.md: 1 passages" in result.stdout
+    assert {record.document for record in kept(paper)} == {"docs/b.md", "docs/c.md"}
+
+
 def test_another_model_than_the_collections_own_is_refused(home: Path) -> None:
     (home.parent / "a.md").write_text("Good.")
     add(home, "docs", "a.md", "--model", MODEL)
@@ -123,6 +182,9 @@ def test_another_model_than_the_collections_own_is_refused(home: Path) -> None:
         (("docs", "a.md", "--metadata", "year"), "is not KEY=VALUE"),
         (("docs", "a.md", "--chunk", "100", "--overlap", "60"), "--overlap of at most 50"),
         (("../docs", "a.md"), "name"),
+        (("docs", "a.md", "--prune"), "no folder is named"),
+        (("docs", "none", "--prune"), "there is no file none"),
+        (("docs", "a.md", "--dry-run"), "what --prune would drop"),
     ],
 )
 def test_what_makes_no_sense_is_refused(home: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -3,19 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import EMBED_MODEL, ROOT, RunningPop
 
 
-def typed(pop: RunningPop, *words: str) -> dict[str, object]:
+def typed(pop: RunningPop, *words: str, cwd: Path = ROOT) -> dict[str, object]:
     """What a command says with `--json`."""
     command = [sys.executable, "-m", "littoral.cli", "memory", *words]
     command += ["--home", str(pop.home), "--json"]
-    ran = subprocess.run(
-        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    ran = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     said: dict[str, object] = json.loads(ran.stdout)
     return said
@@ -36,3 +35,21 @@ def test_documents_that_were_added_answer_with_the_right_source(pop: RunningPop)
     assert best["digest"].startswith("blake3:")
     again = typed(pop, "add", "documents", *files, "--metadata", "year=2026")
     assert (again["passages"], again["unchanged"]) == (0, added["passages"])
+
+
+@pytest.mark.model
+def test_a_collection_mirrors_a_folder(pop: RunningPop, tmp_path: Path) -> None:
+    (tmp_path / "notes/old").mkdir(parents=True)
+    for name in ("keys.md", "tides.md", "old/harbour.md"):
+        (tmp_path / "notes" / name).write_text(f"# {name}\n\nWhat there is to know of {name}.\n")
+    added = typed(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
+    assert (added["passages"], added["dropped"]) == (3, [])
+    (tmp_path / "notes/tides.md").unlink()
+    (tmp_path / "notes/old/harbour.md").rename(tmp_path / "notes/harbour.md")
+    (tmp_path / "notes/old").rmdir()
+    gone = [{"document": f"notes/{name}", "passages": 1} for name in ("old/harbour.md", "tides.md")]
+    again = typed(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
+    assert (again["passages"], again["unchanged"], again["dropped"]) == (1, 1, gone)
+    found = typed(pop, "search", "mirrored", "What is known of tides?")
+    documents = {each["document"] for each in found["passages"]}  # type: ignore[attr-defined]
+    assert documents == {"notes/keys.md", "notes/harbour.md"}

@@ -1,5 +1,6 @@
 """What a document becomes, and what a new version of it changes."""
 
+import msgspec
 import pytest
 
 from littoral.memory.passages import (
@@ -7,6 +8,7 @@ from littoral.memory.passages import (
     Outline,
     Piece,
     changed,
+    cut_of_a_document,
     passage_digest,
     passages,
     placed,
@@ -166,3 +168,18 @@ def test_a_digest_of_a_passage_is_of_its_text() -> None:
     assert digest.startswith("blake3:")
     assert len(digest) == 7 + 64
     assert digest != passage_digest("y")
+
+
+def test_passages_are_told_from_what_others_wrote_under_the_same_document() -> None:
+    own = records("# A\n\nSame.\n\nSame.\n\nOther.")
+    assert cut_of_a_document(own) == [*own]
+    contextual = msgspec.structs.replace(own[0], header=f"{own[0].header}\n\u2063Said of it.")
+    assert cut_of_a_document([contextual]) == [contextual]
+    others = (
+        Record(id="1", text=own[0].text, header=own[0].header, document=own[0].document),
+        msgspec.structs.replace(own[0], text="Reworded."),
+        msgspec.structs.replace(own[0], header="Headed otherwise"),
+        msgspec.structs.replace(own[0], document="another.md"),
+    )
+    for other in others:
+        assert cut_of_a_document([other, own[-1]]) == [own[-1]]

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from littoral.adapters.clock import SystemClock
 from littoral.adapters.documents import Sources, found_sources
+from littoral.adapters.documents.added import added_book
+from littoral.adapters.documents.kinds import printable
 from littoral.adapters.models import Catalogue, bring_in, offers
 from littoral.cli.progress import progress_shown
 from littoral.cli.show import HomeOption, JsonOption, Show, command
@@ -25,6 +27,7 @@ from littoral.node.asking import PopClient
 from littoral.node.config import Config, load_config
 from littoral.node.memory import importing
 from littoral.node.memory.importing import Importer, Wish, tokenizer_of
+from littoral.node.memory.mirroring import Gone, Mirror, check_folders
 from littoral.node.memory.remote import Remote, remote_collection
 from littoral.terms.errors import (
     BadRequestError,
@@ -81,6 +84,16 @@ def add(
     overlap: Annotated[
         int, typer.Option(min=0, help="Characters of the passage before, in each, at most.")
     ] = 0,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Drop documents added from these folders whose files are gone."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what --prune would drop, and do nothing else."),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,6 +102,10 @@ def add(
     Uses the PoP that runs on the home, or starts one for the while.
     """
     with command(as_json=as_json) as show:
+        if dry_run and not prune:
+            raise BadRequestError(
+                "only what --prune would drop can be said beforehand", advice="give both"
+            )
         if overlap > chunk // 2:
             raise BadRequestError(
                 "passages would have more of the one before than of their own",
@@ -99,23 +116,24 @@ def add(
             metadata=_metadata(metadata or ()),
             labels=tuple(dict.fromkeys(label or ())),
         )
-        sources = found_sources(files)
-        if not sources.files:
-            raise BadRequestError(
-                "there is no file of a kind that is read", advice="name a file to have it taken"
-            )
+        sources = _found(files, prune=prune)
         spec = CollectionSpec(name=name, embedding=model_name(model or _DEFAULT_MODEL), about=about)
         adding = _Adding(show, load_config({"home": home}), spec, model is not None)
-        # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
-        try:
-            done = asyncio.run(adding.run(sources, wish))
-        except KeyboardInterrupt:
-            show.note("broken off; what is done is kept, and the same command goes on")
-            raise
-        _tell(show, name, done, sources.passed_over)
-        show.data(_document(name, done, sources.passed_over))
-        if done.failed:
-            raise typer.Exit(BadRequestError.exit_code)
+        if dry_run:
+            adding.say(sources)
+        else:
+            adding.take(sources, wish, prune=prune)
+
+
+def _found(files: Sequence[str], *, prune: bool) -> Sources:
+    sources = found_sources(files)
+    if not sources.files:
+        raise BadRequestError(
+            "there is no file of a kind that is read", advice="name a file to have it taken"
+        )
+    if prune:
+        check_folders(sources)
+    return sources
 
 
 class _Adding:
@@ -128,17 +146,66 @@ class _Adding:
         self._model_named = model_named
         self._catalogue: Catalogue = catalogue_at(str(config.home))
 
-    async def run(self, sources: Sources, wish: Wish) -> importing.Progress:
-        """Take the files in."""
+    def say(self, sources: Sources) -> None:
+        """Say which documents would be dropped."""
+        gone = asyncio.run(self._look(sources))
+        self._show.data({"collection": self._spec.name, "dry_run": True, **_dropped(gone)})
+
+    def take(self, sources: Sources, wish: Wish, *, prune: bool) -> None:
+        """Do what was asked for, and say what came of it."""
+        # uvloop would leave a terminal that it has watched non-blocking, for the shell too.
+        try:
+            done, gone = asyncio.run(self._run(sources, wish, prune=prune))
+        except KeyboardInterrupt:
+            self._show.note("broken off; what is done is kept, and the same command goes on")
+            raise
+        document = _document(self._spec.name, done, sources)
+        self._show.data({**document, **(_dropped(gone) if prune else {})})
+        if done.failed or sources.unlisted:
+            raise typer.Exit(BadRequestError.exit_code)
+
+    async def _look(self, sources: Sources) -> list[Gone]:
+        model = self._spec.embedding
+        assert model is not None
+        async with pop_client(self._config, model, self._show) as client:
+            collection = await remote_collection(client, self._spec.name)
+            with added_book(self._config.home) as book:
+                return await self._drop(Mirror(collection, book, sources), dry=True)
+
+    async def _run(
+        self, sources: Sources, wish: Wish, *, prune: bool
+    ) -> tuple[importing.Progress, list[Gone]]:
+        """Take the files in; then drop what was of files that are gone, if that is wanted."""
         model = self._spec.embedding
         assert model is not None
         async with pop_client(self._config, model, self._show) as client:
             collection = await self._opened(client, model)
             tokenizer, tokens_max = tokenizer_of(self._entry(collection.spec.embedding))
             wish = replace(wish, tokenizer=tokenizer, tokens_max=tokens_max)
-            with _shown(self._show) as report:
-                importer = Importer(collection, wish, clock=SystemClock(), tell=report)
-                return await importer.run(sources.files)
+            with added_book(self._config.home) as book:
+                mirror = Mirror(collection, book, sources)
+                mirror.begin()
+                with _shown(self._show) as report:
+                    importer = Importer(collection, wish, clock=SystemClock(), tell=report)
+                    try:
+                        done = await importer.run(sources.files)
+                    finally:
+                        mirror.keep(importer.taken)
+                _tell(self._show, collection.spec.name, done, sources)
+                return done, await self._drop(mirror) if prune else []
+
+    async def _drop(self, mirror: Mirror, *, dry: bool = False) -> list[Gone]:
+        """Drop what is to go, and tell each."""
+        found = []
+        async for gone in mirror.drop(dry=dry):
+            _tell_gone(self._show, gone, dry=dry)
+            found.append(gone)
+        documents = sum(bool(gone.passages) for gone in found)
+        passages = sum(gone.passages for gone in found)
+        would = "would be dropped" if dry else "dropped"
+        said = f"{documents:,} documents whose files are gone {would}, {passages:,} passages"
+        self._show.line(f"{self._spec.name}: {said}")
+        return found
 
     async def _opened(self, client: PopClient, model: ModelName) -> Remote:
         """The collection, made if it is not there."""
@@ -222,13 +289,15 @@ def _line(now: importing.Progress) -> str:
     return f"{now.files_done:,} of {now.files:,} files, {now.passages:,} passages, {now.rate:.0f}/s"
 
 
-def _tell(show: Show, name: str, done: importing.Progress, passed_over: int) -> None:
+def _tell(show: Show, name: str, done: importing.Progress, sources: Sources) -> None:
     for file, error in done.failures[:_SHOWN_MAX]:
         show.note(f"not taken: {_told(file, error)}", style="red")
     if done.failed > _SHOWN_MAX:
         show.note(f"not taken: {done.failed - _SHOWN_MAX:,} more files", style="red")
-    if passed_over:
-        show.note(f"passed over: {passed_over:,} files of kinds that are not read")
+    for folder, why in sources.unlisted[:_SHOWN_MAX]:
+        show.note(f"not looked into: {printable(folder)} ({why})", style="red")
+    if sources.passed_over:
+        show.note(f"passed over: {sources.passed_over:,} files of kinds that are not read")
     parts = {
         "new passages": done.passages,
         "moved": done.moved,
@@ -245,12 +314,39 @@ def _told(file: str, error: LittoralError) -> str:
     return f"{error}" if file in error.message else f"{file}: {error}"
 
 
-def _document(name: str, done: importing.Progress, passed_over: int) -> Mapping[str, object]:
+def _tell_gone(show: Show, gone: Gone, *, dry: bool) -> None:
+    if gone.why_not:
+        show.note(f"stays: {gone.document} ({gone.why_not})")
+        return
+    if gone.passages:
+        verb = "would drop" if dry else "dropped"
+        show.line(f"{verb} {gone.document}: {gone.passages:,} passages")
+    if gone.left:
+        show.note(f"{gone.document}: {gone.left:,} records that came in another way stay")
+    if gone.records:
+        show.note(f"{gone.document} is gone; its records have ids of their own, and stay")
+
+
+def _dropped(gone: Sequence[Gone]) -> Mapping[str, object]:
+    return {
+        "dropped": [
+            {"document": each.document, "passages": each.passages} for each in gone if each.passages
+        ],
+        "stay": [
+            {"document": each.document, "records": each.left, "why": each.why_not}
+            for each in gone
+            if each.why_not or each.left
+        ],
+    }
+
+
+def _document(name: str, done: importing.Progress, sources: Sources) -> Mapping[str, object]:
     return {
         "collection": name,
         "files": done.files,
         "files_done": done.files_done,
-        "files_passed_over": passed_over,
+        "files_passed_over": sources.passed_over,
+        "folders_not_listed": len(sources.unlisted),
         "passages": done.passages,
         "moved": done.moved,
         "unchanged": done.unchanged,

@@ -35,6 +35,7 @@ __all__ = [
     "Outline",
     "Piece",
     "changed",
+    "cut_of_a_document",
     "passage_digest",
     "passages",
     "placed",
@@ -187,6 +188,22 @@ def passages(
             )
         )
     return tuple(found)
+
+
+def cut_of_a_document(records: Iterable[Record]) -> list[Record]:
+    """Those of some documents' records that `passages` made: their ids are of what they say.
+
+    What somebody else has written under a document's name, or has changed the words of, is not.
+    """
+    alike: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        says = (record.document, placing(record.header), record.text)
+        alike.setdefault(says, []).append(record)
+    found: list[Record] = []
+    for says, some in alike.items():
+        ids = {_id(*says, str(before)) for before in range(len(some))}
+        found += (record for record in some if record.id in ids)
+    return found
 
 
 def passage_digest(text: str) -> str:

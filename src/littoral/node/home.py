@@ -13,6 +13,7 @@
     HOME/stores.db      vector stores and the files in them; HOME/files/ what clients have sent
     HOME/memory/        collections of passages; HOME/replicas/ copies of other PoPs' ones,
                         offers.json, segments.json and segments/ what of it goes to others
+    HOME/added.db       which file each document of a collection was last added from
     HOME/logs/          one bounded log for each engine
     HOME/run/           lock, sockets and `pop.json`, of the PoP that runs now
 

@@ -54,6 +54,30 @@ def test_what_is_not_there_is_said() -> None:
         names("README.md", "none.md")
 
 
+def test_folders_are_those_that_were_named_themselves() -> None:
+    found = found_sources(["./docs/", "docs/../docs", "README.md", "do*", "docs/**/*.html"])
+    assert found.folders == ("docs",)
+    assert found_sources(["."]).folders == (".",)
+
+
+def test_a_file_is_gone_where_nothing_is_or_a_folder(here: Path) -> None:
+    (here / "link.md").symlink_to(here / "nowhere")
+    assert not finding.is_gone(finding.place_of("link.md"))
+    assert not finding.is_gone(finding.place_of("docs/../README.md"))
+    for name in ("none.md", "docs", "README.md/inside.md", "none/none.md"):
+        assert finding.is_gone(finding.place_of(name))
+    with pytest.raises(OSError, match="too long"):
+        finding.is_gone(finding.place_of("a" * 300))
+
+
+def test_an_empty_folder_above_a_place_is_found(here: Path) -> None:
+    (here / "docs/empty").mkdir()
+    empty = str(here / "docs/empty")
+    assert finding.empty_above(f"{empty}/a/b/c.md", str(here)) == empty
+    assert finding.empty_above(f"{empty}/c.md", empty) == empty
+    assert finding.empty_above(str(here / "docs/deep/none/c.md"), str(here)) == ""
+
+
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "IMPORT_FILES_MAX", 2)
     with pytest.raises(BadRequestError, match="over 2 files"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -180,6 +181,41 @@ async def test_a_changed_document_is_changed_in_one_step_and_only_where_it_diffe
     assert (await kept(docs))[1].vectors == before["Part c of the whole document."].vectors
 
 
+@pytest.mark.parametrize("left", ["Part 3 stays as it was, and no other.", "---\n***\n", ""])
+async def test_a_document_that_shrank_loses_what_it_has_no_more(
+    here: Path, docs: Opened, left: str
+) -> None:
+    wish = {"cutting": Cutting(chars=50)}
+    parts = [f"Part {number} stays as it was, and no other." for number in range(600)]
+    (here / "a.md").write_text("\n\n".join(parts))
+    (here / "b.md").write_text("\n\n".join(parts[:2]))
+    await taken(docs, "a.md", "b.md", **wish)
+    assert len(await kept(docs)) == 602
+    (here / "a.md").write_text(left)
+    done = await taken(docs, "a.md", **wish)
+    now = [record.text for record in await kept(docs) if record.document == "a.md"]
+    assert now == [text for text in parts if text == left]
+    assert (done.passages, done.gone) == (0, 600 - len(now))
+    assert len(await kept(docs)) == 2 + len(now), "another document's stay"
+    said = [str(error) for _, error in done.failures]
+    assert bool(said) is not bool(now), "that it is empty is told all the same"
+    assert done.bytes_done == done.bytes_total
+
+
+async def test_a_file_that_can_not_be_read_keeps_its_passages(here: Path, docs: Opened) -> None:
+    (here / "a.md").write_text("Words.")
+    (here / "b.jsonl").write_text('{"id": "b", "text": "Two.", "document": "b.jsonl"}\n')
+    await taken(docs, "a.md", "b.jsonl")
+    (here / "a.md").write_bytes(b"Words in \xff no encoding.")
+    (here / "b.jsonl").write_text("")
+    files = found_sources(["a.md", "b.jsonl"]).files
+    done = await Importer(docs, Wish(), clock=SystemClock(), reader=READERS[0]).run(files)
+    assert (done.failed, done.gone, len(await kept(docs))) == (2, 0, 2)
+    (here / "a.md").unlink()
+    done = await Importer(docs, Wish(), clock=SystemClock(), reader=READERS[0]).run(files)
+    assert (done.failed, done.gone, len(await kept(docs))) == (2, 0, 2)
+
+
 async def test_a_long_document_comes_in_parts_and_the_old_goes_with_the_last(
     here: Path, docs: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +295,17 @@ async def test_a_file_that_fails_is_told_and_the_others_are_taken(here: Path, do
     assert "'e' can't be kept: a vector has 1 dimensions" in said["d.jsonl"]
     assert {record.text for record in await kept(docs)} == {"Good too.", "x", "Good.", "Last."}
     assert done.bytes_done == done.bytes_total
+
+
+async def test_a_file_whose_name_is_no_text_fails_alone(here: Path, docs: Opened) -> None:
+    (here / "docs").mkdir()
+    Path(os.fsdecode(b"docs/\xff.md")).write_text("Words.")
+    (here / "docs/a.md").write_text("Words.")
+    done = await taken(docs, "docs")
+    assert (done.files_done, done.failed) == (1, 1)
+    ((name, error),) = done.failures
+    assert name == "docs/\\udcff.md"
+    assert str(error) == f"{name} has a name, or lies in a folder, that is not UTF-8: rename it"
 
 
 async def test_one_file_can_be_taken_alone_and_fails_as_such(

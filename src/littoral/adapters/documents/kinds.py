@@ -10,7 +10,16 @@ from typing import Final
 
 from littoral.terms.errors import BadRequestError, UnsupportedError
 
-__all__ = ["HEAD_BYTES", "SUFFIXES", "Kind", "is_readable_name", "kind_of", "refused"]
+__all__ = [
+    "HEAD_BYTES",
+    "SUFFIXES",
+    "Kind",
+    "holds_records",
+    "is_readable_name",
+    "kind_of",
+    "printable",
+    "refused",
+]
 
 HEAD_BYTES: Final = 4_096
 """What is looked at of a file."""
@@ -64,6 +73,12 @@ def is_readable_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in SUFFIXES
 
 
+def holds_records(name: str) -> bool:
+    """Whether a file of this name holds records, and not one document."""
+    kind = SUFFIXES.get(PurePath(name).suffix.lower())
+    return kind is not None and kind.holds_records
+
+
 def kind_of(path: Path, name: str) -> Kind:
     """What a file is.
 
@@ -81,7 +96,7 @@ def kind_of(path: Path, name: str) -> Kind:
             name, f"can't be read ({error.strerror})", "check the path and its permissions"
         ) from error
     if not head.strip() and len(head) < HEAD_BYTES:
-        raise refused(name, "is empty", "leave it out")
+        raise refused(name, "is empty", "leave it out", empty=True)
     by_name = SUFFIXES.get(PurePath(name).suffix.lower())
     by_bytes = _told_by(head)
     if by_bytes is None and by_name in _BINARY:
@@ -112,6 +127,13 @@ def _told_by(head: bytes) -> Kind | None:
     return found
 
 
-def refused(name: str, why: str, advice: str) -> BadRequestError:
-    """The error for a file: which one, why, and what to do."""
-    return BadRequestError(f"{name[-200:]} {why}", advice=advice, param="file")
+def refused(name: str, why: str, advice: str, *, empty: bool = False) -> BadRequestError:
+    """The error for a file: which one, why, what to do; and whether it was read and is empty."""
+    details: dict[str, object] = {"empty": True} if empty else {}
+    message = f"{printable(name[-200:])} {why}"
+    return BadRequestError(message, advice=advice, param="file", details=details)
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown, whatever bytes it is made of."""
+    return name.encode("utf-8", "backslashreplace").decode()

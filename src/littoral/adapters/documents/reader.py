@@ -60,13 +60,18 @@ class Reader:
             UnsupportedError: it is of no kind that is read.
             MissingExtraError: what reads it is not installed.
         """
+        try:
+            frame = framed(job)
+        except UnicodeEncodeError:
+            why, advice = "has a name, or lies in a folder, that is not UTF-8", "rename it"
+            raise refused(job.name, why, advice) from None
         ended = False
         self._reading.acquire()
         try:
             process = self._begun()
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # then it is dead, which is seen below
-                process.stdin.write(framed(job))
+                process.stdin.write(frame)
                 process.stdin.flush()
             while True:
                 said = self._said(process, job)
@@ -80,7 +85,8 @@ class Reader:
             self._reading.release()
         if isinstance(said, Failed):
             kind = next((each for each in _KINDS if each.code == said.code), BadRequestError)
-            raise kind(said.message, advice=said.advice)
+            details: dict[str, object] = {"empty": True} if said.empty else {}
+            raise kind(said.message, advice=said.advice, details=details)
 
     def break_off(self) -> None:
         """Have the file that another thread reads now fail."""

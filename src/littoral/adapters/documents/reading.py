@@ -35,7 +35,8 @@ def read(job: Job, say: Say) -> None:
             _read(job, say)
         say(Done())
     except LittoralError as error:
-        say(Failed(error.message, error.advice, error.code))
+        empty = bool(error.details.get("empty"))
+        say(Failed(error.message, error.advice, error.code, empty))
     except ImportError as error:
         say(
             Failed(
@@ -103,7 +104,7 @@ def _read(job: Job, say: Say) -> None:
     limit = _limit(job.tokenizer, job.tokens_max) if job.tokenizer else None
     pieces = pieces_of(document, job.cutting, limit)
     if not pieces:
-        raise refused(job.name, "has no text in it", "leave it out")
+        raise refused(job.name, "has no text in it", "leave it out", empty=True)
     records = passages(document, pieces, metadata=job.metadata, labels=job.labels)
     for start in range(0, len(records), IMPORT_PASSAGES):
         say(Some(records[start : start + IMPORT_PASSAGES]))

@@ -82,6 +82,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
     advice: str
     code: str = "invalid_request"
+    empty: bool = False
+    """It was read, and there is nothing in it."""
 
 
 Said = Begun | Still | Some | Done | Failed

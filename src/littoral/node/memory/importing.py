@@ -8,7 +8,8 @@ Rules
   a while there is both, and never neither.
 - Two batches are under way at a time, so that one is embedded while the other is indexed; a third
   is being read.
-- A file that can't be read or kept is told of, and does not end the import. What ends it: whatever
+- A file that can't be read or kept is told of, and does not end the import; its document stays as
+  it is, unless the file was read and has nothing in it any more. What ends it: whatever
   is no file's fault, such as a full disk, or a key that may not write.
 - Of a file of records, those before a bad one are kept.
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from littoral.adapters.documents import Begun, Job, Reader, Some, Source, Still
+from littoral.adapters.documents.kinds import holds_records, printable
 from littoral.memory.passages import Cutting
 from littoral.node.memory.revising import Batch, Revising, Unit
 from littoral.terms.collections import OpenCollection
@@ -152,6 +154,8 @@ class Importer:
         """Parts of each file that are under way, the one that is being read among them."""
         self._progress = Progress(0, 0)
         self._began = 0
+        self.taken: list[str] = []
+        """Files that are kept whole, by name; also when it could not go on."""
 
     async def run(self, files: Sequence[Source]) -> Progress:
         """Take these, and say what came of it.
@@ -237,8 +241,9 @@ class Importer:
                         pass
         except LittoralError as error:
             self._fail(file.name, error)
-            self._progress.bytes_done += file.size_bytes - done
-            return
+            if not error.details.get("empty") or holds_records(file.name):
+                self._progress.bytes_done += file.size_bytes - done
+                return
         finally:
             # Broken off, a thread is still in it: that one ends with the process, see `run`.
             with suppress(ValueError):
@@ -274,7 +279,9 @@ class Importer:
             self._left[unit.name] -= 1
             if not self._left[unit.name]:
                 del self._left[unit.name]
-                progress.files_done += unit.name not in self._bad
+                if unit.name not in self._bad:
+                    progress.files_done += 1
+                    self.taken.append(unit.name)
         self._say()
 
     def _fail(self, name: str, error: LittoralError) -> None:
@@ -283,7 +290,7 @@ class Importer:
         self._bad.add(name)
         self._progress.failed += 1
         if len(self._progress.failures) < IMPORT_FAILURES_TOLD_MAX:
-            self._progress.failures.append((name, error))
+            self._progress.failures.append((printable(name), error))
 
     def _say(self) -> None:
         self._progress.elapsed_s = (self._clock.now() - self._began) / SECOND

@@ -34,7 +34,7 @@ from littoral.terms.limits import (
 )
 from littoral.terms.memory import DeleteWhere, Record, Scan, Upsert, Write
 
-__all__ = ["Batch", "Outcome", "Revising", "Unit"]
+__all__ = ["Batch", "Outcome", "Revising", "Unit", "of_documents", "patient"]
 
 _FILE_FAULTS: Final = (BadRequestError, BodyTooLargeError, ContextLengthError, UnsupportedError)
 _BUSY: Final = (LoadingError, QueueFullError, RateLimitedError)
@@ -144,21 +144,13 @@ class Revising:
         ids = [record.id for unit in units if unit.rows for record in unit.records]
         kept: dict[str, Record] = {}
         if names:
-            async for record in self._of_documents(names):
+            async for record in of_documents(self._collection, names):
                 kept[record.id] = record
         if ids:
             brought = any(record.vectors or record.sparse for record in wanted)
-            found = await _patient(partial(self._collection.fetch, ids, with_vectors=brought))
+            found = await patient(partial(self._collection.fetch, ids, with_vectors=brought))
             kept |= {record.id: record for record in found}
         return changed(kept.values(), wanted)
-
-    async def _of_documents(self, names: tuple[str, ...]) -> AsyncIterator[Record]:
-        scan: Scan | None = Scan(where=Is(DOCUMENT, names), limit=_PAGE)
-        while scan is not None:
-            page = await _patient(partial(self._collection.scan, scan))
-            for record in page.records:
-                yield record
-            scan = msgspec.structs.replace(scan, after=page.next) if page.next else None
 
     async def _bring_about(self, units: Sequence[Unit], change: Change) -> None:
         if change.nothing:
@@ -177,7 +169,7 @@ class Revising:
         for start in range(0, len(records), IMPORT_PASSAGES):
             some = records[start : start + IMPORT_PASSAGES]
             ids = [record.id for record in some]
-            kept = await _patient(partial(self._collection.fetch, ids, with_vectors=True))
+            kept = await patient(partial(self._collection.fetch, ids, with_vectors=True))
             old = {record.id: record for record in kept}
             found += (
                 placed(record, old[record.id]) if record.id in old else record for record in some
@@ -185,10 +177,20 @@ class Revising:
         return found
 
     async def _apply(self, writes: Sequence[Write]) -> None:
-        await _patient(partial(self._collection.apply, writes))
+        await patient(partial(self._collection.apply, writes))
 
 
-async def _patient(ask: Callable[[], Awaitable[T]]) -> T:
+async def of_documents(collection: OpenCollection, names: tuple[str, ...]) -> AsyncIterator[Record]:
+    """All that is kept of documents, without vectors."""
+    scan: Scan | None = Scan(where=Is(DOCUMENT, names), limit=_PAGE)
+    while scan is not None:
+        page = await patient(partial(collection.scan, scan))
+        for record in page.records:
+            yield record
+        scan = msgspec.structs.replace(scan, after=page.next) if page.next else None
+
+
+async def patient(ask: Callable[[], Awaitable[T]]) -> T:
     """The answer, asking again while the machine is busy."""
     waited = 0.0
     while True:
