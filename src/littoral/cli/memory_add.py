@@ -180,8 +180,14 @@ class _Adding:
         assert model is not None
         async with pop_client(self._config, model, self._show) as client:
             collection = await self._opened(client, model)
-            tokenizer, tokens_max = tokenizer_of(self._entry(collection.spec.embedding))
-            wish = replace(wish, tokenizer=tokenizer, tokens_max=tokens_max)
+            entry = self._entry(collection.spec.embedding)
+            tokenizer, tokens_max = tokenizer_of(entry)
+            wish = replace(
+                wish,
+                tokenizer=tokenizer,
+                tokens_max=tokens_max,
+                context_tokens=entry.context_tokens if entry is not None else 0,
+            )
             with added_book(self._config.home) as book:
                 mirror = Mirror(collection, book, sources)
                 mirror.begin()
@@ -306,6 +312,11 @@ def _tell(show: Show, name: str, done: importing.Progress, sources: Sources) -> 
     }
     said = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
     show.line(f"{name}: {done.files_done:,} of {done.files:,} files; {said or 'nothing to do'}")
+    if done.beyond:
+        show.note(
+            f"{done.beyond:,} records have more text than the model reads: by meaning they are "
+            "found by their beginning, by words by all of it"
+        )
     if done.passages:
         show.line(f"in {done.elapsed_s:.1f} s, {done.rate:.0f} passages a second")
 
@@ -351,6 +362,7 @@ def _document(name: str, done: importing.Progress, sources: Sources) -> Mapping[
         "moved": done.moved,
         "unchanged": done.unchanged,
         "gone": done.gone,
+        "longer_than_the_model_reads": done.beyond,
         "failed": done.failed,
         "failures": [
             {"file": file, "code": error.code, "message": error.message, "advice": error.advice}

@@ -39,6 +39,7 @@ from littoral.terms.memory import Record
 __all__ = [
     "SEPARATOR",
     "asked",
+    "embedded_text",
     "needs_context",
     "placing",
     "room_for_document",
@@ -116,6 +117,12 @@ def with_written(header: str, text: str, model: ModelName) -> str:
 def spoken(header: str) -> str:
     """A header as it is embedded before its text: without marks."""
     return "\n".join(filter(None, (placing(header), written(header))))
+
+
+def embedded_text(record: Record) -> str:
+    """What is embedded of a record: where it stands, and what it says."""
+    header = spoken(record.header)
+    return f"{header}\n{record.text}" if header else record.text
 
 
 def needs_context(record: Record, model: ModelName) -> bool:

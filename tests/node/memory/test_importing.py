@@ -1,6 +1,7 @@
 """Files into a collection: what is written, what is left alone, and what happens when it fails."""
 
 import asyncio
+import base64
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -35,7 +36,7 @@ from littoral.terms.memory import (
     Write,
 )
 from littoral.terms.values import ModelEntry
-from tests.node.memory.made import ALICE, DIMENSIONS, MODEL, OPERATOR, CountingDoor
+from tests.node.memory.made import ALICE, DIMENSIONS, MODEL, OPERATOR, CountingDoor, vector_of
 
 READERS: list[Reader] = []
 SPEC = CollectionSpec(name="docs", embedding=MODEL)
@@ -408,6 +409,25 @@ async def test_passages_are_short_enough_for_the_models_tokenizer(
     done = await taken(docs, "a.txt", tokenizer=tokenizer, tokens_max=tokens_max)
     assert (done.passages > 6, done.gone) == (True, 4)
     assert tokenizer_of(None) == ("", 0)
+
+
+async def test_rows_with_more_text_than_the_model_reads_are_counted(
+    here: Path, docs: Opened, minilm: ModelEntry
+) -> None:
+    long = "tide " * 600
+    vector = base64.b64encode(vector_of(long)).decode()
+    rows = [
+        {"id": "fits", "text": "tide " * 500},
+        {"id": "long", "text": long},
+        {"id": "header", "header": "sea " * 50, "text": "tide " * 480},
+        {"id": "own", "text": long, "vector": vector},
+    ]
+    (here / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer, _ = tokenizer_of(minilm)
+    assert minilm.context_tokens == 512
+    done = await taken(docs, "a.jsonl", tokenizer=tokenizer, context_tokens=512)
+    assert (done.passages, done.beyond) == (4, 2)
+    assert (await taken(docs, "a.jsonl")).beyond == 0, "nothing is known of the model"
 
 
 @pytest.fixture(autouse=True)

@@ -6,16 +6,18 @@ runs in (worker.py); whoever can't run it elsewhere should not run it at all.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from littoral.adapters.documents.kinds import Kind, kind_of, refused
 from littoral.adapters.documents.words import Begun, Done, Failed, Job, Said, Some, Still
+from littoral.memory.contextual import embedded_text
 from littoral.memory.passages import Document, passages
 from littoral.terms.errors import LittoralError, MissingExtraError, UnsupportedError
 from littoral.terms.limits import DOCUMENT_FILE_BYTES_MAX, IMPORT_PASSAGES
+from littoral.terms.memory import Record
 
 if TYPE_CHECKING:
     from littoral.adapters.documents.cutting import TokenLimit
@@ -114,8 +116,19 @@ def _rows(path: Path, job: Job, kind: Kind) -> Iterator[Some]:
     from littoral.adapters.documents import rows  # noqa: PLC0415
 
     found = (rows.jsonl_rows if kind is Kind.JSONL else rows.parquet_rows)(path, job.name)
+    limit = _limit(job.tokenizer, job.context_tokens) if job.tokenizer else None
     for records, done in found:
-        yield Some(tuple(rows.with_more(records, job.metadata, job.labels)), done)
+        made = tuple(rows.with_more(records, job.metadata, job.labels))
+        yield Some(made, done, 0 if limit is None else _beyond(made, limit))
+
+
+def _beyond(records: Iterable[Record], limit: "TokenLimit") -> int:
+    """How many have more text than a model reads; a token has a character or more."""
+    texts = [
+        embedded_text(record) for record in records if record.text and "" not in record.vectors
+    ]
+    long = [text for text in texts if len(text) > limit.tokens_max]
+    return sum(count > limit.tokens_max for count in limit.counts(long))
 
 
 @lru_cache(maxsize=4)

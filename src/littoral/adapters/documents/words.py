@@ -43,6 +43,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str = ""
     """A `tokenizer.json`, by which passages are kept short enough; empty is by characters alone."""
     tokens_max: int = 0
+    """Of a passage."""
+    context_tokens: int = 0
+    """That the model reads; of what is longer it sees the beginning."""
     records: bool = True
     """Files of records are read as such; else JSONL is text, and Parquet is refused."""
     metadata: Mapping[str, object] = {}
@@ -70,6 +73,8 @@ class Some(msgspec.Struct, frozen=True, tag="some"):
     records: tuple[Record, ...]
     bytes_done: int = 0
     """How far into the file they reach, of a file of records."""
+    beyond: int = 0
+    """Of these records, how many have more text than the model reads."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -52,6 +52,8 @@ class Wish:
     tokenizer: str = ""
     """Of the collection's model; see `tokenizer_of`."""
     tokens_max: int = 0
+    context_tokens: int = 0
+    """That this model reads; 0 is not known."""
     records: bool = True
     """Take files of records as such; see `Job.records`."""
 
@@ -69,6 +71,8 @@ class Progress:
     moved: int = 0
     """Written with the vectors that they had: their place, metadata or labels are others."""
     unchanged: int = 0
+    beyond: int = 0
+    """Records that have more text than the model reads: it sees the beginning."""
     gone: int = 0
     """Passages that their documents have no more."""
     kept_bytes: int = 0
@@ -227,11 +231,12 @@ class Importer:
                         pass
                     case Still():
                         self._say()
-                    case Some(records=some, bytes_done=reached) if rows:
+                    case Some(records=some, bytes_done=reached, beyond=beyond) if rows:
                         if file.name in self._bad:
                             self._progress.bytes_done += file.size_bytes - done
                             return
                         read = reached - done
+                        self._progress.beyond += beyond
                         self._left[file.name] += 1
                         yield Unit(file.name, some, rows=True, bytes_read=read)
                         done = reached
@@ -258,6 +263,7 @@ class Importer:
             cutting=wish.cutting,
             tokenizer=wish.tokenizer,
             tokens_max=wish.tokens_max,
+            context_tokens=wish.context_tokens,
             records=wish.records,
             metadata=wish.metadata,
             labels=wish.labels,

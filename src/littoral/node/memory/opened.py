@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from littoral.memory.checking import check_search, check_writes
-from littoral.memory.contextual import spoken
+from littoral.memory.contextual import embedded_text
 from littoral.memory.filters import both, check_filter, matches
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.threads import Threads
@@ -45,7 +45,7 @@ from littoral.terms.memory import (
 )
 from littoral.terms.values import Caller
 
-__all__ = ["Kept", "Opened", "embedded_text"]
+__all__ = ["Kept", "Opened"]
 
 T = TypeVar("T")
 
@@ -271,12 +271,6 @@ class Opened:
                 return Fused(tuple(spoken), k)
             case _:
                 return query
-
-
-def embedded_text(record: Record) -> str:
-    """What is embedded of a record: where it stands, and what it says."""
-    header = spoken(record.header)
-    return f"{header}\n{record.text}" if header else record.text
 
 
 def _upserted(write: Write) -> Sequence[Record]:
