@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -298,6 +298,21 @@ async def test_what_an_operator_asked_for_is_done_though_the_key_was_of_a_run_be
     del stand.holders[OPERATOR.key_id]
     await stand.contexts.write_context("docs", WANTED, OPERATOR)
     assert (await stand.until(ContextState.DONE)).written == 4
+
+
+async def test_no_collection_that_has_come_under_the_name_is_written_to_instead(
+    stand: Stand,
+) -> None:
+    clerk = replace(OPERATOR, tenant="acme")
+    stand.holders[OPERATOR.key_id] = clerk
+    stand.door.in_flight = 1
+    await stand.contexts.write_context("docs", WANTED, clerk)
+    await stand.house.create(CollectionSpec(name="docs", embedding=MODEL), ALICE)
+    await (await stand.docs(ALICE)).apply([Upsert(tuple(TIDES))])
+    stand.door.in_flight = 0
+    shown = await stand.until(ContextState.FAILED, caller=BOB)
+    assert "gone" in shown.message
+    assert stand.door.prompts == []
 
 
 async def test_the_work_is_forgotten_with_its_collection(stand: Stand) -> None:

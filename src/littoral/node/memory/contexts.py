@@ -232,6 +232,8 @@ class Contexts:
         """One passage; False where there is nothing more to do now."""
         caller = self._acting(job)
         collection = await self._house.open(job.collection, caller)
+        if collection.spec.scope != job.scope:
+            raise NotFoundError("the collection is gone, and another has its name")
         way = standing.way
         if way is None:
             way = Pending(collection, job.model)
