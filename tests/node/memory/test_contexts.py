@@ -300,6 +300,16 @@ async def test_what_an_operator_asked_for_is_done_though_the_key_was_of_a_run_be
     assert (await stand.until(ContextState.DONE)).written == 4
 
 
+async def test_how_many_passages_there_are_is_told_to_who_may_see_them_all(stand: Stand) -> None:
+    secret = msgspec.structs.replace(TIDES[0], labels=("board",))
+    await (await stand.docs()).apply([Upsert((secret,))])
+    await stand.contexts.write_context("docs", WANTED, OPERATOR)
+    assert (await stand.until(ContextState.DONE)).written == 4
+    shown = await stand.contexts.context("docs", BOB)
+    assert (shown.state, shown.model) == (ContextState.DONE, WRITER)
+    assert (shown.written, shown.without, shown.left) == (0, 0, None)
+
+
 async def test_no_collection_that_has_come_under_the_name_is_written_to_instead(
     stand: Stand,
 ) -> None:

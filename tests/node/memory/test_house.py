@@ -154,6 +154,40 @@ async def test_what_labels_do_not_allow_is_not_there_for_a_key(house: House) -> 
         assert sorted(passage.id for passage in recalled.passages) == ids
 
 
+async def test_what_labels_do_not_allow_is_not_counted_by_what_tells_of_collections(
+    house: House,
+) -> None:
+    await house.create(SPEC, OPERATOR)
+    boss = await house.open("docs", OPERATOR)
+    await boss.apply([Upsert((text("open", "profit for all"),))])
+    (shown,) = await house.collections(BOB)
+    assert shown.records == 1
+    closed = [text(str(n), "profit", labels=("finance",)) for n in range(7)]
+    await boss.apply([Upsert(tuple(closed))])
+    for caller, records in ((OPERATOR, 8), (BOB, 1), (CLERK, 8)):
+        (shown,) = await house.collections(caller)
+        assert shown.records == records
+        found = await (await house.open("docs", caller)).search(Search(query=Like("profit")))
+        assert caller.operator or "8" not in repr(found.plan)
+        assert caller.operator or (shown.disk_bytes, shown.index) == (None, "")
+
+
+async def test_on_a_server_another_pop_may_bring_the_first_labels(door: CountingDoor) -> None:
+    server = PaperCollections()
+    here, there = (House({"server": server}, door, made_by="server") for _ in range(2))
+    await here.create(SPEC, OPERATOR)
+    bob = await here.open("docs", BOB)
+    assert await bob.count() == 0
+    closed = text("closed", "profit", labels=("finance",))
+    await (await there.open("docs", OPERATOR)).apply([Upsert((closed,))])
+    assert await bob.count() == 0
+    assert not (await bob.search(Search(query=Like("profit")))).hits
+    assert not (await bob.scan(Scan())).records
+    assert not await bob.fetch(["closed"])
+    for house in (here, there):
+        house.close()
+
+
 async def test_labels_that_come_while_it_is_looked_hide_what_has_them(
     house: House, door: CountingDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,10 @@ class Contexts:
     async def context(self, name: str, caller: Caller) -> ContextShown:
         """How far that is."""
         opened = await self._house.open(name, caller)
-        return self._shown(name, self._book.find(opened.spec.scope, name))
+        shown = self._shown(name, self._book.find(opened.spec.scope, name))
+        if await opened.sees_all():
+            return shown
+        return ContextShown(collection=name, state=shown.state, model=shown.model)
 
     async def stop_context(self, name: str, caller: Caller) -> ContextShown:
         """Go no further; what was written stays."""

@@ -177,6 +177,10 @@ class Following:
         found = [key for key, copy in self._copies.items() if key[0] == name and copy.ever]
         return self._copies[min(found)].kept if found else None
 
+    def of(self, name: str, home: PopId) -> Kept:
+        """The copy of this home's collection, which is shown."""
+        return self._copies[name, home].kept
+
     async def shown(self) -> Sequence[CollectionShown]:
         """All copies that answer, as their homes' collections."""
         found = []

@@ -5,6 +5,7 @@ Rules
   collection that another key makes is of that key's scope: nobody else sees it, but operators do.
 - A request that another PoP has passed on uses no collection here: they are for this PoP's keys.
 - Each driver's blocking work is done on threads; here nothing blocks.
+- A server's collections may get labels by another PoP at any time, so they are looked for always.
 - A server that is away takes with it the collections that it keeps, and the making of others: it
   may have one of the same name.
 """
@@ -16,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from littoral.adapters.memory.opening import EMBEDDED
 from littoral.memory.checking import check_spec
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.following import Following
@@ -32,7 +34,7 @@ from littoral.terms.errors import (
     NotFoundError,
     PeerError,
 )
-from littoral.terms.ids import KeyId
+from littoral.terms.ids import KeyId, PopId
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import (
     Ability,
@@ -106,6 +108,8 @@ class House:
         own = {each.spec.name for each in shown if not each.spec.scope}
         copies = () if self.following is None else await self.following.shown()
         shown += [each for each in copies if each.spec.name not in own]
+        if not caller.operator:
+            shown = [await self._as_seen(each, caller) for each in shown]
         return sorted(shown, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def create(self, spec: CollectionSpec, caller: Caller) -> CollectionShown:
@@ -218,10 +222,27 @@ class House:
             scope, name = key
             driver = self._drivers[shown.driver]
             collection = await self.threads.run(lambda: driver.open(name, scope))
+            labelled = None if shown.driver == EMBEDDED else True
             kept = self._kept.setdefault(
-                key, Kept(collection, shown.spec, shown.driver, driver.abilities)
+                key, Kept(collection, shown.spec, shown.driver, driver.abilities, labelled)
             )
         return kept
+
+    async def _as_seen(self, shown: CollectionShown, caller: Caller) -> CollectionShown:
+        """The same, without what would count what the caller may not see."""
+        key = shown.spec.scope, shown.spec.name
+        try:
+            if shown.home and self.following is not None:
+                kept = self.following.of(shown.spec.name, PopId(shown.home))
+            else:
+                kept = await self._opened(key, shown)
+            opened = Opened(kept, caller, self._embedding, self.threads)
+            if await opened.sees_all():
+                return shown
+            records = await opened.count()
+        except LittoralError:
+            records = 0  # it can't be read, or is gone; why is for operators to know
+        return msgspec.structs.replace(shown, records=records, disk_bytes=None, index="")
 
     def _in_doubt(self) -> bool:
         """Whether there may be collections that nobody here knows of."""
@@ -243,7 +264,7 @@ class House:
                 silent = error
                 continue
             found += (
-                each
+                msgspec.structs.replace(each, driver=name)
                 for each in shown
                 if (name, each.spec.scope, each.spec.name) not in self._hidden
             )

@@ -10,7 +10,7 @@ Rules
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,7 +22,7 @@ from littoral.node.memory.threads import Threads
 from littoral.node.memory.turns import Turns
 from littoral.terms.collections import Collection, Prompt
 from littoral.terms.errors import BadRequestError, NotAllowedError
-from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids
+from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids, Not
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FILTER_VALUES_MAX
 from littoral.terms.memory import (
@@ -50,6 +50,9 @@ from littoral.terms.values import Caller
 __all__ = ["Kept", "Opened", "embedded_text"]
 
 T = TypeVar("T")
+
+_PLAN: Final = ("only what this key may see was searched",)
+"""What is told of how it was searched where that would count what the caller may not see."""
 
 
 @dataclass(slots=True)
@@ -100,6 +103,14 @@ class Opened:
     def home(self) -> PopId | None:
         """The PoP that it is a copy from; None where it is no copy."""
         return self._kept.home
+
+    async def sees_all(self) -> bool:
+        """Whether the caller may see whatever is there."""
+        allowed, collection = await self._allowed(), self._kept.collection
+        if allowed is None:
+            return True
+        hidden = Not(allowed)
+        return await self._threads.run(lambda: collection.count(hidden)) == 0
 
     async def vector_of(self, record: Record) -> bytes | None:
         """What `apply` makes of its header and text; None where it makes nothing of them."""
@@ -154,9 +165,9 @@ class Opened:
             wanted = msgspec.structs.replace(search, query=query, where=where)
             check_search(self.spec, wanted)
             found = None if kept.at_once is None else kept.at_once(wanted)
-            if found is not None:
-                return found
-            return await self._threads.run(lambda: kept.collection.search(wanted))
+            if found is None:
+                found = await self._threads.run(lambda: kept.collection.search(wanted))
+            return found if allowed is None else msgspec.structs.replace(found, plan=_PLAN)
 
         found = await self._seen(ask)
         if said is None:
