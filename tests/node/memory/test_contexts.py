@@ -83,7 +83,8 @@ async def standing(
 ) -> AsyncIterator[Stand]:
     """A PoP's house with the work beside it, as long as the context is open."""
     door, kept = ScriptedDoor(), open_stores(home)
-    house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
+    paper = drivers or PaperCollections()
+    house = House({"paper": paper}, door, made_by="paper", embedding=MODEL)
     holders = {each.key_id: each for each in (OPERATOR, ALICE, BOB)}
     contexts = Contexts(house, kept.contexts, door, holders.get)
     if not await house.collections(caller):

@@ -44,7 +44,7 @@ def door() -> CountingDoor:
 
 @pytest.fixture
 def house(door: CountingDoor) -> Iterator[House]:
-    house = House({"paper": PaperCollections()}, door, made_by="paper")
+    house = House({"paper": PaperCollections()}, door, made_by="paper", embedding=MODEL)
     yield house
     house.close()
 
@@ -122,6 +122,20 @@ async def test_a_key_that_may_use_no_model_may_use_its_collections_model(
     found = await opened.search(Search(query=Like("sea"), limit=1))
     assert [hit.record.id for hit in found.hits] == ["a"]
     assert {caller.key_id for caller in door.callers} == {ALICE.key_id}
+
+
+async def test_a_key_makes_collections_with_the_models_that_it_names_and_the_pops_choice(
+    house: House, door: CountingDoor
+) -> None:
+    other = ModelName("other")
+    with pytest.raises(NotAllowedError, match="may not use other") as refused:
+        await house.create(CollectionSpec(name="mine", embedding=other), ALICE)
+    assert "counting" in refused.value.advice
+    assert not door.batches, "it was not asked for anything"
+    assert not await house.collections(ALICE)
+    named = replace(BOB, models=(MODEL,))
+    for name, caller in (("one", named), ("two", ALICE), ("three", BOB)):
+        await house.create(CollectionSpec(name=name, embedding=MODEL), caller)
 
 
 async def test_the_length_of_vectors_is_asked_for_where_the_model_does_not_say() -> None:

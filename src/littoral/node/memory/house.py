@@ -34,7 +34,7 @@ from littoral.terms.errors import (
     NotFoundError,
     PeerError,
 )
-from littoral.terms.ids import KeyId, PopId
+from littoral.terms.ids import KeyId, ModelName, PopId
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import (
     Ability,
@@ -72,6 +72,7 @@ class House:
         *,
         made_by: str,
         hidden: Collection[tuple[str, str, str]] = frozenset(),
+        embedding: ModelName | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -80,11 +81,13 @@ class House:
             door: embeds texts.
             made_by: the driver that makes new collections.
             hidden: driver, scope and name of what is there and is not to be seen (`moving.hidden`).
+            embedding: every key may make collections with this model.
         """
         assert made_by in drivers
         self._drivers = drivers
         self._made_by = made_by
         self._hidden = hidden
+        self._for_all = embedding
         self._embedding = Embedding(door)
         self.threads = Threads()
         self.reranker: Reranker | None = None
@@ -118,6 +121,7 @@ class House:
         scope = _POPS_OWN if caller.operator else caller.scope
         spec = msgspec.structs.replace(spec, scope=scope)
         check_spec(spec)
+        self._check_model(spec.embedding, caller)
         spec = await self._with_vectors(spec, caller)
         known = await self._known(again=self._in_doubt())
         self._refuse_in_doubt()
@@ -270,6 +274,18 @@ class House:
             )
         self._silent = silent
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
+
+    def _check_model(self, model: ModelName | None, caller: Caller) -> None:
+        """See that who makes a collection may use its model; whoever may read it may, then."""
+        if model is None or model == self._for_all:
+            return
+        if caller.models is not None and model not in caller.models:
+            there = [*filter(None, (self._for_all,)), *caller.models]
+            raise NotAllowedError(
+                f"this key may not use {model}",
+                advice=f"it may make collections with {', '.join(there) or 'no model'}",
+                param="embedding",
+            )
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:
         """The spec with the vectors that its model makes."""
