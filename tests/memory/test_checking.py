@@ -61,13 +61,18 @@ def test_what_fits_is_taken() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
+        CollectionSpec(name=""),
+        CollectionSpec(name="$document"),
+        CollectionSpec(name="../x"),
+        CollectionSpec(name="a\n"),
+        CollectionSpec(name="x" * 129),
         CollectionSpec(name="c", vectors=(VectorField(2), VectorField(3))),
         CollectionSpec(name="c", vectors=(VectorField(2, name="x"),), sparse=("x",)),
         CollectionSpec(name="c", vectors=(VectorField(VECTOR_DIMENSIONS_MAX + 1),)),
         CollectionSpec(name="c", sparse=tuple(map(str, range(COLLECTION_VECTORS_MAX + 1)))),
         CollectionSpec(name="c", fields={"$text": FieldKind.TEXT}),
     ],
-    ids=range(5),
+    ids=range(10),
 )
 def test_a_collection_that_can_not_be_is_refused(spec: CollectionSpec) -> None:
     with pytest.raises(BadRequestError):

@@ -4,11 +4,12 @@ Values that pass can be stored as they are; nothing is repaired or cut.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from struct import Struct
 
-from littoral.memory.filters import check_filter
+from littoral.memory.filters import check_filter, fits
 from littoral.terms.errors import BadRequestError
 from littoral.terms.limits import (
     COLLECTION_FIELDS_MAX,
@@ -23,6 +24,7 @@ from littoral.terms.limits import (
     VECTOR_DIMENSIONS_MAX,
 )
 from littoral.terms.memory import (
+    COLLECTION_NAME,
     CollectionSpec,
     Delete,
     DeleteWhere,
@@ -53,6 +55,12 @@ def check_spec(spec: CollectionSpec) -> None:
     Raises:
         BadRequestError: with what to mend; as all here.
     """
+    if re.fullmatch(COLLECTION_NAME, spec.name) is None:
+        raise BadRequestError(
+            f"{spec.name[:80]!r} can't be the name of a collection",
+            advice="have 1 to 128 letters, digits and . _ -, beginning with a letter or digit",
+            param="name",
+        )
     names = [field.name for field in spec.vectors] + list(spec.sparse)
     if len(names) != len(set(names)):
         raise BadRequestError("two vectors of the collection have one name", param="vectors")
@@ -236,13 +244,9 @@ def _pieces(value: object) -> Iterator[int]:
                 advice="have texts, numbers, true, false, null, lists and objects",
                 param="metadata",
             )
-        if not (math.isfinite(value) if isinstance(value, float) else _fits(value or 0)):
+        if not fits(value or 0):
             raise BadRequestError(
                 "the metadata has a number that is not finite, or has over 64 bits",
                 param="metadata",
             )
         yield 8
-
-
-def _fits(number: int) -> bool:
-    return -(2**63) <= number < 2**64

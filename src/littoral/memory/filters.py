@@ -9,7 +9,7 @@ Not here: how a driver finds such records without looking at each.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import asin, cos, isfinite, radians, sin, sqrt
 from typing import Final, assert_never
@@ -41,6 +41,7 @@ __all__ = [
     "both",
     "check_filter",
     "distance_m",
+    "fits",
     "matches",
     "moment",
     "values_at",
@@ -106,6 +107,11 @@ def moment(text: str) -> float | None:
     return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 
+def fits(number: int | float) -> bool:  # noqa: PYI041 - mypy tells them apart
+    """Whether a record can have this number: one that is finite, or a whole one of 64 bits."""
+    return isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**64
+
+
 def distance_m(latitude: float, longitude: float, other: tuple[float, float]) -> float:
     """Metres between two places, by the haversine formula."""
     from_, to = radians(latitude), radians(other[0])
@@ -131,6 +137,7 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
             check_filter(part, depth + 1)
         case Is(values=values) | Ids(ids=values) | Allowed(labels=values):
             _check_size(len(values))
+            _check_numbers(getattr(where, "values", ()))
         case Between():
             _check_between(where)
         case Near():
@@ -157,8 +164,18 @@ def _check_size(count: int) -> None:
         )
 
 
+def _check_numbers(values: Iterable[object]) -> None:
+    if not all(fits(value) for value in values if isinstance(value, int | float)):
+        raise BadRequestError(
+            "the filter has a number that is not finite, or has over 64 bits",
+            advice="no record has such a number: leave it out",
+            param="filter",
+        )
+
+
 def _check_between(where: Between) -> None:
     ends = [end for end in (where.gt, where.gte, where.lt, where.lte) if end is not None]
+    _check_numbers(ends)
     if not ends:
         raise BadRequestError(f"the range of {where.field} has no end", param="filter")
     if len({isinstance(end, str) for end in ends}) > 1:

@@ -3,9 +3,11 @@
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from littoral.adapters.memory.embedded import open_collections
 from littoral.node.memory.house import House
 from littoral.sim.collections import PaperCollections
 from littoral.terms.errors import (
@@ -184,6 +186,23 @@ async def test_what_labels_do_not_allow_is_not_counted_by_what_tells_of_collecti
         found = await (await house.open("docs", caller)).search(Search(query=Like("profit")))
         assert caller.operator or "8" not in repr(found.plan)
         assert caller.operator or (shown.disk_bytes, shown.index) == (None, "")
+
+
+async def test_a_collection_that_is_damaged_is_shown_to_operators_alone(
+    door: CountingDoor, tmp_path: Path
+) -> None:
+    drivers = open_collections(tmp_path)
+    house = House({"embedded": drivers}, door, made_by="embedded", embedding=MODEL)
+    await house.create(SPEC, ALICE)
+    await house.create(SPEC, OPERATOR)
+    spec = next((tmp_path / "memory").glob("*/spec.json"))
+    spec.write_bytes(b"{")
+    assert len(await house.collections(OPERATOR)) == 2
+    for caller in (BOB, ALICE):
+        for each in await house.collections(caller):
+            assert (each.spec.name, each.records) == ("docs", 0)
+            assert "spec.json" not in each.index
+    house.close()
 
 
 async def test_on_a_server_another_pop_may_bring_the_first_labels(door: CountingDoor) -> None:

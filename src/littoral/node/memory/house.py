@@ -112,7 +112,8 @@ class House:
         copies = () if self.following is None else await self.following.shown()
         shown += [each for each in copies if each.spec.name not in own]
         if not caller.operator:
-            shown = [await self._as_seen(each, caller) for each in shown]
+            seen = [await self._as_seen(each, caller) for each in shown]
+            shown = [each for each in seen if each is not None]
         return sorted(shown, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def create(self, spec: CollectionSpec, caller: Caller) -> CollectionShown:
@@ -232,8 +233,8 @@ class House:
             )
         return kept
 
-    async def _as_seen(self, shown: CollectionShown, caller: Caller) -> CollectionShown:
-        """The same, without what would count what the caller may not see."""
+    async def _as_seen(self, shown: CollectionShown, caller: Caller) -> CollectionShown | None:
+        """The same, without what would count what the caller may not see; None is of no use."""
         key = shown.spec.scope, shown.spec.name
         try:
             if shown.home and self.following is not None:
@@ -244,8 +245,10 @@ class House:
             if await opened.sees_all():
                 return shown
             records = await opened.count()
+        except NotFoundError:
+            return None  # gone, or so damaged that nobody knows whose it is
         except LittoralError:
-            records = 0  # it can't be read, or is gone; why is for operators to know
+            records = 0  # why it can't be read is for operators to know
         return msgspec.structs.replace(shown, records=records, disk_bytes=None, index="")
 
     def _in_doubt(self) -> bool:
