@@ -21,7 +21,12 @@ from littoral.terms.filters import (
     Near,
     Not,
 )
-from littoral.terms.limits import FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+from littoral.terms.limits import (
+    FILTER_DEPTH_MAX,
+    FILTER_FIELD_CHARS_MAX,
+    FILTER_VALUES_MAX,
+    QUESTION_CHARS_MAX,
+)
 from littoral.terms.memory import Record
 
 RECORD = Record(
@@ -131,7 +136,9 @@ def test_what_has_no_labels_is_for_everybody() -> None:
         Near("place", 91.0, 0.0, 1.0),
         Near("place", 0.0, float("nan"), 1.0),
         Near("place", 0.0, 0.0, -1.0),
+        Is("." * (FILTER_FIELD_CHARS_MAX + 1), (1,)),
         Matches("$text", "!?"),
+        Matches("$text", "word " * QUESTION_CHARS_MAX),
         Ids(tuple(map(str, range(FILTER_VALUES_MAX + 1)))),
         All((Any((Not(Is("", ())),)),)),
     ],

@@ -31,7 +31,12 @@ from littoral.terms.filters import (
     Near,
     Not,
 )
-from littoral.terms.limits import FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+from littoral.terms.limits import (
+    FILTER_DEPTH_MAX,
+    FILTER_FIELD_CHARS_MAX,
+    FILTER_VALUES_MAX,
+    QUESTION_CHARS_MAX,
+)
 from littoral.terms.memory import (
     Record,
 )
@@ -142,16 +147,23 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
             _check_between(where)
         case Near():
             _check_near(where)
-        case Matches(words=text) if not words_of(text):
-            raise BadRequestError(f"there is no word in what {where.field} is to match")
+        case Matches():
+            _check_words(where)
         case _:
             pass
-    field = getattr(where, "field", "x")
+    _check_field(getattr(where, "field", "x"))
+
+
+def _check_field(field: str) -> None:
     if not field or (field.startswith("$") and field not in {DOCUMENT, TEXT, LABELS}):
         raise BadRequestError(
             f"{field[:80]!r} is no field",
             advice=f"name a field of the metadata, or {DOCUMENT}, {TEXT}, {LABELS}",
             param="filter",
+        )
+    if len(field) > FILTER_FIELD_CHARS_MAX:
+        raise BadRequestError(
+            f"the field of a filter has over {FILTER_FIELD_CHARS_MAX} characters", param="filter"
         )
 
 
@@ -162,6 +174,15 @@ def _check_size(count: int) -> None:
             advice=f"at most {FILTER_VALUES_MAX} are taken",
             param="filter",
         )
+
+
+def _check_words(where: Matches) -> None:
+    if len(where.words) > QUESTION_CHARS_MAX:
+        raise BadRequestError(
+            f"{where.field[:80]} is to match over {QUESTION_CHARS_MAX} characters", param="filter"
+        )
+    if not words_of(where.words):
+        raise BadRequestError(f"there is no word in what {where.field[:80]} is to match")
 
 
 def _check_numbers(values: Iterable[object]) -> None:
@@ -225,7 +246,7 @@ def _holds(where: Is | Between | Has | Matches | Near, value: object) -> bool:
     """Whether one value of the field is as the filter wants it."""
     match where:
         case Is(values=wanted):
-            return any(_same(value, each) for each in wanted)
+            return value in wanted and any(_same(value, each) for each in wanted)
         case Between():
             return _lies(value, where)
         case Has():

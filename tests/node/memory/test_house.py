@@ -19,10 +19,13 @@ from littoral.terms.errors import (
 )
 from littoral.terms.filters import Ids, Is
 from littoral.terms.ids import ModelName, PopId
+from littoral.terms.limits import PREFETCHES_MAX, RECORD_TEXT_BYTES_MAX
 from littoral.terms.memory import (
+    Branch,
     CollectionSpec,
     Delete,
     DeleteWhere,
+    Fused,
     Like,
     Patch,
     Recall,
@@ -294,6 +297,21 @@ async def test_a_question_finds_what_means_the_same_and_what_says_the_same(house
     assert len({passage.document for passage in once.passages}) == len(once.passages)
     varied = await house.recall("docs", Recall(text="join a machine", limit=2, variety=0.9), BOB)
     assert {passage.document for passage in varied.passages} != {"d0"}
+
+
+async def test_a_search_of_too_many_questions_is_refused_before_any_is_embedded(
+    house: House, door: CountingDoor
+) -> None:
+    await house.create(SPEC, BOB)
+    opened = await house.open("docs", BOB)
+    several = tuple(Branch(Like(f"question {number}")) for number in range(PREFETCHES_MAX + 1))
+    with pytest.raises(BadRequestError, match="at most"):
+        await opened.search(Search(query=Fused(several)))
+    assert not door.batches
+    await opened.search(Search(query=Fused(several[1:])))
+    long = "word " * RECORD_TEXT_BYTES_MAX
+    with pytest.raises(BadRequestError, match="too long"):
+        await house.recall("docs", Recall(text=long), BOB)
 
 
 async def test_what_can_not_be_asked_is_refused_with_what_to_do(house: House) -> None:

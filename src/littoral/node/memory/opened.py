@@ -157,6 +157,7 @@ class Opened:
 
     async def search(self, search: Search) -> Found:
         """The best records that the caller may see."""
+        check_search(self.spec, search)
         query = await self._spoken(search.query)
         kept, said = self._kept, self._kept.said
 
