@@ -1,10 +1,12 @@
 """Who may use which collection, and what happens to texts on the way."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from littoral.adapters.memory.embedded import open_collections
@@ -93,6 +95,34 @@ async def test_ones_own_collection_goes_before_the_pops_of_the_same_name(house: 
     assert await (await house.open("docs", OPERATOR)).count() == 0
     await house.drop("docs", BOB)
     assert (await house.open("docs", BOB)).spec.scope == ""
+
+
+async def test_a_collection_that_is_made_anew_has_nothing_of_the_one_before(
+    door: CountingDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drivers = PaperCollections()
+    drivers.create(msgspec.structs.replace(SPEC, vectors=(VectorField(DIMENSIONS),)))
+    drivers.open("docs").apply([Upsert((text("old", "said before"),))])
+    house = House({"paper": drivers}, door, made_by="paper")
+    run, reached, may = house.threads.run, asyncio.Event(), asyncio.Event()
+
+    async def held(work: Callable[[], object]) -> object:
+        """The first who opens it is given it when it is gone."""
+        given = await run(work)
+        if not reached.is_set() and not isinstance(given, list):
+            reached.set()
+            await may.wait()
+        return given
+
+    monkeypatch.setattr(house.threads, "run", held)
+    opening = asyncio.create_task(house.open("docs", BOB))
+    await reached.wait()
+    await house.drop("docs", OPERATOR)
+    may.set()
+    await opening
+    await house.create(SPEC, OPERATOR)
+    assert await (await house.open("docs", BOB)).count() == 0
+    house.close()
 
 
 async def test_other_pops_requests_use_no_collection(house: House) -> None:

@@ -140,6 +140,7 @@ class House:
         await self.threads.run(lambda: driver.create(spec))
         shown = CollectionShown(spec=spec, driver=self._made_by, records=0)
         known[scope, spec.name] = shown
+        self._kept.pop((scope, spec.name), None)  # of one that was dropped while somebody opened it
         return shown
 
     async def drop(self, name: str, caller: Caller) -> None:
