@@ -158,6 +158,15 @@ def test_a_filter_that_is_too_deep_is_refused() -> None:
         check_filter(Not(where))
 
 
+def test_a_filter_of_too_many_parts_is_refused_without_looking_at_all_of_them() -> None:
+    where: Filter = Any((Has("x"),) * 1_000)
+    check_filter(where)
+    for _ in range(5):
+        where = All((where,) * 1_000)
+    with pytest.raises(BadRequestError, match="parts"):
+        check_filter(where)
+
+
 def test_nothing_and_a_filter_is_the_filter() -> None:
     one, other = Has("x"), Has("y")
     assert both(None, None) is None

@@ -11,6 +11,7 @@ Not here: how a driver finds such records without looking at each.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from math import asin, cos, isfinite, radians, sin, sqrt
 from typing import Final, assert_never
 
@@ -34,6 +35,7 @@ from littoral.terms.filters import (
 from littoral.terms.limits import (
     FILTER_DEPTH_MAX,
     FILTER_FIELD_CHARS_MAX,
+    FILTER_PARTS_MAX,
     FILTER_VALUES_MAX,
     QUESTION_CHARS_MAX,
 )
@@ -131,6 +133,8 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
     Raises:
         BadRequestError: with what to mend.
     """
+    if not depth and sum(1 for _ in islice(_parts(where), FILTER_PARTS_MAX + 1)) > FILTER_PARTS_MAX:
+        raise BadRequestError(f"the filter has over {FILTER_PARTS_MAX} parts", param="filter")
     if depth > FILTER_DEPTH_MAX:
         raise BadRequestError(f"the filter is more than {FILTER_DEPTH_MAX} deep", param="filter")
     match where:
@@ -152,6 +156,16 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
         case _:
             pass
     _check_field(getattr(where, "field", "x"))
+
+
+def _parts(where: Filter | None) -> Iterator[Filter]:
+    """A filter and all within it, as often as they are there."""
+    if where is None:
+        return
+    yield where
+    inner = where.of if isinstance(where, All | Any) else ()
+    for each in (where.of,) if isinstance(where, Not) else inner:
+        yield from _parts(each)
 
 
 def _check_field(field: str) -> None:

@@ -840,6 +840,9 @@ FILTER_DEPTH_MAX: Final = 16
 FILTER_VALUES_MAX: Final = 10_000
 """Values, ids or parts in one place of a filter."""
 
+FILTER_PARTS_MAX: Final = 4_096
+"""Filters within one filter, all levels together: a record that no index tells of is asked each."""
+
 FILTER_FIELD_CHARS_MAX: Final = 512
 """The path of a field in a filter: each way to read its dots is tried with each record."""
 

@@ -164,7 +164,6 @@ class Opened:
         async def ask(allowed: Filter | None) -> Found:
             where = both(search.where, allowed)
             wanted = msgspec.structs.replace(search, query=query, where=where)
-            check_search(self.spec, wanted)
             found = None if kept.at_once is None else kept.at_once(wanted)
             if found is None:
                 found = await self._threads.run(lambda: kept.collection.search(wanted))
