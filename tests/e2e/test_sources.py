@@ -37,7 +37,8 @@ class Desk:
     def ask(self, path: str, body: object, **fields: str) -> tuple[int, Mapping[str, str], Any]:
         head = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         head |= {name.replace("_", "-"): value for name, value in fields.items()}
-        request = Request(f"{self.url}{path}", json.dumps(body).encode(), head, method="POST")
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(f"{self.url}{path}", sent, head, method="POST")
         try:
             with urlopen(request, timeout=60) as answer:
                 return answer.status, _low(answer.headers), json.loads(answer.read())
@@ -301,14 +302,7 @@ def test_a_passage_that_a_key_may_not_see_is_never_told_to_the_model(
             "labels": ["harbour"],
         }
     )
-    made = subprocess.run(
-        [*LITTORAL, "keys", "create", "guest", "--json", "--home", str(pop.home)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    guest = Desk(pop, json.loads(made.stdout)["key"])
+    guest = Desk(pop, made_key(pop, "guest"))
     guest.name = desk.name
     _, _, seen = desk.chat()
     assert "harbour master" in seen["choices"][0]["message"]["content"], "an operator sees it"
@@ -316,6 +310,39 @@ def test_a_passage_that_a_key_may_not_see_is_never_told_to_the_model(
     assert status == 200
     assert "harbour master" not in json.dumps(answer)
     assert [each["id"] for each in answer["littoral"]["passages"]] == ["turn"]
+
+
+@pytest.mark.parametrize("spelled", ["file_search", "file_\\u0073earch", "\\u0066ile_search"])
+@pytest.mark.parametrize("api", ["responses", "chat/completions", "messages"])
+def test_no_key_is_given_again_what_another_keys_passages_made(
+    desk: Desk, pop: RunningPop, spelled: str, api: str
+) -> None:
+    """However the tool is spelled, and though both keys are of one tenant and ask the same."""
+    secret = "The tide turns at five when the harbour master says so."
+    desk.write({"id": "secret", "text": secret, "labels": ["harbour"]})
+    tool = {"type": "file_search", "vector_store_ids": [desk.name]}
+    asks = {"input": QUESTION} if api == "responses" else {"messages": ASKED, "max_tokens": 99}
+    body = json.dumps({"model": "echo", **asks, "tools": [tool], "temperature": 0})
+    body = body.replace("file_search", spelled)
+    said = []
+    for name, labels in (("master", ("--label", "harbour")), ("mate", ())):
+        key = made_key(pop, f"{desk.name}-{name}", "--tenant", desk.name, *labels)
+        asked = Desk(pop, key).ask(f"/v1/{api}", body.encode(), cache_control="max-age=3600")
+        assert asked[0] == 200, asked
+        said.append(json.dumps(asked[2]))
+    assert "harbour master" in said[0]
+    assert "harbour master" not in said[1]
+
+
+def made_key(pop: RunningPop, name: str, *options: str) -> str:
+    made = subprocess.run(
+        [*LITTORAL, "keys", "create", name, *options, "--json", "--home", str(pop.home)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return str(json.loads(made.stdout)["key"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from littoral.terms.errors import BadRequestError
 from littoral.terms.filters import Ids, Is
 from littoral.terms.limits import (
     COLLECTION_VECTORS_MAX,
+    PREFETCHES_MAX,
+    RECORD_DOCUMENT_CHARS_MAX,
+    RECORD_LABEL_CHARS_MAX,
     RECORD_METADATA_BYTES_MAX,
     RECORD_TEXT_BYTES_MAX,
     VECTOR_DIMENSIONS_MAX,
@@ -61,13 +64,18 @@ def test_what_fits_is_taken() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
+        CollectionSpec(name=""),
+        CollectionSpec(name="$document"),
+        CollectionSpec(name="../x"),
+        CollectionSpec(name="a\n"),
+        CollectionSpec(name="x" * 129),
         CollectionSpec(name="c", vectors=(VectorField(2), VectorField(3))),
         CollectionSpec(name="c", vectors=(VectorField(2, name="x"),), sparse=("x",)),
         CollectionSpec(name="c", vectors=(VectorField(VECTOR_DIMENSIONS_MAX + 1),)),
         CollectionSpec(name="c", sparse=tuple(map(str, range(COLLECTION_VECTORS_MAX + 1)))),
         CollectionSpec(name="c", fields={"$text": FieldKind.TEXT}),
     ],
-    ids=range(5),
+    ids=range(10),
 )
 def test_a_collection_that_can_not_be_is_refused(spec: CollectionSpec) -> None:
     with pytest.raises(BadRequestError):
@@ -93,11 +101,15 @@ def test_a_collection_that_can_not_be_is_refused(spec: CollectionSpec) -> None:
         Upsert((Record(id="a", text="x" * (RECORD_TEXT_BYTES_MAX + 1)),)),
         Upsert((Record(id="a", labels=tuple(map(str, range(65)))),)),
         Upsert((Record(id="a", metadata={"x": ["y" * RECORD_METADATA_BYTES_MAX]}),)),
+        Upsert((Record(id="a", labels=("x" * (RECORD_LABEL_CHARS_MAX + 1),)),)),
+        Upsert((Record(id="a", document="x" * (RECORD_DOCUMENT_CHARS_MAX + 1)),)),
+        Upsert((Record(id="a", position=2**63),)),
+        Upsert((Record(id="a", sparse={"terms": Sparse((1,), (1e39,))}),)),
         Delete(("",)),
         DeleteWhere(Is("", ("x",))),
         Patch(where=Ids(("a",)), vectors={"": packed(1)}),
     ],
-    ids=range(19),
+    ids=range(23),
 )
 def test_a_change_that_can_not_be_made_is_refused(write: Write) -> None:
     with pytest.raises(BadRequestError):
@@ -111,12 +123,15 @@ def test_a_change_that_can_not_be_made_is_refused(write: Write) -> None:
         Nearest(packed(1, 2), field="none"),
         SparseNearest(Sparse((1,), (1.0,)), field="none"),
         Words("  "),
+        Words("x" * (RECORD_TEXT_BYTES_MAX + 1)),
+        Fused((Branch(Words("x")),) * (PREFETCHES_MAX + 1)),
+        Fused((Branch(Fused((Branch(Words("x")),) * 20)),) * 2),
         Fused(()),
         Fused((Branch(Fused((Branch(Fused((Branch(Fused((Branch(Words("x")),))),))),))),)),
         Fused((Branch(Nearest(packed(1))),)),
         Fused((Branch(Words("x"), where=Is("", ())),)),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_what_can_not_be_looked_for_is_refused(query: Query) -> None:
     with pytest.raises(BadRequestError):

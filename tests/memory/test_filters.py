@@ -21,7 +21,12 @@ from littoral.terms.filters import (
     Near,
     Not,
 )
-from littoral.terms.limits import FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+from littoral.terms.limits import (
+    FILTER_DEPTH_MAX,
+    FILTER_FIELD_CHARS_MAX,
+    FILTER_VALUES_MAX,
+    QUESTION_CHARS_MAX,
+)
 from littoral.terms.memory import Record
 
 RECORD = Record(
@@ -123,10 +128,17 @@ def test_what_has_no_labels_is_for_everybody() -> None:
         Between("year"),
         Between("year", gt=1, lt="2026-01-01"),
         Between("year", gt="not a time"),
+        Is("year", (2**64,)),
+        Is("year", (1, -(2**63) - 1)),
+        Is("year", (float("inf"),)),
+        Between("year", gt=2**64),
+        Between("year", lte=float("nan")),
         Near("place", 91.0, 0.0, 1.0),
         Near("place", 0.0, float("nan"), 1.0),
         Near("place", 0.0, 0.0, -1.0),
+        Is("." * (FILTER_FIELD_CHARS_MAX + 1), (1,)),
         Matches("$text", "!?"),
+        Matches("$text", "word " * QUESTION_CHARS_MAX),
         Ids(tuple(map(str, range(FILTER_VALUES_MAX + 1)))),
         All((Any((Not(Is("", ())),)),)),
     ],
@@ -144,6 +156,15 @@ def test_a_filter_that_is_too_deep_is_refused() -> None:
     check_filter(where)
     with pytest.raises(BadRequestError, match="deep"):
         check_filter(Not(where))
+
+
+def test_a_filter_of_too_many_parts_is_refused_without_looking_at_all_of_them() -> None:
+    where: Filter = Any((Has("x"),) * 1_000)
+    check_filter(where)
+    for _ in range(5):
+        where = All((where,) * 1_000)
+    with pytest.raises(BadRequestError, match="parts"):
+        check_filter(where)
 
 
 def test_nothing_and_a_filter_is_the_filter() -> None:

@@ -196,12 +196,21 @@ async def test_no_body_meets_a_defect(api: str) -> None:
     assert taken > 50
 
 
+def many_ways(levels: int) -> dict[str, object]:
+    """A filter of few words that is written out to 1,260 parts a level."""
+    inner: dict[str, object] = {"key": "a", "match": {"value": 1}}
+    for _ in range(levels):
+        inner = {"min_should": {"conditions": [inner] * 10, "min_count": 5}}
+    return inner
+
+
 NASTY = [
     ("count", {"filter": {"min_should": {"conditions": [{"must": []}], "min_count": 2**64}}}),
     (
         "count",
         {"filter": {"min_should": {"conditions": [{"must": []}] * 5_000, "min_count": 2_500}}},
     ),
+    ("count", {"filter": many_ways(3)}),
     ("query", {"query": {"recommend": {"positive": [""]}}}),
     ("query", {"query": "", "using": "s"}),
     ("query", {"query": [1e39, 0, 0]}),

@@ -4,18 +4,22 @@ Values that pass can be stored as they are; nothing is repaired or cut.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from struct import Struct
 
-from littoral.memory.filters import check_filter
+from littoral.memory.filters import check_filter, fits
 from littoral.terms.errors import BadRequestError
 from littoral.terms.limits import (
     COLLECTION_FIELDS_MAX,
     COLLECTION_VECTORS_MAX,
     FUSED_DEPTH_MAX,
     MULTI_VECTORS_MAX,
+    PREFETCHES_MAX,
+    RECORD_DOCUMENT_CHARS_MAX,
     RECORD_ID_BYTES_MAX,
+    RECORD_LABEL_CHARS_MAX,
     RECORD_LABELS_MAX,
     RECORD_METADATA_BYTES_MAX,
     RECORD_TEXT_BYTES_MAX,
@@ -23,6 +27,7 @@ from littoral.terms.limits import (
     VECTOR_DIMENSIONS_MAX,
 )
 from littoral.terms.memory import (
+    COLLECTION_NAME,
     CollectionSpec,
     Delete,
     DeleteWhere,
@@ -45,6 +50,8 @@ __all__ = ["check_search", "check_spec", "check_writes", "field_named"]
 
 _NUMBER = Struct("<f")
 _NUMBER_BYTES = _NUMBER.size
+_FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+_POSITION_END = 2**63
 
 
 def check_spec(spec: CollectionSpec) -> None:
@@ -53,6 +60,12 @@ def check_spec(spec: CollectionSpec) -> None:
     Raises:
         BadRequestError: with what to mend; as all here.
     """
+    if re.fullmatch(COLLECTION_NAME, spec.name) is None:
+        raise BadRequestError(
+            f"{spec.name[:80]!r} can't be the name of a collection",
+            advice="have 1 to 128 letters, digits and . _ -, beginning with a letter or digit",
+            param="name",
+        )
     names = [field.name for field in spec.vectors] + list(spec.sparse)
     if len(names) != len(set(names)):
         raise BadRequestError("two vectors of the collection have one name", param="vectors")
@@ -98,6 +111,10 @@ def check_writes(spec: CollectionSpec, writes: Sequence[Write]) -> None:
 def check_search(spec: CollectionSpec, search: Search) -> None:
     """Refuse what can't be looked for."""
     check_filter(search.where)
+    if _count(search.query) > PREFETCHES_MAX:
+        raise BadRequestError(
+            f"a fusion has at most {PREFETCHES_MAX} branches, all levels together", param="query"
+        )
     _check_query(spec, search.query, 0)
 
 
@@ -116,6 +133,13 @@ def _present(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _count(query: Query) -> int:
+    """Queries within a query."""
+    if not isinstance(query, Fused):
+        return 0
+    return sum(1 + _count(branch.query) for branch in query.branches)
+
+
 def _check_query(spec: CollectionSpec, query: Query, depth: int) -> None:
     match query:
         case Nearest(vector=vector, field=name):
@@ -131,6 +155,12 @@ def _check_query(spec: CollectionSpec, query: Query, depth: int) -> None:
         case Words(text=text) | Like(text=text):
             if not text.strip():
                 raise BadRequestError("the question is empty", param="query")
+            if len(text) > RECORD_TEXT_BYTES_MAX:
+                raise BadRequestError(
+                    "the question is too long",
+                    advice=f"ask in at most {RECORD_TEXT_BYTES_MAX} characters",
+                    param="query",
+                )
 
 
 def _check_record(spec: CollectionSpec, record: Record) -> None:
@@ -144,6 +174,18 @@ def _check_record(spec: CollectionSpec, record: Record) -> None:
         )
     if len(record.labels) > RECORD_LABELS_MAX:
         raise BadRequestError(f"{record.id!r} has over {RECORD_LABELS_MAX} labels")
+    if any(len(label) > RECORD_LABEL_CHARS_MAX for label in record.labels):
+        raise BadRequestError(
+            f"{record.id!r} has a label of over {RECORD_LABEL_CHARS_MAX} characters", param="labels"
+        )
+    if len(record.document) > RECORD_DOCUMENT_CHARS_MAX:
+        raise BadRequestError(
+            f"{record.id!r} is of a document whose name is over {RECORD_DOCUMENT_CHARS_MAX} "
+            "characters",
+            param="document",
+        )
+    if not -_POSITION_END <= record.position < _POSITION_END:
+        raise BadRequestError(f"the position of {record.id!r} has over 64 bits", param="position")
     _check_metadata(record.metadata)
 
 
@@ -201,8 +243,8 @@ def _check_sparse(spec: CollectionSpec, vectors: Mapping[str, object]) -> None:
             )
         if any(one == next_ for one, next_ in pairwise(sorted(vector.indices))):
             raise BadRequestError("a sparse vector says one index twice")
-        if not all(map(math.isfinite, vector.values)):
-            raise BadRequestError("a sparse vector has a number that is not finite")
+        if not all(abs(value) <= _FLOAT32_MAX for value in vector.values):
+            raise BadRequestError("a sparse vector has a number that float32 can't say")
 
 
 def _check_metadata(metadata: Mapping[str, object]) -> None:
@@ -236,13 +278,9 @@ def _pieces(value: object) -> Iterator[int]:
                 advice="have texts, numbers, true, false, null, lists and objects",
                 param="metadata",
             )
-        if not (math.isfinite(value) if isinstance(value, float) else _fits(value or 0)):
+        if not fits(value or 0):
             raise BadRequestError(
                 "the metadata has a number that is not finite, or has over 64 bits",
                 param="metadata",
             )
         yield 8
-
-
-def _fits(number: int) -> bool:
-    return -(2**63) <= number < 2**64

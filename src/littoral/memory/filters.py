@@ -9,8 +9,9 @@ Not here: how a driver finds such records without looking at each.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from math import asin, cos, isfinite, radians, sin, sqrt
 from typing import Final, assert_never
 
@@ -31,7 +32,13 @@ from littoral.terms.filters import (
     Near,
     Not,
 )
-from littoral.terms.limits import FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+from littoral.terms.limits import (
+    FILTER_DEPTH_MAX,
+    FILTER_FIELD_CHARS_MAX,
+    FILTER_PARTS_MAX,
+    FILTER_VALUES_MAX,
+    QUESTION_CHARS_MAX,
+)
 from littoral.terms.memory import (
     Record,
 )
@@ -41,6 +48,7 @@ __all__ = [
     "both",
     "check_filter",
     "distance_m",
+    "fits",
     "matches",
     "moment",
     "values_at",
@@ -106,6 +114,11 @@ def moment(text: str) -> float | None:
     return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 
+def fits(number: int | float) -> bool:  # noqa: PYI041 - mypy tells them apart
+    """Whether a record can have this number: one that is finite, or a whole one of 64 bits."""
+    return isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**64
+
+
 def distance_m(latitude: float, longitude: float, other: tuple[float, float]) -> float:
     """Metres between two places, by the haversine formula."""
     from_, to = radians(latitude), radians(other[0])
@@ -120,6 +133,8 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
     Raises:
         BadRequestError: with what to mend.
     """
+    if not depth and sum(1 for _ in islice(_parts(where), FILTER_PARTS_MAX + 1)) > FILTER_PARTS_MAX:
+        raise BadRequestError(f"the filter has over {FILTER_PARTS_MAX} parts", param="filter")
     if depth > FILTER_DEPTH_MAX:
         raise BadRequestError(f"the filter is more than {FILTER_DEPTH_MAX} deep", param="filter")
     match where:
@@ -131,20 +146,38 @@ def check_filter(where: Filter | None, depth: int = 0) -> None:
             check_filter(part, depth + 1)
         case Is(values=values) | Ids(ids=values) | Allowed(labels=values):
             _check_size(len(values))
+            _check_numbers(getattr(where, "values", ()))
         case Between():
             _check_between(where)
         case Near():
             _check_near(where)
-        case Matches(words=text) if not words_of(text):
-            raise BadRequestError(f"there is no word in what {where.field} is to match")
+        case Matches():
+            _check_words(where)
         case _:
             pass
-    field = getattr(where, "field", "x")
+    _check_field(getattr(where, "field", "x"))
+
+
+def _parts(where: Filter | None) -> Iterator[Filter]:
+    """A filter and all within it, as often as they are there."""
+    if where is None:
+        return
+    yield where
+    inner = where.of if isinstance(where, All | Any) else ()
+    for each in (where.of,) if isinstance(where, Not) else inner:
+        yield from _parts(each)
+
+
+def _check_field(field: str) -> None:
     if not field or (field.startswith("$") and field not in {DOCUMENT, TEXT, LABELS}):
         raise BadRequestError(
             f"{field[:80]!r} is no field",
             advice=f"name a field of the metadata, or {DOCUMENT}, {TEXT}, {LABELS}",
             param="filter",
+        )
+    if len(field) > FILTER_FIELD_CHARS_MAX:
+        raise BadRequestError(
+            f"the field of a filter has over {FILTER_FIELD_CHARS_MAX} characters", param="filter"
         )
 
 
@@ -157,8 +190,27 @@ def _check_size(count: int) -> None:
         )
 
 
+def _check_words(where: Matches) -> None:
+    if len(where.words) > QUESTION_CHARS_MAX:
+        raise BadRequestError(
+            f"{where.field[:80]} is to match over {QUESTION_CHARS_MAX} characters", param="filter"
+        )
+    if not words_of(where.words):
+        raise BadRequestError(f"there is no word in what {where.field[:80]} is to match")
+
+
+def _check_numbers(values: Iterable[object]) -> None:
+    if not all(fits(value) for value in values if isinstance(value, int | float)):
+        raise BadRequestError(
+            "the filter has a number that is not finite, or has over 64 bits",
+            advice="no record has such a number: leave it out",
+            param="filter",
+        )
+
+
 def _check_between(where: Between) -> None:
     ends = [end for end in (where.gt, where.gte, where.lt, where.lte) if end is not None]
+    _check_numbers(ends)
     if not ends:
         raise BadRequestError(f"the range of {where.field} has no end", param="filter")
     if len({isinstance(end, str) for end in ends}) > 1:
@@ -208,7 +260,7 @@ def _holds(where: Is | Between | Has | Matches | Near, value: object) -> bool:
     """Whether one value of the field is as the filter wants it."""
     match where:
         case Is(values=wanted):
-            return any(_same(value, each) for each in wanted)
+            return value in wanted and any(_same(value, each) for each in wanted)
         case Between():
             return _lies(value, where)
         case Has():

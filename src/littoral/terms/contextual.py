@@ -50,7 +50,7 @@ class ContextJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContextShown(msgspec.Struct, frozen=True, kw_only=True):
-    """The work on one collection, as it is shown."""
+    """The work on one collection, as it is shown; who may not see all of it is told no numbers."""
 
     collection: str
     state: ContextState

@@ -828,11 +828,23 @@ RECORD_METADATA_BYTES_MAX: Final = 256 * 1024
 RECORD_LABELS_MAX: Final = 64
 """Labels of one record."""
 
+RECORD_LABEL_CHARS_MAX: Final = 64
+"""One of them: as long as a key's."""
+
+RECORD_DOCUMENT_CHARS_MAX: Final = 4_096
+"""The name of a record's document: as long as the path of a file."""
+
 FILTER_DEPTH_MAX: Final = 16
 """Filters within filters."""
 
 FILTER_VALUES_MAX: Final = 10_000
 """Values, ids or parts in one place of a filter."""
+
+FILTER_PARTS_MAX: Final = 4_096
+"""Filters within one filter, all levels together: a record that no index tells of is asked each."""
+
+FILTER_FIELD_CHARS_MAX: Final = 512
+"""The path of a field in a filter: each way to read its dots is tried with each record."""
 
 FUSED_DEPTH_MAX: Final = 3
 """Fusions within fusions."""
@@ -1067,7 +1079,7 @@ READER_IDLE_S: Final = 30.0
 FILES_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Usual disk for files that clients send: some thousand documents with pictures."""
 PREFETCHES_MAX: Final = 32
-"""Queries within one query, as Qdrant's API has them: each is a search."""
+"""Queries within one query, of fusions or as Qdrant's API has them: each is a search."""
 
 QUERIES_MAX: Final = 128
 """Queries in one request: each is a search, one after the other."""

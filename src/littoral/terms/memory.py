@@ -15,7 +15,7 @@ Rules
 
 import enum
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -26,6 +26,7 @@ __all__ = [
     "Ability",
     "Applied",
     "Branch",
+    "COLLECTION_NAME",
     "CollectionShown",
     "CollectionSpec",
     "Delete",
@@ -54,7 +55,10 @@ __all__ = [
     "Write",
 ]
 
-_Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+COLLECTION_NAME: Final = r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
+"""What a collection may be called, as a regular expression."""
+
+_Name = Annotated[str, msgspec.Meta(pattern=COLLECTION_NAME)]
 _FieldName = Annotated[str, msgspec.Meta(max_length=128)]
 _Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 

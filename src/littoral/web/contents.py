@@ -1,8 +1,9 @@
 """What a record holds beside its vectors, as one JSON object: as Qdrant and Pinecone have it.
 
 It is the metadata of the record. What else a record has (of those that were brought in as
-documents) stands beside it under names with `$`: `$text`, `$header`, `$document`, `$position`. A
-record may be written with them too.
+documents) stands beside it under names with `$`: `$text`, `$header`, `$document`, `$position`,
+`$labels`. A record may be written with them too; one that is read and written again keeps all of
+it, who may see it included.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ class _Own(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambd
     header: str = ""
     document: str = ""
     position: int = 0
+    labels: tuple[str, ...] = ()
 
 
 _OWN: Final = tuple(f"${name}" for name in _Own.__struct_fields__)
@@ -61,8 +63,8 @@ def check_plain(names: Sequence[str]) -> None:
 
 def contents_of(record: Record) -> Mapping[str, object]:
     """All of a record but its vectors."""
-    if not (record.text or record.document or record.header or record.position):
+    own = (record.text, record.header, record.document, record.position, record.labels)
+    if not any(own):
         return record.metadata
-    own = (record.text, record.header, record.document, record.position)
     beside = {name: value for name, value in zip(_OWN, own, strict=True) if value}
     return {**record.metadata, **beside}

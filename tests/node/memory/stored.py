@@ -127,7 +127,8 @@ async def stores_stand(
         tools: what agents may call.
     """
     door, kept = KeyedDoor(), open_stores(home)
-    house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
+    paper = drivers or PaperCollections()
+    house = House({"paper": paper}, door, made_by="paper", embedding=MODEL)
     lines, threads = Lines(kept), Threads()
     taking = FileTaking(kept, threads, lambda _: None, SystemClock())
     holders = {caller.key_id: caller for caller in KEYS.values()}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -83,7 +83,8 @@ async def standing(
 ) -> AsyncIterator[Stand]:
     """A PoP's house with the work beside it, as long as the context is open."""
     door, kept = ScriptedDoor(), open_stores(home)
-    house = House({"paper": drivers or PaperCollections()}, door, made_by="paper")
+    paper = drivers or PaperCollections()
+    house = House({"paper": paper}, door, made_by="paper", embedding=MODEL)
     holders = {each.key_id: each for each in (OPERATOR, ALICE, BOB)}
     contexts = Contexts(house, kept.contexts, door, holders.get)
     if not await house.collections(caller):
@@ -298,6 +299,31 @@ async def test_what_an_operator_asked_for_is_done_though_the_key_was_of_a_run_be
     del stand.holders[OPERATOR.key_id]
     await stand.contexts.write_context("docs", WANTED, OPERATOR)
     assert (await stand.until(ContextState.DONE)).written == 4
+
+
+async def test_how_many_passages_there_are_is_told_to_who_may_see_them_all(stand: Stand) -> None:
+    secret = msgspec.structs.replace(TIDES[0], labels=("board",))
+    await (await stand.docs()).apply([Upsert((secret,))])
+    await stand.contexts.write_context("docs", WANTED, OPERATOR)
+    assert (await stand.until(ContextState.DONE)).written == 4
+    shown = await stand.contexts.context("docs", BOB)
+    assert (shown.state, shown.model) == (ContextState.DONE, WRITER)
+    assert (shown.written, shown.without, shown.left) == (0, 0, None)
+
+
+async def test_no_collection_that_has_come_under_the_name_is_written_to_instead(
+    stand: Stand,
+) -> None:
+    clerk = replace(OPERATOR, tenant="acme")
+    stand.holders[OPERATOR.key_id] = clerk
+    stand.door.in_flight = 1
+    await stand.contexts.write_context("docs", WANTED, clerk)
+    await stand.house.create(CollectionSpec(name="docs", embedding=MODEL), ALICE)
+    await (await stand.docs(ALICE)).apply([Upsert(tuple(TIDES))])
+    stand.door.in_flight = 0
+    shown = await stand.until(ContextState.FAILED, caller=BOB)
+    assert "gone" in shown.message
+    assert stand.door.prompts == []
 
 
 async def test_the_work_is_forgotten_with_its_collection(stand: Stand) -> None:

@@ -1,11 +1,15 @@
 """Who may use which collection, and what happens to texts on the way."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from littoral.adapters.memory.embedded import open_collections
 from littoral.node.memory.house import House
 from littoral.sim.collections import PaperCollections
 from littoral.terms.errors import (
@@ -17,10 +21,13 @@ from littoral.terms.errors import (
 )
 from littoral.terms.filters import Ids, Is
 from littoral.terms.ids import ModelName, PopId
+from littoral.terms.limits import PREFETCHES_MAX, RECORD_TEXT_BYTES_MAX
 from littoral.terms.memory import (
+    Branch,
     CollectionSpec,
     Delete,
     DeleteWhere,
+    Fused,
     Like,
     Patch,
     Recall,
@@ -44,7 +51,7 @@ def door() -> CountingDoor:
 
 @pytest.fixture
 def house(door: CountingDoor) -> Iterator[House]:
-    house = House({"paper": PaperCollections()}, door, made_by="paper")
+    house = House({"paper": PaperCollections()}, door, made_by="paper", embedding=MODEL)
     yield house
     house.close()
 
@@ -90,6 +97,34 @@ async def test_ones_own_collection_goes_before_the_pops_of_the_same_name(house: 
     assert (await house.open("docs", BOB)).spec.scope == ""
 
 
+async def test_a_collection_that_is_made_anew_has_nothing_of_the_one_before(
+    door: CountingDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drivers = PaperCollections()
+    drivers.create(msgspec.structs.replace(SPEC, vectors=(VectorField(DIMENSIONS),)))
+    drivers.open("docs").apply([Upsert((text("old", "said before"),))])
+    house = House({"paper": drivers}, door, made_by="paper")
+    run, reached, may = house.threads.run, asyncio.Event(), asyncio.Event()
+
+    async def held(work: Callable[[], object]) -> object:
+        """The first who opens it is given it when it is gone."""
+        given = await run(work)
+        if not reached.is_set() and not isinstance(given, list):
+            reached.set()
+            await may.wait()
+        return given
+
+    monkeypatch.setattr(house.threads, "run", held)
+    opening = asyncio.create_task(house.open("docs", BOB))
+    await reached.wait()
+    await house.drop("docs", OPERATOR)
+    may.set()
+    await opening
+    await house.create(SPEC, OPERATOR)
+    assert await (await house.open("docs", BOB)).count() == 0
+    house.close()
+
+
 async def test_other_pops_requests_use_no_collection(house: House) -> None:
     await house.create(SPEC, OPERATOR)
     guest = replace(BOB, hop=Hop((PopId("pop-0123456789abcdef"),)))
@@ -124,6 +159,20 @@ async def test_a_key_that_may_use_no_model_may_use_its_collections_model(
     assert {caller.key_id for caller in door.callers} == {ALICE.key_id}
 
 
+async def test_a_key_makes_collections_with_the_models_that_it_names_and_the_pops_choice(
+    house: House, door: CountingDoor
+) -> None:
+    other = ModelName("other")
+    with pytest.raises(NotAllowedError, match="may not use other") as refused:
+        await house.create(CollectionSpec(name="mine", embedding=other), ALICE)
+    assert "counting" in refused.value.advice
+    assert not door.batches, "it was not asked for anything"
+    assert not await house.collections(ALICE)
+    named = replace(BOB, models=(MODEL,))
+    for name, caller in (("one", named), ("two", ALICE), ("three", BOB)):
+        await house.create(CollectionSpec(name=name, embedding=MODEL), caller)
+
+
 async def test_the_length_of_vectors_is_asked_for_where_the_model_does_not_say() -> None:
     door = CountingDoor(says_dimensions=False)
     house = House({"paper": PaperCollections()}, door, made_by="paper")
@@ -152,6 +201,57 @@ async def test_what_labels_do_not_allow_is_not_there_for_a_key(house: House) -> 
         assert await opened.count() == len(ids)
         recalled = await house.recall("docs", Recall(text="profit"), caller)
         assert sorted(passage.id for passage in recalled.passages) == ids
+
+
+async def test_what_labels_do_not_allow_is_not_counted_by_what_tells_of_collections(
+    house: House,
+) -> None:
+    await house.create(SPEC, OPERATOR)
+    boss = await house.open("docs", OPERATOR)
+    await boss.apply([Upsert((text("open", "profit for all"),))])
+    (shown,) = await house.collections(BOB)
+    assert shown.records == 1
+    closed = [text(str(n), "profit", labels=("finance",)) for n in range(7)]
+    await boss.apply([Upsert(tuple(closed))])
+    for caller, records in ((OPERATOR, 8), (BOB, 1), (CLERK, 8)):
+        (shown,) = await house.collections(caller)
+        assert shown.records == records
+        found = await (await house.open("docs", caller)).search(Search(query=Like("profit")))
+        assert caller.operator or "8" not in repr(found.plan)
+        assert caller.operator or (shown.disk_bytes, shown.index) == (None, "")
+
+
+async def test_a_collection_that_is_damaged_is_shown_to_operators_alone(
+    door: CountingDoor, tmp_path: Path
+) -> None:
+    drivers = open_collections(tmp_path)
+    house = House({"embedded": drivers}, door, made_by="embedded", embedding=MODEL)
+    await house.create(SPEC, ALICE)
+    await house.create(SPEC, OPERATOR)
+    spec = next((tmp_path / "memory").glob("*/spec.json"))
+    spec.write_bytes(b"{")
+    assert len(await house.collections(OPERATOR)) == 2
+    for caller in (BOB, ALICE):
+        for each in await house.collections(caller):
+            assert (each.spec.name, each.records) == ("docs", 0)
+            assert "spec.json" not in each.index
+    house.close()
+
+
+async def test_on_a_server_another_pop_may_bring_the_first_labels(door: CountingDoor) -> None:
+    server = PaperCollections()
+    here, there = (House({"server": server}, door, made_by="server") for _ in range(2))
+    await here.create(SPEC, OPERATOR)
+    bob = await here.open("docs", BOB)
+    assert await bob.count() == 0
+    closed = text("closed", "profit", labels=("finance",))
+    await (await there.open("docs", OPERATOR)).apply([Upsert((closed,))])
+    assert await bob.count() == 0
+    assert not (await bob.search(Search(query=Like("profit")))).hits
+    assert not (await bob.scan(Scan())).records
+    assert not await bob.fetch(["closed"])
+    for house in (here, there):
+        house.close()
 
 
 async def test_labels_that_come_while_it_is_looked_hide_what_has_them(
@@ -227,6 +327,21 @@ async def test_a_question_finds_what_means_the_same_and_what_says_the_same(house
     assert len({passage.document for passage in once.passages}) == len(once.passages)
     varied = await house.recall("docs", Recall(text="join a machine", limit=2, variety=0.9), BOB)
     assert {passage.document for passage in varied.passages} != {"d0"}
+
+
+async def test_a_search_of_too_many_questions_is_refused_before_any_is_embedded(
+    house: House, door: CountingDoor
+) -> None:
+    await house.create(SPEC, BOB)
+    opened = await house.open("docs", BOB)
+    several = tuple(Branch(Like(f"question {number}")) for number in range(PREFETCHES_MAX + 1))
+    with pytest.raises(BadRequestError, match="at most"):
+        await opened.search(Search(query=Fused(several)))
+    assert not door.batches
+    await opened.search(Search(query=Fused(several[1:])))
+    long = "word " * RECORD_TEXT_BYTES_MAX
+    with pytest.raises(BadRequestError, match="too long"):
+        await house.recall("docs", Recall(text=long), BOB)
 
 
 async def test_what_can_not_be_asked_is_refused_with_what_to_do(house: House) -> None:

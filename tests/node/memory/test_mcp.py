@@ -112,6 +112,9 @@ async def test_what_a_tool_can_not_do_is_told_to_the_agent(stand: StoresStand, m
         none = await client.call_tool("memory_search", {"collection": "none", "query": "x"})
         assert none.is_error
         assert none.structured_content["error"]["code"] == "not_found"
+        never = await client.call_tool("memory_add", {"collection": "$x/y", "text": "x"})
+        assert never.is_error
+        assert "can't be the name of a collection" in never.content[0].text  # type: ignore[union-attr]
         denied = await client.call_tool("memory_ask", {"collection": "docs", "question": "busy?"})
         assert denied.is_error
         assert "queue is full" in denied.content[0].text  # type: ignore[union-attr]

@@ -133,6 +133,30 @@ async def test_pages_follow_one_another_integers_before_uuids(client: AsyncQdran
     assert [record.id for record in upper] == [names[1]]
 
 
+async def test_a_point_that_is_read_and_written_again_is_seen_by_those_who_saw_it(
+    served: Served, client: AsyncQdrantClient
+) -> None:
+    await client.create_collection("a", COSINE)
+    secret = {"$text": "profit", "$labels": ["finance"], "year": 2026}
+    wanted = [
+        {"id": 1, "vector": [1.0, 0.0, 0.0], "payload": secret},
+        {"id": 2, "vector": [0, 1, 0]},
+    ]
+    await client.upsert("a", [m.PointStruct.model_validate(each) for each in wanted])
+    read, _ = await client.scroll("a", with_vectors=True)
+    assert read[0].payload == secret
+    again = [m.PointStruct.model_validate(each.model_dump(exclude_none=True)) for each in read]
+    await client.upsert("a", again)
+    other = qdrant(served, KEY)
+    seen, _ = await other.scroll("a")
+    assert [point.id for point in seen] == [2]
+    assert (await other.count("a")).count == 1
+    wrong = m.PointStruct(id=3, vector=[1.0, 0.0, 0.0], payload={"$labels": "x"})
+    with pytest.raises(UnexpectedResponse, match="labels"):
+        await client.upsert("a", [wrong])
+    await other.close()
+
+
 async def test_documents_that_came_in_otherwise_are_seen_and_asked_in_words(
     served: Served,
 ) -> None:

@@ -138,7 +138,10 @@ class Contexts:
     async def context(self, name: str, caller: Caller) -> ContextShown:
         """How far that is."""
         opened = await self._house.open(name, caller)
-        return self._shown(name, self._book.find(opened.spec.scope, name))
+        shown = self._shown(name, self._book.find(opened.spec.scope, name))
+        if await opened.sees_all():
+            return shown
+        return ContextShown(collection=name, state=shown.state, model=shown.model)
 
     async def stop_context(self, name: str, caller: Caller) -> ContextShown:
         """Go no further; what was written stays."""
@@ -232,6 +235,8 @@ class Contexts:
         """One passage; False where there is nothing more to do now."""
         caller = self._acting(job)
         collection = await self._house.open(job.collection, caller)
+        if collection.spec.scope != job.scope:
+            raise NotFoundError("the collection is gone, and another has its name")
         way = standing.way
         if way is None:
             way = Pending(collection, job.model)

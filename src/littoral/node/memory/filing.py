@@ -6,6 +6,7 @@ Rules
   good gets nothing done; what operators have put into the PoP's own collections is done.
 - What is in the way for a while (a busy machine, a limit) is waited for, with pauses, and the turn
   passes to others. What breaks is tried again some times; then the file has failed, and says why.
+- It is done to the collection that it was asked for, and to no other that has its name by now.
 - A crash loses nothing: what was owed is owed still, and passages that are there are not made anew.
 """
 
@@ -169,7 +170,7 @@ class Filing:
             caller = acting_for(file.scope)
         if caller is None:
             raise NotFoundError("the key that put the file in is no longer good")
-        collection = await self._shelf.memory.open(file.store, caller)
+        collection = await self._shelf.of_scope(file.scope, file.store, caller)
         usage_bytes = await self._take(collection, file)
         now = self._book.file(file.scope, file.store, file.file_id)
         if now is not None and now.number == file.number and now.attributes != file.attributes:
@@ -185,7 +186,8 @@ class Filing:
         if now is not None and now.state is not FileState.CANCELLED:
             return
         with suppress(LittoralError):
-            collection = await self._shelf.memory.open(file.store, acting_for(file.scope))
+            caller = acting_for(file.scope)
+            collection = await self._shelf.of_scope(file.scope, file.store, caller)
             await collection.apply(
                 [DeleteWhere(passages_of(document_of(file.file_id, file.filename)))]
             )
@@ -223,7 +225,7 @@ class Filing:
 
     async def _emptied(self, scope: str, store: str) -> None:
         try:
-            collection = await self._shelf.memory.open(store, acting_for(scope))
+            collection = await self._shelf.of_scope(scope, store, acting_for(scope))
         except NotFoundError:
             self._book.drop(scope, store)
             return

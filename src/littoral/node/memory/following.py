@@ -177,6 +177,10 @@ class Following:
         found = [key for key, copy in self._copies.items() if key[0] == name and copy.ever]
         return self._copies[min(found)].kept if found else None
 
+    def of(self, name: str, home: PopId) -> Kept:
+        """The copy of this home's collection, which is shown."""
+        return self._copies[name, home].kept
+
     async def shown(self) -> Sequence[CollectionShown]:
         """All copies that answer, as their homes' collections."""
         found = []
@@ -376,12 +380,16 @@ class Following:
 
 def _taken(copy: _Copy, changes: Changes, offer: Offer, home: PopId) -> Followed:
     """Take in changes. Blocks. That there are labels is known before anything is found by them."""
-    if any(record.labels for record in changes.records):
+    labels = any(record.labels for record in changes.records)
+    if labels:
         copy.kept.labelled = True
     try:
         return copy.collection.follow(changes, offer.incarnation)
     except ConflictError as error:
         raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
+    finally:
+        if labels:  # again: the loop may have been just about to say that there were none before
+            copy.kept.labelled = True
 
 
 def _in_words(staleness: Staleness) -> str:

@@ -56,14 +56,18 @@ class Furnished:
             ConfigError, IdentityError, MissingExtraError: as `drivers_of`.
         """
         on_the_move = hidden(Journal(config.home).moves())
+        embedding, entry_of = model_name(config.embedding_model), parts.host.entries.by_name.get
         self.house = House(
-            drivers_of(config), door, made_by=config.memory_driver, hidden=on_the_move
+            drivers_of(config),
+            door,
+            made_by=config.memory_driver,
+            hidden=on_the_move,
+            embedding=embedding,
         )
         spawn = tasks.create_task
         self.replication = Replication(home, self.house, mover, signer, parts.clock, spawn)
         self._kept = open_stores(home)
         self._threads = Threads()
-        embedding, entry_of = model_name(config.embedding_model), parts.host.entries.by_name.get
         self._taking = FileTaking(self._kept, self._threads, entry_of, parts.clock)
         self.stores = Stored(
             self._kept,

@@ -5,6 +5,7 @@ Rules
   collection that another key makes is of that key's scope: nobody else sees it, but operators do.
 - A request that another PoP has passed on uses no collection here: they are for this PoP's keys.
 - Each driver's blocking work is done on threads; here nothing blocks.
+- A server's collections may get labels by another PoP at any time, so they are looked for always.
 - A server that is away takes with it the collections that it keeps, and the making of others: it
   may have one of the same name.
 """
@@ -16,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from littoral.adapters.memory.opening import EMBEDDED
 from littoral.memory.checking import check_spec
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.following import Following
@@ -32,7 +34,7 @@ from littoral.terms.errors import (
     NotFoundError,
     PeerError,
 )
-from littoral.terms.ids import KeyId
+from littoral.terms.ids import KeyId, ModelName, PopId
 from littoral.terms.limits import COLLECTIONS_MAX
 from littoral.terms.memory import (
     Ability,
@@ -70,6 +72,7 @@ class House:
         *,
         made_by: str,
         hidden: Collection[tuple[str, str, str]] = frozenset(),
+        embedding: ModelName | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -78,11 +81,13 @@ class House:
             door: embeds texts.
             made_by: the driver that makes new collections.
             hidden: driver, scope and name of what is there and is not to be seen (`moving.hidden`).
+            embedding: every key may make collections with this model.
         """
         assert made_by in drivers
         self._drivers = drivers
         self._made_by = made_by
         self._hidden = hidden
+        self._for_all = embedding
         self._embedding = Embedding(door)
         self.threads = Threads()
         self.reranker: Reranker | None = None
@@ -106,6 +111,9 @@ class House:
         own = {each.spec.name for each in shown if not each.spec.scope}
         copies = () if self.following is None else await self.following.shown()
         shown += [each for each in copies if each.spec.name not in own]
+        if not caller.operator:
+            seen = [await self._as_seen(each, caller) for each in shown]
+            shown = [each for each in seen if each is not None]
         return sorted(shown, key=lambda each: (each.spec.name, each.spec.scope))
 
     async def create(self, spec: CollectionSpec, caller: Caller) -> CollectionShown:
@@ -114,6 +122,7 @@ class House:
         scope = _POPS_OWN if caller.operator else caller.scope
         spec = msgspec.structs.replace(spec, scope=scope)
         check_spec(spec)
+        self._check_model(spec.embedding, caller)
         spec = await self._with_vectors(spec, caller)
         known = await self._known(again=self._in_doubt())
         self._refuse_in_doubt()
@@ -131,6 +140,7 @@ class House:
         await self.threads.run(lambda: driver.create(spec))
         shown = CollectionShown(spec=spec, driver=self._made_by, records=0)
         known[scope, spec.name] = shown
+        self._kept.pop((scope, spec.name), None)  # of one that was dropped while somebody opened it
         return shown
 
     async def drop(self, name: str, caller: Caller) -> None:
@@ -218,10 +228,29 @@ class House:
             scope, name = key
             driver = self._drivers[shown.driver]
             collection = await self.threads.run(lambda: driver.open(name, scope))
+            labelled = None if shown.driver == EMBEDDED else True
             kept = self._kept.setdefault(
-                key, Kept(collection, shown.spec, shown.driver, driver.abilities)
+                key, Kept(collection, shown.spec, shown.driver, driver.abilities, labelled)
             )
         return kept
+
+    async def _as_seen(self, shown: CollectionShown, caller: Caller) -> CollectionShown | None:
+        """The same, without what would count what the caller may not see; None is of no use."""
+        key = shown.spec.scope, shown.spec.name
+        try:
+            if shown.home and self.following is not None:
+                kept = self.following.of(shown.spec.name, PopId(shown.home))
+            else:
+                kept = await self._opened(key, shown)
+            opened = Opened(kept, caller, self._embedding, self.threads)
+            if await opened.sees_all():
+                return shown
+            records = await opened.count()
+        except NotFoundError:
+            return None  # gone, or so damaged that nobody knows whose it is
+        except LittoralError:
+            records = 0  # why it can't be read is for operators to know
+        return msgspec.structs.replace(shown, records=records, disk_bytes=None, index="")
 
     def _in_doubt(self) -> bool:
         """Whether there may be collections that nobody here knows of."""
@@ -243,12 +272,24 @@ class House:
                 silent = error
                 continue
             found += (
-                each
+                msgspec.structs.replace(each, driver=name)
                 for each in shown
                 if (name, each.spec.scope, each.spec.name) not in self._hidden
             )
         self._silent = silent
         return sorted(found, key=lambda each: (each.spec.name, each.spec.scope))
+
+    def _check_model(self, model: ModelName | None, caller: Caller) -> None:
+        """See that who makes a collection may use its model; whoever may read it may, then."""
+        if model is None or model == self._for_all:
+            return
+        if caller.models is not None and model not in caller.models:
+            there = [*filter(None, (self._for_all,)), *caller.models]
+            raise NotAllowedError(
+                f"this key may not use {model}",
+                advice=f"it may make collections with {', '.join(there) or 'no model'}",
+                param="embedding",
+            )
 
     async def _with_vectors(self, spec: CollectionSpec, caller: Caller) -> CollectionSpec:
         """The spec with the vectors that its model makes."""

@@ -10,7 +10,7 @@ Rules
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,10 +19,12 @@ from littoral.memory.contextual import embedded_text
 from littoral.memory.filters import both, check_filter, matches
 from littoral.node.memory.embedding import Embedding
 from littoral.node.memory.threads import Threads
+from littoral.node.memory.turns import Turns
 from littoral.terms.collections import Collection, Prompt
 from littoral.terms.errors import BadRequestError, NotAllowedError
-from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids
+from littoral.terms.filters import LABELS, Allowed, Filter, Has, Ids, Not
 from littoral.terms.ids import PopId
+from littoral.terms.limits import FILTER_VALUES_MAX
 from littoral.terms.memory import (
     Ability,
     Applied,
@@ -49,6 +51,9 @@ __all__ = ["Kept", "Opened"]
 
 T = TypeVar("T")
 
+_PLAN: Final = ("only what this key may see was searched",)
+"""What is told of how it was searched where that would count what the caller may not see."""
+
 
 @dataclass(slots=True)
 class Kept:
@@ -62,6 +67,8 @@ class Kept:
     """What that one can do."""
     labelled: bool | None = None
     """Whether any record has had labels; None is not looked at yet."""
+    turns: Turns = field(default_factory=Turns)
+    """To write, where labels matter."""
     listeners: list[Callable[[Sequence[Write]], None]] = field(default_factory=list)
     """Hear of what was written, on the loop."""
     forward: Callable[[Sequence[Write]], Awaitable[Applied]] | None = None
@@ -97,6 +104,14 @@ class Opened:
         """The PoP that it is a copy from; None where it is no copy."""
         return self._kept.home
 
+    async def sees_all(self) -> bool:
+        """Whether the caller may see whatever is there."""
+        allowed, collection = await self._allowed(), self._kept.collection
+        if allowed is None:
+            return True
+        hidden = Not(allowed)
+        return await self._threads.run(lambda: collection.count(hidden)) == 0
+
     async def vector_of(self, record: Record) -> bytes | None:
         """What `apply` makes of its header and text; None where it makes nothing of them."""
         spec = self.spec
@@ -116,33 +131,43 @@ class Opened:
                 advice="write with an operator's key, or make a collection of your own",
             )
         check_writes(kept.spec, writes)
-        if any(record.labels for write in writes for record in _upserted(write)):
-            kept.labelled = True
-        allowed = await self._allowed()
-        if allowed is not None:
-            writes = [await self._limited(write, allowed) for write in writes]
         if kept.forward is not None:
             return await kept.forward(writes)
+        await self._limited(writes)  # who may not write it waits for no embedding
         writes = [await self._with_vectors(write) for write in writes]
-        collection = kept.collection
-        applied = await self._threads.run(lambda: collection.apply(writes))
+        labels = any(record.labels for write in writes for record in _upserted(write))
+        applied = await self._in_turn(writes, labels=labels)
         for listener in kept.listeners:
             listener(writes)
         return applied
 
+    async def _in_turn(self, writes: Sequence[Write], *, labels: bool) -> Applied:
+        """Make changes to what the caller may see, as it is when they are made."""
+        kept = self._kept
+        if self._caller.operator and not labels:
+            return await self._threads.run(lambda: kept.collection.apply(writes))
+        leave = await (kept.turns.alone() if labels else kept.turns.together())
+        try:
+            kept.labelled = labels or kept.labelled
+            limited = await self._limited(writes)
+        except BaseException:
+            leave()
+            raise
+        return await self._threads.run_then(lambda: kept.collection.apply(limited), leave)
+
     async def search(self, search: Search) -> Found:
         """The best records that the caller may see."""
+        check_search(self.spec, search)
         query = await self._spoken(search.query)
         kept, said = self._kept, self._kept.said
 
         async def ask(allowed: Filter | None) -> Found:
             where = both(search.where, allowed)
             wanted = msgspec.structs.replace(search, query=query, where=where)
-            check_search(self.spec, wanted)
             found = None if kept.at_once is None else kept.at_once(wanted)
-            if found is not None:
-                return found
-            return await self._threads.run(lambda: kept.collection.search(wanted))
+            if found is None:
+                found = await self._threads.run(lambda: kept.collection.search(wanted))
+            return found if allowed is None else msgspec.structs.replace(found, plan=_PLAN)
 
         found = await self._seen(ask)
         if said is None:
@@ -204,8 +229,14 @@ class Opened:
                 kept.labelled = found
         return Allowed(self._caller.labels) if kept.labelled else None
 
-    async def _limited(self, write: Write, allowed: Filter) -> Write:
-        """The same write, of what the caller may see alone."""
+    async def _limited(self, writes: Sequence[Write]) -> Sequence[Write]:
+        """The same writes, of what the caller may see alone."""
+        allowed = await self._allowed()
+        if allowed is None:
+            return writes
+        return [each for write in writes for each in await self._of_allowed(write, allowed)]
+
+    async def _of_allowed(self, write: Write, allowed: Filter) -> Sequence[Write]:
         match write:
             case Upsert(records=records):
                 ids = tuple(record.id for record in records)
@@ -216,13 +247,15 @@ class Opened:
                         "a record of one of these ids is there, and this key may not see it",
                         advice="choose other ids, or write with a key that has its labels",
                     )
-                return write
+                return [write]
             case Delete(ids=ids):
-                return DeleteWhere(_and(Ids(ids), allowed))
+                parts = range(0, len(ids), FILTER_VALUES_MAX)
+                several = [Ids(ids[start : start + FILTER_VALUES_MAX]) for start in parts]
+                return [DeleteWhere(_and(some, allowed)) for some in several]
             case DeleteWhere(where=where):
-                return DeleteWhere(_and(where, allowed))
+                return [DeleteWhere(_and(where, allowed))]
             case Patch(where=where):
-                return msgspec.structs.replace(write, where=_and(where, allowed))
+                return [msgspec.structs.replace(write, where=_and(where, allowed))]
 
     async def _with_vectors(self, write: Write) -> Write:
         spec = self.spec

@@ -126,7 +126,7 @@ class Putting:
         for file in self._book.holding(file_id):
             try:
                 caller = acting_for(file.scope)
-                collection = await self._shelf.memory.open(file.store, caller)
+                collection = await self._shelf.of_scope(file.scope, file.store, caller)
             except NotFoundError:
                 self._book.drop(file.scope, file.store)
             else:

@@ -1,7 +1,7 @@
 """Vector stores found for a caller: the collection, and what is known of it as a store.
 
 A collection that was made elsewhere is a store of which nothing more is known. What is known of a
-store whose collection is gone is forgotten when that is noticed.
+store whose collection is gone is forgotten with it, or when that is noticed.
 """
 
 import msgspec
@@ -67,6 +67,20 @@ class Shelf:
                 advice="GET /v1/vector_stores lists them",
             ) from None
         return collection, self.known(collection.spec.scope, store)
+
+    async def of_scope(self, scope: str, store: str, caller: Caller) -> OpenCollection:
+        """A store of just this scope, for what is done in the background.
+
+        A name that is free in its own scope means the PoP's collection: what was left to be done
+        for the one must never be done to the other.
+
+        Raises:
+            NotFoundError: there is none of this scope any more.
+        """
+        collection = await self.memory.open(store, caller)
+        if collection.spec.scope != scope:
+            raise NotFoundError(f"the vector store {store[:128]!r} is gone")
+        return collection
 
     async def writable(self, store: str, caller: Caller) -> tuple[OpenCollection, Store]:
         """A store to be changed.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from littoral.adapters.stores import Kept
 from littoral.node.memory.contents import Contents
 from littoral.node.memory.filing import Filing, Take
+from littoral.node.memory.house import House
 from littoral.node.memory.putting import Putting
 from littoral.node.memory.shelf import Shelf
 from littoral.node.memory.threads import Threads
 from littoral.node.memory.uploads import Uploads
 from littoral.node.memory.vector_stores import VectorStores
-from littoral.terms.collections import Memory
 from littoral.terms.ids import KeyId, ModelName
 from littoral.terms.ports import Clock
 from littoral.terms.values import Caller
@@ -36,7 +36,7 @@ class Stored:
     def __init__(
         self,
         kept: Kept,
-        memory: Memory,
+        house: House,
         clock: Clock,
         take: Take,
         threads: Threads,
@@ -48,7 +48,7 @@ class Stored:
 
         Args:
             kept: the home's books and bytes.
-            memory: has the collections.
+            house: has the collections.
             clock: for times and ids.
             take: makes passages of a file.
             threads: where disks are waited for.
@@ -56,7 +56,8 @@ class Stored:
             settings: what the operator wants.
         """
         owed = asyncio.Event()
-        shelf = Shelf(memory, kept, clock)
+        shelf = Shelf(house, kept, clock)
+        house.forgotten.append(kept.stores.drop)
         putting = Putting(shelf, kept.uploads, owed.set)
         self.uploads = Uploads(
             kept, threads, clock, bytes_max=settings.bytes_max, forget=putting.forget

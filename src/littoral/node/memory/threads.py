@@ -26,6 +26,17 @@ class Threads:
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
+    async def run_then(self, work: Callable[[], T], after: Callable[[], None]) -> T:
+        """The same; `after` is called on the loop once the work has ended, or will never begin."""
+        loop = asyncio.get_running_loop()
+        try:
+            doing = self._pool.submit(work)
+        except BaseException:
+            after()
+            raise
+        doing.add_done_callback(lambda _: loop.call_soon_threadsafe(after))
+        return await asyncio.wrap_future(doing)
+
     def close(self) -> None:
         """End them, once what they do has ended."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -4,6 +4,7 @@ So the cache's key covers what was found: once a passage has changed or vanished
 is another question, and an answer from what was there before is not given again.
 """
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -19,15 +20,25 @@ from littoral.web.head import Head
 __all__ = ["Look", "Remembering", "asks_for_memory"]
 
 _SEARCH = f'"{FILE_SEARCH}"'.encode()
+_ESCAPE = b"\\u00"
+_LETTER = re.compile(rb"\\u00(?:5f|[67][0-9a-f])", re.IGNORECASE)
+"""One of a tool's name, spelled as an escape."""
 
 
 def asks_for_memory(order: Order) -> bool:
-    """Whether a request may be one that wants something of memory."""
+    """Whether a request may be one that wants something of memory, however it is spelled.
+
+    Whatever the APIs' dialects take for one has to be one here: else the cache's key would not say
+    what its answer is made from.
+    """
     if order.api.kind is not Kind.CHAT:
         return False
     if order.wish.wants_memory:
         return True
-    return order.api.name == "responses" and order.raw.find(_SEARCH) >= 0
+    raw = order.raw
+    if raw.find(_SEARCH) >= 0:
+        return True
+    return raw.rfind(_ESCAPE) >= 0 and _LETTER.search(raw) is not None
 
 
 class Look:

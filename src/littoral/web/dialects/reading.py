@@ -253,7 +253,7 @@ def _explained(message: str) -> CallerError:
     what = what[0].lower() + what[1:]
     for technical, plain in _WORDS:
         what = what.replace(technical, plain)
-    return BadRequestError(f"`{path}`: {what}", param=path or None)
+    return BadRequestError(f"`{path}`: {what}" if path else what, param=path or None)
 
 
 def without_nulls(body: Mapping[str, object]) -> dict[str, object]:
