@@ -17,6 +17,7 @@ from littoral.adapters.upstreams.reranking import scored, scores_in
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.entries import Entries, entry_for
 from littoral.node.keyring import Keyring
+from littoral.routing.requirements import without_weights
 from littoral.serving.plan import BYTES_PER_TOKEN
 from littoral.terms.errors import UnsupportedError
 from littoral.terms.ids import ModelName
@@ -63,13 +64,14 @@ class ReachedReranker:
         found: list[float] = []
         for start in range(0, len(texts), RERANK_TEXTS_MAX):
             some = texts[start : start + RERANK_TEXTS_MAX]
-            found += await self._scored_by_door(model, question, some, caller)
+            found += await self._scored_by_door(entry, question, some, caller)
         return found
 
     async def _scored_by_door(
-        self, model: ModelName, question: str, texts: Sequence[str], caller: Caller
+        self, entry: ModelEntry, question: str, texts: Sequence[str], caller: Caller
     ) -> Sequence[float]:
         """A question that is too long is cut: an answer is not refused for how it is sorted."""
+        model, requires = entry.name, without_weights(caller.requires) if entry.guest else ""
         body: dict[str, object] = {
             "model": model,
             "query": question,
@@ -78,7 +80,7 @@ class ReachedReranker:
         }
         raw = msgspec.json.encode(body)
         ask = Ask(_API, Kind.RERANK, model, body, stream=False, raw=raw)
-        async with self._door.answer(ask, replace(caller, requires="")) as answer:
+        async with self._door.answer(ask, replace(caller, requires=requires)) as answer:
             pieces = []
             async for piece in answer.chunks:
                 answer.sent(piece)

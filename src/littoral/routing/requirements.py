@@ -17,7 +17,7 @@ from littoral.terms.errors import BadRequestError
 from littoral.terms.ids import Digest, OwnerId, ZoneName
 from littoral.terms.limits import REQUIREMENT_CHARS_MAX
 
-__all__ = ["REQUIRE", "Requirement", "requirement_of"]
+__all__ = ["REQUIRE", "Requirement", "requirement_of", "without_weights"]
 
 REQUIRE: Final = "littoral-require"
 """The header field."""
@@ -96,6 +96,12 @@ def requirement_of(text: str) -> Requirement:
         tier=max(tiers),
         digest=digests[0] if digests else None,
     )
+
+
+def without_weights(text: str) -> str:
+    """The same of a model that only helps to answer: where it is, and whose; not which it is."""
+    parts = (part.strip() for part in text.split(","))
+    return ", ".join(part for part in parts if part and not part.startswith("digest="))
 
 
 def _malformed(what: str) -> BadRequestError:

@@ -14,7 +14,7 @@ from littoral.node.memory.stored import Stored, StoreSettings
 from littoral.node.memory.taking import FileTaking
 from littoral.node.memory.threads import Threads
 from littoral.sim.collections import PaperCollections
-from littoral.terms.collections import OpenCollection
+from littoral.terms.collections import Collections, OpenCollection
 from littoral.terms.errors import KeyMissingError, KeyRejectedError, LittoralError
 from littoral.terms.ids import KeyId
 from littoral.terms.memory import DeleteWhere, Record, Upsert
@@ -110,7 +110,7 @@ class StoresStand:
 async def stores_stand(
     home: Path,
     *,
-    drivers: PaperCollections | None = None,
+    drivers: Collections | None = None,
     works: bool = True,
     reads: bool = False,
     later_s: int = 0,

@@ -5,6 +5,7 @@ use its model for that, whatever else their key names.
 
 Rules
 - Texts of about one length go together, for a batch takes as long as its longest text.
+- What a request must have holds for texts that leave this PoP to be embedded, too.
 - What comes back is packed, as collections keep it.
 - Of a text that is longer than the model takes, the beginning is embedded, where that can be asked
   for.
@@ -18,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from littoral.routing.requirements import without_weights
 from littoral.terms.errors import EngineFailedError
 from littoral.terms.ids import ModelName
 from littoral.terms.limits import MEMORY_BATCH_TEXTS
@@ -86,13 +88,20 @@ class Embedding:
             cuts = self._cutting[model] = entry is not None and entry.engine is EngineKind.ONNX
         return cuts
 
+    def _required(self, model: ModelName, caller: Caller) -> str:
+        """What must hold where a text is embedded; nothing where it does not leave this PoP."""
+        entry = self._entry(model, caller) if caller.requires else None
+        return without_weights(caller.requires) if entry is not None and entry.guest else ""
+
     async def _batch(self, model: ModelName, texts: Sequence[str], caller: Caller) -> list[bytes]:
         body: dict[str, object] = {"model": model, "input": [*texts], "encoding_format": "base64"}
         if self._cuts(model, caller):
             body["truncate_prompt_tokens"] = -1
         raw = msgspec.json.encode(body)
         ask = Ask("embeddings", Kind.EMBED, model, body, stream=False, raw=raw)
-        async with self._door.answer(ask, _for_memory(caller)) as answer:
+        async with self._door.answer(
+            ask, _for_memory(caller, self._required(model, caller))
+        ) as answer:
             pieces = []
             async for piece in answer.chunks:
                 answer.sent(piece)
@@ -107,5 +116,5 @@ class Embedding:
         return vectors
 
 
-def _for_memory(caller: Caller) -> Caller:
-    return replace(caller, models=None, requires="")
+def _for_memory(caller: Caller, requires: str = "") -> Caller:
+    return replace(caller, models=None, requires=requires)

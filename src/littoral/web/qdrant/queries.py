@@ -175,7 +175,9 @@ class Searched:
             raise UnsupportedError("a prefetch without a query is not supported", param="prefetch")
         limit, where = asked.limit or _LIMIT, planned.where
         if asked.score_threshold is not None:
-            where = both(where, Ids(tuple(await self._ids(asked, outer))))
+            among, wanted = both(where, outer), Wanted(limit=limit, content=False)
+            hits = await self._found(planned.query, among, asked.score_threshold, wanted)
+            where = both(where, Ids(tuple(hit.record.id for hit in hits)))
         return Branch(planned.query, limit, where)
 
     async def _ids(self, asked: Prefetch, outer: Filter | None) -> list[str]:
