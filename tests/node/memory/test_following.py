@@ -14,7 +14,15 @@ from littoral.memory.replicas import encoded_offer
 from littoral.node.memory import offering, segmenting
 from littoral.terms.errors import HomeUnwritableError, NotFoundError
 from littoral.terms.ids import OwnerId, ZoneName
-from littoral.terms.memory import Delete, Record, Upsert
+from littoral.terms.memory import (
+    CollectionSpec,
+    Delete,
+    FieldKind,
+    Metric,
+    Record,
+    Upsert,
+    VectorField,
+)
 from littoral.terms.replicas import ChangesWanted, ReplicaWanted
 from littoral.trust.records import Record as Said
 from littoral.trust.records import RecordKind
@@ -81,6 +89,31 @@ async def test_a_copy_comes_as_segments_and_goes_on_with_changes(pair: Pair) -> 
     assert copy.mover.pulls == 1
     await home.wrote(Delete(("r0001",)), records(5, 6, 1))
     await same(home, copy)
+
+
+async def test_an_offer_stands_after_a_restart_of_its_home(tmp_path: Path, clock: SetClock) -> None:
+    spec = CollectionSpec(
+        name="c",
+        vectors=(VectorField(3, Metric.DOT), VectorField(2, name="more", multi=True)),
+        sparse=("s",),
+        fields={"n": FieldKind.INTEGER, "w": FieldKind.TIME},
+        about="of all kinds",
+        zone="eu",
+    )
+    copy = Pop(tmp_path / "copy", STRANGER, clock, site="b")
+    for number in range(2):
+        home = Pop(tmp_path / "home", SIGNER, clock)
+        for each in (home, copy):
+            await each.begin((home, copy))
+        if not number:
+            await home.made(records(0, 3), spec=spec)
+            await home.offered("b")
+        else:
+            await home.wrote(records(9, 11))
+        copy.hear(home)
+        await same(home, copy)
+        await home.close()
+    await copy.close()
 
 
 async def test_a_change_is_sent_at_once_though_another_asks_while_it_is_made(pair: Pair) -> None:
@@ -249,6 +282,23 @@ async def test_a_home_that_sends_what_can_not_be_costs_only_its_own_copy(
         copy.hear(home)
         await until(lambda: calls > 2)
     await same(home, copy)
+
+
+async def test_segments_that_can_not_be_read_are_made_up_for_with_changes(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, copy = pair
+    await home.made(records(0, 300))
+    await home.offered("b")
+    monkeypatch.setattr("littoral.node.memory.following.FOLLOW_AGAIN_S", 0.01)
+
+    def too_many(*_: object) -> object:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(copy.replication._segments.shelf, "hold", too_many)
+    copy.hear(home)
+    await same(home, copy)
+    assert copy.replication._segments.of(SPEC.name, home.member.pop) is None
 
 
 async def test_a_home_of_another_owner_is_not_listened_to(pair: Pair) -> None:

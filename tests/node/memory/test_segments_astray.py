@@ -18,12 +18,15 @@ from littoral.memory.replicas import opened, sealed, segment_after, segment_name
 from littoral.node.delivery.making import keep_files
 from littoral.node.memory import segmenting
 from littoral.node.memory.segments import Segments, SegmentsRow
+from littoral.routing.fleet import Delivery, Fleet, Known, PopState
 from littoral.terms.delivery import PullWanted
 from littoral.terms.errors import RecordRejectedError
-from littoral.terms.ids import ArtifactId, PopId
+from littoral.terms.ids import ArtifactId, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.limits import SEGMENTS_KEPT_S
 from littoral.terms.memory import Delete, Record, Upsert
 from littoral.terms.replicas import Changes
+from littoral.terms.values import Instant
+from littoral.trust.members import Member
 from tests.adapters.owner.made import SetClock
 from tests.node.memory.segments_made import HOME, KEY, OFFER, SPEC, Home, Replica, StoreMover, held
 from tests.trust.made import SIGNER
@@ -201,6 +204,44 @@ async def test_segments_that_somebody_fetches_are_of_use(
     await swept(home.segments)
     assert home.segments.of(*KEY) is None
     assert row.artifact not in home.mover.store.shelf.artifacts()
+
+
+async def test_who_is_at_it_says_so_in_its_state(pair: Pair) -> None:
+    home, _ = pair
+    home.collection.apply([records(0, 300)])
+    row = await made(home)
+    me, other = (
+        Member(OwnerId("own-" + "1" * 16), ZoneName("eu"), SiteName("edge"), pop)
+        for pop in (HOME, PopId("pop-" + "7" * 16))
+    )
+    home.segments.join(me)
+    group = bytes.fromhex(row.artifact.removeprefix("blake3:"))
+    for whole, alive, fetched in ((False, True, True), (True, True, False), (False, False, False)):
+        said = (Delivery(group, b"0" * 8, whole=whole),)
+        state = PopState(other.pop, 1, 1, deliveries=said)
+        home.segments.meet(Fleet({other.pop: Known(other, state, Instant(0), alive)}))
+        assert home.segments._is_fetched(KEY, row) is fetched
+
+
+async def test_who_fetches_what_was_made_anew_meanwhile_comes_to_the_end(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = pair
+    home.collection.apply([records(0, 300)])
+    old = await made(home)
+    at_it = True
+    monkeypatch.setattr(home.segments, "_is_fetched", lambda _, row: at_it and row == old)
+    monkeypatch.setattr(home.segments, "_readers", lambda *_: {HOME})
+    home.collection.apply([records(0, 200, 1)])
+    new = await made(home)
+    assert new.artifact != old.artifact
+    await swept(home.segments)
+    both = {old.artifact, new.artifact}
+    assert set(home.mover.store.shelf.artifacts()) == set(home.mover.told) == both
+    at_it = False
+    await swept(home.segments)
+    assert home.mover.store.shelf.artifacts() == (new.artifact,)
+    assert set(home.mover.told) == {new.artifact}
 
 
 async def test_a_disk_is_not_filled_up_with_segments(

@@ -15,6 +15,8 @@ Rules
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from littoral.memory.replicas import segment_after
@@ -107,7 +109,9 @@ class Fetching:
             LittoralError: as `take`.
         """
         run = self._threads.run
-        with self._segments.shelf.hold(row.artifact) as held:
+        with ExitStack() as holding:
+            hold = partial(self._segments.shelf.hold, row.artifact)
+            held = await run(lambda: holding.enter_context(hold()))
             for file, path in zip(held.manifest.files, held.paths, strict=True):
                 after = segment_after(file.path, row.home, row.incarnation)
                 if after is None or file.size_bytes > 2 * CHANGES_BYTES_MAX:

@@ -106,7 +106,7 @@ class Following:
             key = shown.spec.name, PopId(shown.spec.scope)
             try:
                 await self._copy(key)
-            except LittoralError as error:  # it is begun anew, once its home offers it
+            except (LittoralError, OSError) as error:  # it is begun anew, once its home offers it
                 log.warning("the copy of %s of %s can't be used: %s", *key, error)
 
     def join(self, member: Member, calls: Calls) -> Callable[[Fleet], None]:
@@ -205,7 +205,7 @@ class Following:
             for key, offer in list(self._heard.items()):
                 try:
                     await self._judge(key, offer)
-                except LittoralError as error:
+                except (LittoralError, OSError) as error:
                     log.warning("the collection %s of %s can't be followed: %s", *key, error)
 
     async def _leave_zones(self) -> None:
@@ -215,7 +215,7 @@ class Following:
             if zone and member is not None and member.zone != zone:
                 try:
                     await self._forget(key, copy)
-                except LittoralError as error:
+                except (LittoralError, OSError) as error:
                     log.warning("the copy of %s of %s can't be dropped: %s", *key, error)
 
     async def _judge(self, key: CopyKey, offer: Offer) -> None:
@@ -290,7 +290,7 @@ class Following:
                 told = ""
                 if copy.through <= before:  # a home that does not wait is not asked without a pause
                     await asyncio.sleep(_PAUSE_S)
-            except LittoralError as error:
+            except (LittoralError, OSError) as error:
                 if str(error) != told:
                     log.warning("the copy of %s is not kept up to date: %s", key[0], error)
                 told = str(error)
@@ -343,7 +343,7 @@ class Following:
                 async for now in taking:
                     took = True
                     self._moved(copy, now)
-        except LittoralError:
+        except (LittoralError, OSError):
             self._segments.forget(key)
             raise
         if not took:  # the copy is further, or was begun with others: these are of no use to it

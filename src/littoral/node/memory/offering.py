@@ -185,7 +185,8 @@ class Offering:
                     await changed.wait()
             except TimeoutError:
                 break
-        return sealed(found, offer.incarnation, self._signer)
+        # Some megabytes are encoded, hashed and signed: not on the loop.
+        return await self._house.threads.run(lambda: sealed(found, offer.incarnation, self._signer))
 
     async def segments(self, asker: Member, wanted: SegmentsWanted) -> SegmentsShown:
         """All of it at once, as an artifact, if that is worth it; raises as `changes`."""
@@ -205,8 +206,8 @@ class Offering:
         if not follows(offer, member, asker):
             raise NotAllowedError(f"{name} does not go to {asker.pop}")
         kept = await self._house.pops_own(name)
-        if kept.spec != offer.spec:
-            raise NotFoundError(f"{name} is another one by now")
+        if kept.spec != offer.spec or not isinstance(kept.collection, Replicated):
+            raise NotFoundError(f"{name} is another one by now, or kept by a server")
         return offer, kept
 
     def _watch(self, name: str, kept: Kept) -> None:

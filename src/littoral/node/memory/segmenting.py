@@ -4,7 +4,8 @@
                         `--> none: it is small, or it can't be done
 
 Rules
-- They are made once, however many ask meanwhile; what was made for one is given to the next.
+- They are made once, however many ask meanwhile; what was made for one is given to the next. Those
+  of one collection are made at a time, so that searches have threads left.
 - Changes since are sent as such. Where these are many, or they were made long ago, they are made
   anew: what was deleted since is in them.
 - What fails here costs nobody a copy: parts are then sent by the home alone. So a disk is not
@@ -78,6 +79,7 @@ class Segmenting:
         self._spawn = spawn
         self._making: dict[str, asyncio.Future[ArtifactId | None]] = {}
         """By incarnation."""
+        self._turn = asyncio.Semaphore()
         self._closed = False
 
     async def of(self, offer: Offer, collection: Replicated) -> SegmentsShown:
@@ -119,7 +121,8 @@ class Segmenting:
         name, artifact = offer.spec.name, None
         folder = self._folder / self._clock.random_bytes(8).hex()
         try:
-            artifact = await self._made(offer, collection, folder)
+            async with self._turn:
+                artifact = await self._made(offer, collection, folder)
         except (LittoralError, OSError) as error:
             log.warning("no segments of %s can be made: %s", name, error)
         except Exception:

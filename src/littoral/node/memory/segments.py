@@ -50,6 +50,8 @@ log = logging.getLogger("littoral")
 
 _FILE: Final = "segments.json"
 _SWEEP_S: Final = 60.0
+_AGAIN_S: Final = 5.0
+"""Until what somebody held is dropped again."""
 
 _Key = tuple[str, PopId]
 """A collection's name and its home."""
@@ -122,10 +124,13 @@ class Segments:
         known = _read(self._file)
         self._rows = {(row.name, row.home): row for row in known.rows}
         self._leaving = set(known.leaving)
+        self._former: list[tuple[_Key, SegmentsRow]] = []
+        """Those that others have taken the place of: who fetches them comes to the end."""
         self._coming: dict[_Key, _Coming] = {}
         self._keeping = 0
         """So many are being kept by the mover, and are not known here yet."""
         self._fleet = Fleet({})
+        self._members: Mapping[PopId, Member] = {}
         self._member: Member | None = None
         self._due = asyncio.Event()
 
@@ -173,7 +178,8 @@ class Segments:
             return
         old = self._rows.pop(key, None)
         if old is not None and old.artifact != row.artifact:
-            self._leave(old.artifact)
+            self._former.append((key, old))
+            self._due.set()
         if len(self._rows) >= 2 * OFFERS_MAX:
             self.forget(min(self._rows, key=lambda each: self._rows[each].used_unix_s))
         self._rows[key] = row
@@ -183,9 +189,11 @@ class Segments:
     def used(self, row: SegmentsRow) -> None:
         """Somebody has use of them, if they are still here."""
         key = row.name, row.home
-        known = self._rows.get(key)
-        if known is not None and known.artifact == row.artifact:
-            self._rows[key] = msgspec.structs.replace(known, used_unix_s=self.now_s())
+        known, now = self._rows.get(key), self.now_s()
+        if known is None or known.artifact != row.artifact:
+            return
+        if now - known.used_unix_s >= _SWEEP_S:  # to the minute is enough, and a file is written
+            self._rows[key] = msgspec.structs.replace(known, used_unix_s=now)
             self._write()
 
     def forget(self, key: _Key) -> None:
@@ -193,14 +201,15 @@ class Segments:
         gone = [each for known, each in self._all() if known == key]
         self._rows.pop(key, None)
         self._coming.pop(key, None)
+        self._former = [each for each in self._former if each[0] != key]
         for each in gone:
             self._leave(each.artifact)
         if gone:
             self._changed()
 
     def _all(self) -> "list[tuple[_Key, SegmentsRow | _Coming]]":
-        """What is here, and what is coming."""
-        return [*self._rows.items(), *self._coming.items()]
+        """What is here, was and is still fetched by somebody, or is coming."""
+        return [*self._rows.items(), *self._former, *self._coming.items()]
 
     def now_s(self) -> int:
         """Seconds since 1970."""
@@ -220,13 +229,16 @@ class Segments:
 
     def meet(self, fleet: Fleet) -> None:
         """All PoPs are these now."""
+        members = {pop: known.member for pop, known in fleet.pops.items()}
         self._fleet = fleet
-        readers = {each.artifact: self._readers(key, each.incarnation) for key, each in self._all()}
-        self.mover.readers({artifact: pops for artifact, pops in readers.items() if pops})
+        if members != self._members:  # most of what PoPs say is of something else
+            self._members = members
+            self.meet_again()
 
     def meet_again(self) -> None:
         """What is offered to whom may be something else."""
-        self.meet(self._fleet)
+        readers = {each.artifact: self._readers(key, each.incarnation) for key, each in self._all()}
+        self.mover.readers({artifact: pops for artifact, pops in readers.items() if pops})
 
     def _offer(self, key: _Key, incarnation: str) -> Offer | None:
         """What stands offered of this very collection, and not of another one of its name."""
@@ -239,14 +251,13 @@ class Segments:
         offer, me = self._offer(key, incarnation), self._member
         if offer is None or me is None:
             return frozenset()
-        known = self._fleet.pops.get(key[1])
-        home = me if key[1] == me.pop else known.member if known is not None else None
+        home = me if key[1] == me.pop else self._members.get(key[1])
         if home is None:
             return frozenset()
         return frozenset(
             pop
-            for pop, each in self._fleet.pops.items()
-            if pop != me.pop and follows(offer, home, each.member)
+            for pop, member in self._members.items()
+            if pop != me.pop and follows(offer, home, member)
         )
 
     # --- dropping ---------------------------------------------------------------------------------
@@ -255,18 +266,27 @@ class Segments:
         """Drop what is of no more use, until cancelled."""
         while True:
             self._due.clear()
+            wait_s = _SWEEP_S
             self._age()
             await self._look_for_strays()
             for artifact in sorted(self._leaving):
-                try:
-                    if artifact in self._leaving and await self.mover.drop(artifact):
-                        self._leaving.discard(artifact)
-                        self._write()
-                except LittoralError as error:
-                    log.warning("segments can't be dropped: %s", error)
+                if artifact in self._leaving and not await self._dropped(artifact):
+                    wait_s = _AGAIN_S
             with suppress(TimeoutError):
-                async with asyncio.timeout(_SWEEP_S):
+                async with asyncio.timeout(wait_s):
                     await self._due.wait()
+
+    async def _dropped(self, artifact: ArtifactId) -> bool:
+        """Drop it; False where somebody holds it now."""
+        try:
+            if not await self.mover.drop(artifact):
+                return False
+        except LittoralError as error:
+            log.warning("segments can't be dropped: %s", error)
+        else:
+            self._leaving.discard(artifact)
+            self._write()
+        return True
 
     def _age(self) -> None:
         latest = self.now_s() - SEGMENTS_KEPT_S
@@ -277,6 +297,13 @@ class Segments:
                 self.used(row)
             else:
                 self.forget(key)
+        former = [each for each in self._former if self._is_fetched(*each)]
+        for each in self._former:
+            if each not in former:
+                self._leave(each[1].artifact)
+        if len(former) < len(self._former):
+            self._former = former
+            self._changed()
 
     def _is_fetched(self, key: _Key, row: SegmentsRow) -> bool:
         """Whether somebody who may is at it, and says so in its state."""
@@ -292,7 +319,11 @@ class Segments:
         """See that nothing is in the store of which nothing is known: a kill came between."""
         if self._keeping:
             return
-        found = await asyncio.to_thread(self._in_store)
+        try:
+            found = await asyncio.to_thread(self._in_store)
+        except (LittoralError, OSError) as error:
+            log.warning("the store can't be looked through: %s", error)
+            return
         if not self._keeping:  # nor has one been begun meanwhile
             self._leaving.update(found - {each.artifact for _, each in self._all()})
 
