@@ -126,6 +126,19 @@ async def test_what_was_fetched_and_dropped_takes_no_room_and_is_not_said_to_be_
             await asyncio.sleep(0.05)
 
 
+async def test_what_is_dropped_while_the_store_is_looked_at_is_not_missed(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, *_ = three
+    artifact, _ = await made(one, tmp_path / "made")
+    rows = one.store.shelf.rows()
+    assert (await one.segments.drop(artifact)).gone
+    monkeypatch.setattr(one.store.shelf, "rows", lambda: rows)
+    assert one.desk.deliveries() == ()
+    assert one.desk.room_bytes() > 0
+    assert (await one.desk.store()).artifacts == ()
+
+
 def mapped() -> list[str]:
     """What files this process has in its memory."""
     gc.collect()

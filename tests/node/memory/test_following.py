@@ -12,6 +12,7 @@ import pytest
 from littoral.adapters.memory.embedded import open_replicas
 from littoral.memory.replicas import encoded_offer
 from littoral.node.memory import offering, segmenting
+from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import HomeUnwritableError, NotFoundError
 from littoral.terms.ids import OwnerId, ZoneName
 from littoral.terms.memory import (
@@ -299,6 +300,37 @@ async def test_segments_that_can_not_be_read_are_made_up_for_with_changes(
     copy.hear(home)
     await same(home, copy)
     assert copy.replication._segments.of(SPEC.name, home.member.pop) is None
+
+
+async def test_what_is_fetched_is_given_up_for_another_collection_of_its_name(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, copy = pair
+    await home.made(records(0, 300))
+    await home.offered("b")
+    fetching, pull = asyncio.Event(), copy.mover.pull
+
+    async def stuck(wanted: PullWanted) -> PullShown:
+        if fetching.is_set():
+            return await pull(wanted)
+        await pull(wanted)
+        fetching.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    monkeypatch.setattr(copy.mover, "pull", stuck)
+    copy.hear(home)
+    await fetching.wait()
+    (old,) = copy.mover.store.shelf.artifacts()
+    await home.house.drop(SPEC.name, OPERATOR)
+    await home.made(records(0, 300, 1))
+    await home.offered("b")
+    copy.hear(home)
+    await same(home, copy)
+    copy.replication._segments._due.set()
+    sweeping = asyncio.create_task(copy.replication.sweep())
+    await until(lambda: old not in copy.mover.store.shelf.artifacts())
+    sweeping.cancel()
 
 
 async def test_a_home_of_another_owner_is_not_listened_to(pair: Pair) -> None:

@@ -12,6 +12,7 @@ import shutil
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -314,10 +315,13 @@ class Desk:
 
     def _store(self) -> StoreShown:
         shelf = self._parts.holdings.store.shelf
-        stats = shelf.stats()
+        stats, rows = shelf.stats(), list[ArtifactRow]()
+        for row in shelf.rows():
+            with suppress(NotFoundError):  # it has just been dropped
+                rows.append(self._row(row))
         return StoreShown(
             path=str(self._parts.folder),
-            artifacts=tuple(self._row(row) for row in shelf.rows()),
+            artifacts=tuple(rows),
             disk_bytes=stats.disk_bytes,
             shared_bytes=stats.shared_bytes,
             bytes_max=self._parts.bytes_max if self._parts.bytes_max < STORE_BYTES_MAX else 0,

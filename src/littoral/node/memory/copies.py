@@ -46,6 +46,12 @@ class Copy:
         assert isinstance(self.kept.collection, Replicated)
         return self.kept.collection
 
+    def rest(self) -> None:
+        """Follow no more; it goes on answering."""
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+
     def staleness(self, home: PopId, now: Instant) -> Staleness:
         """How old it may be."""
         ago = None if self.fresh is None else (now - self.fresh) / SECOND

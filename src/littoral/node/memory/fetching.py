@@ -82,8 +82,7 @@ class Fetching:
                 made_unix_s=now,
                 used_unix_s=now,
             )
-            self._segments.had(row)
-        return row
+            return row if self._segments.had(row) else None
 
     async def taken(
         self,

@@ -121,9 +121,7 @@ class Following:
             self._calls.close()
         self._member = self._calls = None
         for copy in self._copies.values():
-            if copy.task is not None:
-                copy.task.cancel()
-                copy.task = None
+            copy.rest()
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -233,6 +231,9 @@ class Following:
             copy = None
         if copy is None:
             copy = await self._made(key, offer)
+        if copy.offer is not None and copy.offer.incarnation != offer.incarnation:
+            copy.rest()  # what it is at is of another collection of the name
+            self._segments.forget(key)
         copy.offer = offer
         if copy.task is None or copy.task.done():
             copy.task = self._spawn(self._follow(key, copy), name=f"following {key[0]}")
@@ -272,8 +273,7 @@ class Following:
     async def _forget(self, key: CopyKey, copy: Copy) -> None:
         name, home = key
         log.info("the copy of %s of %s is dropped: it is not offered here", name, home)
-        if copy.task is not None:
-            copy.task.cancel()
+        copy.rest()
         del self._copies[key]
         self._segments.forget(key)
         await self._threads.run(lambda: self._driver.drop(name, home))

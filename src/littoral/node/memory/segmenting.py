@@ -140,18 +140,18 @@ class Segmenting:
         reference = f"collection:{name}@{incarnation}.{written.through}"
         artifact = await self._segments.keep(folder, reference)
         now = self._segments.now_s()
-        self._segments.had(
-            SegmentsRow(
-                name=name,
-                home=self._me,
-                incarnation=incarnation,
-                era=written.era,
-                through=written.through,
-                artifact=artifact,
-                made_unix_s=now,
-                used_unix_s=now,
-            )
+        row = SegmentsRow(
+            name=name,
+            home=self._me,
+            incarnation=incarnation,
+            era=written.era,
+            through=written.through,
+            artifact=artifact,
+            made_unix_s=now,
+            used_unix_s=now,
         )
+        if not self._segments.had(row):
+            return None
         log.info("segments of %s are made, up to change %d", name, written.through)
         return artifact
 

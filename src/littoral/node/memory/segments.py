@@ -166,16 +166,16 @@ class Segments:
         finally:
             self._keeping -= 1
 
-    def had(self, row: SegmentsRow) -> None:
+    def had(self, row: SegmentsRow) -> bool:
         """These are here now, in the place of what was of the same collection.
 
-        Where that is offered no longer, they go again.
+        Returns: whether that is still offered; else they go again.
         """
         key = row.name, row.home
         if self._offer(key, row.incarnation) is None:
             self._leave(row.artifact)
             self._changed()
-            return
+            return False
         old = self._rows.pop(key, None)
         if old is not None and old.artifact != row.artifact:
             self._former.append((key, old))
@@ -185,6 +185,7 @@ class Segments:
         self._rows[key] = row
         self._leaving.discard(row.artifact)
         self._changed()
+        return True
 
     def used(self, row: SegmentsRow) -> None:
         """Somebody has use of them, if they are still here."""
