@@ -14,7 +14,7 @@ from littoral.memory.replicas import encoded_offer
 from littoral.node.memory import offering, segmenting
 from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import HomeUnwritableError, NotFoundError
-from littoral.terms.ids import OwnerId, ZoneName
+from littoral.terms.ids import OwnerId, PopId, ZoneName
 from littoral.terms.memory import (
     CollectionSpec,
     Delete,
@@ -258,8 +258,10 @@ async def test_whoever_offers_too_much_keeps_nobody_else_from_being_heard(
     for number in range(8):
         spec = msgspec.structs.replace(SPEC, name=f"x{number}")
         payload = encoded_offer(msgspec.structs.replace(offer, spec=spec))
-        talker = Said(RecordKind.OFFER, copy.member.pop, payload, b"0" * 32, b"0" * 64)
-        copy.replication.following.hear(talker)
+        for pop in (copy.member.pop, PopId(f"pop-{number:016x}")):
+            talker = Said(RecordKind.OFFER, pop, payload, b"0" * 32, b"0" * 64)
+            copy.replication.following.hear(talker)
+    assert len(copy.replication.following._heard) == 2 * 4
     copy.hear(home)
     await same(home, copy)
 

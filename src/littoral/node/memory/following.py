@@ -97,7 +97,6 @@ class Following:
         self._fleet = Fleet({})
         self._member: Member | None = None
         self._calls: Calls | None = None
-        self._judging = asyncio.Lock()
         self._judged = asyncio.Event()
 
     async def open(self) -> None:
@@ -145,6 +144,9 @@ class Following:
         if known is None and sum(home == record.pop for _, home in self._heard) >= OFFERS_MAX:
             log.warning("%s offers more than is listened to", record.pop)
             return
+        strangers = [each for each in self._heard if each[1] not in self._fleet.pops]
+        if said_by is None and len(strangers) >= OFFERS_MAX:  # who they are is not known yet
+            del self._heard[strangers[0]]
         self._heard[key] = offer
         self._segments.meet_again()
         self._judged.set()
