@@ -155,7 +155,7 @@ async def test_however_many_ask_they_are_made_once_and_anew_only_where_too_much_
     second = await home.asked()
     assert second.artifact not in {None, first.artifact}
     home.collection.apply([Delete(("r0001",))])
-    clock.unix_s += int(SEGMENTS_KEPT_S)
+    clock.unix_s += int(SEGMENTS_KEPT_S) + 1
     third = await home.asked()
     assert third.artifact not in {None, second.artifact}, "what was deleted is not given for long"
     assert home.mover.kept == 3

@@ -206,6 +206,18 @@ async def test_segments_that_somebody_fetches_are_of_use(
     assert row.artifact not in home.mover.store.shelf.artifacts()
 
 
+async def test_a_clock_that_is_set_back_keeps_nothing_for_long(pair: Pair, clock: SetClock) -> None:
+    home, _ = pair
+    home.collection.apply([records(0, 300)])
+    old = await made(home)
+    home.collection.apply([Delete(("r0001",))])
+    clock.unix_s -= 10 * int(SEGMENTS_KEPT_S)
+    assert (await home.asked()).artifact != old.artifact, "it may be old: it is made anew"
+    clock.unix_s -= 10 * int(SEGMENTS_KEPT_S)
+    await swept(home.segments)
+    assert home.mover.store.shelf.artifacts() == ()
+
+
 async def test_who_is_at_it_says_so_in_its_state(pair: Pair) -> None:
     home, _ = pair
     home.collection.apply([records(0, 300)])

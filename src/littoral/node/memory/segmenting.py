@@ -27,7 +27,7 @@ from littoral.node.memory.threads import Threads
 from littoral.terms.collections import Replicated
 from littoral.terms.errors import DiskShortError, DrainingError, LittoralError
 from littoral.terms.ids import ArtifactId, PopId
-from littoral.terms.limits import CHANGES_BYTES, CHANGES_WAIT_S, SEGMENTS_KEPT_S
+from littoral.terms.limits import CHANGES_BYTES, CHANGES_WAIT_S
 from littoral.terms.ports import Clock, Signer
 from littoral.terms.replicas import Offer, SegmentsShown
 from littoral.trust.names import pop_id
@@ -112,7 +112,7 @@ class Segmenting:
         if row.incarnation != offer.incarnation or since.whole:
             return False
         changed = since.latest - row.through
-        young = self._segments.now_s() - row.made_unix_s < SEGMENTS_KEPT_S
+        young = self._segments.is_young(row.made_unix_s)
         return not changed or (young and changed * _CHANGED_PART <= collection.count())
 
     async def _make(

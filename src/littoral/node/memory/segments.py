@@ -183,6 +183,7 @@ class Segments:
         if len(self._rows) >= 2 * OFFERS_MAX:
             self.forget(min(self._rows, key=lambda each: self._rows[each].used_unix_s))
         self._rows[key] = row
+        self._former = [each for each in self._former if each[1].artifact != row.artifact]
         self._leaving.discard(row.artifact)
         self._changed()
         return True
@@ -193,7 +194,9 @@ class Segments:
         known, now = self._rows.get(key), self.now_s()
         if known is None or known.artifact != row.artifact:
             return
-        if now - known.used_unix_s >= _SWEEP_S:  # to the minute is enough, and a file is written
+        if (
+            abs(now - known.used_unix_s) >= _SWEEP_S
+        ):  # to the minute is enough, and a file is written
             self._rows[key] = msgspec.structs.replace(known, used_unix_s=now)
             self._write()
 
@@ -215,6 +218,10 @@ class Segments:
     def now_s(self) -> int:
         """Seconds since 1970."""
         return self._clock.unix_ns() // SECOND
+
+    def is_young(self, unix_s: int) -> bool:
+        """Whether that was a moment ago; not where the clock was set back since."""
+        return -_SWEEP_S <= self.now_s() - unix_s <= SEGMENTS_KEPT_S
 
     # --- who may have them ------------------------------------------------------------------------
 
@@ -290,9 +297,8 @@ class Segments:
         return True
 
     def _age(self) -> None:
-        latest = self.now_s() - SEGMENTS_KEPT_S
         for key, row in list(self._rows.items()):
-            if row.used_unix_s >= latest:
+            if self.is_young(row.used_unix_s):
                 continue
             if self._is_fetched(key, row):
                 self.used(row)
