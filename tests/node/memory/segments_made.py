@@ -1,6 +1,7 @@
 """A home and its replicas in this process, whose movers have real stores and no network."""
 
 import asyncio
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from littoral.adapters.memory.embedded import (
     open_collections,
     open_replicas,
 )
+from littoral.adapters.memory.embedded.place import MEMORY_FOLDER
 from littoral.delivery.manifest import Kind
 from littoral.memory.replicas import opened
 from littoral.node.delivery.making import keep_files
@@ -94,6 +96,7 @@ class Home:
         self.segments.offered = lambda key: OFFER if key == KEY else None
         self.threads = Threads()
         self.folder = folder
+        self._memory, self._saved = folder / MEMORY_FOLDER, folder / "saved"
         self._collections = open_collections(folder)
         self._collections.create(SPEC)
         self.collection: EmbeddedCollection = self._collections.open("c")
@@ -103,6 +106,26 @@ class Home:
             return loop.create_task(work, name=name)  # type: ignore[arg-type]
 
         self.segmenting = Segmenting(folder, self.segments, self.threads, SIGNER, clock, spawn)
+
+    def synced(self) -> None:
+        """What there is now outlives a cut of its power."""
+        self._collections.close()
+        shutil.copytree(self._memory, self._saved, dirs_exist_ok=True)
+        self._open()
+
+    def lose(self, era: str) -> None:
+        """Its power is cut: what came since is lost, and changes are counted in another era."""
+        self._collections.close()
+        shutil.rmtree(self._memory)
+        shutil.copytree(self._saved, self._memory)
+        self._open()
+        self.collection._era = era
+
+    def _open(self) -> None:
+        era = self.collection._era
+        self._collections = open_collections(self.folder)
+        self.collection = self._collections.open("c")
+        self.collection._era = era
 
     async def asked(self) -> SegmentsShown:
         """As a replica asks, until there is an answer."""
