@@ -6,6 +6,8 @@ Rules
 - Changes are signed by their home, for one incarnation of one collection: nobody on the way can
   alter them, or pass them off as another's.
 - There is one way to write them; anything else is refused.
+- A segment's name says whose it is, and of which incarnation: an artifact is what a home says that
+  it is only where all its files are named so, whoever names it.
 """
 
 from typing import Annotated, Final
@@ -23,7 +25,21 @@ from littoral.trust.dsse import pae
 from littoral.trust.members import Member
 from littoral.trust.names import pop_id
 
-__all__ = ["decoded_offer", "encoded_offer", "follows", "may_have", "opened", "sealed"]
+__all__ = [
+    "decoded_offer",
+    "encoded_offer",
+    "follows",
+    "may_have",
+    "opened",
+    "sealed",
+    "segment_after",
+    "segment_name",
+]
+
+_SEGMENT: Final = ".changes"
+_DIGITS: Final = 16
+_Change = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""The number of a change: what a database can count."""
 
 _Row = tuple[
     str,
@@ -40,9 +56,9 @@ _Row = tuple[
 
 
 class _Changes(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
-    after: int
-    through: int
-    latest: int
+    after: _Change
+    through: _Change
+    latest: _Change
     whole: bool
     records: tuple[_Row, ...]
     gone: tuple[str, ...]
@@ -137,6 +153,20 @@ def opened(data: bytes, incarnation: str, home: PopId, verify: Verify) -> Change
         gone=said.gone,
         era=said.era,
     )
+
+
+def segment_name(home: PopId, incarnation: str, after: int) -> str:
+    """What the segment of a collection is called that begins after a change: sorted, in order."""
+    return f"{home}.{incarnation}.{after:0{_DIGITS}}{_SEGMENT}"
+
+
+def segment_after(name: str, home: PopId, incarnation: str) -> int | None:
+    """The change after which a segment begins; None where it is none of this incarnation's."""
+    digits = name.removeprefix(f"{home}.{incarnation}.").removesuffix(_SEGMENT)
+    if len(digits) != _DIGITS or not (digits.isascii() and digits.isdigit()):
+        return None
+    after = int(digits)
+    return after if name == segment_name(home, incarnation, after) else None
 
 
 def _record(row: _Row) -> Record:

@@ -109,6 +109,29 @@ def test_what_is_large_comes_in_parts_and_the_copy_is_whole_at_the_end(
     assert held(copy) == held(home)
 
 
+def test_a_part_is_no_larger_for_what_is_not_text(home: EmbeddedCollection) -> None:
+    """Metadata counts too: a part of too many bytes can be taken by nobody."""
+    for size in (100, 5_000):
+        rows = tuple(Record(id=f"{size}-{n:03}", metadata={"x": "y" * size}) for n in range(250))
+        home.apply([Upsert(rows)])
+    after, sizes, found = 0, list[int](), list[str]()
+    era = home.changes(0, 1).era
+    while True:
+        part = home.changes(after, 20_000, era=era)
+        sizes.append(len(sealed(part, FIRST, SIGNER)))
+        found += [record.id for record in part.records]
+        after = part.through
+        if part.last:
+            break
+    assert max(sizes) < 2 * 20_000
+    assert found == [record.id for record in held_by_change(home)]
+
+
+def held_by_change(collection: EmbeddedCollection) -> list[Record]:
+    """All that is in it, the first changed first."""
+    return list(collection.changes(0, 10**9).records)
+
+
 def test_a_copy_that_was_away_too_long_begins_anew_and_has_its_old_records_until_it_is_whole(
     home: EmbeddedCollection, copy: EmbeddedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from tests.adapters.moving.made import (
     GROUP,
     FileShelf,
     Mover,
+    Talk,
     Told,
     a_pop,
     acquainted,
@@ -244,6 +245,29 @@ async def test_whoever_is_taken_from_the_list_loses_its_streams(
         leaving.client.looked()
         assert isinstance(await end_of(told), ConnectionLostError)
         await until(lambda: not one.server.peers)
+
+
+async def test_whoever_may_have_something_no_longer_loses_the_stream_of_it_and_no_other(
+    pair: Pair, full: FileShelf, empty: FileShelf, tmp_path: Path
+) -> None:
+    one, two = pair
+    other = "blake3:" + 64 * "b"
+    for group in (GROUP, other):
+        one.library.shelves[group] = full.empty(tmp_path / group)
+    told, kept = Told(), Told()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([0]), empty, told)
+    two.client.fetch(one.at(), other, ChunkSet.of([0]), empty, kept)
+    talk = Talk()
+    two.client.news(one.at(), GROUP, talk)
+    await until(lambda: one.flows.streams == 2 and one.library.callers)
+    one.server.looked()
+    assert len(one.server.peers) == 3
+    del one.library.shelves[GROUP]
+    one.server.looked()
+    assert isinstance(await end_of(told), ConnectionLostError)
+    await until(lambda: talk.over)
+    assert len(one.server.peers) == 1
+    assert not kept.ends
 
 
 async def test_what_is_dropped_is_heard_of_no_more(

@@ -20,7 +20,7 @@ from littoral.node.drive import owned_tasks
 from littoral.node.home import Home
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.delivery import PullStage, PullWanted
-from littoral.terms.errors import LittoralError
+from littoral.terms.errors import DrainingError, LittoralError
 from littoral.terms.facts import Fact, WorkerDied
 from littoral.terms.values import Instant
 from tests.node.delivery.made import CLOCK, identity, member, pop
@@ -124,3 +124,17 @@ async def test_a_fleet_starts_the_mover_of_a_pop_that_has_something() -> None:
         follow(Fleet({}))
         follow(fleet)
         await until(lambda: stand.mover() is not None)
+
+
+async def test_nothing_is_started_any_more_once_the_pop_ends() -> None:
+    async with an_office() as stand:
+        (stand.home / "artifacts" / "files").mkdir(parents=True)
+        friend = member(pop(1))
+        fleet = Fleet({friend.pop: Known(friend, PopState(friend.pop, 1, 1), Instant(0))})
+        follow = stand.office.follower(member(pop(5)), lambda _: True, None, tuple)
+        stand.office.close()
+        with pytest.raises(DrainingError):
+            await stand.office.keep(stand.home / "segments", "collection:x@1.2")
+        follow(fleet)
+        await asyncio.sleep(0)
+        assert stand.mover() is None

@@ -1,14 +1,20 @@
 """Segments of collections go to the PoPs that are named, on whichever way they are asked for."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from littoral.adapters.artifacts import DraftIntake
 from littoral.delivery.manifest import Kind
+from littoral.node.delivery.making import keep_files
+from littoral.node.delivery.segments import Segments
 from littoral.node.delivery.words import ReadersTold, SegmentsMade
 from littoral.terms.delivery import PullStage
-from littoral.terms.errors import NotFoundError, StoreError
+from littoral.terms.errors import ConflictError, DiskShortError, NotFoundError, StoreError
 from littoral.terms.ids import ArtifactId
 from tests.node.delivery.movers import Node, acquainted, nodes
 
@@ -100,3 +106,85 @@ async def test_what_is_dropped_is_gone_and_nothing_of_it_is_given(
 async def test_a_folder_that_can_not_be_read_is_an_error(three: Three, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="can't be read"):
         await three[0].segments.keep(SegmentsMade(str(tmp_path / "none"), REFERENCE))
+
+
+async def test_what_was_fetched_and_dropped_takes_no_room_and_is_not_said_to_be_here(
+    three: Three, tmp_path: Path
+) -> None:
+    one, two, _ = three
+    artifact, _ = await made(one, tmp_path / "made")
+    acquainted(one, two, readers=[ReadersTold(artifact, (two.member.pop,))])
+    assert (await two.pulled(artifact)).stage is PullStage.DONE
+    assert two.desk.deliveries()
+    assert (await two.segments.drop(artifact)).gone
+    assert two.desk.deliveries() == ()
+    two.holdings._names_at = 99  # the catalogue is another one now
+    assert two.desk.deliveries() == ()
+    folder = str(two.store.shelf._places.folder)
+    async with asyncio.timeout(10):
+        while any(folder in line and "deleted" in line for line in mapped()):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_dropped_while_the_store_is_looked_at_is_not_missed(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, *_ = three
+    artifact, _ = await made(one, tmp_path / "made")
+    rows = one.store.shelf.rows()
+    assert (await one.segments.drop(artifact)).gone
+    monkeypatch.setattr(one.store.shelf, "rows", lambda: rows)
+    assert one.desk.deliveries() == ()
+    assert one.desk.room_bytes() > 0
+    assert (await one.desk.store()).artifacts == ()
+
+
+def mapped() -> list[str]:
+    """What files this process has in its memory."""
+    gc.collect()
+    return Path("/proc/self/maps").read_text().splitlines()
+
+
+async def test_what_is_no_segments_is_not_dropped_as_such(three: Three) -> None:
+    one, *_ = three
+    model = keep_files(one.store, Kind.WEIGHTS, "file:m", {"m.bin": 3}, [b"abc"])
+    with pytest.raises(ConflictError):
+        await one.segments.drop(model)
+    assert one.store.shelf.complete(model)
+
+
+async def test_what_could_not_be_kept_leaves_nothing_behind(
+    three: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, *_ = three
+    write, left = DraftIntake.write, [1]
+
+    def full(*arguments: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise DiskShortError("the disk is full")
+        return write(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as disk:
+        disk.setattr(DraftIntake, "write", full)
+        with pytest.raises(DiskShortError):
+            await made(one, tmp_path / "made")
+    assert one.store.drafts() == ()
+    assert one.store.shelf.disk_bytes() == 0
+
+
+async def test_what_a_killed_mover_was_keeping_is_taken_away_and_other_drafts_stay(
+    three: Three,
+) -> None:
+    one, *_ = three
+    for kind in (Kind.EMBEDDINGS, Kind.WEIGHTS):
+        with contextlib.suppress(ZeroDivisionError):  # as if killed
+            keep_files(one.store, kind, "x:y", {"a": 2, "b": 2}, iter_then_die())
+    assert len(one.store.drafts()) == 2
+    Segments(one.segments._parts, one.desk)
+    assert [draft.kind for draft in one.store.drafts()] == [Kind.WEIGHTS]
+
+
+def iter_then_die() -> Iterator[bytes]:
+    yield b"aa"
+    raise ZeroDivisionError

@@ -1,8 +1,9 @@
 """A home and its replicas in this process, whose movers have real stores and no network."""
 
 import asyncio
+import shutil
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from littoral.adapters.artifacts import open_store
@@ -12,6 +13,7 @@ from littoral.adapters.memory.embedded import (
     open_collections,
     open_replicas,
 )
+from littoral.adapters.memory.embedded.place import MEMORY_FOLDER
 from littoral.delivery.manifest import Kind
 from littoral.memory.replicas import opened
 from littoral.node.delivery.making import keep_files
@@ -19,16 +21,18 @@ from littoral.node.memory.fetching import Fetching
 from littoral.node.memory.segmenting import Segmenting
 from littoral.node.memory.segments import Segments, SegmentsRow
 from littoral.node.memory.threads import Threads
-from littoral.terms.delivery import PullShown, PullStage, PullWanted
+from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
+from littoral.terms.errors import OriginError
 from littoral.terms.ids import ArtifactId, PopId, SiteName
 from littoral.terms.memory import CollectionSpec, Record, Scan, VectorField
-from littoral.terms.replicas import Followed, Offer, SegmentsShown
+from littoral.terms.replicas import Changes, Followed, Offer, SegmentsShown
 from tests.adapters.owner.made import SetClock
 from tests.trust.made import SIGNER
 
 SPEC = CollectionSpec(name="c", vectors=(VectorField(3),))
 OFFER = Offer(spec=SPEC, incarnation="1" * 32, sites=(SiteName("edge"),), made_unix_ms=1)
 HOME: PopId = SIGNER.pop_id
+KEY = (SPEC.name, HOME)
 
 
 class StoreMover:
@@ -54,6 +58,14 @@ class StoreMover:
 
     def readers(self, readers: Mapping[ArtifactId, Collection[PopId]]) -> None:
         self.told = readers
+
+    async def plan(self, wanted: PullWanted) -> PlanShown:
+        artifact = ArtifactId(wanted.reference)
+        if self.source is None or artifact not in self.source.store.shelf.artifacts():
+            raise OriginError("nobody has it")
+        shown = self.source.store.shelf.manifest(artifact)
+        files = tuple((file.path, file.size_bytes) for file in shown.files)
+        return PlanShown(artifact, artifact, shown.size_bytes, 0, 0, (), files, None)
 
     async def pull(self, wanted: PullWanted) -> PullShown:
         self.pulls += 1
@@ -81,8 +93,10 @@ class Home:
     def __init__(self, folder: Path, clock: SetClock) -> None:
         self.mover = StoreMover(folder / "artifacts")
         self.segments = Segments(folder, self.mover, clock)
+        self.segments.offered = lambda key: OFFER if key == KEY else None
         self.threads = Threads()
         self.folder = folder
+        self._memory, self._saved = folder / MEMORY_FOLDER, folder / "saved"
         self._collections = open_collections(folder)
         self._collections.create(SPEC)
         self.collection: EmbeddedCollection = self._collections.open("c")
@@ -92,6 +106,26 @@ class Home:
             return loop.create_task(work, name=name)  # type: ignore[arg-type]
 
         self.segmenting = Segmenting(folder, self.segments, self.threads, SIGNER, clock, spawn)
+
+    def synced(self) -> None:
+        """What there is now outlives a cut of its power."""
+        self._collections.close()
+        shutil.copytree(self._memory, self._saved, dirs_exist_ok=True)
+        self._open()
+
+    def lose(self, era: str) -> None:
+        """Its power is cut: what came since is lost, and changes are counted in another era."""
+        self._collections.close()
+        shutil.rmtree(self._memory)
+        shutil.copytree(self._saved, self._memory)
+        self._open()
+        self.collection._era = era
+
+    def _open(self) -> None:
+        era = self.collection._era
+        self._collections = open_collections(self.folder)
+        self.collection = self._collections.open("c")
+        self.collection._era = era
 
     async def asked(self) -> SegmentsShown:
         """As a replica asks, until there is an answer."""
@@ -114,9 +148,11 @@ class Replica:
         self.mover = StoreMover(folder / "artifacts")
         self.mover.source = home.mover
         self.segments = Segments(folder, self.mover, clock)
+        self.segments.offered = lambda key: OFFER if key == KEY else None
         self.threads = Threads()
         self.fetching = Fetching(self.segments, self.threads)
         self.home = home
+        self.folder = folder
         self._replicas = open_replicas(folder)
         self._replicas.create(CollectionSpec(name="c", vectors=SPEC.vectors, scope=HOME))
         self.collection: EmbeddedCollection = self._replicas.open("c", HOME)
@@ -125,17 +161,22 @@ class Replica:
         artifact = (await self.home.asked()).artifact
         return None if artifact is None else await self.fetching.fetched(HOME, OFFER, artifact)
 
-    async def took(self, row: SegmentsRow, most: int = 10**6) -> int:
+    async def took(self, row: SegmentsRow, most: int = 10**6, *, goes_on: bool = False) -> int:
         """Take in so many parts; how many there were."""
         parts, at = 0, self.collection.followed()
-        async for _ in self.fetching.taken(row, at, self.take):
-            parts += 1
-            if parts == most:
-                break
+        taking = self.fetching.taken(row, at, self.opened, self.take, goes_on=goes_on)
+        async with aclosing(taking):
+            async for _ in taking:
+                parts += 1
+                if parts == most:
+                    break
         return parts
 
-    def take(self, data: bytes) -> Followed:
-        changes = opened(data, OFFER.incarnation, HOME, verify)
+    @staticmethod
+    def opened(data: bytes) -> Changes:
+        return opened(data, OFFER.incarnation, HOME, verify)
+
+    def take(self, changes: Changes) -> Followed:
         return self.collection.follow(changes, OFFER.incarnation)
 
     def catch_up(self) -> int:

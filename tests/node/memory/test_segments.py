@@ -21,10 +21,18 @@ from littoral.terms.replicas import Changes
 from littoral.terms.values import Instant
 from littoral.trust.members import Member
 from tests.adapters.owner.made import SetClock
-from tests.node.memory.segments_made import HOME, OFFER, SPEC, Home, Replica, StoreMover, held
+from tests.node.memory.segments_made import (
+    HOME,
+    KEY,
+    OFFER,
+    SPEC,
+    Home,
+    Replica,
+    StoreMover,
+    held,
+)
 from tests.trust.made import STRANGER
 
-KEY = (SPEC.name, HOME)
 Pair = tuple[Home, Replica]
 
 
@@ -91,7 +99,7 @@ async def test_who_fetches_gives_to_the_others_from_the_first_piece_on(
         return await pull(wanted)
 
     monkeypatch.setattr(replica.mover, "pull", pulling)
-    monkeypatch.setattr(replica.segments, "_readers", lambda key: {key[1]})
+    monkeypatch.setattr(replica.segments, "_readers", lambda key, _: {key[1]})
     row = await replica.fetched()
     assert row is not None
     assert told == [{row.artifact: {HOME}}]
@@ -129,7 +137,7 @@ async def test_what_was_begun_before_an_end_is_gone_on_with(pair: Pair) -> None:
     found = replica.fetching.begun(HOME, SPEC.name, at)
     assert found is not None
     whole = len(home.mover.store.shelf.manifest(row.artifact).files)
-    assert await replica.took(found) == whole - 4
+    assert await replica.took(found, goes_on=True) == whole - 4
     assert held(replica.collection) == held(home.collection)
 
 
@@ -147,7 +155,7 @@ async def test_however_many_ask_they_are_made_once_and_anew_only_where_too_much_
     second = await home.asked()
     assert second.artifact not in {None, first.artifact}
     home.collection.apply([Delete(("r0001",))])
-    clock.unix_s += int(SEGMENTS_KEPT_S)
+    clock.unix_s += int(SEGMENTS_KEPT_S) + 1
     third = await home.asked()
     assert third.artifact not in {None, second.artifact}, "what was deleted is not given for long"
     assert home.mover.kept == 3
@@ -262,6 +270,11 @@ def test_segments_go_to_those_whom_the_offer_is_for_and_to_nobody_else(
     standing.clear()
     segments.meet_again()
     assert mover.told == {}
-    standing.append(offer)
+    standing.append(
+        msgspec.structs.replace(offer, incarnation="2" * 32, sites=(SiteName("attic"),))
+    )
+    segments.meet_again()
+    assert mover.told == {}, "another collection of the name is offered: these are not it"
+    standing[:] = [offer]
     segments.meet(Fleet({each.pop: fleet.pops[each.pop] for each in (near, named)}))
     assert mover.told == {}, "nothing is known of its home"

@@ -124,8 +124,10 @@ class Shelf:
 
     def stats(self) -> Stats:
         """The store in numbers."""
-        rows = self.rows()
-        files = [self.files_of(row.artifact) for row in rows]
+        rows, files = self.rows(), list[dict[str, int]]()
+        for row in rows:
+            with suppress(NotFoundError):  # it has just been dropped
+                files.append(self.files_of(row.artifact))
         together = sum(size for sizes in files for size in sizes.values())
         once = sum({key: size for sizes in files for key, size in sizes.items()}.values())
         return Stats(

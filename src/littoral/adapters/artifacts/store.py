@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import RLock
@@ -117,10 +117,12 @@ class ArtifactStore:
                 self._book.use(artifact, table.size_bytes, None)
         name = partial(name_all, self._disk, self._places.files)
         intake = Intake(manifest, table, slots, name, lambda: self._end(artifact))
-        with self._closing(intake.close):
+        with ExitStack() as undo:
+            undo.callback(intake.close)
             for slot in {id(slot): slot for slot in slots}.values():
                 slot.adopt()
             fill(slots, self.shelf)
+            undo.pop_all()
         return intake
 
     def take_draft(
@@ -145,6 +147,13 @@ class ArtifactStore:
     def drafts(self) -> tuple[Draft, ...]:
         """All drafts that are here; the cuts of their files are blobs of the shelf."""
         return tuple(drafts_in(self._places))
+
+    def remove_draft(self, draft: DraftId) -> None:
+        """Drop a draft, if it is here. Raises ConflictError where it is under way."""
+        with self._lock:
+            self._begin(draft)
+            remove_draft(self._disk, self._places, draft)
+            self.gc()
 
     def claim(self, artifact: ArtifactId, envelope: bytes) -> None:
         """Keep who vouches for an artifact, unless CLAIMS_MAX do already.
@@ -237,15 +246,6 @@ class ArtifactStore:
             with suppress(DiskShortError, StoreError):  # the latest uses are worth no error
                 self._book.write()
             os.close(self._held_lock)
-
-    @contextmanager
-    def _closing(self, close: Callable[[], None]) -> Iterator[None]:
-        """Close where the body fails."""
-        try:
-            yield
-        except BaseException:
-            close()
-            raise
 
     def _begin(self, name: str) -> None:
         if name in self._under_way:

@@ -7,7 +7,8 @@
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
 
 Rules
-- Nobody is answered who is not on the list; whoever is taken from it loses its connections.
+- Nobody is answered who is not on the list; whoever is taken from it loses its connections. So does
+  who is being given what is not for it any more.
 - One request at a time on a connection; each phase has a deadline, and everything a bound.
 - A peer that takes no byte for a while, though some wait for it, is given up.
 
@@ -188,6 +189,8 @@ class _Serving:
         self._message = Message(to_server=True)
         self._answer: _Answer | None = None
         self._news: NewsLink | None = None
+        self._group = ""
+        """The artifact or draft that the present answer is of, where there is such."""
         self._keep_alive = True
         self._since = self._moved_at = server.loop.time()
         """When the present phase began, and when bytes were last taken."""
@@ -202,8 +205,13 @@ class _Serving:
         self._since = self._server.loop.time()
 
     def look(self) -> None:
-        """Leave, if it is not on the list any more."""
-        if self._member is not None and not self._server.access.allows(self._member):
+        """Leave, if it is not on the list any more, or what it is given is not for it any more."""
+        member, server = self._member, self._server
+        if member is None:
+            return
+        given = self._group if self._answer is not None else ""
+        gone = bool(given) and server.library.shelf(given, member) is None
+        if gone or not server.access.allows(member):
             self.close()
 
     def close(self) -> None:
@@ -249,10 +257,12 @@ class _Serving:
             self._say(404)
         elif found[2] == "news":
             self._say(400)
-        elif found[2] == "chunks":
-            self._chunks(head, found[1], body)
         else:
-            self._document(head, found[1], found[2])
+            self._group = found[1]
+            if found[2] == "chunks":
+                self._chunks(head, found[1], body)
+            else:
+                self._document(head, found[1], found[2])
         self._moved_at = self._server.loop.time()
         self._wire.push()
 
@@ -317,6 +327,7 @@ class _Serving:
         now = self._server.loop.time()
         link = NewsLink(self._wire, self._message, now)
         assert self._member is not None
+        self._group = found[1]
         hears = self._server.library.news(found[1], self._member, link.say)
         if hears is None:
             self._keep_alive = False
@@ -346,7 +357,7 @@ class _Serving:
     def _over(self) -> None:
         assert self._answer is not None
         self._answer.close()
-        self._answer = None
+        self._answer, self._group = None, ""
         self._server.flows.end(self._wire)
         self._message = Message(to_server=True)
         self._begun, self._since = False, self._server.loop.time()

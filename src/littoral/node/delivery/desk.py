@@ -9,14 +9,18 @@ Rules
 import asyncio
 import logging
 import shutil
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from littoral.adapters.artifacts import Row
 from littoral.node.delivery.finding import mark_of
+from littoral.node.delivery.group import Group
 from littoral.node.delivery.library import Library
-from littoral.node.delivery.others import Others
+from littoral.node.delivery.others import Others, group_of
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pulling import Pull
 from littoral.node.delivery.words import ArrivingSaid, PullEnd
@@ -165,13 +169,17 @@ class Desk:
     def _begun(self, pull: Pull) -> None:
         """Others know this pull by another name now."""
         group = pull.group
-        if group is not None and group.name not in self._library.groups:
+        known = None if group is None else self._library.groups.get(group.name)
+        if group is not None and (known is None or _broke(known)):
             self._library.groups[group.name] = group
-            loop = asyncio.get_running_loop()
-            pull.ended.add_done_callback(
-                lambda _: loop.call_later(GROUPS_KEPT_S, self._let_go, group.name)
-            )
+            loop, late = asyncio.get_running_loop(), partial(self._is_late, weakref.ref(group))
+            pull.ended.add_done_callback(lambda _: loop.call_later(GROUPS_KEPT_S, late, group.name))
         self.changed()
+
+    def _is_late(self, group: "weakref.ref[Group]", name: str) -> None:
+        """One that ended long ago; it may have been begun again."""
+        if self._library.groups.get(name) is group():
+            self._let_go(name)
 
     def _let_go(self, name: str) -> None:
         """Nobody is at this any more who would not find it under its other name."""
@@ -187,6 +195,8 @@ class Desk:
                 await self.cancel(name)
         self._library.let_go_of(artifact)
         self._let_go(artifact)
+        for name in [name for name, pull in self._pulls.items() if pull.has(artifact)]:
+            del self._pulls[name]  # it has the files open, which would go on taking their room
 
     # --- the fleet ------------------------------------------------------------------------------
 
@@ -218,11 +228,15 @@ class Desk:
         """What others are told is here, or on its way: what was begun last first."""
         said: dict[bytes, Delivery] = {}
         holdings = self._parts.holdings
+        here = holdings.deliveries()
+        groups = {row.group for row in here}
         for pull in reversed(self._pulls.values()):
             for name, whole in pull.names():
+                if whole and group_of(name) not in groups:
+                    continue  # it has been dropped since
                 row = holdings.delivery(name, pull.pinned, whole=whole)
                 said.setdefault(row.group, row)
-        for row in holdings.deliveries():
+        for row in here:
             said.setdefault(row.group, row)
         return tuple(said.values())[:DELIVERIES_SAID_MAX]
 
@@ -301,10 +315,13 @@ class Desk:
 
     def _store(self) -> StoreShown:
         shelf = self._parts.holdings.store.shelf
-        stats = shelf.stats()
+        stats, rows = shelf.stats(), list[ArtifactRow]()
+        for row in shelf.rows():
+            with suppress(NotFoundError):  # it has just been dropped
+                rows.append(self._row(row))
         return StoreShown(
             path=str(self._parts.folder),
-            artifacts=tuple(self._row(row) for row in shelf.rows()),
+            artifacts=tuple(rows),
             disk_bytes=stats.disk_bytes,
             shared_bytes=stats.shared_bytes,
             bytes_max=self._parts.bytes_max if self._parts.bytes_max < STORE_BYTES_MAX else 0,
@@ -321,6 +338,12 @@ class Desk:
             in_use=self._parts.holdings.store.in_use(row.artifact),
             asked=row.asked,
         )
+
+
+def _broke(group: Group) -> bool:
+    """It has ended without the whole."""
+    over = group.over
+    return over.done() and (over.cancelled() or over.exception() is not None)
 
 
 def _nobody(_: Pull) -> None:

@@ -8,6 +8,7 @@ Rules
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from littoral.adapters.artifacts import ArtifactStore
@@ -124,8 +125,12 @@ class Holdings:
 
     def deliveries(self) -> list[Delivery]:
         """What others may be told is here whole."""
-        rows = (row for row in self.store.shelf.rows() if row.complete)
-        return [self.delivery(row.artifact, "", whole=True) for row in rows]
+        said = list[Delivery]()
+        for row in self.store.shelf.rows():
+            if row.complete:
+                with suppress(NotFoundError):  # it has just been dropped
+                    said.append(self.delivery(row.artifact, "", whole=True))
+        return said
 
     def delivery(self, name: str, reference: str, *, whole: bool) -> Delivery:
         """What this PoP says of an artifact, a draft, or a reference that it wants.

@@ -120,6 +120,8 @@ class Office(MoverDesk):
         self._watching = asyncio.Event()
         """Set while models are on their way."""
         self._failed: LittoralError | None = None
+        self._over = False
+        """The PoP ends: nothing is started any more."""
         self._fleet = FleetTold(SiteName(config.site), ())
         self._telling = asyncio.Event()
         self.said: MoverSaid | None = None
@@ -158,7 +160,10 @@ class Office(MoverDesk):
 
         Raises:
             EngineStartError: it can't be started.
+            DrainingError: the PoP ends.
         """
+        if self._over:
+            raise DrainingError("this PoP ends, and its mover with it")
         if not self._running:
             self._failed = None
             self._knows.clear()
@@ -169,6 +174,11 @@ class Office(MoverDesk):
             raise self._failed
 
     def close(self) -> None:
+        """End it for good; whoever waits for it, or asks for it later, hears so."""
+        self._over = True
+        self._rest()
+
+    def _rest(self) -> None:
         """End it; whoever waits for it hears so."""
         for task in self._running:
             task.cancel()
@@ -195,7 +205,7 @@ class Office(MoverDesk):
                 return
             self._fleet = told
             self._telling.set()
-            if not self._running and told.peers and self._has_store():
+            if not (self._running or self._over) and told.peers and self._has_store():
                 self._tasks.create_task(self._begin())
 
         return follow
@@ -224,7 +234,7 @@ class Office(MoverDesk):
         finally:
             unmounted(Home(self._config.home).arriving)
         log.error("%s", self._failed)
-        self.close()
+        self._rest()
 
     def _report(self, state: Starting | Down | _Ready) -> None:
         match state:

@@ -133,6 +133,10 @@ class Pull:
             return []
         return [(name, False) for name in self._known_as[-1:]]
 
+    def has(self, artifact: ArtifactId) -> bool:
+        """Whether it has ended, and this is what it was of."""
+        return self._shown.stage.over and artifact in {*self._known_as, self._artifact}
+
     def arriving(self) -> ArrivingSaid | None:
         """The model that it brings, as long as that is not in the catalogue; and if it fails."""
         entry, shown = self._announced.entry, self._shown

@@ -3,6 +3,9 @@
 The PoP writes the files and says to whom they may go (`FleetTold.readers`); whoever is not named
 gets nothing of them, and of an artifact of this kind of which nothing is said nobody does
 (`library.py`).
+
+What could not be kept whole does not stay in part, be it that the disk was full or that a mover was
+killed.
 """
 
 import logging
@@ -16,7 +19,7 @@ from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.making import keep_files
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.words import SegmentsDropped, SegmentsKept, SegmentsMade
-from littoral.terms.errors import ConflictError, NotFoundError, StoreError
+from littoral.terms.errors import ConflictError, LittoralError, NotFoundError, StoreError
 from littoral.terms.ids import ArtifactId
 from littoral.terms.values import SECOND
 
@@ -29,7 +32,7 @@ class Segments:
     """Of one mover."""
 
     def __init__(self, parts: Parts, desk: Desk) -> None:
-        """Keep nothing yet.
+        """Keep nothing yet; what a killed mover was at is taken away. Blocks.
 
         Args:
             parts: the store, and who signs.
@@ -37,6 +40,7 @@ class Segments:
         """
         self._parts = parts
         self._desk = desk
+        self._forget_drafts()
 
     async def keep(self, made: SegmentsMade) -> SegmentsKept:
         """Keep what the PoP has made as an artifact; each file of it is taken away once it is had.
@@ -60,7 +64,15 @@ class Segments:
         return SegmentsKept(artifact)
 
     async def drop(self, artifact: ArtifactId) -> SegmentsDropped:
-        """Drop it, unless somebody still holds it."""
+        """Drop it, unless somebody still holds it.
+
+        Raises:
+            ConflictError: it is something else than segments.
+        """
+        shelf = self._parts.holdings.store.shelf
+        with suppress(NotFoundError):
+            if shelf.manifest(artifact).kind is not Kind.EMBEDDINGS:
+                raise ConflictError(f"{artifact} is something else than segments")
         await self._desk.let_go_of(artifact)
         remove = self._parts.holdings.store.remove
         gone = True
@@ -80,7 +92,19 @@ class Segments:
         except OSError as error:
             raise StoreError(f"{made.folder} can't be read ({error.strerror})") from None
         store = self._parts.holdings.store
-        return keep_files(store, Kind.EMBEDDINGS, made.reference, sizes, _taken(paths))
+        try:
+            return keep_files(store, Kind.EMBEDDINGS, made.reference, sizes, _taken(paths))
+        except LittoralError:
+            self._forget_drafts()
+            raise
+
+    def _forget_drafts(self) -> None:
+        """Take away what was not kept to its end."""
+        store = self._parts.holdings.store
+        for draft in store.drafts():
+            if draft.kind is Kind.EMBEDDINGS:
+                with suppress(LittoralError):  # another is being kept; or the disk is ill
+                    store.remove_draft(draft.id)
 
 
 def _taken(paths: Sequence[Path]) -> Iterator[bytes]:

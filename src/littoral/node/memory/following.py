@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -25,6 +25,7 @@ from littoral.adapters.identity import verify
 from littoral.memory.checking import check_spec
 from littoral.memory.replicas import decoded_offer, follows, opened
 from littoral.node.fabric.calls import Calls
+from littoral.node.memory.copies import Copy, CopyKey, in_words, read_said, taken_in
 from littoral.node.memory.fetching import Fetching
 from littoral.node.memory.opened import Kept
 from littoral.node.memory.segments import Segments, SegmentsRow
@@ -34,7 +35,7 @@ from littoral.terms.collections import Collections, Replicated
 from littoral.terms.errors import (
     ConflictError,
     LittoralError,
-    RecordRejectedError,
+    StoreError,
     UpstreamFailedError,
 )
 from littoral.terms.ids import ArtifactId, PopId
@@ -42,7 +43,6 @@ from littoral.terms.limits import FOLLOW_AGAIN_S, FORWARD_WAIT_S, OFFERS_MAX, SE
 from littoral.terms.memory import Applied, CollectionShown, Write
 from littoral.terms.ports import Clock
 from littoral.terms.replicas import (
-    Changes,
     ChangesWanted,
     Followed,
     Offer,
@@ -51,7 +51,6 @@ from littoral.terms.replicas import (
     Staleness,
     WritesWanted,
 )
-from littoral.terms.values import SECOND, Instant
 from littoral.trust.members import Member
 from littoral.trust.records import Record
 
@@ -63,30 +62,8 @@ CHANGES_PATH = "/fabric/memory/changes"
 SEGMENTS_PATH = "/fabric/memory/segments"
 WRITE_PATH = "/fabric/memory/write"
 
-_Key = tuple[str, PopId]
-"""A collection's name and its home."""
-
-
-@dataclass(slots=True)
-class _Copy:
-    """One copy."""
-
-    kept: Kept
-    through: int
-    ever: bool
-    offer: Offer | None = None
-    """What its home says of it; None until that is heard."""
-    fresh: Instant | None = None
-    """When it last had all that its home had."""
-    tries: int = 0
-    """To have it from segments, since it was whole."""
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
-    task: "asyncio.Task[None] | None" = None
-
-    @property
-    def collection(self) -> Replicated:
-        assert isinstance(self.kept.collection, Replicated)
-        return self.kept.collection
+_PAUSE_S = 0.05
+"""Before a home is asked again that had nothing new."""
 
 
 class Following:
@@ -115,22 +92,26 @@ class Following:
         self._threads = threads
         self._clock = clock
         self._spawn = spawn
-        self._copies: dict[_Key, _Copy] = {}
-        self._heard: dict[_Key, Offer] = {}
+        self._copies: dict[CopyKey, Copy] = {}
+        self._heard: dict[CopyKey, Offer] = {}
         self._fleet = Fleet({})
         self._member: Member | None = None
         self._calls: Calls | None = None
-        self._judging = asyncio.Lock()
         self._judged = asyncio.Event()
 
     async def open(self) -> None:
         """Answer with what was followed before, whether or not the homes can be reached."""
         for shown in await self._threads.run(self._driver.describe):
-            await self._copy((shown.spec.name, PopId(shown.spec.scope)))
+            key = shown.spec.name, PopId(shown.spec.scope)
+            try:
+                await self._copy(key)
+            except (LittoralError, OSError) as error:  # it is begun anew, once its home offers it
+                log.warning("the copy of %s of %s can't be used: %s", *key, error)
 
     def join(self, member: Member, calls: Calls) -> Callable[[Fleet], None]:
         """This PoP is a member from now on; the answer takes every change of the fleet."""
         self._member, self._calls = member, calls
+        self._judged.set()
         return self._seen
 
     def part(self) -> None:
@@ -139,9 +120,7 @@ class Following:
             self._calls.close()
         self._member = self._calls = None
         for copy in self._copies.values():
-            if copy.task is not None:
-                copy.task.cancel()
-                copy.task = None
+            copy.rest()
 
     def close(self) -> None:
         """Let go of the copies."""
@@ -155,13 +134,19 @@ class Following:
         except LittoralError as error:
             log.warning("%s: %s", record.pop, error)
             return
+        said_by = self._fleet.pops.get(record.pop)
+        if said_by and self._member and said_by.member.owner != self._member.owner:
+            return
         key = offer.spec.name, record.pop
         known = self._heard.get(key)
         if known is not None and known.made_unix_ms >= offer.made_unix_ms:
             return
-        if known is None and len(self._heard) >= OFFERS_MAX:
+        if known is None and sum(home == record.pop for _, home in self._heard) >= OFFERS_MAX:
             log.warning("%s offers more than is listened to", record.pop)
             return
+        strangers = [each for each in self._heard if each[1] not in self._fleet.pops]
+        if said_by is None and len(strangers) >= OFFERS_MAX:  # who they are is not known yet
+            del self._heard[strangers[0]]
         self._heard[key] = offer
         self._segments.meet_again()
         self._judged.set()
@@ -203,9 +188,7 @@ class Following:
 
     def staleness(self, name: str, home: PopId) -> Staleness:
         """How old a copy may be."""
-        copy = self._copies[name, home]
-        ago = None if copy.fresh is None else (self._clock.now() - copy.fresh) / SECOND
-        return Staleness(home, ago, copy.through)
+        return self._copies[name, home].staleness(home, self._clock.now())
 
     # --- who is followed --------------------------------------------------------------------------
 
@@ -218,13 +201,24 @@ class Following:
         while True:
             await self._judged.wait()
             self._judged.clear()
+            await self._leave_zones()
             for key, offer in list(self._heard.items()):
                 try:
                     await self._judge(key, offer)
-                except LittoralError as error:
+                except (LittoralError, OSError) as error:
                     log.warning("the collection %s of %s can't be followed: %s", *key, error)
 
-    async def _judge(self, key: _Key, offer: Offer) -> None:
+    async def _leave_zones(self) -> None:
+        """Forget what this PoP's certificate does not let it have, whoever can be reached now."""
+        for key, copy in list(self._copies.items()):
+            zone, member = copy.kept.spec.zone, self._member
+            if zone and member is not None and member.zone != zone:
+                try:
+                    await self._forget(key, copy)
+                except (LittoralError, OSError) as error:
+                    log.warning("the copy of %s of %s can't be dropped: %s", *key, error)
+
+    async def _judge(self, key: CopyKey, offer: Offer) -> None:
         known, member = self._fleet.pops.get(key[1]), self._member
         if known is None or member is None:
             return
@@ -238,15 +232,31 @@ class Following:
             await self._forget(key, copy)
             copy = None
         if copy is None:
-            spec = msgspec.structs.replace(offer.spec, scope=key[1])
-            with contextlib.suppress(ConflictError):
-                await self._threads.run(lambda: self._driver.create(spec))
-            copy = await self._copy(key)
+            copy = await self._made(key, offer)
+        if copy.offer is not None and copy.offer.incarnation != offer.incarnation:
+            copy.rest()  # what it is at is of another collection of the name
+            self._segments.forget(key)
         copy.offer = offer
         if copy.task is None or copy.task.done():
             copy.task = self._spawn(self._follow(key, copy), name=f"following {key[0]}")
 
-    async def _copy(self, key: _Key) -> _Copy:
+    async def _made(self, key: CopyKey, offer: Offer) -> Copy:
+        """A copy that is there, or a new one; what is damaged has no worth, and is made anew."""
+        name, home = key
+        spec = msgspec.structs.replace(offer.spec, scope=home)
+        with contextlib.suppress(ConflictError):
+            await self._threads.run(lambda: self._driver.create(spec))
+        try:
+            return await self._copy(key)
+        except StoreError as error:
+            if error.details.get("database") in {"held", "full"}:
+                raise
+            log.warning("the copy of %s of %s is begun anew: %s", name, home, error)
+        await self._threads.run(lambda: self._driver.drop(name, home))
+        await self._threads.run(lambda: self._driver.create(spec))
+        return await self._copy(key)
+
+    async def _copy(self, key: CopyKey) -> Copy:
         name, home = key
         collection = await self._threads.run(lambda: self._driver.open(name, home))
         assert isinstance(collection, Replicated)
@@ -258,35 +268,40 @@ class Following:
 
         abilities = self._driver.abilities
         kept = Kept(collection, spec, "replica", abilities, forward=forward, home=home)
-        kept.said = lambda: _in_words(self.staleness(name, home))
-        copy = self._copies[key] = _Copy(kept, at.through, at.ever)
+        copy = self._copies[key] = Copy(kept, at.through, at.ever)
+        kept.said = lambda: in_words(copy.staleness(home, self._clock.now()))
         return copy
 
-    async def _forget(self, key: _Key, copy: _Copy) -> None:
+    async def _forget(self, key: CopyKey, copy: Copy) -> None:
         name, home = key
         log.info("the copy of %s of %s is dropped: it is not offered here", name, home)
-        if copy.task is not None:
-            copy.task.cancel()
+        copy.rest()
         del self._copies[key]
         self._segments.forget(key)
         await self._threads.run(lambda: self._driver.drop(name, home))
 
     # --- following --------------------------------------------------------------------------------
 
-    async def _follow(self, key: _Key, copy: _Copy) -> None:
+    async def _follow(self, key: CopyKey, copy: Copy) -> None:
         """Ask for what changed, again and again, until cancelled."""
         told = ""
         while True:
+            before = copy.through
             try:
                 await self._step(key, copy)
                 told = ""
-            except LittoralError as error:
+                if copy.through <= before:  # a home that does not wait is not asked without a pause
+                    await asyncio.sleep(_PAUSE_S)
+            except (LittoralError, OSError) as error:
                 if str(error) != told:
                     log.warning("the copy of %s is not kept up to date: %s", key[0], error)
                 told = str(error)
                 await asyncio.sleep(FOLLOW_AGAIN_S)
+            except Exception:
+                log.exception("a defect: please report it")
+                await asyncio.sleep(FOLLOW_AGAIN_S)
 
-    async def _step(self, key: _Key, copy: _Copy) -> None:
+    async def _step(self, key: CopyKey, copy: Copy) -> None:
         offer, home = copy.offer, key[1]
         assert offer is not None, "followed once it is offered"
         at = await self._threads.run(copy.collection.followed)
@@ -304,20 +319,17 @@ class Following:
         if anew and await self._from_segments(key, copy, offer, at, None):
             return
         if changes.through > wanted.after or changes.whole:
-            at = await self._threads.run(lambda: _taken(copy, changes, offer, home))
+            at = await self._threads.run(lambda: taken_in(copy, changes, offer, home))
         self._moved(copy, at, fresh=changes.last)
 
     async def _from_segments(
-        self, key: _Key, copy: _Copy, offer: Offer, at: Followed, row: SegmentsRow | None
+        self, key: CopyKey, copy: Copy, offer: Offer, at: Followed, row: SegmentsRow | None
     ) -> bool:
-        """Have all at once, from segments; False where that can't be."""
+        """Have more from segments; False where nothing can be had."""
         name, home = key
+        goes_on, took = row is not None, False
         if copy.tries >= SEGMENTS_TRIES:
             return False
-
-        def take(data: bytes) -> Followed:
-            return _taken(copy, opened(data, offer.incarnation, home, verify), offer, home)
-
         if row is None:
             artifact = await self._named(home, SegmentsWanted(name, offer.incarnation))
             copy.tries = SEGMENTS_TRIES if artifact is None else copy.tries + 1
@@ -325,26 +337,31 @@ class Following:
                 row = await self._fetching.fetched(home, offer, artifact)
         if row is None:
             return False
+        opens = partial(opened, incarnation=offer.incarnation, home=home, verify=verify)
+        take = partial(taken_in, copy, offer=offer, home=home)
+        taking = self._fetching.taken(row, at, opens, take, goes_on=goes_on)
         try:
-            async for now in self._fetching.taken(row, at, take):
-                self._moved(copy, now)
-        except LittoralError:
+            async with contextlib.aclosing(taking):
+                async for now in taking:
+                    took = True
+                    self._moved(copy, now)
+        except (LittoralError, OSError):
             self._segments.forget(key)
             raise
-        return True
+        if not took:  # the copy is further, or was begun with others: these are of no use to it
+            self._segments.forget(key)
+        return took
 
     async def _named(self, home: PopId, wanted: SegmentsWanted) -> ArtifactId | None:
         """The segments that a home has, once they are made; None where it has none."""
         while True:
             said = await self._asked(home, SEGMENTS_PATH, wanted)
-            try:
-                shown = msgspec.json.decode(said, type=SegmentsShown)
-            except (msgspec.MsgspecError, UnicodeError):
-                raise RecordRejectedError(f"{home} says what is not understood") from None
+            shown = read_said(said, SegmentsShown, home)
             if not shown.making:
                 return shown.artifact
+            await asyncio.sleep(_PAUSE_S)
 
-    def _moved(self, copy: _Copy, at: Followed, *, fresh: bool = False) -> None:
+    def _moved(self, copy: Copy, at: Followed, *, fresh: bool = False) -> None:
         """A copy has come so far; it may have all that its home has just now."""
         copy.through, copy.ever = at.through, at.ever
         if fresh:
@@ -352,16 +369,16 @@ class Following:
         copy.moved.set()
         copy.moved = asyncio.Event()
 
-    async def _forward(self, key: _Key, writes: Sequence[Write]) -> Applied:
+    async def _forward(self, key: CopyKey, writes: Sequence[Write]) -> Applied:
         """Have the home make the changes, and wait until they are here."""
-        copy = self._copies[key]
-        if copy.offer is None:
+        copy = self._copies.get(key)
+        if copy is None or copy.offer is None:
             raise UpstreamFailedError(
                 f"{key[1]}, the home of {key[0]}, can't be reached, and only it can write",
                 advice="try again once it is back; reading goes on",
             )
         wanted = WritesWanted(key[0], copy.offer.incarnation, tuple(writes))
-        applied = msgspec.json.decode(await self._asked(key[1], WRITE_PATH, wanted), type=Applied)
+        applied = read_said(await self._asked(key[1], WRITE_PATH, wanted), Applied, key[1])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FORWARD_WAIT_S):
                 while copy.through < applied.through:
@@ -376,23 +393,3 @@ class Following:
             )
         body = msgspec.json.encode(what)
         return await calls.ask(known.member.name, known.state.url, "POST", path, body)
-
-
-def _taken(copy: _Copy, changes: Changes, offer: Offer, home: PopId) -> Followed:
-    """Take in changes. Blocks. That there are labels is known before anything is found by them."""
-    labels = any(record.labels for record in changes.records)
-    if labels:
-        copy.kept.labelled = True
-    try:
-        return copy.collection.follow(changes, offer.incarnation)
-    except ConflictError as error:
-        raise RecordRejectedError(f"{home} sends what is not asked for: {error}") from None
-    finally:
-        if labels:  # again: the loop may have been just about to say that there were none before
-            copy.kept.labelled = True
-
-
-def _in_words(staleness: Staleness) -> str:
-    if staleness.seconds is None:
-        return f"a copy; its home {staleness.home} was not reached since the start"
-    return f"a copy, as of {staleness.seconds:.1f} s ago, of {staleness.home}"

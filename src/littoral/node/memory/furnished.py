@@ -102,12 +102,14 @@ class Furnished:
             async with owned_tasks() as tasks:
                 filing = tasks.create_task(self.stores.run(), name="vector stores")
                 placing = tasks.create_task(self.contexts.run(), name="contexts of passages")
+                sweeping = tasks.create_task(self.replication.sweep(), name="segments")
                 self._placing = placing
                 try:
                     yield
                 finally:
                     filing.cancel()
                     placing.cancel()
+                    sweeping.cancel()
         finally:
             # Once nothing waits for them any more: what is broken off is not said to be at fault.
             self.replication.part()

@@ -93,7 +93,7 @@ class House:
         self.reranker: Reranker | None = None
         """Sorts what was found, where that is asked for."""
         self.forgotten: list[Callable[[str, str], None]] = []
-        """Hear of all that are forgotten, by scope and name."""
+        """Hear of all that are forgotten, by scope and name; at the latest when it is made anew."""
         self.following: Following | None = None
         """The copies of other PoPs' collections; None where there can't be any."""
         self._looking = asyncio.Lock()
@@ -138,6 +138,7 @@ class House:
             )
         driver = self._drivers[self._made_by]
         await self.threads.run(lambda: driver.create(spec))
+        self._tell_forgotten(scope, spec.name)  # a kill may have come between its end and the word
         shown = CollectionShown(spec=spec, driver=self._made_by, records=0)
         known[scope, spec.name] = shown
         self._kept.pop((scope, spec.name), None)  # of one that was dropped while somebody opened it
@@ -159,6 +160,9 @@ class House:
         await self.threads.run(lambda: keeper.drop(name, scope))
         (await self._known()).pop((scope, name), None)
         self._kept.pop((scope, name), None)
+        self._tell_forgotten(scope, name)
+
+    def _tell_forgotten(self, scope: str, name: str) -> None:
         for forget in self.forgotten:
             forget(scope, name)
 

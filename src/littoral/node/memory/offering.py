@@ -5,11 +5,14 @@
 Rules
 - Only the PoP's own collections are offered. Each question is looked at anew: whether whoever asks
   is meant, and may have it where its certificate says that it is.
+- An offer is of one collection. With that it goes; another of its name is not offered by it, though
+  this PoP was killed between.
 - A question for changes is answered as soon as there are some, and after CHANGES_WAIT_S anyway.
 - A write that a replica passes on is of an operator there, who is one of this PoP's owner too.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -51,6 +54,8 @@ from littoral.trust.names import pop_id
 from littoral.trust.records import RecordKind, signed, topic
 
 __all__ = ["Offering"]
+
+log = logging.getLogger("littoral")
 
 _FILE: Final = "offers.json"
 
@@ -165,9 +170,9 @@ class Offering:
         collection = kept.collection
         assert isinstance(collection, Replicated)
         self._followers.setdefault(wanted.name, {})[asker.pop] = self._now_s()
-        changed = self._watched(wanted.name, kept)
-        changed.clear()
+        self._watch(wanted.name, kept)
         while True:
+            changed = self._changed[wanted.name]
             found = await self._house.threads.run(
                 lambda: collection.changes(
                     wanted.after, CHANGES_BYTES, begun=wanted.begun, era=wanted.era
@@ -180,8 +185,8 @@ class Offering:
                     await changed.wait()
             except TimeoutError:
                 break
-            changed.clear()
-        return sealed(found, offer.incarnation, self._signer)
+        # Some megabytes are encoded, hashed and signed: not on the loop.
+        return await self._house.threads.run(lambda: sealed(found, offer.incarnation, self._signer))
 
     async def segments(self, asker: Member, wanted: SegmentsWanted) -> SegmentsShown:
         """All of it at once, as an artifact, if that is worth it; raises as `changes`."""
@@ -200,40 +205,53 @@ class Offering:
             raise NotFoundError(f"{name[:128]} is not offered here, or is another one by now")
         if not follows(offer, member, asker):
             raise NotAllowedError(f"{name} does not go to {asker.pop}")
-        return offer, await self._house.pops_own(name)
+        kept = await self._house.pops_own(name)
+        if kept.spec != offer.spec or not isinstance(kept.collection, Replicated):
+            raise NotFoundError(f"{name} is another one by now, or kept by a server")
+        return offer, kept
 
-    def _watched(self, name: str, kept: Kept) -> asyncio.Event:
-        """What is set by each write."""
-        event = self._changed.get(name)
-        if event is None:
-            event = self._changed[name] = asyncio.Event()
+    def _watch(self, name: str, kept: Kept) -> None:
+        """Have the next write set an event, which is another one for each."""
+        self._changed.setdefault(name, asyncio.Event())
         if self._listening.get(name) is not kept:
             self._listening[name] = kept
-            kept.listeners.append(lambda _: event.set())
-        return event
+            kept.listeners.append(lambda _: self._wrote(name))
+
+    def _wrote(self, name: str) -> None:
+        was, self._changed[name] = self._changed[name], asyncio.Event()
+        was.set()
 
     # --- keeping them -----------------------------------------------------------------------------
 
     def _forgotten(self, scope: str, name: str) -> None:
         if scope:
             return  # a key's own, which is never offered
-        offer = self.standing(name)
-        if offer is not None:
-            gone = msgspec.structs.replace(offer, withdrawn=True, made_unix_ms=self._now_ms(offer))
-            self._take(gone)
         self._listening.pop(name, None)
+        offer = self.standing(name)
+        if offer is None:
+            return
+        gone = msgspec.structs.replace(offer, withdrawn=True, made_unix_ms=self._now_ms(offer))
+        try:
+            self._take(gone)
+        except HomeUnwritableError as error:  # it is gone whether or not that can be written
+            log.warning("%s", error)
+            self._heed(gone)
 
     def _take(self, offer: Offer) -> None:
-        self._publish(offer)
-        self._offers[offer.spec.name] = offer
-        if offer.withdrawn:
-            self._segments.forget((offer.spec.name, pop_id(self._signer.public_key)))
-        self._segments.meet_again()
-        kept = _Kept(tuple(self._offers.values()))
+        """Have it stand, once it would after a kill too; where that fails, nothing has changed."""
+        kept = _Kept(tuple({**self._offers, offer.spec.name: offer}.values()))
         try:
             write_whole(self._file, msgspec.json.encode(kept), mode=0o600)
         except OSError as error:
             raise HomeUnwritableError(f"{self._file} can't be written ({error.strerror})") from None
+        self._heed(offer)
+
+    def _heed(self, offer: Offer) -> None:
+        self._offers[offer.spec.name] = offer
+        if offer.withdrawn:
+            self._segments.forget((offer.spec.name, pop_id(self._signer.public_key)))
+        self._segments.meet_again()
+        self._publish(offer)
 
     def _publish(self, offer: Offer) -> None:
         if self._say is not None and self._member is not None:

@@ -83,7 +83,11 @@ class Replication:
 
     def works(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What goes on as long as it is a member."""
-        return self.following.go_on(), self._segments.go_on()
+        return (self.following.go_on(),)
+
+    async def sweep(self) -> None:
+        """Drop segments that are of no more use, member or not, until cancelled."""
+        await self._segments.go_on()
 
     def part(self) -> None:
         """It is a member no longer."""

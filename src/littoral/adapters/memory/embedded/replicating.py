@@ -24,7 +24,9 @@ from littoral.terms.replicas import Changes, Followed
 __all__ = ["changes_after", "follow", "followed"]
 
 _RECORDS_MAX = 5_000
-"""Looked at for one part."""
+"""Sent in one part."""
+_BATCH = 100
+"""Read at once: they may be large."""
 _GONE_MAX = 50_000
 
 
@@ -43,19 +45,7 @@ def changes_after(reader: Reader, after: int, bytes_max: int, *, begun: int) -> 
     if forgotten or after > latest:
         after = 0
     whole = bool(begun) or after == 0
-    rows = read(
-        f"SELECT {COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, _RECORDS_MAX),
-    )
-    through, records, size = latest, list[Record](), 0
-    for row in rows:
-        if records and size >= bytes_max:
-            break
-        record = reader.filled(row[0], record_of(row))
-        records.append(record)
-        size += _bytes_of(record)
-    if len(records) < len(rows) or len(rows) == _RECORDS_MAX:
-        through = rows[len(records) - 1][2]
+    through, records = _records_after(reader, after, bytes_max, latest)
     gone = read(
         "SELECT seq, id FROM gone WHERE seq > ? AND seq <= ? AND id IS NOT NULL "
         "ORDER BY seq LIMIT ?",
@@ -63,15 +53,35 @@ def changes_after(reader: Reader, after: int, bytes_max: int, *, begun: int) -> 
     )
     if len(gone) == _GONE_MAX:
         through = min(through, gone[-1][0])
-        records = [record for record, row in zip(records, rows, strict=False) if row[2] <= through]
+        records = {seq: record for seq, record in records.items() if seq <= through}
     return Changes(
         after=after,
         through=through,
         latest=latest,
         whole=whole,
-        records=tuple(records),
+        records=tuple(records.values()),
         gone=tuple(record_id for _, record_id in gone),
     )
+
+
+def _records_after(
+    reader: Reader, after: int, bytes_max: int, latest: int
+) -> tuple[int, dict[int, Record]]:
+    """The records that changed first, by their changes; and up to which change these are all."""
+    records, size, last = dict[int, Record](), 0, after
+    while len(records) < _RECORDS_MAX and size < bytes_max:
+        rows = reader.database.read(
+            f"SELECT {COLUMNS} FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (last, _BATCH)
+        )
+        for row in rows:
+            if records and size >= bytes_max:
+                return last, records
+            records[row[2]] = record = reader.filled(row[0], record_of(row))
+            size += _bytes_of(record) + len(row[4])
+            last = row[2]
+        if len(rows) < _BATCH:
+            return latest, records
+    return last, records
 
 
 def followed(database: Database) -> Followed:
@@ -129,4 +139,5 @@ def _meet(database: Database, changing: Changing, changes: Changes, *, last: boo
 def _bytes_of(record: Record) -> int:
     vectors = sum(map(len, record.vectors.values()))
     sparse = sum(12 * len(each.indices) for each in record.sparse.values())
-    return vectors + sparse + len(record.text) + len(record.header) + 64
+    names = len(record.id) + len(record.document)
+    return vectors + sparse + len(record.text) + len(record.header) + names + 64
