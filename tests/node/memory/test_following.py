@@ -218,6 +218,8 @@ async def test_a_pop_that_has_left_a_zone_forgets_what_must_not_leave_it(pair: P
     moved = replace(copy.member, zone=ZoneName("mars"))
     copy.join(moved)(fleet(copy))  # its home is gone, too
     await until(lambda: copy.replication.following.find(SPEC.name) is None)
+    with pytest.raises(NotFoundError):
+        copy.replication.following.of(SPEC.name, home.member.pop)
     assert await copy.held() == ()
 
 

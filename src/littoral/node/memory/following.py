@@ -35,6 +35,7 @@ from littoral.terms.collections import Collections, Replicated
 from littoral.terms.errors import (
     ConflictError,
     LittoralError,
+    NotFoundError,
     StoreError,
     UpstreamFailedError,
 )
@@ -163,8 +164,11 @@ class Following:
         return self._copies[min(found)].kept if found else None
 
     def of(self, name: str, home: PopId) -> Kept:
-        """The copy of this home's collection, which is shown."""
-        return self._copies[name, home].kept
+        """The copy of this home's collection, which was shown. Raises NotFoundError: it is gone."""
+        copy = self._copies.get((name, home))
+        if copy is None:
+            raise NotFoundError(f"there is no copy of {name} of {home} any more")
+        return copy.kept
 
     async def shown(self) -> Sequence[CollectionShown]:
         """All copies that answer, as their homes' collections."""
