@@ -4,14 +4,15 @@ import asyncio
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from littoral.adapters.clock import SystemClock
-from littoral.adapters.documents import Reader, found_sources
+from littoral.adapters.documents import Job, Reader, Said, Still, found_sources
 from littoral.memory.passages import Cutting
 from littoral.node.memory import revising
 from littoral.node.memory.house import House
@@ -409,6 +410,35 @@ async def test_passages_are_short_enough_for_the_models_tokenizer(
     done = await taken(docs, "a.txt", tokenizer=tokenizer, tokens_max=tokens_max)
     assert (done.passages > 6, done.gone) == (True, 4)
     assert tokenizer_of(None) == ("", 0)
+
+
+async def test_a_file_whose_next_part_comes_as_it_is_broken_off_is_let_go(
+    here: Path, docs: Opened
+) -> None:
+    reads, goes_on, let_go = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Reader):
+        """Says something in the moment in which nobody listens any more."""
+
+        def read(self, job: Job) -> Generator[Said, None, None]:
+            try:
+                reads.set()
+                goes_on.wait(10)
+                yield Still(1, 2)
+            finally:
+                let_go.set()
+
+        def break_off(self) -> None:
+            goes_on.set()
+
+    (here / "a.txt").write_text("words")
+    importer = Importer(docs, Wish(), clock=SystemClock(), reader=Slow())
+    taking = asyncio.create_task(importer.run(found_sources(["a.txt"]).files))
+    assert await asyncio.to_thread(reads.wait, 10)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert await asyncio.to_thread(let_go.wait, 10), "who reads the next file would wait for ever"
 
 
 async def test_rows_with_more_text_than_the_model_reads_are_counted(

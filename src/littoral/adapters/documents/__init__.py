@@ -8,12 +8,13 @@ is the book of which documents came from where.
 
 from littoral.adapters.documents.finding import Source, Sources, found_sources, source
 from littoral.adapters.documents.reader import Reader
-from littoral.adapters.documents.words import Begun, Job, Some, Still
+from littoral.adapters.documents.words import Begun, Job, Said, Some, Still
 
 __all__ = [
     "Begun",
     "Job",
     "Reader",
+    "Said",
     "Some",
     "Source",
     "Sources",

@@ -18,12 +18,13 @@ Not here: HTTP, and how progress is shown.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Final
 
-from littoral.adapters.documents import Begun, Job, Reader, Some, Source, Still
+from littoral.adapters.documents import Begun, Job, Reader, Said, Some, Source, Still
 from littoral.adapters.documents.kinds import holds_records, printable
 from littoral.memory.passages import Cutting
 from littoral.node.memory.revising import Batch, Revising, Unit
@@ -223,9 +224,9 @@ class Importer:
         self._left[file.name] += 1
         records: list[Record] = []
         rows, done = False, 0
-        said = reader.read(self._job(file))
+        said, left = reader.read(self._job(file)), Event()
         try:
-            while (one := await asyncio.to_thread(next, said, None)) is not None:
+            while (one := await asyncio.to_thread(_next, said, left)) is not None:
                 match one:
                     case Begun(records=rows):
                         pass
@@ -250,8 +251,8 @@ class Importer:
                 self._progress.bytes_done += file.size_bytes - done
                 return
         finally:
-            # Broken off, a thread is still in it: that one ends with the process, see `run`.
-            with suppress(ValueError):
+            left.set()
+            with suppress(ValueError):  # broken off, a thread is still in it, and closes it
                 said.close()
         yield Unit(file.name, tuple(records), rows=rows, bytes_read=0 if rows else file.size_bytes)
 
@@ -301,6 +302,15 @@ class Importer:
     def _say(self) -> None:
         self._progress.elapsed_s = (self._clock.now() - self._began) / SECOND
         self._tell(self._progress)
+
+
+def _next(said: Generator[Said, None, None], left: Event) -> Said | None:
+    """What comes next. Blocks; on a thread, which may go on when nobody waits for it any more."""
+    one = next(said, None)
+    if left.is_set():
+        with suppress(ValueError):
+            said.close()
+    return one
 
 
 def _first(error: BaseException) -> BaseException:
