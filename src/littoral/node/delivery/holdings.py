@@ -77,6 +77,19 @@ class Holdings:
         )
         self.claimed(artifact, envelope)
 
+    def made(self, reference: str, artifact: ArtifactId, signer: Signer, unix_ns: int) -> None:
+        """Say, for PoPs of this owner, that this PoP has made this artifact and calls it so."""
+        envelope = signed_claim(
+            signer,
+            reference=reference,
+            artifact=artifact,
+            known=Known.FIRST,
+            private=True,
+            base=None,
+            unix_s=unix_ns // SECOND,
+        )
+        self.claimed(artifact, envelope)
+
     def meant(self, reference: str) -> ArtifactId | None:
         """What a pinned reference means, if that was ever known here."""
         return self._meant.get(reference)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from littoral.adapters.identity import verify
-from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.manifest import Kind, Manifest
 from littoral.delivery.pipelines import (
     DEFINITION_FILE,
@@ -33,7 +32,6 @@ from littoral.terms.pipelines import (
     PipelinesShown,
     PipelineWanted,
 )
-from littoral.terms.values import SECOND
 
 __all__ = ["Pipelines"]
 
@@ -67,16 +65,8 @@ class Pipelines:
         name = artifact.removeprefix("blake3:")[:_NAME_DIGITS]
         reference = f"pipeline:{pipeline.name}@{name}"
         if parts.holdings.whole(reference) is None:
-            claim = signed_claim(
-                parts.identity,
-                reference=reference,
-                artifact=artifact,
-                known=Known.FIRST,
-                private=True,
-                base=None,
-                unix_s=parts.around.clock.unix_ns() // SECOND,
-            )
-            parts.holdings.claimed(artifact, claim)
+            now = parts.around.clock.unix_ns()
+            parts.holdings.made(reference, artifact, parts.identity, now)
         self._changed()
         return _row(PipelineShown(artifact, parts.around.me, pipeline))
 

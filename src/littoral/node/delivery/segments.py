@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from littoral.delivery.claims import Known, signed_claim
 from littoral.delivery.manifest import Kind
 from littoral.node.delivery.desk import Desk
 from littoral.node.delivery.making import keep_files
@@ -21,7 +20,6 @@ from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.words import SegmentsDropped, SegmentsKept, SegmentsMade
 from littoral.terms.errors import ConflictError, LittoralError, NotFoundError, StoreError
 from littoral.terms.ids import ArtifactId
-from littoral.terms.values import SECOND
 
 __all__ = ["Segments"]
 
@@ -50,16 +48,8 @@ class Segments:
         """
         artifact = await self._parts.around.blocking(lambda: self._kept(made))
         parts = self._parts
-        claim = signed_claim(
-            parts.identity,
-            reference=made.reference,
-            artifact=artifact,
-            known=Known.FIRST,
-            private=True,
-            base=None,
-            unix_s=parts.around.clock.unix_ns() // SECOND,
-        )
-        parts.holdings.claimed(artifact, claim)
+        now = parts.around.clock.unix_ns()
+        parts.holdings.made(made.reference, artifact, parts.identity, now)
         self._desk.changed()
         return SegmentsKept(artifact)
 
