@@ -155,7 +155,7 @@ def test_what_it_tells_of_delivery_is_so_and_nothing_is_left(demo: Demo) -> None
     caught, (flipped,) = told["caught"], told["mended"]["rotten"]
     assert f"{lacking['machines'][0]['pop']} gave wrong bytes as chunk" in caught["log"]
     assert caught["log"].rpartition(" ")[2] == flipped.rpartition(" ")[2]
-    assert caught["arrived"]["origin_bytes"] < caught["tensor_bytes"]
+    assert caught["arrived"]["origin_bytes"] <= caught["tensor_bytes"], "it may come first"
     assert caught["arrived"]["artifact"] == arrived["artifact"]
     for each in told["mended"]["mended"], told["mended"]["third"]:
         assert each["origin_bytes"] + each["neighbour_bytes"] <= 1.1 * caught["tensor_bytes"]
