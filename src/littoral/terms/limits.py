@@ -589,6 +589,12 @@ GUEST_CONNECT_S: Final = 3.0
 TABLE_S: Final = 0.1
 """Between two readings of the whole fleet into one model's candidates: 1,000 PoPs take 3 ms."""
 
+MISSING_ASK_S: Final = 3.0
+"""From when a PoP is gone until it is asked whether it is there all the same: a link may come back
+by itself. Then twice as long each time, up to MISSING_PAUSE_S_MAX."""
+
+MISSING_PAUSE_S_MAX: Final = 300.0
+
 CALL_WAIT_S: Final = 5.0
 """For the answer to a short question to another PoP."""
 

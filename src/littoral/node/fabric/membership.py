@@ -38,6 +38,7 @@ from littoral.node.fabric.joining import controls, newcomers
 from littoral.node.fabric.learning import Learning
 from littoral.node.fabric.links import Links
 from littoral.node.fabric.memory import KnownPop, known_of, recall, remember
+from littoral.node.fabric.missing import Missing
 from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.placed import listening_host, place_of, seeds_of, state_place
@@ -278,7 +279,8 @@ class Membership:
             *(self._clock, speaking.changed.set),
         )
         others = (peers, words, view, names, calls, links, ranking, place, speaking)
-        return Standing(member, *others, parting, server, relaying, holding)
+        missing = Missing(member.pop, lambda: view.fleet, links.ping, names.reopen, self._clock)
+        return Standing(member, *others, parting, server, relaying, missing, holding)
 
     def _state(self, number: int) -> PopState:
         """What this PoP is now."""

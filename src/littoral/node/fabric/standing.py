@@ -7,6 +7,7 @@ from typing import Any
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.holding import Holding
 from littoral.node.fabric.links import Links
+from littoral.node.fabric.missing import Missing
 from littoral.node.fabric.parting import Parting
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.ranking import Ranking
@@ -42,10 +43,12 @@ class Standing:
     """Answers the others."""
     relaying: Relaying
     """To PoPs that can't be dialled."""
+    missing: Missing
     holding: Holding
     """At work where this one can't be dialled."""
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on as long as it is a member."""
         works = [self.speaking.go_on(), self.links.measure(), self.relaying.keep()]
+        works.append(self.missing.look())
         return works if self.place.url else [*works, self.holding.go_on()]
