@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,6 +44,9 @@ class Quick:
 
     def say(self, about: str, _: bytes) -> None:
         self.said.append(about)
+
+    async def reopen(self, seeds: Sequence[str] = ()) -> None:
+        raise AssertionError(f"nobody is missed: {seeds}")
 
     async def close(self) -> None:
         """Nothing is open."""
