@@ -152,12 +152,12 @@ def test_ctrl_c_ends_an_add_and_leaves_nothing(tmp_path: Path) -> None:
     script = (
         "import typer\n"
         "from littoral.cli import models\n"
-        "import littoral.adapters.models.sources as sources\n"
+        "import littoral.adapters.models.digests as digests\n"
         "def stuck(*_):\n"
         "    import threading\n"
         "    print('here', flush=True)\n"
         "    threading.Event().wait(60)\n"
-        "sources.digest_of_file = stuck\n"
+        "digests.digest_of_file = stuck\n"
         "app = typer.Typer(); models.register(app); app()\n"
     )
     command = [sys.executable, "-c", script, "models", "add", str(source), "--home", str(tmp_path)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from array import array
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -24,7 +25,7 @@ from littoral.node.memory.threads import Threads
 from littoral.terms.delivery import PlanShown, PullShown, PullStage, PullWanted
 from littoral.terms.errors import OriginError
 from littoral.terms.ids import ArtifactId, PopId, SiteName
-from littoral.terms.memory import CollectionSpec, Record, Scan, VectorField
+from littoral.terms.memory import CollectionSpec, Record, Scan, Upsert, VectorField
 from littoral.terms.replicas import Changes, Followed, Offer, SegmentsShown
 from tests.adapters.owner.made import SetClock
 from tests.trust.made import SIGNER
@@ -195,6 +196,24 @@ class Replica:
         self.threads.close()
         self._replicas.close()
         self.mover.store.close()
+
+
+Pair = tuple[Home, Replica]
+
+
+def records(first: int, last: int, number: int = 0) -> Upsert:
+    """Of these numbers, each of which says which time it was written."""
+    return Upsert(
+        tuple(
+            Record(
+                id=f"r{each:04}",
+                vectors={"": array("f", [each, number, 1]).tobytes()},
+                text=f"text {number} of {each}",
+                metadata={"n": number},
+            )
+            for each in range(first, last)
+        )
+    )
 
 
 def held(collection: EmbeddedCollection) -> Sequence[Record]:

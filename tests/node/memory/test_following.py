@@ -1,7 +1,6 @@
 """Copies of collections, between PoPs in one process: who has them, and what goes wrong."""
 
 import asyncio
-from array import array
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from littoral.adapters.memory.embedded import open_replicas
 from littoral.memory.replicas import encoded_offer
-from littoral.node.memory import offering, segmenting
+from littoral.node.memory import offering
 from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import HomeUnwritableError, NotFoundError
 from littoral.terms.ids import OwnerId, PopId, ZoneName
@@ -20,8 +19,6 @@ from littoral.terms.memory import (
     Delete,
     FieldKind,
     Metric,
-    Record,
-    Upsert,
     VectorField,
 )
 from littoral.terms.replicas import ChangesWanted, ReplicaWanted
@@ -30,16 +27,8 @@ from littoral.trust.records import RecordKind
 from tests.adapters.owner.made import SetClock
 from tests.node.memory.copying import SPEC, Pop, fleet
 from tests.node.memory.made import OPERATOR
+from tests.node.memory.segments_made import records
 from tests.trust.made import SIGNER, STRANGER
-
-
-def records(first: int, last: int, number: int = 0) -> Upsert:
-    vectors = [array("f", [each, number, 1]).tobytes() for each in range(first, last)]
-    rows = (
-        Record(id=f"r{each:04}", vectors={"": vector}, text=f"text {number} of {each}")
-        for each, vector in enumerate(vectors, first)
-    )
-    return Upsert(tuple(rows))
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -53,14 +42,6 @@ async def same(home: Pop, copy: Pop) -> None:
     async with asyncio.timeout(20):
         while await copy.held() != await home.held():
             await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """It stands; and parts are small, so that there are many."""
-    for each in (segmenting, offering):
-        monkeypatch.setattr(each, "CHANGES_BYTES", 2_000)
-    return SetClock()
 
 
 Pair = tuple[Pop, Pop]

@@ -1,8 +1,6 @@
 """First copies from segments: whole, signed, gone on with, for those alone who may have them."""
 
 import asyncio
-from array import array
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +14,7 @@ from littoral.terms.delivery import PullShown, PullWanted
 from littoral.terms.errors import LittoralError, RecordRejectedError
 from littoral.terms.ids import ArtifactId, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.limits import SEGMENTS_KEPT_S
-from littoral.terms.memory import Delete, Record, Upsert, Write
+from littoral.terms.memory import Delete, Write
 from littoral.terms.replicas import Changes
 from littoral.terms.values import Instant
 from littoral.trust.members import Member
@@ -26,14 +24,12 @@ from tests.node.memory.segments_made import (
     KEY,
     OFFER,
     SPEC,
-    Home,
-    Replica,
+    Pair,
     StoreMover,
     held,
+    records,
 )
 from tests.trust.made import STRANGER
-
-Pair = tuple[Home, Replica]
 
 
 class Telling(StoreMover):
@@ -41,36 +37,6 @@ class Telling(StoreMover):
 
     def __init__(self) -> None:
         self.told = {}
-
-
-def records(first: int, last: int, number: int = 0) -> Upsert:
-    return Upsert(
-        tuple(
-            Record(
-                id=f"r{each:04}",
-                vectors={"": array("f", [each, number, 1]).tobytes()},
-                text=f"text {number} of {each}",
-                metadata={"n": number},
-            )
-            for each in range(first, last)
-        )
-    )
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """It stands; and parts are small, so that there are many."""
-    monkeypatch.setattr(segmenting, "CHANGES_BYTES", 2_000)
-    return SetClock()
-
-
-@pytest.fixture
-async def pair(tmp_path: Path, clock: SetClock) -> AsyncIterator[Pair]:
-    home = Home(tmp_path / "home", clock)
-    replica = Replica(tmp_path / "replica", home, clock)
-    yield home, replica
-    replica.close()
-    home.close()
 
 
 async def test_a_copy_from_segments_is_the_collection_and_goes_on_from_there(pair: Pair) -> None:

@@ -4,8 +4,6 @@ were begun with others.
 
 import asyncio
 import random
-from array import array
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,47 +14,30 @@ from littoral.adapters.models.digests import DISK_SPARE_BYTES
 from littoral.delivery.manifest import Kind
 from littoral.memory.replicas import opened, sealed, segment_after, segment_name
 from littoral.node.delivery.making import keep_files
-from littoral.node.memory import segmenting
 from littoral.node.memory.segments import Segments, SegmentsRow
 from littoral.routing.fleet import Delivery, Fleet, Known, PopState
 from littoral.terms.delivery import PullWanted
 from littoral.terms.errors import RecordRejectedError
 from littoral.terms.ids import ArtifactId, OwnerId, PopId, SiteName, ZoneName
 from littoral.terms.limits import SEGMENTS_KEPT_S
-from littoral.terms.memory import Delete, Record, Upsert
+from littoral.terms.memory import Delete
 from littoral.terms.replicas import Changes
 from littoral.terms.values import Instant
 from littoral.trust.members import Member
 from tests.adapters.owner.made import SetClock
-from tests.node.memory.segments_made import HOME, KEY, OFFER, SPEC, Home, Replica, StoreMover, held
+from tests.node.memory.segments_made import (
+    HOME,
+    KEY,
+    OFFER,
+    SPEC,
+    Home,
+    Pair,
+    Replica,
+    StoreMover,
+    held,
+    records,
+)
 from tests.trust.made import SIGNER
-
-Pair = tuple[Home, Replica]
-
-
-def records(first: int, last: int, number: int = 0) -> Upsert:
-    return Upsert(tuple(record(each, number) for each in range(first, last)))
-
-
-def record(each: int, number: int = 0) -> Record:
-    vector = array("f", [each, number, 1]).tobytes()
-    return Record(id=f"r{each:04}", vectors={"": vector}, text=f"text {number} of {each}")
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """It stands; and parts are small, so that there are many."""
-    monkeypatch.setattr(segmenting, "CHANGES_BYTES", 2_000)
-    return SetClock()
-
-
-@pytest.fixture
-async def pair(tmp_path: Path, clock: SetClock) -> AsyncIterator[Pair]:
-    home = Home(tmp_path / "home", clock)
-    replica = Replica(tmp_path / "replica", home, clock)
-    yield home, replica
-    replica.close()
-    home.close()
 
 
 async def swept(segments: Segments, rounds: int = 3) -> None:

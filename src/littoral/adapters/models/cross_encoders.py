@@ -12,16 +12,10 @@ from typing import Final
 from littoral.adapters.models.catalogue import Staging
 from littoral.adapters.models.cross_config import CrossConfig, config_at
 from littoral.adapters.models.cross_names import CrossFiles, cross_files
-from littoral.adapters.models.digests import (
-    Progress,
-    check_disk,
-    copy_hashed,
-    digest_of_file,
-    mark_of,
-)
+from littoral.adapters.models.digests import Progress, hashed_files
 from littoral.adapters.models.hub import HubFetch, part_name
 from littoral.terms.artifacts import OriginFile
-from littoral.terms.errors import BadRequestError, ConflictError
+from littoral.terms.errors import BadRequestError
 from littoral.terms.ids import ModelName
 from littoral.terms.values import EngineKind, Kind, ModelEntry, ModelFile
 
@@ -82,23 +76,8 @@ def taken(
         ConflictError: a file changed meanwhile.
         DiskShortError: there is no room for a copy.
     """
-    before = [mark_of(path) for path in folder.paths]
-    if copy:
-        check_disk(staging.directory, sum(mark.size_bytes for mark in before))
-    files: list[ModelFile] = []
-    for path, mark in zip(folder.paths, before, strict=True):
-        if copy:
-            target = staging.directory / path.name
-            digest = copy_hashed(path, target, f"copying {path.name}", progress)
-        else:
-            target = path
-            digest = digest_of_file(path, f"hashing {path.name}", progress)
-        if mark_of(path) != mark:
-            raise ConflictError(
-                f"{path.name} changed while it was hashed", advice="run this again when it is done"
-            )
-        files.append(ModelFile(str(target), mark.size_bytes, digest))
-    return staging.commit(_entry(name, folder.config, tuple(files), f"file {folder.paths[0]}"))
+    files = hashed_files(folder.paths, progress, staging.directory if copy else None)
+    return staging.commit(_entry(name, folder.config, files, f"file {folder.paths[0]}"))
 
 
 def fetched(

@@ -8,13 +8,14 @@ Rules
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from littoral.terms.errors import DiskShortError
+from littoral.terms.errors import ConflictError, DiskShortError
 from littoral.terms.ids import Digest, digest_of_hex
+from littoral.terms.values import ModelFile
 
 __all__ = [
     "DISK_SPARE_BYTES",
@@ -27,6 +28,7 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "feed",
+    "hashed_files",
     "mark_of",
     "sync",
 ]
@@ -124,6 +126,34 @@ def copy_hashed(source: Path, target: Path, stage: str, progress: Progress) -> D
 
         feed(read, take, lambda done: progress(stage, done, total))
     return digest_of(hashed)
+
+
+def hashed_files(
+    paths: Sequence[Path], progress: Progress, copy_to: Path | None = None
+) -> tuple[ModelFile, ...]:
+    """Hash files where they are, or copy them into a folder and hash what is copied.
+
+    Raises:
+        ConflictError: one of them changed meanwhile.
+        DiskShortError: there is no room for the copies.
+    """
+    before = [mark_of(path) for path in paths]
+    if copy_to is not None:
+        check_disk(copy_to, sum(mark.size_bytes for mark in before))
+    files = []
+    for path, mark in zip(paths, before, strict=True):
+        if copy_to is None:
+            target = path
+            digest = digest_of_file(path, f"hashing {path.name}", progress)
+        else:
+            target = copy_to / path.name
+            digest = copy_hashed(path, target, f"copying {path.name}", progress)
+        if mark_of(path) != mark:
+            raise ConflictError(
+                f"{path.name} changed while it was hashed", advice="run this again when it is done"
+            )
+        files.append(ModelFile(str(target), mark.size_bytes, digest))
+    return tuple(files)
 
 
 def check_disk(directory: Path, needed_bytes: int) -> None:

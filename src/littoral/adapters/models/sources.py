@@ -22,19 +22,13 @@ from littoral.adapters.models.builtin import BUILTIN
 from littoral.adapters.models.catalogue import Catalogue
 from littoral.adapters.models.cross_encoders import fetched, found_folder, taken
 from littoral.adapters.models.cross_names import ONNX
-from littoral.adapters.models.describe import gguf_entry
-from littoral.adapters.models.digests import (
-    Progress,
-    check_disk,
-    copy_hashed,
-    digest_of_file,
-    mark_of,
-)
+from littoral.adapters.models.describe import described_gguf
+from littoral.adapters.models.digests import Progress, hashed_files
 from littoral.adapters.models.gguf import read_gguf
 from littoral.adapters.models.hub import Hub, part_name
 from littoral.adapters.models.upstreams import check_upstreams, described
 from littoral.adapters.origins.references import HubReference, parse_hub
-from littoral.terms.errors import BadRequestError, ConflictError, UnknownModelError
+from littoral.terms.errors import BadRequestError, UnknownModelError
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import (
     EngineKind,
@@ -154,24 +148,10 @@ def _add_file(
         with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
             return taken(staging, chosen, folder, progress, copy=source.copy)
     header = read_gguf(path)
-    before = mark_of(path)
     chosen = _name(name, path.stem)
     with catalogue.adding(chosen, resumable=False, progress=progress) as staging:
-        if source.copy:
-            check_disk(staging.directory, before.size_bytes)
-            target = staging.directory / path.name
-            digest = copy_hashed(path, target, f"copying {path.name}", progress)
-        else:
-            target = path
-            digest = digest_of_file(path, f"hashing {path.name}", progress)
-        if mark_of(path) != before:
-            raise ConflictError(
-                f"{path.name} changed while it was hashed", advice="run this again when it is done"
-            )
-        origin = f"file {path}"
-        return staging.commit(
-            gguf_entry(_name(name, path.stem), header, target, digest, origin=origin)
-        )
+        (file,) = hashed_files([path], progress, staging.directory if source.copy else None)
+        return staging.commit(described_gguf(chosen, header, file, f"file {path}"))
 
 
 def _add_from_hub(
@@ -190,9 +170,8 @@ def _add_from_hub(
             for other in set(staging.directory.iterdir()) - {staging.directory / part_name(file)}:
                 other.unlink()
             grown = fetch.grown(file, staging.directory)
-            target = Path(grown.path)
-            header = read_gguf(target)
-            return staging.commit(gguf_entry(chosen, header, target, grown.digest, origin=origin))
+            header = read_gguf(Path(grown.path))
+            return staging.commit(described_gguf(chosen, header, grown, origin))
 
 
 def _add_upstream(

@@ -53,7 +53,7 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(group)
         if live is not None:
-            return live.shelf if self._may(peer, live.kind, group, private=live.private) else None
+            return live.shelf if self._may_have(live, group, peer) else None
         found = self._whole(group, peer)
         return None if found is None else found.shelf
 
@@ -74,7 +74,7 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(artifact)
         if live is not None and name in live.documents:
-            may = self._may(peer, live.kind, artifact, private=live.private)
+            may = self._may_have(live, artifact, peer)
             return memoryview(live.documents[name]) if may else None
         found = self._whole(artifact, peer)
         return None if found is None else found.document(name)
@@ -83,7 +83,7 @@ class Library:
         """See moving.Library."""
         live = self.groups.get(group)
         if live is not None:
-            may = self._may(peer, live.kind, group, private=live.private)
+            may = self._may_have(live, group, peer)
             return live.links.called(peer, say) if may else None
         found = self._whole(group, peer)
         if found is None:
@@ -104,6 +104,9 @@ class Library:
         found = self._open.pop(artifact, None)
         if found is not None:
             found.close()
+
+    def _may_have(self, live: Group, name: str, peer: Member) -> bool:
+        return self._may(peer, live.kind, name, private=live.private)
 
     def _may(self, peer: Member, kind: Kind, name: str, *, private: bool) -> bool:
         others = self._others()

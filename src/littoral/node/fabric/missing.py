@@ -73,7 +73,10 @@ class Missing:
         gone = {
             pop: known
             for pop, known in self._fleet().pops.items()
-            if pop != self._here and not known.alive and known.state.url
+            if pop != self._here
+            and not known.alive
+            and known.state.url
+            and known.state.state_address
         }
         for pop in self._turns.keys() - gone.keys():
             del self._turns[pop]
@@ -85,13 +88,12 @@ class Missing:
         answer = [known for known in due if await self._answers(known)]
         fleet = self._fleet().pops
         still = [each for each in answer if not fleet.get(each.state.pop, each).alive]
-        addresses = [each.state.state_address for each in still if each.state.state_address]
-        if not addresses:
+        if not still:
             return
         for each in still:
             log.info("%s answers, and nothing is heard of it: it is dialled", each.state.pop)
         try:
-            await self._reopen(addresses)
+            await self._reopen([each.state.state_address for each in still])
         except LittoralError as error:
             log.warning("the fabric can't be opened anew: %s", error)
 

@@ -49,6 +49,10 @@ class Standing:
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on as long as it is a member."""
-        works = [self.speaking.go_on(), self.links.measure(), self.relaying.keep()]
-        works.append(self.missing.look())
+        works = [
+            self.speaking.go_on(),
+            self.links.measure(),
+            self.relaying.keep(),
+            self.missing.look(),
+        ]
         return works if self.place.url else [*works, self.holding.go_on()]

@@ -15,7 +15,6 @@ Rules
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +23,7 @@ from littoral.node.memory.contextualising import Contextualising, chat_model, ke
 from littoral.node.memory.house import House
 from littoral.node.memory.opened import Opened
 from littoral.node.memory.pending import Pending
+from littoral.node.memory.rounds import in_rounds, until_owed
 from littoral.node.memory.shelf import acting_for
 from littoral.terms.contextual import ContextJob, ContextShown, ContextState, ContextWanted
 from littoral.terms.errors import (
@@ -182,12 +182,7 @@ class Contexts:
 
     async def run(self) -> None:
         """Do what is owed, until cancelled. What fails here is logged, and tried again."""
-        while True:
-            try:
-                await self._round()
-            except Exception:
-                log.exception("the writing of contexts is interrupted")
-                await asyncio.sleep(FILING_PAUSE_S)
+        await in_rounds(self._round, "the writing of contexts")
 
     async def _round(self) -> None:
         """One turn of the collection whose last is longest ago, or a while without any."""
@@ -203,9 +198,7 @@ class Contexts:
             await self._turn(job, self._standing[job.number])
             return
         until = min((each.until for each in self._standing.values()), default=None)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._owed.wait()
+        await until_owed(self._owed, until)
 
     async def _turn(self, job: ContextJob, standing: _Standing) -> None:
         """Some passages; whatever becomes of it is said of it."""

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from littoral.node.memory.rounds import in_rounds, until_owed
 from littoral.node.memory.shelf import Shelf, acting_for, passages_of
 from littoral.terms.collections import OpenCollection
 from littoral.terms.errors import (
@@ -105,12 +106,7 @@ class Filing:
 
     async def run(self) -> None:
         """Do what is owed, until cancelled. What fails here is logged, and tried again."""
-        while True:
-            try:
-                await self._turn_taken()
-            except Exception:
-                log.exception("the work for vector stores is interrupted")
-                await asyncio.sleep(FILING_PAUSE_S)
+        await in_rounds(self._turn_taken, "the work for vector stores")
 
     async def _turn_taken(self) -> None:
         """One file, or a while without any."""
@@ -123,10 +119,7 @@ class Filing:
         if file is not None:
             await self._do(file)
             return
-        until = min([self._next_sweep, *self._paused.values()])
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._owed.wait()
+        await until_owed(self._owed, min([self._next_sweep, *self._paused.values()]))
 
     def _next(self, now: float) -> StoreFile | None:
         """The file of the key whose last turn is longest ago."""

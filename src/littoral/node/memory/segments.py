@@ -34,6 +34,7 @@ from littoral.adapters.artifacts import Shelf
 from littoral.adapters.files import write_whole
 from littoral.delivery.manifest import Kind
 from littoral.memory.replicas import follows
+from littoral.node.memory.copies import CopyKey
 from littoral.routing.fleet import Fleet
 from littoral.terms.delivery import PlanShown, PullShown, PullWanted
 from littoral.terms.errors import LittoralError
@@ -52,9 +53,6 @@ _FILE: Final = "segments.json"
 _SWEEP_S: Final = 60.0
 _AGAIN_S: Final = 5.0
 """Until what somebody held is dropped again."""
-
-_Key = tuple[str, PopId]
-"""A collection's name and its home."""
 
 
 class Mover(Protocol):
@@ -117,16 +115,16 @@ class Segments:
         """
         self.mover: Final = mover
         self.shelf: Final = Shelf(home / "artifacts")
-        self.offered: Callable[[_Key], Offer | None] = _nothing
+        self.offered: Callable[[CopyKey], Offer | None] = _nothing
         """What stands offered of a collection, as it is known here."""
         self._file = home / _FILE
         self._clock = clock
         known = _read(self._file)
         self._rows = {(row.name, row.home): row for row in known.rows}
         self._leaving = set(known.leaving)
-        self._former: list[tuple[_Key, SegmentsRow]] = []
+        self._former: list[tuple[CopyKey, SegmentsRow]] = []
         """Those that others have taken the place of: who fetches them comes to the end."""
-        self._coming: dict[_Key, _Coming] = {}
+        self._coming: dict[CopyKey, _Coming] = {}
         self._keeping = 0
         """So many are being kept by the mover, and are not known here yet."""
         self._fleet = Fleet({})
@@ -142,7 +140,7 @@ class Segments:
         return row if row is not None and self.shelf.complete(row.artifact) else None
 
     @contextmanager
-    def coming(self, key: _Key, incarnation: str, artifact: ArtifactId) -> Iterator[None]:
+    def coming(self, key: CopyKey, incarnation: str, artifact: ArtifactId) -> Iterator[None]:
         """They are being fetched, and given to others from the first piece on."""
         coming = self._coming[key] = _Coming(incarnation, artifact)
         self._leaving.discard(artifact)
@@ -194,13 +192,12 @@ class Segments:
         known, now = self._rows.get(key), self.now_s()
         if known is None or known.artifact != row.artifact:
             return
-        if (
-            abs(now - known.used_unix_s) >= _SWEEP_S
-        ):  # to the minute is enough, and a file is written
+        # To the minute is enough: a file is written.
+        if abs(now - known.used_unix_s) >= _SWEEP_S:
             self._rows[key] = msgspec.structs.replace(known, used_unix_s=now)
             self._write()
 
-    def forget(self, key: _Key) -> None:
+    def forget(self, key: CopyKey) -> None:
         """Those of a collection are not to be here any more, nor to come."""
         gone = [each for known, each in self._all() if known == key]
         self._rows.pop(key, None)
@@ -211,7 +208,7 @@ class Segments:
         if gone:
             self._changed()
 
-    def _all(self) -> "list[tuple[_Key, SegmentsRow | _Coming]]":
+    def _all(self) -> "list[tuple[CopyKey, SegmentsRow | _Coming]]":
         """What is here, was and is still fetched by somebody, or is coming."""
         return [*self._rows.items(), *self._former, *self._coming.items()]
 
@@ -248,14 +245,14 @@ class Segments:
         readers = {each.artifact: self._readers(key, each.incarnation) for key, each in self._all()}
         self.mover.readers({artifact: pops for artifact, pops in readers.items() if pops})
 
-    def _offer(self, key: _Key, incarnation: str) -> Offer | None:
+    def _offer(self, key: CopyKey, incarnation: str) -> Offer | None:
         """What stands offered of this very collection, and not of another one of its name."""
         offer = self.offered(key)
         if offer is None or offer.withdrawn or offer.incarnation != incarnation:
             return None
         return offer
 
-    def _readers(self, key: _Key, incarnation: str) -> frozenset[PopId]:
+    def _readers(self, key: CopyKey, incarnation: str) -> frozenset[PopId]:
         offer, me = self._offer(key, incarnation), self._member
         if offer is None or me is None:
             return frozenset()
@@ -312,7 +309,7 @@ class Segments:
             self._former = former
             self._changed()
 
-    def _is_fetched(self, key: _Key, row: SegmentsRow) -> bool:
+    def _is_fetched(self, key: CopyKey, row: SegmentsRow) -> bool:
         """Whether somebody who may is at it, and says so in its state."""
         group = bytes.fromhex(row.artifact.rpartition(":")[2])
         return any(
@@ -365,6 +362,6 @@ def _read(file: Path) -> _Known:
         return _Known()
 
 
-def _nothing(_: _Key) -> Offer | None:
+def _nothing(_: CopyKey) -> Offer | None:
     """Nobody has said anything of it."""
     return None
