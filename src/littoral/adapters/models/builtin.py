@@ -5,14 +5,14 @@ the weights, under which licence they are, and every digest. To move one to a ne
 change of its row, reviewed like code.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from littoral.adapters.models.packages import Member, Wheel
 from littoral.terms.ids import Digest, ModelName, digest_of_hex
-from littoral.terms.values import ModelDefaults, ToolSupport
+from littoral.terms.values import ModelDefaults, ModelEntry, ToolSupport
 
-__all__ = ["BUILTIN", "Builtin", "GgufParts", "MiniLm", "Offer"]
+__all__ = ["BUILTIN", "Builtin", "GgufParts", "MiniLm", "Offer", "as_built_in", "built_in_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,3 +282,35 @@ _ALL: Final = (
 
 BUILTIN: Final = {row.offer.name: row for row in _ALL}
 """By name."""
+
+
+def built_in_of(digest: Digest | None) -> ModelName | None:
+    """What the built-in model with these weights is called, if there is one."""
+    found = _of_weights(digest)
+    return None if found is None else found[0].name
+
+
+def as_built_in(entry: ModelEntry) -> ModelEntry:
+    """An entry, with what is known here of its weights if they are those of a built-in model.
+
+    However they came (in packages, from a neighbour, as a file), the same weights are asked in the
+    same way.
+    """
+    found = _of_weights(entry.digest)
+    if found is None:
+        return entry
+    offer, recipe = found
+    return replace(
+        entry,
+        licence=offer.licence,
+        description=offer.description,
+        tools=recipe.tools,
+        defaults=recipe.defaults,
+    )
+
+
+def _of_weights(digest: Digest | None) -> tuple[Offer, GgufParts] | None:
+    for row in BUILTIN.values():
+        if isinstance(row.recipe, GgufParts) and row.recipe.digest == digest:
+            return row.offer, row.recipe
+    return None

@@ -1,7 +1,8 @@
-"""Makes catalogue entries from what weights say of themselves."""
+"""Makes catalogue entries from what weights say of themselves, and what is known here of them."""
 
 from pathlib import Path
 
+from littoral.adapters.models.builtin import as_built_in
 from littoral.adapters.models.gguf import GgufHeader
 from littoral.terms.errors import UnsupportedError
 from littoral.terms.ids import Digest, ModelName
@@ -24,7 +25,7 @@ def gguf_entry(
 def described_gguf(name: ModelName, header: GgufHeader, file: ModelFile, origin: str) -> ModelEntry:
     """The same of a file that need not be there yet. Raises as `gguf_entry`."""
     path = Path(file.path)
-    return ModelEntry(
+    entry = ModelEntry(
         name=name,
         engine=EngineKind.LLAMA,
         kinds=_kinds(header, path),
@@ -41,6 +42,7 @@ def described_gguf(name: ModelName, header: GgufHeader, file: ModelFile, origin:
         dimensions=header.dimensions if header.embeds else None,
         tools=_tools(header),
     )
+    return as_built_in(entry)
 
 
 def _kinds(header: GgufHeader, path: Path) -> tuple[Kind, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.adapters.models import Catalogue
+from littoral.adapters.models.builtin import built_in_of
 from littoral.adapters.models.describe import gguf_entry
 from littoral.adapters.models.gguf import read_gguf
 from littoral.delivery.drafts import DraftFile
@@ -30,7 +31,7 @@ def add_to_catalogue(
         store: that has the artifact whole.
         artifact: which.
         reference: what it was pulled as.
-        name: what to call it; else its file's own name.
+        name: what to call it; else as `model_among` says.
 
     Returns: what it is called; None where there is not exactly one model in it that can be served
         here, and so nothing was added.
@@ -40,7 +41,7 @@ def add_to_catalogue(
         ConflictError: another model has the name.
     """
     with store.shelf.hold(artifact) as held:
-        found = model_among([row.path for row in held.manifest.files], reference, name)
+        found = model_among(held.manifest.files, reference, name)
         if found is None:
             return None
         file, chosen = found
@@ -66,30 +67,31 @@ def check_name(
     Raises:
         BadRequestError, ConflictError: as `add_to_catalogue`.
     """
-    found = model_among([file.path for file in files], reference, name)
+    found = model_among(files, reference, name)
     digest = None if found is None else files[found[0]].sha256
     if found is not None and digest is not None:
         _is_present(catalogue, found[1], digest, advice="give this one a name with --name")
 
 
 def model_among(
-    paths: Sequence[str], reference: str, name: str | None
+    files: Sequence[FileRow | DraftFile], reference: str, name: str | None
 ) -> tuple[int, ModelName] | None:
     """Which of the files of an artifact is a model, and what it is called.
 
     Args:
-        paths: of its files.
+        files: of the artifact.
         reference: what it is pulled as.
-        name: what the model is to be called; else its file's own name.
+        name: what the model is to be called; else what a built-in model of these weights is, or
+            the file's own name.
 
     Returns: the number of the file and the name; None where there is not exactly one.
 
     Raises:
         BadRequestError: a name was given, and there is no such model.
     """
-    found = [at for at, path in enumerate(paths) if path.lower().endswith(".gguf")]
+    found = [at for at, file in enumerate(files) if file.path.lower().endswith(".gguf")]
     if len(found) == 1:
-        return found[0], _own_name(paths[found[0]]) if name is None else model_name(name)
+        return found[0], _own_name(files[found[0]]) if name is None else model_name(name)
     if name is None:
         return None
     raise BadRequestError(
@@ -114,9 +116,9 @@ def _is_present(catalogue: Catalogue, name: ModelName, digest: str, *, advice: s
     return present is not None
 
 
-def _own_name(path: str) -> ModelName:
-    made = re.sub(r"[^a-z0-9._/:-]+", "-", Path(path).stem.lower()).strip("-._/:")[:96]
-    return model_name(made or "model")
+def _own_name(file: FileRow | DraftFile) -> ModelName:
+    made = re.sub(r"[^a-z0-9._/:-]+", "-", Path(file.path).stem.lower()).strip("-._/:")[:96]
+    return built_in_of(file.sha256) or model_name(made or "model")
 
 
 def _silent(_: str, __: int, ___: int | None) -> None:

@@ -45,7 +45,7 @@ class Announced:
     ) -> None:
         """Say what it will be, as soon as that is known; nothing where there is no one model."""
         try:
-            chosen = model_among(found.paths, reference, name)
+            chosen = model_among(found.files, reference, name)
             if chosen is not None:
                 self.name = chosen[1]
                 await self._begin(found, group, reference, *chosen)
@@ -61,7 +61,7 @@ class Announced:
         name: ModelName,
     ) -> None:
         draft = isinstance(found, FoundDraft)
-        row = (found.draft if isinstance(found, FoundDraft) else found.manifest).files[number]
+        row = found.files[number]
         if row.sha256 is None or digest_present(self.catalogue, name) is not None:
             return
         file = ModelFile(row.path, row.size_bytes, row.sha256)
