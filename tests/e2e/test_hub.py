@@ -4,6 +4,7 @@ import filecmp
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 
 from littoral.terms.values import ModelEntry
 from tests.conftest import EMBED_MODEL, RunningPop, started_pop
+from tests.e2e.sides import Side
 
 REPOSITORY = f"littoral/{EMBED_MODEL}"
 
@@ -69,3 +71,23 @@ def test_pages_lead_to_where_the_client_has_found_the_pop(pop: RunningPop) -> No
     with urllib.request.urlopen(asked) as answer:
         assert answer.headers["link"] == f'<{page}&cursor=1>; rel="next"'
     assert len(list(hub.list_repo_tree(REPOSITORY))) == 2
+
+
+@pytest.mark.model
+def test_a_keys_limit_of_requests_holds_for_files_too(pop: RunningPop) -> None:
+    side = Side(pop, pop.home, pop.key)
+    key = side.cli("keys", "create", "slow", "--requests-per-minute", "3")["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+
+    def ask(path: str) -> None:
+        request = urllib.request.Request(f"{pop.url}{path}", headers=headers)
+        urllib.request.urlopen(request).close()
+
+    for path in ("/hub/api/whoami-v2", "/v2/", f"/hub/api/models/{REPOSITORY}"):
+        ask(path)
+    for path in ("/hub/api/whoami-v2", "/v2/_catalog"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(path)
+        assert refused.value.code == 429
+        assert 0 < int(refused.value.headers["retry-after"]) <= 61
+        refused.value.close()

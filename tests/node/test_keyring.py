@@ -61,6 +61,24 @@ def test_workers_keep_one_limit_together(store: Store, boards: tuple[Board, Boar
         assert one.headers(caller)["x-ratelimit-remaining-tokens"] == "90"
 
 
+def test_what_uses_no_tokens_counts_as_a_request_alone(
+    store: Store, boards: tuple[Board, Board]
+) -> None:
+    one, two = (Keyring(store, CLOCK, board, worker=n) for n, board in enumerate(boards))
+    limits = KeyLimits(requests_per_minute=3, tokens_per_minute=10)
+    caller = one.authenticate(key(store, limits))
+    one.settle(one.reserve(caller, 10), 99)
+    with pytest.raises(RateLimitedError, match="tokens"):
+        one.reserve(caller, 1)
+    one.count(caller)
+    two.count(caller)
+    with pytest.raises(RateLimitedError, match="requests") as refused:
+        one.count(caller)
+    assert refused.value.retry_after_s is not None
+    assert 0 < refused.value.retry_after_s <= 61
+    one.count(Caller(KeyId("kone"), "one", limits=KeyLimits(tokens_per_minute=0)))
+
+
 def test_a_worker_that_starts_anew_holds_nothing(store: Store, boards: tuple[Board, Board]) -> None:
     caller = Caller(KeyId("kone"), "one", limits=KeyLimits(tokens_per_minute=100))
     Keyring(store, CLOCK, boards[0], worker=3).reserve(caller, 100)

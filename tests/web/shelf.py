@@ -1,7 +1,7 @@
 """A PoP with a shelf of made repositories, for the official clients of front doors."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from littoral.adapters.shelves import LocalShelf
 from littoral.terms.artifacts import Shelved
 from littoral.terms.facts import Fact
 from littoral.terms.ports import Shelf
+from littoral.terms.values import Caller
 from littoral.web.app import App, Desks
 from littoral.web.files import FileDesk
 from tests.adapters.shelves.made import shelved
@@ -66,9 +67,11 @@ class Pop:
 
 
 @asynccontextmanager
-async def pop_with(shelf: Shelf, *, sending_max: int = 128) -> AsyncIterator[Pop]:
+async def pop_with(
+    shelf: Shelf, *, sending_max: int = 128, count: Callable[[Caller], object] = id
+) -> AsyncIterator[Pop]:
     facts: list[Fact] = []
-    files = FileDesk(shelf, facts.append, sending_max=sending_max)
+    files = FileDesk(shelf, facts.append, count, sending_max=sending_max)
     app = App(FakeDoor(), FakeStatus(), Desks(files=files))
     async with serving(app.handler(), gate=app.gate()) as served:
         yield Pop(served, facts)

@@ -29,8 +29,9 @@ from huggingface_hub.errors import (
 
 from littoral.adapters.shelves import LocalShelf
 from littoral.terms.artifacts import OriginFile
-from littoral.terms.errors import OriginError
-from littoral.terms.facts import FileSent
+from littoral.terms.errors import OriginError, RateLimitedError
+from littoral.terms.facts import FileSent, RequestRefused
+from littoral.terms.values import Caller
 from tests.web.fake_door import KEY, NARROW_KEY, OPERATOR_KEY
 from tests.web.shelf import FILES, WEIGHTS, Pop, pop_with, repositories, shelf_in
 
@@ -276,3 +277,32 @@ async def test_the_command_line_needs_nothing_but_the_endpoint(pop: Pop, tmp_pat
     assert done.returncode == 0, done.stderr
     (weights,) = (tmp_path / "home").rglob("snapshots/*/model.safetensors")
     assert weights.read_bytes() == WEIGHTS
+
+
+class Turnstile:
+    """Counts requests, and refuses the one of this number and all after it for so long."""
+
+    def __init__(self, let_in: int, refused: int) -> None:
+        self.asked = 0
+        self.refused = range(let_in, let_in + refused)
+
+    def __call__(self, caller: Caller) -> None:
+        self.asked += 1
+        if self.asked - 1 in self.refused:
+            said = f"the limit of {caller.name}"
+            raise RateLimitedError(said, retry_after_s=0, details={"allowed": 60})
+
+
+async def test_a_key_beyond_its_limit_is_told_to_wait_and_the_client_does(tmp_path: Path) -> None:
+    count = Turnstile(let_in=1, refused=1)
+    async with pop_with(shelf_in(tmp_path), count=count) as pop:
+        path = await pulled(pop, tmp_path / "cache", "model.safetensors")
+        assert path.read_bytes() == WEIGHTS
+        assert RequestRefused("hub", "rate_limit_exceeded", 429) in pop.facts
+    assert count.asked == 3, "of the file: its head, and its bytes twice"
+
+
+async def test_the_client_says_which_limit_it_was(tmp_path: Path) -> None:
+    async with pop_with(shelf_in(tmp_path), count=Turnstile(0, 1)) as pop:
+        with pytest.raises(HfHubHTTPError, match=r"'requests' rate limit.*\n.*\(0/60 requests"):
+            await api(pop, lambda hub: hub.model_info(REPOSITORY))

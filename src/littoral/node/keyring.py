@@ -6,6 +6,7 @@ HOME/run; it is locked for the few microseconds of a change. A key without limit
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from littoral.terms.facts import RequestRefused
 from littoral.terms.ids import KeyId
 from littoral.terms.limits import KEYS_MAX, LIMITS_SHOWN_S
 from littoral.terms.ports import Clock, Observe
-from littoral.terms.values import SECOND, Caller
+from littoral.terms.values import SECOND, Caller, KeyLimits
 from littoral.trust.accounts import words_for
 from littoral.trust.keys import KEY_RANDOM_BYTES, Grant, KeyRecord, make_key
 from littoral.trust.limits import UNMETERED, Budgets, Refusal, Reservation, utc_day
@@ -136,6 +137,17 @@ class Keyring:
         if isinstance(outcome, Refusal):
             raise outcome.error()
         return outcome
+
+    def count(self, caller: Caller) -> None:
+        """Count a request that uses no tokens, whatever is left of these.
+
+        Raises:
+            RateLimitedError: there were as many in this minute as there may be.
+        """
+        allowed = caller.limits.requests_per_minute
+        if allowed is not None:
+            limits = KeyLimits(requests_per_minute=allowed)
+            self.release(self.reserve(replace(caller, limits=limits), 0))
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         """Charge what was really used."""

@@ -229,7 +229,7 @@ class _Parts:
             self._office,
             self._clock,
         )
-        return FileDesk(shelf, self._telemetry.observe)
+        return FileDesk(shelf, self._telemetry.observe, self._keyring.count)
 
     def _kept(self, opened: Opened) -> Keeping | None:
         reusing = reusing_on(

@@ -5,10 +5,12 @@ Rules
   had is told as an error. What goes wrong later cuts the answer off, and the client resumes.
 - A file is read no faster than its client takes it, and no longer than its client stays.
 - So many answers at a time (`limits.FILES_SENT_MAX`); the next is told when to try again.
+- Each request counts to its key's limit of requests a minute, whatever it asks for; bytes are no
+  tokens.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,6 +19,7 @@ from littoral.terms.errors import BadRequestError, LittoralError, QueueFullError
 from littoral.terms.facts import FileSent, RequestRefused
 from littoral.terms.limits import FILES_SENT_MAX
 from littoral.terms.ports import Observe, Shelf
+from littoral.terms.values import Caller
 from littoral.web.http import Request, Responder
 from littoral.web.patience import patient
 from littoral.web.ranges import Span, is_known, wanted
@@ -31,24 +34,36 @@ class FileDesk:
     """Sends what is on one shelf."""
 
     def __init__(
-        self, shelf: Shelf, observe: Observe, *, sending_max: int = FILES_SENT_MAX
+        self,
+        shelf: Shelf,
+        observe: Observe,
+        count: Callable[[Caller], object],
+        *,
+        sending_max: int = FILES_SENT_MAX,
     ) -> None:
         """Send nothing yet.
 
         Args:
             shelf: where the files are taken from.
             observe: hears of what was sent and refused.
+            count: counts a request of a caller; raises where its limit leaves no room for it.
             sending_max: answers with bytes of files under way at a time.
         """
         self.shelf = shelf
         self._observe = observe
+        self._count = count
         self._sending_max = sending_max
         self._sending = 0
 
     @contextmanager
-    def attended(self, api: str, responder: Responder) -> Iterator[None]:
-        """Observe what is refused while the context is open, and keep who waits from giving up."""
+    def attended(self, api: str, responder: Responder, caller: Caller) -> Iterator[None]:
+        """Count a request, observe if it is refused, and keep who waits for it from giving up.
+
+        Raises:
+            RateLimitedError: its key's limit leaves no room for it.
+        """
         try:
+            self._count(caller)
             with patient(responder):
                 yield
         except LittoralError as error:

@@ -50,11 +50,11 @@ def hub_routes(files: FileDesk) -> dict[str, dict[str, Route]]:
     hub = _Hub(files)
 
     async def read(request: Request, responder: Responder, caller: Caller, _: str) -> None:
-        with files.attended(_API, responder):
+        with files.attended(_API, responder, caller):
             await hub.read(request, responder, caller)
 
     async def ask(request: Request, responder: Responder, caller: Caller, _: str) -> None:
-        with files.attended(_API, responder):
+        with files.attended(_API, responder, caller):
             await hub.ask(request, responder, caller)
 
     return {HUB: {"GET": Route(read), "POST": Route(ask)}}

@@ -52,7 +52,7 @@ def oci_routes(files: FileDesk) -> dict[str, dict[str, Route]]:
     registry = _Registry(files)
 
     async def read(request: Request, responder: Responder, caller: Caller, rest: str) -> None:
-        with files.attended(_API, responder):
+        with files.attended(_API, responder, caller):
             await registry.read(request, responder, caller, rest)
 
     return {OCI: {"GET": Route(read, bare=True)}}

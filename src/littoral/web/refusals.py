@@ -15,6 +15,7 @@ told when this machine has too much to do.
 
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from littoral.terms.errors import (
     NotAllowedError,
     NotFoundError,
     QueueFullError,
+    RateLimitedError,
 )
 from littoral.web.errors import error_answer, shape_of
 from littoral.web.mcp.protocol import MCP, failed, problem
@@ -124,6 +126,11 @@ def _hub_fields(error: LittoralError) -> dict[str, str]:
             fields["x-error-code"] = _HUB_CODES.get(str(error.details.get("missing")), "NotFound")
             if "commit" in error.details:  # with it the client remembers that there is no such file
                 fields["x-repo-commit"] = str(error.details["commit"])
+        case RateLimitedError() if error.retry_after_s is not None:
+            # Of what is to be waited for, its older versions read these alone.
+            fields["ratelimit"] = f'"requests";r=0;t={ceil(error.retry_after_s)}'
+            allowed = error.details.get("allowed", 0)
+            fields["ratelimit-policy"] = f'"sliding window";"requests";q={allowed};w=60'
         case _:
             pass
     return fields
