@@ -17,6 +17,8 @@ import h11
 import psutil
 import pytest
 
+from littoral.adapters.shared import Board
+from littoral.node.home import Home
 from littoral.terms.values import ToolSupport
 from littoral.trust.receipts import stated
 from tests.certificates import self_signed
@@ -276,6 +278,33 @@ async def test_a_killed_worker_loses_its_own_streams_and_nothing_else(pop: HardP
                 for each in clients
             ]
         assert sorted(statuses) == [200, 429], "two of three were used before"
+
+
+async def test_delivery_yields_to_what_a_worker_answers_until_that_ends_or_dies(
+    pop: HardPop,
+) -> None:
+    held = Held()
+
+    async def come_to(count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while sum(at_work.words) != count:
+                await asyncio.sleep(0.01)
+
+    with Board.open(Home(pop.home).run / "at-work.bin") as at_work:
+        await come_to(0)
+        for end in (held.let_go.set, None):
+            async with upstream(held.play) as one, pop.client() as client:
+                held.let_go.clear()
+                await client.send(pop.post(CHAT, body_of("chat stream", pop.add(one.port))))
+                await client.until(b"\n\n")
+                await come_to(1)
+                if end is None:
+                    os.kill(worker_at(pop, client), signal.SIGKILL)
+                else:
+                    end()
+                await come_to(0)
+                held.let_go.set()
+    await both_answer(pop)
 
 
 async def counted_without(pop: HardPop, victim: int) -> float:

@@ -8,6 +8,7 @@ from typing import Final
 from littoral.node.conductor import Workers
 from littoral.node.fabric.membership import Membership
 from littoral.node.host import ModelHost
+from littoral.node.relay.build import HotState
 from littoral.node.relay.relay import Relay
 from littoral.node.surface import LAST_WORDS_S
 from littoral.web.listener import Server
@@ -28,9 +29,10 @@ class Front:
     workers: Workers | None
 
 
-def at_work(host: ModelHost, relay: Relay) -> int:
-    """How many requests are answered now, by engines here or from elsewhere."""
-    return len(relay.legs) + sum(map(host.in_flight, host.entries.by_name))
+def at_work(host: ModelHost, relay: Relay, hot: HotState) -> int:
+    """How many requests are answered now, by engines here or from elsewhere, or by workers."""
+    own = len(relay.legs) + sum(map(host.in_flight, host.entries.by_name))
+    return own + sum(hot.at_work[worker] for worker in range(len(hot.at_work)))
 
 
 async def wind_down(

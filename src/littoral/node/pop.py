@@ -155,7 +155,7 @@ class _Parts:
         self._onward = Onward(identity.pop_id, identity)
         self._clock = clock = opened.clock
         self._telemetry, self._keyring = opened.telemetry, opened.keyring
-        self._targets = opened.hot.targets.targets
+        self._hot = opened.hot
         self._tasks = tasks
         self._catalogue = Catalogue(home.models)
         self._place = engine_place(config, home)
@@ -212,7 +212,8 @@ class _Parts:
     def _deliveries(self, tasks: asyncio.TaskGroup) -> Office:
         config, clock, host = self._config, self._clock, self._host
         told = (self._telemetry.observe, tasks, self._membership.changed)
-        office = Office(config, clock, *told, lambda: at_work(host, self._relay), host.arrivals)
+        parts = (lambda: at_work(host, self._relay, self._hot), host.arrivals)
+        office = Office(config, clock, *told, *parts)
         self._door.bring = OnRequest(office, host, clock, config).bring
         return office
 
@@ -392,7 +393,7 @@ class _Parts:
     def _forget(self, worker: int) -> None:
         """What a dead worker held is free again."""
         self._keyring.forget_worker(worker)
-        self._targets.forget_worker(worker)
+        self._hot.forget_worker(worker)
 
 
 def _certificate(config: Config) -> str:

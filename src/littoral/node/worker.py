@@ -37,6 +37,7 @@ from littoral.node.relay.build import (
     hand_over_counts,
     hot_state,
     keeping_on,
+    say_at_work,
     upstreams_on,
 )
 from littoral.node.relay.desk import Desk
@@ -125,6 +126,8 @@ async def _serving(charge: Charge, config: Config) -> AsyncIterator[tuple[Server
         shared = _opened(charge, config, home, clock, stack)
         tasks = await stack.enter_async_context(owned_tasks())
         relay = _relay(charge, config, shared, stack, tasks)
+        saying = say_at_work(shared.hot, lambda: len(relay.legs))
+        stack.callback(tasks.create_task(saying).cancel)
         await stack.enter_async_context(
             listening(
                 Answers(_nothing_else, hot=Lending(relay.lend, charge.secret)),

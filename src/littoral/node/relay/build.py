@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from littoral.adapters.answers import AnswerStore, CacheBounds, open_answers
 from littoral.adapters.reuse import QuestionBook
@@ -18,11 +19,28 @@ from littoral.node.relay.reusing import Reusing, Wishes
 from littoral.node.vectors import Vectors
 from littoral.routing.board import TargetBoard
 from littoral.terms.ids import ModelName
-from littoral.terms.limits import CACHE_COUNTS_S, REUSE_WAIT_S, UPSTREAM_TARGETS_MAX
+from littoral.terms.limits import (
+    CACHE_COUNTS_S,
+    REUSE_WAIT_S,
+    UPSTREAM_TARGETS_MAX,
+    WORKERS_MAX,
+)
 from littoral.terms.ports import Clock, Observe
 from littoral.terms.values import SECOND
+from littoral.trust.spending import Words
 
-__all__ = ["HotState", "hand_over_counts", "hot_state", "keeping_on", "reusing_on", "upstreams_on"]
+__all__ = [
+    "HotState",
+    "hand_over_counts",
+    "hot_state",
+    "keeping_on",
+    "reusing_on",
+    "say_at_work",
+    "upstreams_on",
+]
+
+_LOOK_S: Final = 0.1
+"""Between two looks at how many requests a process answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,15 @@ class HotState:
     targets: TargetRows
     answers: AnswerStore | None
     """The answer cache, unless it is off."""
+    worker: int
+    """Which of the processes this is."""
+    at_work: Words
+    """How many requests each of them answers now, as it says itself."""
+
+    def forget_worker(self, worker: int) -> None:
+        """That process is no more: it has nothing under way."""
+        self.targets.targets.forget_worker(worker)
+        self.at_work[worker] = 0
 
 
 @contextmanager
@@ -49,16 +76,21 @@ def hot_state(
         observe: told of what the cache stores and drops.
     """
     bounds = CacheBounds(config.cache_bytes_max, config.cache_memory_bytes)
-    with Board.open_or_create(
-        run / "targets.bin", (1 + TargetBoard.words_of_row(workers)) * UPSTREAM_TARGETS_MAX
-    ) as board:
+    with (
+        Board.open_or_create(run / "at-work.bin", WORKERS_MAX) as at_work,
+        Board.open_or_create(
+            run / "targets.bin", (1 + TargetBoard.words_of_row(workers)) * UPSTREAM_TARGETS_MAX
+        ) as board,
+    ):
         names = board.words[:UPSTREAM_TARGETS_MAX]
         counts = board.words[UPSTREAM_TARGETS_MAX:]
         targets = TargetBoard(counts, worker=worker, workers=workers)
-        targets.forget_worker(worker)
+        rows = TargetRows(names, targets, board.lock)
         answers = open_answers(config.home, bounds, clock=clock, observe=observe)
         try:
-            yield HotState(TargetRows(names, targets, board.lock), answers)
+            state = HotState(rows, answers, worker, at_work.words)
+            state.forget_worker(worker)
+            yield state
         finally:
             if answers is not None:
                 answers.close()
@@ -131,6 +163,20 @@ def reusing_on(
         observe=observe,
         spawn=spawn,
     )
+
+
+async def say_at_work(state: HotState, count: Callable[[], int]) -> None:
+    """Have the other processes know how many requests this one answers, until cancelled.
+
+    It is looked at and not counted, so that no request's path writes a word; what begins and ends
+    between two looks is missed.
+    """
+    try:
+        while True:
+            state.at_work[state.worker] = count()
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        state.at_work[state.worker] = 0
 
 
 async def hand_over_counts(state: HotState) -> None:
