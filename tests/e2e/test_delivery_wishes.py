@@ -102,9 +102,12 @@ def models_of(side: Side, reach: str) -> set[str]:
     return {model["name"] for row in rows for model in row["models"]}
 
 
-def test_what_is_private_is_not_given_to_another_owner(web: WebServer, tmp_path: Path) -> None:
+def test_what_is_private_is_not_given_to_another_owner_and_nothing_is_asked_of_who_may_only_ask(
+    web: WebServer, tmp_path: Path
+) -> None:
     web.files["open.safetensors"] = weights(42, count=2)
     web.files["secret.safetensors?key=s3cr3t"] = weights(43, count=2)
+    web.files["theirs.safetensors"] = weights(44, count=2)
     with (
         pops(tmp_path / "ours", "paris") as (ours,),
         founder_without(tmp_path / "theirs", *MOVER) as theirs,
@@ -117,7 +120,7 @@ def test_what_is_private_is_not_given_to_another_owner(web: WebServer, tmp_path:
             pems[name].write_text(side.cli("owners", "export")["root_pem"])
         ours.cli("owners", "admit", str(pems["theirs"]), "--may-ask")
         address = state_address(ours.home)
-        theirs.cli("owners", "admit", str(pems["ours"]), "--may-ask", "--address", address)
+        theirs.cli("owners", "admit", str(pems["ours"]), "--may-serve", "--address", address)
         theirs.get(f"{DELIVERY}/store")
         settled(ours, theirs)
         secret = pull(ours, f"{web.url}/secret.safetensors?key=s3cr3t")
@@ -126,6 +129,9 @@ def test_what_is_private_is_not_given_to_another_owner(web: WebServer, tmp_path:
         got = pull(theirs, public["artifact"])
         assert got["neighbour_bytes"] == got["size_bytes"]
         refused = Pulling(theirs, secret["artifact"]).failed()
+        assert "no PoP that can be reached has" in refused
+        other = pull(theirs, f"{web.url}/theirs.safetensors")
+        refused = Pulling(ours, other["artifact"]).failed()
         assert "no PoP that can be reached has" in refused
         for home in (ours.home, theirs.home):
             for log in (home / "logs").glob("*.log"):

@@ -12,7 +12,8 @@ from littoral.delivery.encoding import Encoding
 from littoral.delivery.resemblance import Tensors
 from littoral.node.delivery.coding import Coding
 from littoral.node.delivery.whole import Whole
-from littoral.terms.ids import ArtifactId, OwnerId
+from littoral.node.delivery.words import PeerTold
+from littoral.terms.ids import ArtifactId, OwnerId, PopId
 from tests.adapters.owner.made import identity
 from tests.delivery.test_resemblance import changed, numbers, safetensors
 from tests.node.delivery.movers import Node, acquainted, nodes
@@ -67,7 +68,8 @@ async def test_a_private_base_is_no_base_for_pops_of_other_owners(
     number = largest(whole)
     held = whole.shelf.held(number)
     assert held is not None
-    stranger = replace(two.member, owner=OwnerId("own-" + 16 * "f"))
+    stranger = replace(two.member, owner=OwnerId("own-" + 16 * "f"), pop=PopId("pop-" + 16 * "f"))
+    one.meet([two.told(), PeerTold.of(stranger, "", (), own=False)])
     encodings = []
     for peer in (two.member, stranger):
         coder = one.library.coder(tuned, peer, base)

@@ -1,5 +1,6 @@
 """Of two PoPs of a group exactly one dials; who has all of it is dialled by the others."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import cast
@@ -8,6 +9,7 @@ import pytest
 
 from littoral.adapters.moving.words import HearsNews, Peer
 from littoral.delivery import news as wire
+from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.news import News
 from littoral.delivery.words import Role
 from littoral.node.delivery.links import Links
@@ -39,8 +41,10 @@ class Dialling(FakeClient):
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[PopId, Dialled] = {}
+        self.heard: dict[PopId, HearsNews] = {}
 
     def news(self, peer: Peer, group: str, hears: HearsNews) -> Dialled:
+        self.heard[peer.member.pop] = hears
         made = self.calls[peer.member.pop] = Dialled()
         return made
 
@@ -51,6 +55,7 @@ class Group:
 
     whole: bool = False
     met_: dict[PopId, Role] = field(default_factory=dict)
+    news_: list[News] = field(default_factory=list)
     told_: list[PopId] = field(default_factory=list)
     parted_: list[PopId] = field(default_factory=list)
 
@@ -62,6 +67,7 @@ class Group:
 
     def met(self, pop: PopId, role: Role, news: News) -> None:
         self.met_[pop] = role
+        self.news_.append(news)
 
     def told(self, pop: PopId, news: News) -> None:
         self.told_.append(pop)
@@ -144,3 +150,29 @@ async def test_who_wants_it_no_more_is_parted_with(stand: Stand) -> None:
     stand.links.close()
     assert stand.client.calls[HIGH].dropped
     assert stand.group.parted_ == [], "it had not been met"
+
+
+async def test_who_may_not_fetch_from_here_is_dialled_and_taken_for_one_that_wants_nothing(
+    stand: Stand,
+) -> None:
+    stand.links.meet({LOW: Mate(PARIS, Peer(member(LOW), "127.0.0.1", 1), gets=False)})
+    hears = stand.client.heard[LOW]
+    hears.told(wire.encoded(News(pulling=True, holds=ChunkSet.of((1,)).encoded())))
+    assert stand.group.met_ == {LOW: Role.EQUAL}
+    (news,) = stand.group.news_
+    assert not news.pulling
+    assert news.holds is not None
+
+
+async def test_from_whom_nothing_may_be_fetched_is_told_and_not_heard(stand: Stand) -> None:
+    said: list[bytes] = []
+    hears = stand.links.called(member(LOW), said.append, heard=False)
+    assert hears is not None
+    hears.told(wire.encoded(News(pulling=True)))
+    stand.meets(HIGH)
+    assert stand.group.met_ == {}
+    await asyncio.sleep(0)
+    stand.links.say(News(gained=((1, 2),)))
+    assert [wire.decoded(line, 4).gained for line in said] == [(), ((1, 2),)]
+    hears.parted(None)
+    assert stand.group.parted_ == []

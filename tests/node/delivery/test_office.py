@@ -16,6 +16,7 @@ import pytest
 from littoral.node.arrivals import Arrivals
 from littoral.node.config import load_config
 from littoral.node.delivery.office import Office
+from littoral.node.delivery.words import Dealing
 from littoral.node.drive import owned_tasks
 from littoral.node.home import Home
 from littoral.routing.fleet import Fleet, Known, PopState
@@ -116,7 +117,7 @@ async def test_a_fleet_starts_the_mover_of_a_pop_that_has_something() -> None:
         me, friend = member(pop(5)), member(pop(1))
         state = PopState(friend.pop, 1, 1)
         fleet = Fleet({friend.pop: Known(friend, state, Instant(0))})
-        follow = stand.office.follower(me, lambda _: True, None, tuple)
+        follow = stand.office.follower(me, lambda _: Dealing(), None, tuple)
         follow(fleet)
         await asyncio.sleep(0)
         assert stand.mover() is None, "it has nothing to pass on"
@@ -131,7 +132,7 @@ async def test_nothing_is_started_any_more_once_the_pop_ends() -> None:
         (stand.home / "artifacts" / "files").mkdir(parents=True)
         friend = member(pop(1))
         fleet = Fleet({friend.pop: Known(friend, PopState(friend.pop, 1, 1), Instant(0))})
-        follow = stand.office.follower(member(pop(5)), lambda _: True, None, tuple)
+        follow = stand.office.follower(member(pop(5)), lambda _: Dealing(), None, tuple)
         stand.office.close()
         with pytest.raises(DrainingError):
             await stand.office.keep(stand.home / "segments", "collection:x@1.2")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from littoral.node.config import load_config
 from littoral.node.delivery.telling import listen_of, told_of
-from littoral.node.delivery.words import ListenTold
+from littoral.node.delivery.words import Dealing, ListenTold
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.values import Instant
 from tests.node.delivery.made import member, offer, pop
@@ -20,12 +20,16 @@ def known(number: int, *, own: bool = True, alive: bool = True, mover: str = "h:
 
 def test_those_are_told_who_live_and_may_be_dealt_with() -> None:
     all_of_them = (known(5), known(1), known(2, own=False), known(3, alive=False), known(4))
+    ways = {pop(2): Dealing(gives=False), pop(4): Dealing(gets=False, gives=False)}
     fleet = Fleet({each.member.pop: each for each in all_of_them})
     listen = ListenTold("127.0.0.1", 0, "127.0.0.1", "")
-    told = told_of(fleet, member(ME), lambda each: each.pop != pop(4), listen, (b"wished",))
+    told = told_of(
+        fleet, member(ME), lambda each: ways.get(each.pop, Dealing()), listen, (b"wished",)
+    )
     assert told.site == member(ME).site
     assert (told.listen, told.wished) == (listen, (b"wished",))
     assert [(each.pop, each.own) for each in told.peers] == [(pop(1), True), (pop(2), False)]
+    assert [each.dealing for each in told.peers] == [Dealing(), Dealing(gives=False)]
     assert told.peers[0].address == "h:1"
     assert told.peers[0].deliveries == (OFFER,)
 

@@ -2,14 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from littoral.adapters.owner import Owner
 from littoral.adapters.store import MemberBook, open_store
+from littoral.node.delivery.words import Dealing
 from littoral.node.fabric.peers import Peers
 from littoral.node.fabric.words import Words
-from littoral.trust.admission import ADMISSION, Admission, Membership, Signed
+from littoral.terms.ids import ModelName, ZoneName
+from littoral.trust.admission import (
+    ADMISSION,
+    POLICY,
+    Admission,
+    Membership,
+    OwnerPolicy,
+    Signed,
+)
 from littoral.trust.records import Record, RecordKind, decoded, signed
 from tests.adapters.owner.made import SetClock, identity, member_of, owner_at, pop_at
 
@@ -64,6 +74,49 @@ def test_each_word_is_passed_on_once_and_again_when_it_changes(
     book.keep(against)
     (again,) = words.to_say(issuing=True).values()
     assert decoded(again).payload == against.encoded()
+
+
+@pytest.mark.parametrize(
+    ("may", "dealing"),
+    [
+        ({}, Dealing(gets=False, gives=False)),
+        ({"may_ask": True}, Dealing(gives=False)),
+        ({"may_ask": True, "models": (ModelName("one"),)}, Dealing(gives=False)),
+        ({"may_serve": True}, Dealing(gets=False)),
+        ({"may_serve": True, "zones": (ZoneName("eu"),)}, Dealing(gets=False)),
+        ({"may_serve": True, "zones": (ZoneName("us"),)}, Dealing(gets=False, gives=False)),
+        ({"may_ask": True, "may_serve": True}, Dealing()),
+        ({"may_ask": True, "may_serve": True, "revoked": True}, Dealing(False, False)),
+    ],
+)
+def test_artifacts_go_to_who_may_ask_and_come_from_who_may_serve(
+    words: Words,
+    owner: Owner,
+    book: MemberBook,
+    clock: SetClock,
+    tmp_path: Path,
+    may: Any,
+    dealing: Dealing,
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = owner_at(tmp_path / "other", clock, 2)
+    stranger = member_of(other, identity(4).pop_id)
+    assert words.deals(stranger) == Dealing(gets=False, gives=False)
+    said = OwnerPolicy(other.owner_id, other.root, 1, clock.unix_s * 1000, **may)
+    book.keep(owner.sign(POLICY, said.encoded(), clock.unix_s))
+    words.reread()
+    assert words.deals(stranger) == dealing
+    assert bool(dealing) == (dealing.gets or dealing.gives)
+
+
+def test_all_of_the_same_owner_give_and_get_until_they_are_removed(
+    words: Words, owner: Owner, book: MemberBook, clock: SetClock
+) -> None:
+    own = member_of(owner, identity(2).pop_id)
+    assert words.deals(own) == Dealing()
+    book.keep(word(owner, 2, clock, removed=True))
+    words.reread()
+    assert words.deals(own) == Dealing(gets=False, gives=False)
 
 
 def test_who_becomes_an_issuer_passes_on_what_it_kept_before(

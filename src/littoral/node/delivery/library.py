@@ -2,6 +2,8 @@
 
 Rules
 - Nothing is given of what is not here and checked, or, of a draft, vouched for.
+- Another owner's PoPs get something only if that owner may ask here, and are listened to only if
+  something may be had from them.
 - What is private goes to PoPs of this owner only, and segments of a collection to those only that
   are said to read them. To all others it is as if it were not here.
 """
@@ -84,7 +86,8 @@ class Library:
         live = self.groups.get(group)
         if live is not None:
             may = self._may_have(live, group, peer)
-            return live.links.called(peer, say) if may else None
+            heard = self._others().may_give(peer)
+            return live.links.called(peer, say, heard=heard) if may else None
         found = self._whole(group, peer)
         if found is None:
             return None
@@ -110,6 +113,8 @@ class Library:
 
     def _may(self, peer: Member, kind: Kind, name: str, *, private: bool) -> bool:
         others = self._others()
+        if not others.may_get(peer):
+            return False
         if kind is Kind.EMBEDDINGS:
             return others.reads(peer, name)
         return not private or others.is_own(peer)

@@ -3,12 +3,17 @@
 Who says that it has all of it is dialled by the others: it need not even know that it is asked. Of
 two others the one with the lower name dials, unless the other can't be dialled. A link that ends is
 dialled again after a while, as long as it is wanted. What is said is news (`delivery/news.py`).
+
+Where artifacts may go one way only, whoever may fetch dials, and takes the other for one that has
+something and wants nothing; the other does not listen.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
+
+from msgspec import structs
 
 from littoral.adapters.http.words import HttpError
 from littoral.adapters.moving.words import HearsNews, Peer
@@ -88,9 +93,22 @@ class Links:
         self._sites = {pop: mate.site for pop, mate in mates.items()}
         self._group_anew()
 
-    def called(self, member: Member, say: Callable[[bytes], None]) -> HearsNews | None:
-        """Another PoP of the group calls; None where there is no need of a link to it."""
+    def called(
+        self, member: Member, say: Callable[[bytes], None], *, heard: bool = True
+    ) -> HearsNews | None:
+        """Another PoP of the group calls; None where there is no need of a link to it.
+
+        Args:
+            member: which.
+            say: takes lines to it.
+            heard: what it says counts; else it may fetch from here, and is no source.
+        """
         pop = member.pop
+        if not heard:
+            self._part(pop)
+            link = self._links[pop] = _Link(self, pop, say, deaf=True)
+            self._loop.call_soon(self._greet, link)
+            return link
         if pop not in self._sites:  # it is quicker than the word of it
             self._sites[pop] = member.site
             self._group_anew()
@@ -119,7 +137,7 @@ class Links:
     def heard(self, link: "_Link", line: bytes) -> None:
         """A PoP has said something."""
         pop = link.pop
-        if self._links.get(pop) is not link:
+        if self._links.get(pop) is not link or link.deaf:
             return
         try:
             news = wire.decoded(line, self._chunks)
@@ -127,6 +145,9 @@ class Links:
             log.warning("%s says what can't be used: %s", pop, error)
             self._part(pop)
             return
+        mate = self._mates.get(pop)
+        if mate is not None and not mate.gets and self._roles[pop] is Role.EQUAL:
+            news = structs.replace(news, pulling=False, table=None)
         if link.met:
             self._hears.told(pop, news)
         else:
@@ -158,7 +179,7 @@ class Links:
             return
         if pop in self._links or pop not in self._roles or self._hears.is_whole():
             return
-        if pop < self._me and self._listens() and not mate.whole:
+        if pop < self._me and self._listens() and mate.gets and not mate.whole:
             return
         link = self._links[pop] = _Link(self, pop, _nobody)
         news = client.news(mate.peer, self._name, link)
@@ -184,15 +205,19 @@ class Links:
 class _Link:
     """A link to one PoP (moving.HearsNews)."""
 
-    def __init__(self, links: Links, pop: PopId, say: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, links: Links, pop: PopId, say: Callable[[bytes], None], *, deaf: bool = False
+    ) -> None:
         """Made when it is called, or calls.
 
         Args:
             links: whose.
             pop: the other.
             say: takes lines to it.
+            deaf: what it says is nothing.
         """
         self._links = links
+        self.deaf = deaf
         self.pop = pop
         self.say = say
         self.drop: Callable[[], None] = _nothing

@@ -32,6 +32,7 @@ from littoral.node.delivery.words import (
     FLEET,
     SAID,
     AtWork,
+    Dealing,
     FleetTold,
     ListenTold,
     MoverSaid,
@@ -189,7 +190,7 @@ class Office(MoverDesk):
     def follower(
         self,
         member: Member,
-        may_deal: Callable[[Member], bool],
+        dealing: Callable[[Member], Dealing],
         listen: ListenTold | None,
         wished: Callable[[], tuple[bytes, ...]],
     ) -> Callable[[Fleet], None]:
@@ -199,7 +200,7 @@ class Office(MoverDesk):
         """
 
         def follow(fleet: Fleet) -> None:
-            told = told_of(fleet, member, may_deal, listen, wished())
+            told = told_of(fleet, member, dealing, listen, wished())
             told = msgspec.structs.replace(told, readers=self._fleet.readers)
             if told == self._fleet:
                 return

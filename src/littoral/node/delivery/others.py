@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from littoral.adapters.addresses import host_and_port
 from littoral.adapters.moving.words import Peer
-from littoral.node.delivery.words import FleetTold, PeerTold
+from littoral.node.delivery.words import Dealing, FleetTold, PeerTold
 from littoral.routing.fleet import Delivery
 from littoral.terms.errors import ConfigError
 from littoral.terms.ids import PopId, SiteName
@@ -23,8 +23,10 @@ class Other:
     own: bool
     """It is of this PoP's owner."""
     peer: Peer | None
-    """How it is dialled; None where it can't be."""
+    """How it is dialled; None where it can't be, or may not."""
     deliveries: tuple[Delivery, ...]
+    """What may be had from it."""
+    dealing: Dealing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Mate:
     """How it is dialled; None where it can't be."""
     whole: bool = False
     """It says that it has all of it."""
+    gets: bool = True
+    """It may fetch from here; else it has no reason to dial."""
 
 
 class Others:
@@ -57,7 +61,7 @@ class Others:
         """Who has this artifact or draft, or is pulling it; or wishes what this names."""
         group = group_of(name)
         return {
-            pop: Mate(each.member.site, each.peer, delivery.whole)
+            pop: Mate(each.member.site, each.peer, delivery.whole, each.dealing.gets)
             for pop, each in self.by_name.items()
             for delivery in each.deliveries
             if delivery.group == group
@@ -79,6 +83,16 @@ class Others:
         other = self.by_name.get(member.pop)
         return other is not None and other.own and other.member == member
 
+    def may_get(self, member: Member) -> bool:
+        """Whether it may fetch from here, and is known to be there."""
+        other = self.by_name.get(member.pop)
+        return other is not None and other.dealing.gets and other.member == member
+
+    def may_give(self, member: Member) -> bool:
+        """Whether this PoP may fetch from it."""
+        other = self.by_name.get(member.pop)
+        return other is not None and other.dealing.gives and other.member == member
+
     def reads(self, member: Member, name: str) -> bool:
         """Whether these segments of a collection may go to it."""
         return member.pop in self._readers.get(name, ()) and self.is_own(member)
@@ -91,7 +105,10 @@ def group_of(name: str) -> bytes:
 
 def _other(told: PeerTold) -> Other:
     member = Member(owner=told.owner, zone=told.zone, site=told.site, pop=told.pop)
-    return Other(member, told.own, _peer(member, told.address), told.deliveries)
+    peer, deliveries = _peer(member, told.address), told.deliveries
+    if not told.dealing.gives:
+        peer, deliveries = None, ()
+    return Other(member, told.own, peer, deliveries, told.dealing)
 
 
 def _peer(member: Member, address: str) -> Peer | None:

@@ -2,7 +2,8 @@
 
 Rules
 - PoPs of this owner are told with all that they have. Another owner's PoP is told only where that
-  owner may ask here or may serve here; what is private is neither given to it nor told of.
+  owner may ask here, and so fetch from here, or may serve, and so be fetched from; which of the two
+  is told with it. What is private is neither given to it nor told of.
 - Who is removed or revoked is not told, and so gets nothing from then on.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from littoral.node.config import Config
-from littoral.node.delivery.words import FleetTold, ListenTold, PeerTold
+from littoral.node.delivery.words import Dealing, FleetTold, ListenTold, PeerTold
 from littoral.routing.fleet import Fleet, Known
 from littoral.trust.members import Member
 
@@ -20,7 +21,7 @@ __all__ = ["listen_of", "told_of"]
 def told_of(
     fleet: Fleet,
     member: Member,
-    may_deal: Callable[[Member], bool],
+    dealing: Callable[[Member], Dealing],
     listen: ListenTold | None,
     wished: tuple[bytes, ...],
 ) -> FleetTold:
@@ -29,14 +30,14 @@ def told_of(
     Args:
         fleet: all PoPs.
         member: this one.
-        may_deal: whether artifacts may go to or come from a member.
+        dealing: whether artifacts may go to a member, and come from it.
         listen: where others reach the mover.
         wished: what copies are wished of.
     """
     peers = [
-        _peer(known, member)
+        _peer(known, member, ways)
         for pop, known in sorted(fleet.pops.items())
-        if pop != member.pop and known.alive and may_deal(known.member)
+        if pop != member.pop and known.alive and (ways := dealing(known.member))
     ]
     return FleetTold(member.site, tuple(peers), listen, wished)
 
@@ -55,7 +56,7 @@ def listen_of(config: Config, host: str, url: str) -> ListenTold | None:
     return ListenTold(host, config.mover_port, reached, config.mover_address)
 
 
-def _peer(known: Known, member: Member) -> PeerTold:
+def _peer(known: Known, member: Member, dealing: Dealing) -> PeerTold:
     state, other = known.state, known.member
     own = other.owner == member.owner
-    return PeerTold.of(other, state.mover, state.deliveries, own=own)
+    return PeerTold.of(other, state.mover, state.deliveries, own=own, dealing=dealing)

@@ -20,6 +20,7 @@ __all__ = [
     "SEGMENTS",
     "ArrivingSaid",
     "AtWork",
+    "Dealing",
     "FleetTold",
     "ListenTold",
     "MoverArguments",
@@ -65,6 +66,19 @@ class ListenTold(msgspec.Struct, frozen=True):
     """`HOST:PORT` by which they reach it, where that is another one; else empty."""
 
 
+class Dealing(msgspec.Struct, frozen=True):
+    """Which ways artifacts may go between this PoP and another."""
+
+    gets: bool = True
+    """It may fetch from here."""
+    gives: bool = True
+    """This PoP may fetch from it, and so have it know what is wanted here."""
+
+    def __bool__(self) -> bool:
+        """Whether any way."""
+        return self.gets or self.gives
+
+
 class PeerTold(msgspec.Struct, frozen=True):
     """Another PoP that delivers, and what it says to have or want."""
 
@@ -77,10 +91,17 @@ class PeerTold(msgspec.Struct, frozen=True):
     address: str
     """`HOST:PORT` of its mover; empty where it can't be dialled."""
     deliveries: tuple[Delivery, ...]
+    dealing: Dealing = Dealing()
 
     @classmethod
     def of(
-        cls, member: Member, address: str, deliveries: tuple[Delivery, ...], *, own: bool
+        cls,
+        member: Member,
+        address: str,
+        deliveries: tuple[Delivery, ...],
+        *,
+        own: bool,
+        dealing: Dealing = Dealing(),  # noqa: B008 - a value
     ) -> "PeerTold":
         """What is told of a member."""
         return cls(
@@ -91,6 +112,7 @@ class PeerTold(msgspec.Struct, frozen=True):
             site=member.site,
             address=address,
             deliveries=deliveries,
+            dealing=dealing,
         )
 
 

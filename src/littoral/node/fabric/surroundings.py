@@ -9,7 +9,7 @@ from typing import Any
 from littoral.adapters.upstreams.upstreams import Upstreams
 from littoral.node.delivery.office import Office
 from littoral.node.delivery.wishing import Wishing
-from littoral.node.delivery.words import ListenTold
+from littoral.node.delivery.words import Dealing, ListenTold
 from littoral.node.fabric.ahead import Ahead
 from littoral.node.fabric.calls import Calls
 from littoral.node.fabric.saying import Place
@@ -50,7 +50,7 @@ class Surroundings:
     def join(
         self,
         member: Member,
-        may_deal: Callable[[Member], bool],
+        dealing: Callable[[Member], Dealing],
         listen: ListenTold | None,
         say: Callable[[str, bytes], None],
         tls: Callable[[OwnerId], ssl.SSLContext],
@@ -59,7 +59,7 @@ class Surroundings:
 
         Args:
             member: which.
-            may_deal: whom it delivers to.
+            dealing: whom it delivers to, and who to it.
             listen: where its mover does.
             say: says a record to all.
             tls: whom of an owner to believe, and what to show.
@@ -71,7 +71,7 @@ class Surroundings:
             connections_max=CHANGES_ASKED_MAX,
         )
         return (
-            self.office.follower(member, may_deal, listen, self.wishing.wished),
+            self.office.follower(member, dealing, listen, self.wishing.wished),
             self.wishing.join(member, say),
             self.replication.join(member, say, calls),
         )

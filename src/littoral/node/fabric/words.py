@@ -15,6 +15,7 @@ from typing import Final
 
 from littoral.adapters.owner import Bundle, FabricFiles
 from littoral.adapters.store import MemberBook
+from littoral.node.delivery.words import Dealing
 from littoral.node.fabric.peers import Peers
 from littoral.node.neighbours import Admission as MayAsk
 from littoral.terms.errors import ConflictError, IdentityError
@@ -29,6 +30,7 @@ from littoral.trust.records import Record, RecordKind, signed, topic
 __all__ = ["Words"]
 
 _OWN: Final = MayAsk()
+_NOTHING: Final = Dealing(gets=False, gives=False)
 
 
 class Words:
@@ -113,9 +115,24 @@ class Words:
             return None
         return known[1]
 
-    def deals(self, member: Member) -> bool:
-        """Whether artifacts may go to a member and come from it."""
-        return self.may_ask(member) is not None
+    def deals(self, member: Member) -> Dealing:
+        """Whether a member may fetch artifacts here, and be asked for its own.
+
+        Who may ask for answers may ask for what anybody has from its origin; so the models that it
+        may ask for do not matter. Fetching from a member says what is wanted here: so only where
+        requests may go too. Drained ones give what they have on to others.
+        """
+        standing = self.standing(member.pop)
+        if standing is not None and not standing.good:
+            return _NOTHING
+        if member.owner == self._owner:
+            return Dealing()
+        known = self._policies.get(member.owner)
+        if known is None or known[0].revoked:
+            return _NOTHING
+        policy = known[0]
+        gives = policy.may_serve and _is_among(member.zone, policy.zones)
+        return Dealing(gets=policy.may_ask, gives=gives)
 
     def may_serve(self, member: Member, model: ModelName) -> bool:
         """Whether requests for a model may be sent to a member."""
@@ -128,9 +145,7 @@ class Words:
         if known is None or known[0].revoked or not known[0].may_serve:
             return False
         policy = known[0]
-        return (policy.models is None or model in policy.models) and (
-            policy.zones is None or member.zone in policy.zones
-        )
+        return _is_among(model, policy.models) and _is_among(member.zone, policy.zones)
 
     def owners(self) -> frozenset[OwnerId]:
         """Whose PoPs may be sent anything."""
@@ -194,6 +209,11 @@ def _may_ask(policy: OwnerPolicy) -> MayAsk:
         requests_per_minute=policy.requests_per_minute, tokens_per_minute=policy.tokens_per_minute
     )
     return MayAsk(limits, policy.models)
+
+
+def _is_among(name: str, names: Sequence[str] | None) -> bool:
+    """Whether it is one of those that are named; None names all."""
+    return names is None or name in names
 
 
 def _is_policy(word: Signed) -> bool:
