@@ -149,6 +149,9 @@ def _show_plan(show: Show, plan: PlanShown) -> None:
     show.line(f"artifact: {known}")
     rows = [("here already", plan.here_bytes), ("origin", plan.origin_bytes), *plan.sources]
     show.table(("from", "bytes"), [(where, sized(count)) for where, count in rows if count])
+    least, most = plan.neighbours_least_bytes, sum(count for _, count in plan.sources)
+    if least < most:
+        show.line(f"over slow links neighbours send that in {sized(least)} to {sized(most)}")
     if plan.estimated_s:
         show.line(f"some {plan.estimated_s:,.0f} s at the rates seen so far")
 

@@ -183,6 +183,10 @@ class PlanShown(msgspec.Struct, frozen=True):
     files: tuple[tuple[str, int], ...]
     estimated_s: float | None
     """At rates seen before; None when none were."""
+    neighbours_least_bytes: int = 0
+    """In how few bytes what comes from neighbours may travel, over uplinks that are slower than
+    packing it: as numbers of its kinds usually do. What a base has that is here counts nothing, as
+    it may differ that little; the neighbours must have that base too."""
 
 
 class ArtifactRow(msgspec.Struct, frozen=True):

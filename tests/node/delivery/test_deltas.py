@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from littoral.terms.delivery import PullShown, PullStage
+from littoral.terms.delivery import PullShown, PullStage, PullWanted
 from tests.delivery.test_resemblance import changed, numbers, safetensors
 from tests.node.delivery.movers import Node, acquainted, nodes
 
@@ -45,9 +45,15 @@ async def tuned_to(pair: Pair, folder: Path, *, base: str | None) -> PullShown:
     tuned = await had(one, placed(folder / "tuned", TUNED))
     shutil.rmtree(folder / "tuned")
     acquainted(one, two)
+    plan = await two.desk.plan(PullWanted(tuned, base=base))
     pull = await two.pulled(tuned, base)
     assert pull.stage is PullStage.DONE, pull
     assert pull.artifact == tuned
+    ((source, most),) = plan.sources
+    assert (source, most) == (one.member.pop, pull.neighbour_bytes)
+    travelled_bytes = pull.neighbour_bytes - pull.spared_bytes
+    assert plan.neighbours_least_bytes <= travelled_bytes <= most
+    assert plan.neighbours_least_bytes < (0.7 if base is None else 0.05) * most
     with two.store.shelf.hold(pull.artifact) as held:
         assert held.paths[0].read_bytes() == safetensors(TUNED)
     return pull

@@ -6,6 +6,7 @@ Where nobody has the artifact, its chunks are not known, and so neither is what 
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.foresee import Foreseen, Offer, foresee
+from littoral.delivery.resemblance import Tensors, least_bytes
 from littoral.delivery.sizes import Sizes
 from littoral.delivery.tables import Table
 from littoral.delivery.words import ORIGIN
@@ -50,16 +51,31 @@ def plan_of_listing(listing: OriginListing) -> PlanShown:
 
 
 def plan_of_manifest(
-    store: ArtifactStore, found: FoundManifest, others: Others, reference: str
+    store: ArtifactStore,
+    found: FoundManifest,
+    others: Others,
+    reference: str,
+    base: Tensors | None,
 ) -> PlanShown:
-    """Of what somebody has, and of which some chunks may be here. Blocks."""
+    """Of what somebody has, and of which some chunks may be here. Blocks.
+
+    Args:
+        store: has what is here.
+        found: what is wanted.
+        others: may have it.
+        reference: what it is called.
+        base: the tensors of what it is derived from, if that is here.
+    """
     table = Table(found.tables)
     sizes = Sizes(sizes_of(table))
     everything = ChunkSet.of_runs([(0, table.chunks)])
     mates = others.with_group(found.artifact)
     offers = [Offer(pop, everything) for pop, mate in mates.items() if mate.whole]
-    foreseen = foresee(sizes, _here(store, table), offers)
+    here, own = _here(store, table), Tensors(found.lists)
+    foreseen = foresee(sizes, here, offers)
     parts = {part.source: part.bytes for part in foreseen.parts}
+    lacking = everything - here if offers else ChunkSet()  # all of it comes from those that have it
+    least = sum(least_bytes(table[number], own, base) for number in lacking)
     return PlanShown(
         reference=reference,
         artifact=found.artifact,
@@ -69,6 +85,7 @@ def plan_of_manifest(
         sources=tuple(parts.items()),
         files=tuple((file.path, file.size_bytes) for file in found.manifest.files),
         estimated_s=_seconds(foreseen),
+        neighbours_least_bytes=least,
     )
 
 

@@ -214,8 +214,17 @@ class Pull:
             if not isinstance(offered, FoundManifest):
                 return plan_of_listing(listing)
             found = offered
-        others = self._parts.others()
-        return await self._blocking(lambda: plan_of_manifest(store, found, others, reference))
+        others, base = self._parts.others(), self._base(found, listing)
+
+        def plan() -> PlanShown:
+            tensors = None if base is None else base.tensors
+            return plan_of_manifest(store, found, others, reference, tensors)
+
+        try:
+            return await self._blocking(plan)
+        finally:
+            if base is not None:
+                base.close()
 
     async def _listing(self) -> OriginListing | None:
         """What the origin says that the reference means; None for the name of an artifact.
