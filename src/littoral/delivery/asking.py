@@ -16,7 +16,7 @@ from littoral.delivery.fetches import Under
 from littoral.delivery.peers import Peer
 from littoral.delivery.state import SILENT, State, union
 from littoral.delivery.wanting import pick, rarities, spot
-from littoral.delivery.words import ORIGIN, Blame, Drop, Effect, Fetch, Replaced, Role, Trim
+from littoral.delivery.words import ORIGIN, Blame, Drop, Effect, Fetch, Replaced, Role
 from littoral.terms.ids import PopId
 from littoral.terms.limits import FETCHES_EACH_MAX
 from littoral.terms.values import SECOND, Instant
@@ -80,12 +80,9 @@ class Asking:
             self._end(under)
 
     def trim(self, under: Under, chunks: ChunkSet) -> None:
-        """Do not wait for these of a fetch any more."""
-        chunks &= under.left
+        """Do not wait for these of a fetch any more; they may come all the same."""
         under.trim(chunks)
-        if under:
-            self.effects.append(Trim(under.id, chunks))
-        else:
+        if not under:
             self._end(under)
 
     def drop_all(self) -> None:

@@ -12,7 +12,7 @@ __all__ = ["Fetches", "Under"]
 class Under:
     """One fetch under way."""
 
-    __slots__ = ("_base", "_left", "asked_at", "id", "source", "want")
+    __slots__ = ("_base", "_left", "asked_at", "id", "source", "trimmed", "want")
 
     def __init__(
         self, number: int, source: PopId, chunks: ChunkSet, *, want: bool, now: Instant
@@ -26,6 +26,8 @@ class Under:
         self.want = want
         """It was chosen for its chunks, which the source has; else it takes what comes there."""
         self.asked_at = now
+        self.trimmed = False
+        """It would bring more than is waited for."""
 
     @property
     def left(self) -> ChunkSet:
@@ -40,7 +42,9 @@ class Under:
 
     def trim(self, chunks: ChunkSet) -> None:
         """These do not have to come any more."""
+        before = self._left
         self._left &= ~(chunks.mask >> self._base)
+        self.trimmed |= self._left != before
 
     def take(self, chunk: int) -> bool:
         """A chunk does not have to come any more; whether it was to."""
@@ -110,15 +114,17 @@ class Fetches:
         return left
 
     def landed(self, number: int, chunk: int) -> list[int]:
-        """A chunk came with this fetch; the fetches that have nothing more to bring, without it."""
+        """A chunk came with this fetch; the fetches that are over now, and would bring more."""
         under = self._by_id.get(number)
         awaited = under is not None and under.take(chunk)
+        over: list[Under] = []
         if under is not None and not under:
             self.end(number)
+            over += [under] if under.trimmed else []
         if awaited and chunk not in self._doubled:
-            return []
+            return [each.id for each in over]
         self._doubled.discard(chunk)
-        over = [other for other in self if other.take(chunk) and not other]
-        for other in over:
+        others = [other for other in self if other.take(chunk) and not other]
+        for other in others:
             self.end(other.id)
-        return [other.id for other in over]
+        return [each.id for each in (*over, *others)]

@@ -38,7 +38,6 @@ __all__ = [
     "Spoiled",
     "Tell",
     "Told",
-    "Trim",
     "Wanted",
     "Woke",
 ]
@@ -193,19 +192,13 @@ class Fetch(msgspec.Struct, frozen=True):
 
 
 class Drop(msgspec.Struct, frozen=True, gc=False):
-    """End this fetch; nothing more is wanted of it."""
+    """End this fetch; nothing more is wanted of it.
 
-    id: int
-
-
-class Trim(msgspec.Struct, frozen=True):
-    """These chunks of a fetch are not wanted any more, the others are.
-
-    It saves bytes, and nothing else depends on it: what comes nevertheless is to be said as landed.
+    A part of a fetch is not called off: what is asked elsewhere meanwhile may come twice, until the
+    rest of the fetch is here and it is dropped. In worlds that costs a five-hundredth of the bytes.
     """
 
     id: int
-    chunks: ChunkSet
 
 
 class Tell(msgspec.Struct, frozen=True):
@@ -245,4 +238,4 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     """In words, for whoever asked."""
 
 
-Effect = Fetch | Drop | Trim | Tell | Blame | Replaced | Seal | Finish | Fail
+Effect = Fetch | Drop | Tell | Blame | Replaced | Seal | Finish | Fail

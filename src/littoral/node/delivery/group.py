@@ -44,7 +44,6 @@ from littoral.delivery.words import (
     Spoiled,
     Tell,
     Told,
-    Trim,
     Wanted,
     Woke,
 )
@@ -240,8 +239,6 @@ class Group:
                 self._sealing = True
                 self._hashing.rest()
                 self._around.threads.submit(self._seal)
-            case Trim():
-                pass  # it comes nevertheless: a request that went out is not changed
             case Blame() | Replaced():
                 self._note(effect)
             case Finish() | Fail():

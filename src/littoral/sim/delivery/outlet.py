@@ -5,7 +5,6 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from littoral.delivery.chunk_set import ChunkSet
 from littoral.sim.delivery.net import Stream
 
 __all__ = ["Outlet", "Took"]
@@ -65,13 +64,6 @@ class Outlet:
     def drop(self, fetch: int) -> None:
         """What has not left for this fetch is not sent."""
         self._dropped.add(fetch)
-
-    def trim(self, fetch: int, chunks: ChunkSet) -> None:
-        """These are not wanted any more."""
-        self._ready = deque(one for one in self._ready if one[0] != fetch or one[1] not in chunks)
-        for chunk in chunks:
-            if fetch in self._waits.get(chunk, ()):
-                self._waits[chunk].remove(fetch)
 
     def _pump(self) -> None:
         net = self.stream.net

@@ -34,7 +34,6 @@ from littoral.delivery.words import (
     Spoiled,
     Tell,
     Told,
-    Trim,
     Woke,
 )
 from littoral.sim.clock import Act
@@ -208,8 +207,8 @@ class SimPop:
                 world.story(f"{self.pop} asks {source or 'origin'} {list(chunks.runs())}")
                 self._sources[number] = source
                 world.later(lambda: self._ask(number, source, chunks))
-            case Drop() | Trim():
-                self._want_less(effect)
+            case Drop(number):
+                self._drop(number)
             case Tell(news):
                 world.tell(self, news)
             case Blame(source, chunk):
@@ -244,19 +243,13 @@ class SimPop:
         self._active[fetch] = outlet
         outlet.ask(fetch, chunks)
 
-    def _want_less(self, effect: Drop | Trim) -> None:
-        fetch = effect.id
-        outlet = self._active.get(fetch)
-        if isinstance(effect, Drop):
-            source = self._sources.pop(fetch, None)
-            self._active.pop(fetch, None)
-            if outlet is not None and source == ORIGIN:
-                outlet.stream.close()
-            elif outlet is not None:
-                self.world.later(lambda: outlet.drop(fetch))
+    def _drop(self, fetch: int) -> None:
+        outlet = self._active.pop(fetch, None)
+        source = self._sources.pop(fetch, None)
+        if outlet is not None and source == ORIGIN:
+            outlet.stream.close()
         elif outlet is not None:
-            chunks = effect.chunks
-            self.world.later(lambda: outlet.trim(fetch, chunks))
+            self.world.later(lambda: outlet.drop(fetch))
 
     def _seal(self) -> None:
         wrong = {self.world.file_of(chunk) for chunk, copy in self.store.items() if copy.forged}
