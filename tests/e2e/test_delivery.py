@@ -68,6 +68,22 @@ def test_one_of_a_web_server_is_fetched_once_and_then_had_from_a_neighbour(
     assert bytes_of(second, came["artifact"]) == [content]
 
 
+def test_of_a_new_version_on_the_hub_only_the_files_that_changed_leave_it(
+    sides: tuple[Side, Side, Side], hub: HubServers
+) -> None:
+    side = sides[0]
+    files = {"model.safetensors": weights(5, count=4), "README.md": b"# one", "config.json": b"{}"}
+    hub.files["lab/first"] = files
+    pull(side, "hf:lab/first")
+    hub.files["lab/second"] = {**files, "README.md": b"# two"}
+    size = sum(map(len, hub.files["lab/second"].values()))
+    plan = side.cli("pull", "hf:lab/second", "--plan")
+    assert (plan["here_bytes"], plan["origin_bytes"]) == (size - 5, 5)
+    came = pull(side, "hf:lab/second")
+    assert came["reused_bytes"] == size - 5
+    assert sorted(bytes_of(side, came["artifact"])) == sorted(hub.files["lab/second"].values())
+
+
 def test_three_that_pull_at_once_have_one_copy_leave_the_hub(
     sides: tuple[Side, Side, Side], hub: HubServers
 ) -> None:

@@ -21,6 +21,7 @@ from littoral.terms.errors import (
     DiskShortError,
     NotFoundError,
 )
+from littoral.trust.names import digest_of
 from tests.adapters.artifacts.made import (
     ROOM,
     QuickDisk,
@@ -32,6 +33,7 @@ from tests.adapters.artifacts.made import (
     take,
     write,
 )
+from tests.delivery.made import git_oid_of
 
 MODEL = model()
 DRAFT, CUTS = draft_of(MODEL)
@@ -275,3 +277,62 @@ def test_a_seal_that_was_cut_short_is_ended_by_the_next_writer(tmp_path: Path) -
             assert intake.seal()[0] == MODEL.manifest
         assert again.shelf.verify(MODEL.artifact, lambda done, total: None) == []
         again.close()
+
+
+def newer(**changes: object) -> tuple[Draft, tuple[bytes, ...]]:
+    """A version of MODEL with another config.json; `changes` are of its weights."""
+    *others, weights = DRAFT.files
+    config, empty = others
+    config = msgspec.structs.replace(config, sha256=digest_of(b"another"))
+    weights = msgspec.structs.replace(weights, **changes)
+    return msgspec.structs.replace(
+        DRAFT, reference="hub:a/b@2", files=(config, empty, weights)
+    ), CUTS
+
+
+def test_a_file_that_is_here_by_its_promised_digest_is_not_fetched(store: ArtifactStore) -> None:
+    put(store, MODEL)
+    with closing(store.take_draft(*newer())) as intake:
+        assert intake.held == ChunkSet.of(range(1, 5)), "all but the configuration"
+        assert intake.hash_of(1) == blake3(MODEL.pieces[1]).digest()
+        intake.commit()
+    with closing(store.take_draft(*newer())) as intake:
+        assert intake.committed == ChunkSet.of(range(1, 5))
+    oid = git_oid_of(MODEL.files[2])
+    with closing(store.take_draft(*newer(sha256=None, git_oid=oid))) as intake:
+        assert intake.held == ChunkSet.of(range(1, 5)), "the name that git has for it is as good"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sha256": digest_of(b"other")}, {"sha256": None}, {"sha256": None, "git_oid": 40 * "0"}],
+)
+def test_one_of_which_nothing_of_the_kind_is_promised_is(
+    store: ArtifactStore, changes: dict[str, object]
+) -> None:
+    put(store, MODEL)
+    with closing(store.take_draft(*newer(**changes))) as intake:
+        assert intake.held == ChunkSet()
+
+
+def test_what_has_rotted_of_it_is_fetched(store: ArtifactStore, tmp_path: Path) -> None:
+    put(store, MODEL)
+    with store.shelf.hold(MODEL.artifact) as held:
+        path = held.paths[2]
+    data = bytearray(path.read_bytes())
+    data[10_000] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    with closing(store.take_draft(*newer())) as intake:
+        assert intake.held == ChunkSet.of((1, 3, 4))
+        intake.write(2, MODEL.pieces[2], blake3(MODEL.pieces[2]).digest())
+        assert intake.hash_of(2) == blake3(MODEL.pieces[2]).digest()
+
+
+def test_one_that_is_here_in_part_is_no_source(store: ArtifactStore) -> None:
+    intake = take(store, MODEL)
+    write(intake, MODEL, range(4))
+    intake.commit()
+    intake.close()
+    with closing(store.take_draft(*newer())) as draft:
+        assert draft.held == ChunkSet(), "its digest was never seen to be right"

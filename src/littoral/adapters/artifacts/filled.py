@@ -3,12 +3,16 @@
 There is no index of all chunks: it would take 100 MB of memory or more for a terabyte, and could be
 wrong. What the new artifact lacks is known, so the tables of all others are read through once and
 looked up in that: about half a second for a terabyte.
+
+Of a draft no chunk is known. But a file of which its origin promises the digest of one that is here
+whole is that one: where a repository has a new version, most of its files are as they were.
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from littoral.adapters.artifacts.draft_intake import Vouched, Workings
 from littoral.adapters.artifacts.places import key_of
 from littoral.adapters.artifacts.shelf import Shelf
 from littoral.adapters.artifacts.slot import Slot
@@ -17,25 +21,61 @@ from littoral.delivery.manifest import FileRow
 from littoral.delivery.tables import cuts_of, hashes_of
 from littoral.terms.errors import NotFoundError, StoreError
 
-__all__ = ["fill"]
+__all__ = ["fill", "fill_draft"]
 
 Wanted = Mapping[bytes, Sequence[tuple[Slot, int]]]
 
 
 def fill(slots: Sequence[Slot], shelf: Shelf) -> int:
-    """Copy what these files lack from files that are here; say how many bytes that was.
+    """Take in what a killed process had written, and copy what these files lack from others.
 
     Each chunk is checked where it was copied to. What has rotted is left out.
+
+    Returns: how many bytes were copied.
 
     Raises:
         DiskShortError: it can't be written. What was copied before is held.
     """
+    for slot in {id(slot): slot for slot in slots}.values():
+        slot.adopt()
     wanted = _wanted(slots)
     done = 0
     for row, held in _sources(shelf) if wanted else ():
         with suppress(NotFoundError):
             done += _from(shelf, row, held, wanted)
     return done
+
+
+def fill_draft(workings: Workings, shelf: Shelf) -> None:
+    """Copy the files of a draft that are here whole. Each chunk is checked, as by `fill`.
+
+    Raises:
+        DiskShortError: it can't be written. What was copied before is held.
+    """
+    parts = zip(workings.draft.files, workings.slots, workings.vouched, strict=True)
+    for file, slot, vouched in parts:
+        missing = ChunkSet.of_runs([(0, slot.table.chunks)]) - slot.held
+        row = shelf.like(file.size_bytes, file.sha256, file.git_oid) if missing else None
+        if row is not None:
+            with suppress(NotFoundError):
+                _same(shelf, row, missing, slot, vouched)
+
+
+def _same(shelf: Shelf, row: FileRow, missing: ChunkSet, slot: Slot, vouched: Vouched) -> None:
+    """Copy what a file of a draft lacks from a file of the same bytes, if that is cut alike."""
+    table = shelf.blob(row.table)
+    own = [(slot.table[number].start, slot.table[number].size_bytes) for number in missing]
+    cuts, hashes = list(cuts_of(table)), list(hashes_of(table))
+    if len(cuts) != slot.table.chunks or own != [cuts[number] for number in missing]:
+        return
+    source = shelf.open_file(row)
+    try:
+        for number in missing:
+            vouched.put(number, hashes[number])
+            with suppress(StoreError):  # the source can't be read
+                slot.copy(number, source, cuts[number][0])
+    finally:
+        os.close(source)
 
 
 def _wanted(slots: Sequence[Slot]) -> Wanted:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from littoral.adapters.artifacts.slot import Slot
 from littoral.delivery.chunk_set import ChunkSet
@@ -30,6 +31,15 @@ class Filling:
         self._committing = threading.Lock()
         """One commit at a time, and no end meanwhile: what it writes to would be closed."""
         self._open = True
+
+    def after(self, fill: Callable[[], object]) -> Self:
+        """Itself, once this is done; closed where it raises."""
+        try:
+            fill()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     @property
     def held(self) -> ChunkSet:

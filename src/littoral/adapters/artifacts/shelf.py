@@ -217,6 +217,16 @@ class Shelf:
             return ChunkSet.of_runs([(0, row.chunks)])
         return read_map(self._places.slot(key_of(row)), row.chunks)[0]
 
+    def like(self, size_bytes: int, sha256: str | None, git_oid: str | None) -> FileRow | None:
+        """A whole file that is here and has what an origin promises of one, if it says enough."""
+        promised = (sha256, None) if sha256 is not None else (None, git_oid)
+        for _, manifest in self.manifests() if any(promised) else ():
+            for row in manifest.files:
+                same = (row.sha256, None) if sha256 is not None else (None, row.git_oid)
+                if same == promised and row.size_bytes == size_bytes and self._iswhole_path(row):
+                    return row
+        return None
+
     def open_file(self, row: FileRow) -> int:
         """One file, open to read, in whichever state it is; who asks closes it.
 

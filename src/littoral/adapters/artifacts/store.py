@@ -21,7 +21,7 @@ from typing import Final
 from littoral.adapters.artifacts.book import Book
 from littoral.adapters.artifacts.disk import Disk, translated
 from littoral.adapters.artifacts.draft_intake import DraftIntake, Vouched, Workings
-from littoral.adapters.artifacts.filled import fill
+from littoral.adapters.artifacts.filled import fill, fill_draft
 from littoral.adapters.artifacts.intake import Intake
 from littoral.adapters.artifacts.locks import have_alone, is_held
 from littoral.adapters.artifacts.places import Places, key_of, whole_path
@@ -117,18 +117,15 @@ class ArtifactStore:
                 self._book.use(artifact, table.size_bytes, None)
         name = partial(name_all, self._disk, self._places.files)
         intake = Intake(manifest, table, slots, name, lambda: self._end(artifact))
-        with ExitStack() as undo:
-            undo.callback(intake.close)
-            for slot in {id(slot): slot for slot in slots}.values():
-                slot.adopt()
-            fill(slots, self.shelf)
-            undo.pop_all()
-        return intake
+        return intake.after(lambda: fill(slots, self.shelf))
 
     def take_draft(
         self, draft: Draft, cuts: Sequence[bytes], lists: Collection[bytes] = ()
     ) -> DraftIntake:
-        """Begin, or go on with, a draft. The arguments and errors are those of `take`."""
+        """Begin, or go on with, a draft. The arguments and errors are those of `take`.
+
+        Files of it are copied that are here whole and have what its origin promises of them.
+        """
         table = opened_draft(draft, cuts)
         with self._lock, ExitStack() as undo:
             self._begin(draft.id)
@@ -142,7 +139,8 @@ class ArtifactStore:
             undo.callback(self._drafts.pop, draft.id)
             self._under_way[draft.id] = undo.pop_all().close
         workings = Workings(draft, cuts, table, slots, vouched)
-        return DraftIntake(workings, self._became(draft), lambda: self._end(draft.id))
+        intake = DraftIntake(workings, self._became(draft), lambda: self._end(draft.id))
+        return intake.after(lambda: fill_draft(workings, self.shelf))
 
     def drafts(self) -> tuple[Draft, ...]:
         """All drafts that are here; the cuts of their files are blobs of the shelf."""

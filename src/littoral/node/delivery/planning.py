@@ -1,6 +1,6 @@
 """What a pull would fetch from where, if it began now (`pull --plan`). Nothing is fetched for it.
 
-Where nobody has the artifact, its chunks are not known, and so neither is what of them is here.
+Where nobody has the artifact, its chunks are not known: only whole files that are here count.
 """
 
 from littoral.adapters.artifacts import ArtifactStore
@@ -13,7 +13,7 @@ from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.finding import FoundManifest
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.sealing import sizes_of
-from littoral.terms.artifacts import OriginListing
+from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.delivery import PlanShown
 from littoral.terms.ids import ArtifactId
 
@@ -35,15 +35,17 @@ def plan_of_whole(store: ArtifactStore, artifact: ArtifactId, reference: str) ->
     )
 
 
-def plan_of_listing(listing: OriginListing) -> PlanShown:
-    """Of what nobody has."""
+def plan_of_listing(store: ArtifactStore, listing: OriginListing) -> PlanShown:
+    """Of what nobody has, and of which some files may be here. Blocks."""
     size = sum(file.size_bytes for file in listing.files)
+    known = (file for file in listing.files if _is_here(store, file))
+    here = sum(file.size_bytes for file in known)
     return PlanShown(
         reference=listing.reference,
         artifact=None,
         size_bytes=size,
-        here_bytes=0,
-        origin_bytes=size,
+        here_bytes=here,
+        origin_bytes=size - here,
         sources=(),
         files=tuple((file.path, file.size_bytes) for file in listing.files),
         estimated_s=None,
@@ -91,6 +93,10 @@ def plan_of_manifest(
 
 def _seconds(foreseen: Foreseen) -> float | None:
     return None if foreseen.seconds is None else round(foreseen.seconds, 1)
+
+
+def _is_here(store: ArtifactStore, file: OriginFile) -> bool:
+    return store.shelf.like(file.size_bytes, file.digest, file.git_oid) is not None
 
 
 def _here(store: ArtifactStore, wanted: Table) -> ChunkSet:

@@ -212,7 +212,7 @@ class Pull:
         else:
             offered = await self._finding.from_others(listing)
             if not isinstance(offered, FoundManifest):
-                return plan_of_listing(listing)
+                return await self._blocking(partial(plan_of_listing, store, listing))
             found = offered
         others, base = self._parts.others(), self._base(found, listing)
 
