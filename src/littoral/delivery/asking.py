@@ -117,15 +117,16 @@ class Asking:
         peer.blamed = self._strikes >= _STRIKES
 
     def look(self, now: Instant) -> None:
-        """Leave sources that are due and silent."""
+        """Leave sources that send nothing of what they have, or do not even say what they have."""
         state = self._state
         for pop, left in state.fetches.left().items():
             peer = state.source(pop)
             if peer is None:
                 continue
-            if peer.role is not Role.SPRING and not left & peer.has:
+            due = peer.role is Role.SPRING or left & peer.has
+            if not due and now - peer.heard_at < SILENT:
                 peer.rest(now)
-            elif now - peer.came_at >= SILENT:
+            elif not due or now - peer.came_at >= SILENT:
                 self.drop(peer)
                 peer.failed(now)
                 self.effects.append(Replaced(pop))
@@ -161,7 +162,7 @@ class Asking:
         self._read(mine, now)
 
     def _read(self, chunks: ChunkSet, now: Instant) -> None:
-        """Ask the origin, one run at a time; for the next when the last of one is coming."""
+        """Ask the origin for the next run when the last chunk of one is awaited."""
         for run in chunks.runs():
             asked = self._state.fetches.of(ORIGIN)
             if len(asked) >= FETCHES_EACH_MAX or sum(map(len, asked)) > 1:
@@ -320,4 +321,5 @@ class Asking:
         doubled = chunks & self._under
         under = fetches.begin(peer.pop, chunks, doubled, want=want, now=now)
         self._under |= chunks
-        self.effects.append(Fetch(under.id, peer.pop, chunks))
+        at_once = want and peer is self._state.origin
+        self.effects.append(Fetch(under.id, peer.pop, chunks, at_once))

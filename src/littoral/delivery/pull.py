@@ -68,7 +68,7 @@ _NONE: Final = ChunkSet()
 _GRACE: Final = int(0.3 * SECOND)
 """How long those are waited for that are known to pull too."""
 _SOON: Final = SECOND // 200
-_TICK: Final = SECOND // 25
+_TICK: Final = SECOND * 2 // 25
 """Between two plans, while much comes in."""
 _GIVE_UP: Final = 60 * SECOND
 
@@ -337,7 +337,7 @@ class PullMachine:
 
     @property
     def _tick(self) -> int:
-        return max(_TICK, len(self._state.peers) * _TICK // 25, self._state.appetite.ahead // 32)
+        return max(_TICK, len(self._state.peers) * _TICK // 50, self._state.appetite.ahead // 32)
 
     def _by(self, moment: Instant) -> None:
         self._plan_at = min(self._plan_at, moment)

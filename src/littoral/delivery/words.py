@@ -183,12 +183,15 @@ class Fetch(msgspec.Struct, frozen=True):
     """Ask a source for these chunks, beside what it is asked already.
 
     A PoP sends each as soon as it has it, in any order, those of older fetches first; so it may be
-    asked for what it does not have yet. The origin is asked for one run.
+    asked for what it does not have yet. The origin is asked for one run at a time, each when what
+    came before is nearly here: two at once would only make the first one late.
     """
 
     id: int
     source: PopId
     chunks: ChunkSet
+    at_once: bool = False
+    """It does not wait its turn at the origin."""
 
 
 class Drop(msgspec.Struct, frozen=True, gc=False):

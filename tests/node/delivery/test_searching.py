@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from littoral.node.delivery import searching
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, draft_of, wish_of
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.searching import Finding
@@ -180,3 +181,27 @@ async def test_what_a_reference_means_without_its_origin_only_pops_of_this_owner
     stand.known = others(other(HIGH, offer(MODEL.artifact)))
     assert stand.finding.claimed(REFERENCE) == MODEL.artifact
     assert stand.finding.claimed("hf:other/model@1") is None
+
+
+async def test_whoever_has_the_lowest_name_of_all_reads_at_once(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "_GATHER_S", 60.0)
+    stand.known = others(other(HIGH, offer(wish_of(REFERENCE), whole=False)))
+    assert isinstance(await stand.of(listing_of(MODEL)), FoundDraft)
+    assert stand.headers == 1
+
+
+async def test_all_others_wait_for_a_draft_no_longer_than_until_it_is_there(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "_GATHER_S", 60.0)
+    draft = draft_of(stand.origin, listing_of(MODEL))
+    stand.client.documents = {(LOW, draft.name): draft.documents()}
+    stand.known = others(other(LOW))
+    looking = asyncio.create_task(stand.of(listing_of(MODEL)))
+    await asyncio.sleep(0)
+    assert not looking.done()
+    stand.known = others(other(LOW, offer(draft.name, whole=False)))
+    assert (await looking).name == draft.name
+    assert stand.headers == 0

@@ -287,7 +287,7 @@ class Group:
             ended=partial(self.ended, fetch.id),
         )
         self._fetches[fetch.id] = reading
-        reads.read(run, reading)
+        reads.read(run, reading, at_once=fetch.at_once)
 
     def landed(self, fetch: int, source: PopId, number: int, size_bytes: int) -> None:
         """A chunk came from a PoP and is on the shelf."""

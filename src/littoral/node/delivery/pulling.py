@@ -366,7 +366,8 @@ class Pull:
         if listing is None:
             return None
         origin = self._parts.origins.origin_for(listing.reference)
-        return OriginReads(origin, listing.files, intake, self._parts.around.threads)
+        around = self._parts.around
+        return OriginReads(origin, listing.files, intake, around.threads, around.clock)
 
     def _failed(self, error: LittoralError) -> None:
         """The disk could not take a chunk."""

@@ -4,7 +4,8 @@ Rules
 - A manifest that another PoP gives is believed if its files are those that the origin lists. Where
   the origin promises too little to tell, a PoP of this owner must have claimed it.
 - Of several PoPs that begin at once, the one with the lowest name reads headers, and the others
-  take its draft; who does not hear of it in time reads them itself.
+  take its draft; who does not hear of it in time reads them itself. So who has the lowest name of
+  all that are known waits for nobody, and all others for a moment.
 """
 
 import asyncio
@@ -39,7 +40,8 @@ __all__ = ["Finding"]
 log = logging.getLogger("littoral")
 
 _GATHER_S: Final = 0.15
-"""How long to look who else wants the same just now, before anything is read of what nobody has."""
+"""How long to look whether somebody with a lower name wants the same just now, before anything is
+read of what nobody has."""
 _DRAFT_WAIT_S: Final = 5.0
 """For the draft of another who began at the same time."""
 _LOOK_S: Final = 0.01
@@ -74,17 +76,23 @@ class Finding:
         Raises:
             OriginError: nobody has it, and the origin can't be read.
         """
-        others = self._others()
-        if others.by_name and not any(
-            each.whole for _, each in others.with_reference(mark_of(listing.reference))
-        ):
-            await asyncio.sleep(_GATHER_S)
+        await self._gather(listing.reference)
         found = await self.from_others(listing)
         if found is None:
             reads()
             origin = self._origins.origin_for(listing.reference)
             found = await self._around.blocking(lambda: draft_of(origin, listing))
         return found
+
+    async def _gather(self, reference: str) -> None:
+        """Until somebody has more of it than a wish, or nobody else would be the one to read."""
+        mark, wish = _names_of(reference)
+        me, clock = self._around.me, self._around.clock
+        until = clock.now() + int(_GATHER_S * SECOND)
+        while clock.now() < until and min([me, *self._others().by_name]) != me:
+            if any(each.group != wish for _, each in self._others().with_reference(mark)):
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def named(self, artifact: ArtifactId) -> tuple[FoundManifest, OriginListing | None]:
         """A named artifact, from whoever has it whole; and where it is from, if that is known.
@@ -113,8 +121,8 @@ class Finding:
 
     async def from_others(self, listing: OriginListing) -> FoundManifest | FoundDraft | None:
         """What others have of it; None where this PoP is to read headers itself."""
-        mark, me, clock = mark_of(listing.reference), self._around.me, self._around.clock
-        wish = bytes.fromhex(wish_of(listing.reference).removeprefix("wish:"))
+        mark, wish = _names_of(listing.reference)
+        me, clock = self._around.me, self._around.clock
         until = clock.now() + int(_DRAFT_WAIT_S * SECOND)
         while True:
             waits = False
@@ -199,3 +207,8 @@ class Finding:
         client = self._around.client()
         assert client is not None, "there are others"
         return client
+
+
+def _names_of(reference: str) -> tuple[bytes, bytes]:
+    """What a pinned reference is said as, and the group of those that only wish it."""
+    return mark_of(reference), bytes.fromhex(wish_of(reference).removeprefix("wish:"))

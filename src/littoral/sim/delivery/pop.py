@@ -79,6 +79,8 @@ class SimPop:
         self.longest = 0
         """Nanoseconds without anything that was lacking."""
         self._outlets: dict[PopId, Outlet] = {}
+        self._reads: Outlet | None = None
+        """What it reads at the origin, one run after the other."""
         self._active: dict[int, Outlet] = {}
         self._sources: dict[int, PopId] = {}
         self._moved_at: dict[int, int] = {}
@@ -202,11 +204,11 @@ class SimPop:
     def _perform(self, effect: Effect) -> None:
         world = self.world
         match effect:
-            case Fetch(number, source, chunks):
+            case Fetch(number, source, chunks, at_once):
                 assert source not in self.blamed or source == ORIGIN, "who lies is not asked again"
                 world.story(f"{self.pop} asks {source or 'origin'} {list(chunks.runs())}")
                 self._sources[number] = source
-                world.later(lambda: self._ask(number, source, chunks))
+                world.later(lambda: self._ask(number, source, chunks, at_once=at_once))
             case Drop(number):
                 self._drop(number)
             case Tell(news):
@@ -228,12 +230,12 @@ class SimPop:
             case _:
                 assert_never(effect)
 
-    def _ask(self, fetch: int, source: PopId, chunks: ChunkSet) -> None:
+    def _ask(self, fetch: int, source: PopId, chunks: ChunkSet, *, at_once: bool) -> None:
         world = self.world
         if not self.alive or fetch not in self._sources:
             return
         if source == ORIGIN:
-            outlet = world.origin_outlet(self)
+            outlet = world.origin_outlet(self) if at_once else self._reads_in_turn()
         else:
             other = world.pops[source]
             if not other.alive or source not in world.linked(self.pop):
@@ -243,10 +245,15 @@ class SimPop:
         self._active[fetch] = outlet
         outlet.ask(fetch, chunks)
 
+    def _reads_in_turn(self) -> Outlet:
+        if self._reads is None or self._reads.stream.closed:
+            self._reads = self.world.origin_outlet(self)
+        return self._reads
+
     def _drop(self, fetch: int) -> None:
         outlet = self._active.pop(fetch, None)
         source = self._sources.pop(fetch, None)
-        if outlet is not None and source == ORIGIN:
+        if outlet is not None and source == ORIGIN and outlet is not self._reads:
             outlet.stream.close()
         elif outlet is not None:
             self.world.later(lambda: outlet.drop(fetch))
