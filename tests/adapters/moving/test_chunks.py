@@ -1,6 +1,7 @@
 """Chunks go from one mover to another: all, once, verified, as they come to be there."""
 
 import itertools
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -68,9 +69,7 @@ async def test_what_comes_to_be_there_is_passed_on_at_once(
     told = Told()
     two.client.fetch(one.at(), GROUP, ChunkSet.of(range(5)), empty, told)
     for number in (4, 0, 2, 1, 3):
-        held = full.held(number)
-        assert held is not None
-        here.put(number, held.data, held.digest)
+        move(full, here, [number])
         await until(partial(told.chunks.__contains__, number))
     assert await end_of(told) is None
     assert told.chunks == [4, 0, 2, 1, 3]
@@ -145,6 +144,14 @@ async def test_a_lie_is_told_of_and_kept_from_the_shelf(
     assert not any(empty.data[2 * PIECE : 3 * PIECE])
 
 
+def move(source: FileShelf, target: FileShelf, numbers: Iterable[int]) -> None:
+    """Have these chunks be there too."""
+    for number in numbers:
+        held = source.held(number)
+        assert held is not None
+        target.put(number, held.data, held.digest)
+
+
 def empty_of(full: FileShelf) -> Path:
     return full.path.with_suffix(".other")
 
@@ -168,18 +175,28 @@ async def test_a_chunk_that_goes_away_ends_the_stream(
     assert isinstance(await end_of(told), ConnectionLostError)
 
 
-@pytest.mark.parametrize(("group", "chunk", "status"), [("other", 0, 404), (GROUP, 44, 400)])
-async def test_what_is_not_there_is_refused(
-    pair: Pair, full: FileShelf, empty: FileShelf, group: str, chunk: int, status: int
-) -> None:
+async def test_what_is_not_there_is_refused(pair: Pair, full: FileShelf, empty: FileShelf) -> None:
     one, two = pair
     one.library.shelves[GROUP] = full
     told, again = Told(), Told()
-    two.client.fetch(one.at(), group, ChunkSet.of([chunk]), empty, told)
+    two.client.fetch(one.at(), "other", ChunkSet.of([0]), empty, told)
     error = await end_of(told)
     assert isinstance(error, RefusedError)
-    assert error.status == status
+    assert error.status == 404
     two.client.fetch(one.at(), GROUP, ChunkSet.of([1]), empty, again)
+    assert await end_of(again) is None
+
+
+async def test_asking_for_a_chunk_that_there_is_not_ends_the_stream_and_the_next_one_goes_well(
+    pair: Pair, full: FileShelf, tmp_path: Path
+) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    larger = FileShelf.full(tmp_path / "larger", DATA + bytes(PIECE), PIECE).empty(tmp_path / "no")
+    told, again = Told(), Told()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([44]), larger, told)
+    assert isinstance(await end_of(told), ConnectionLostError)
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([1]), larger, again)
     assert await end_of(again) is None
 
 
@@ -270,19 +287,72 @@ async def test_whoever_may_have_something_no_longer_loses_the_stream_of_it_and_n
     assert not kept.ends
 
 
-async def test_what_is_dropped_is_heard_of_no_more(
+async def test_what_is_dropped_is_sent_and_heard_of_no_more(
     pair: Pair, full: FileShelf, empty: FileShelf
 ) -> None:
     one, two = pair
     filling = one.library.shelves[GROUP] = full.empty(empty_of(full))
-    told = Told()
-    fetching = two.client.fetch(one.at(), GROUP, ChunkSet.of([0, 1]), empty, told)
-    await until(lambda: filling.watched)
+    dropped, kept = Told(), Told()
+    fetching = two.client.fetch(one.at(), GROUP, ChunkSet.of([0, 1]), empty, dropped)
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([1, 2]), empty, kept)
+    await until(lambda: one.flows.streams)
     fetching.drop()
-    await until(lambda: not one.server.peers)
-    assert not filling.watched
-    assert not one.flows.streams
-    assert (told.chunks, told.ends) == ([], [])
+    fetching.drop()
+    marker = Told()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([3]), empty, marker)
+    move(full, filling, [3])
+    assert await end_of(marker) is None, "by now the other side knows"
+    move(full, filling, [0, 1, 2])
+    assert await end_of(kept) is None
+    assert kept.chunks == [1, 2]
+    assert (dropped.chunks, dropped.ends) == ([], [])
+    assert empty.here == {1, 2, 3}
+    await until(lambda: not one.flows.streams)
+
+
+async def test_what_was_under_way_when_it_was_dropped_is_not_kept_and_may_be_asked_for_again(
+    pair: Pair, full: FileShelf, empty: FileShelf
+) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    first, dropped, again = Told(), Told(), Told()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([0]), empty, first)
+    assert await end_of(first) is None
+    for told in (dropped, again):
+        asked = two.client.fetch(one.at(), GROUP, ChunkSet.of(range(1, 40)), empty, told)
+        if told is dropped:
+            asked.drop()
+    assert await end_of(again) is None
+    assert empty.here == set(range(40))
+    assert (dropped.chunks, dropped.ends) == ([], [])
+    assert len(one.server.peers) == 1
+
+
+async def test_what_was_asked_of_one_that_is_not_there_yet_is_dropped_with_the_call(
+    pair: Pair, full: FileShelf, empty: FileShelf
+) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    dropped, told = Told(), Told()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([0]), empty, dropped).drop()
+    two.client.fetch(one.at(), GROUP, ChunkSet.of([1]), empty, told)
+    assert await end_of(told) is None
+    assert (dropped.chunks, dropped.ends) == ([], [])
+    assert len(one.server.peers) == 1
+
+
+async def test_what_was_asked_for_first_comes_first(
+    pair: Pair, full: FileShelf, empty: FileShelf
+) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    order: list[int] = []
+    tolds = [Told(order) for _ in range(3)]
+    for told, numbers in zip(tolds, ([30, 31], [2, 3], [31, 1]), strict=True):
+        two.client.fetch(one.at(), GROUP, ChunkSet.of(numbers), empty, told)
+    for told in tolds:
+        assert await end_of(told) is None
+    assert order == [30, 31, 2, 3, 1], "and nothing twice"
 
 
 async def test_a_stream_goes_on_while_certificates_are_renewed(
@@ -298,12 +368,11 @@ async def test_a_stream_goes_on_while_certificates_are_renewed(
         pop_at(mover.files.home, owner, now(), number)
         assert mover.files.chain.read_bytes() != before
         mover.contexts.renewed()
-    two.client.fetch(one.at(), GROUP, ChunkSet.of([3]), empty, later)
-    await until(lambda: len(filling.watched) == 2)
-    for number in range(4):
-        held = full.held(number)
-        assert held is not None
-        filling.put(number, held.data, held.digest)
+    other = one.library.shelves["other"] = full.empty(empty_of(full).with_suffix(".another"))
+    two.client.fetch(one.at(), "other", ChunkSet.of([3]), empty, later)
+    await until(lambda: other.watched)
+    move(full, filling, range(3))
+    move(full, other, [3])
     assert await end_of(told) is None
     assert await end_of(later) is None
 
@@ -331,9 +400,7 @@ async def test_what_leaves_is_measured(pair: Pair, full: FileShelf, empty: FileS
     filling = one.library.shelves[GROUP] = full.empty(empty_of(full))
     told = Told()
     two.client.fetch(one.at(), GROUP, ChunkSet.of([0, 1]), empty, told)
-    held = full.held(0)
-    assert held is not None
     await until(lambda: filling.watched)
-    filling.put(0, held.data, held.digest)
+    move(full, filling, [0])
     await until(lambda: one.flows.measured)
     assert (told.chunks, one.flows.streams) == ([0], 1)

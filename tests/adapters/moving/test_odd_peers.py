@@ -19,6 +19,7 @@ from littoral.adapters.http.words import (
     WaitedTooLongError,
 )
 from littoral.adapters.moving.frames import idle_frame, prefix
+from littoral.adapters.moving.lines import said
 from littoral.adapters.moving.words import Peer
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.terms.limits import (
@@ -58,11 +59,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         ("news", "DELIVERY_STALL_S", 0.2),
         ("news", "DELIVERY_ALIVE_S", 0.05),
         ("chunks", "DELIVERY_ALIVE_S", 0.05),
-        ("replies", "DELIVERY_FRAME_WAIT_S", 0.3),
+        ("streams", "DELIVERY_FRAME_WAIT_S", 0.3),
         ("server", "DELIVERY_HEAD_WAIT_S", 0.2),
         ("server", "DELIVERY_STUCK_S", 0.2),
         ("server", "IDLE_WAIT_S", 0.4),
         ("asking", "IDLE_WAIT_S", 0.2),
+        ("streams", "IDLE_WAIT_S", 0.2),
     ):
         monkeypatch.setattr(f"{room}.{module}.{name}", seconds)
 
@@ -105,6 +107,10 @@ def test_a_stall_is_noticed_within_two_seconds() -> None:
     assert DELIVERY_STALL_S + DELIVERY_TICK_S <= 2.0
 
 
+ASKING = (
+    b"POST /v1/delivery/%b/chunks HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    % GROUP.encode()
+)
 FIRST = prefix(1, bytes(32), PIECE, first=True)
 
 
@@ -290,12 +296,8 @@ async def test_a_connection_without_requests_is_closed(
 async def test_a_peer_that_takes_nothing_is_given_up(pair: Pair, tmp_path: Path) -> None:
     one, two = pair
     one.library.shelves[GROUP] = FileShelf.full(tmp_path / "large", bytes(40_000_000), 1_000_000)
-    body = b'{"runs":[[0,40]]}'
     async with caller(one, two) as (_, writer):
-        writer.write(
-            b"POST /v1/delivery/%b/chunks HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b"
-            % (GROUP.encode(), len(body), body)
-        )
+        writer.write(ASKING + said(b'{"runs":[[0,40]]}'))
         await until(lambda: one.server.peers)
         cast("asyncio.Transport", writer.transport).pause_reading()  # uvloop's is no subclass
         await until(lambda: not one.server.peers)
@@ -303,44 +305,70 @@ async def test_a_peer_that_takes_nothing_is_given_up(pair: Pair, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    "line",
     [
-        (b"", b"400"),
-        (b"{}", b"400"),
-        (b'{"runs":[[3,2]]}', b"400"),
-        (b'{"runs":[[-1,2]]}', b"400"),
-        (b'{"runs":[[0,99999999999]]}', b"400"),
-        (b'{"runs":[[0,1,2]]}', b"400"),
-        (b'{"runs":[]}', b"200"),
+        b"",
+        b"[]",
+        b'{"runs":[[3,2]]}',
+        b'{"runs":[[-1,2]]}',
+        b'{"dropped":[[-1,2]]}',
+        b'{"runs":[[0,99999999999]]}',
+        b'{"runs":[[0,51]]}',
+        b'{"runs":[[0,1,2]]}',
+        b" " * (DELIVERY_WANTED_BYTES_MAX + 1),
     ],
+    ids=lambda line: line[:40].decode(),
 )
-async def test_a_wish_that_makes_no_sense_is_refused(
-    pair: Pair, full: FileShelf, body: bytes, status: bytes
+async def test_asking_for_what_there_cannot_be_ends_the_stream(
+    pair: Pair, full: FileShelf, line: bytes
 ) -> None:
     one, two = pair
     one.library.shelves[GROUP] = full
     async with caller(one, two) as (reader, writer):
-        writer.write(
-            b"POST /v1/delivery/%b/chunks HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (GROUP.encode(), len(body), body)
-        )
-        assert (await left(reader)).startswith(b"HTTP/1.1 " + status)
+        writer.write(ASKING + said(b'{"runs":[[0,1]]}') + said(line))
+        assert await left(reader) is not None
+    await until(lambda: not one.server.peers)
+    assert not full.watched
+
+
+async def test_a_stream_ends_when_nothing_more_is_asked_for(pair: Pair, full: FileShelf) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    async with caller(one, two) as (reader, writer):
+        writer.write(ASKING + said(b'{"runs":[[1,2]]}') + said(b"{}") + b"0\r\n\r\n")
+        got = await reader.readuntil(b"\r\n0\r\n\r\n")
+        held = full.held(1)
+        assert held is not None
+        assert got.startswith(b"HTTP/1.1 200")
+        assert bytes(held.data) in got
+        writer.write(b"GET /v1/delivery/a/manifest HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+
+
+async def test_a_request_for_chunks_whose_body_is_no_lines_is_refused(
+    pair: Pair, full: FileShelf
+) -> None:
+    one, two = pair
+    one.library.shelves[GROUP] = full
+    async with caller(one, two) as (reader, writer):
+        head = ASKING.replace(b"transfer-encoding: chunked", b"content-length: 2")
+        writer.write(head + b"{}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
 
 
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.lists(st.binary(max_size=300), max_size=4), st.booleans())
+@given(st.lists(st.binary(max_size=300), max_size=4), st.sampled_from((b"", b"news", b"chunks")))
 async def test_whatever_is_said_the_server_goes_on(
-    pair: Pair, full: FileShelf, empty: FileShelf, said: list[bytes], after_a_head: bool
+    pair: Pair, full: FileShelf, empty: FileShelf, nonsense: list[bytes], after_a_head_of: bytes
 ) -> None:
     one, two = pair
     one.library.shelves[GROUP] = full
     async with caller(one, two) as (_, writer):
-        if after_a_head:
-            writer.write(b"POST /v1/delivery/%b/news HTTP/1.1\r\n" % GROUP.encode())
-            writer.write(b"host: a\r\ntransfer-encoding: chunked\r\n\r\n")
-        for each in said:
+        if after_a_head_of:
+            writer.write(ASKING.replace(b"chunks", after_a_head_of))
+        for each in nonsense:
             writer.write(each)
     told, error = await outcome(two, one.at(), empty)
     assert error is None

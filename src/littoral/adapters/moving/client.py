@@ -5,20 +5,21 @@ and what is done with their answers (replies.py).
 """
 
 import asyncio
-
-import msgspec
+from typing import Final
 
 from littoral.adapters.addresses import bracketed
 from littoral.adapters.http.words import MalformedError
 from littoral.adapters.moving.access import Access
-from littoral.adapters.moving.asking import Asker
+from littoral.adapters.moving.asking import Asker, Asking
 from littoral.adapters.moving.heads import Span, request
-from littoral.adapters.moving.replies import Body, Chunks, News
-from littoral.adapters.moving.server import Wanted
+from littoral.adapters.moving.replies import Body, News
+from littoral.adapters.moving.streams import Stream
 from littoral.adapters.moving.words import Base, Fetching, Hears, HearsNews, Peer, Shelf
 from littoral.delivery.chunk_set import ChunkSet
 
 __all__ = ["Client"]
+
+_LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
 
 
 class Client:
@@ -28,6 +29,8 @@ class Client:
         """Ask nobody yet."""
         self._loop = loop
         self._asker = Asker(loop, access)
+        self._streams: dict[tuple[Peer, str, str], Stream] = {}
+        """By the peer, the group, and the base that chunks are encoded against."""
 
     def fetch(
         self,
@@ -48,20 +51,33 @@ class Client:
             hears: is told of each, and of the end; never before this returns.
             base: is here whole, and resembles what is asked for.
         """
-        against = "" if base is None else base.artifact
-        body = msgspec.json.encode(Wanted(tuple(chunks.runs()), encoded=True, base=against))
-        fields = {"content-type": "application/json", "content-length": str(len(body))}
-        return self._asker.ask(
-            peer,
-            request("POST", f"/v1/delivery/{group}/chunks", _host(peer), fields) + body,
-            Chunks(self._loop, chunks, shelf, hears, base),
-        )
+        key = peer, group, "" if base is None else base.artifact
+        stream = self._streams.get(key)
+        if stream is not None and stream.shelf is shelf:
+            return stream.ask(chunks, hears)
+        head = request("POST", f"/v1/delivery/{group}/chunks", _host(peer), _LINES)
+
+        def opens(stream: Stream) -> Asking:
+            return self._asker.ask(peer, head + stream.opening(), stream)
+
+        stream = self._streams[key] = Stream(shelf, base, opens, self._forget)
+        return stream.ask(chunks, hears)
+
+    def leave(self, shelf: Shelf) -> None:
+        """Nothing more is asked for that is to go to this shelf: close its streams."""
+        for stream in list(self._streams.values()):
+            if stream.shelf is shelf:
+                stream.close()
+
+    def _forget(self, stream: Stream) -> None:
+        for key, kept in list(self._streams.items()):
+            if kept is stream:
+                del self._streams[key]
 
     def news(self, peer: Peer, group: str, hears: HearsNews) -> "News":
         """Call a peer to exchange news; what is said before it has answered is said then."""
-        fields = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
         news = News(self._loop, hears)
-        head = request("POST", f"/v1/delivery/{group}/news", _host(peer), fields)
+        head = request("POST", f"/v1/delivery/{group}/news", _host(peer), _LINES)
         news.asking = self._asker.ask(peer, head, news)
         return news
 

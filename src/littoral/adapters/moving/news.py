@@ -10,8 +10,9 @@ Rules
   given up.
 """
 
-from littoral.adapters.http.words import ConnectionLostError, HttpError, MalformedError
+from littoral.adapters.http.words import ConnectionLostError, HttpError
 from littoral.adapters.moving.heads import Message
+from littoral.adapters.moving.lines import Lines, said
 from littoral.adapters.moving.wire import Wire, late
 from littoral.adapters.moving.words import HearsNews
 from littoral.terms.limits import (
@@ -39,9 +40,7 @@ class NewsLink:
             now: by the loop's clock.
         """
         self._wire = wire
-        self._message = message
-        self._line = bytearray()
-        """What has come of a line that is not whole."""
+        self._lines = Lines(message, DELIVERY_NEWS_LINE_BYTES_MAX)
         self._queued_bytes = 0
         self._said_at = self._heard_at = now
         self._has_said = self._has_heard = False
@@ -58,7 +57,7 @@ class NewsLink:
         if wire.closed:
             return
         assert len(line) <= DELIVERY_NEWS_LINE_BYTES_MAX, "whoever says it keeps the bound"
-        chunk = b"%x\r\n%b\n\r\n" % (len(line) + 1, line)
+        chunk = said(line)
         self._queued_bytes += len(chunk)
         if self._queued_bytes > DELIVERY_NEWS_BYTES_MAX:
             wire.fail(ConnectionLostError("the peer does not take what it is told"))
@@ -80,16 +79,10 @@ class NewsLink:
             ConnectionLostError: it has said its last.
         """
         self._has_heard = True
-        self._message.feed_body(data)
-        self._line += self._message.taken()
-        *lines, rest = bytes(self._line).split(b"\n")
-        self._line = bytearray(rest)
-        if len(rest) > DELIVERY_NEWS_LINE_BYTES_MAX:
-            raise MalformedError("a line of news that is over the bounds")
-        for line in lines:
+        for line in self._lines.feed(data):
             if line and self._hears is not None:
                 self._hears.told(line)
-        if self._message.whole:
+        if self._lines.over:
             raise ConnectionLostError("the peer has said its last")
         return True
 

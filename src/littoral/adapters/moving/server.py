@@ -2,8 +2,8 @@
 
 - `GET /v1/delivery/ARTIFACT/manifest`, `/claims`, `/tables/N`, `/tensors/N`, `/files/N`: whole or
   a `Range` of it.
-- `POST /v1/delivery/GROUP/chunks` with `{"runs": [[first, end], ...]}`: these chunks, in frames;
-  with `"encoded": true`, and perhaps `"base": "ARTIFACT"`, encoded where that is worth it.
+- `POST /v1/delivery/GROUP/chunks`: chunks in frames (frames.py), as long as both live; what is
+  wanted is said in lines meanwhile (asks.py).
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
 
 Rules
@@ -18,30 +18,29 @@ Not here: what there is (words.Library); when what is asked of whom.
 import asyncio
 import re
 import socket
+from functools import partial
 from typing import Final, Protocol
-
-import msgspec
 
 from littoral.adapters.http.words import HttpError, MalformedError
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.chunks import ChunkStream
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.heads import Head, Message, answer, span_of
+from littoral.adapters.moving.lines import Lines
 from littoral.adapters.moving.news import NewsLink
 from littoral.adapters.moving.wire import Beat, Wire, late
 from littoral.adapters.moving.words import Library
-from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.terms.limits import (
     ACCEPTS_WAITING_MAX,
-    DELIVERY_CHUNKS_MAX,
     DELIVERY_CONNECTIONS_MAX,
     DELIVERY_HEAD_WAIT_S,
     DELIVERY_STUCK_S,
+    DELIVERY_WANTED_BYTES_MAX,
     IDLE_WAIT_S,
 )
 from littoral.trust.members import Member
 
-__all__ = ["Server", "Wanted"]
+__all__ = ["Server"]
 
 _PATH: Final = re.compile(
     r"/v1/delivery/([A-Za-z0-9:._-]{1,128})/"
@@ -50,26 +49,6 @@ _PATH: Final = re.compile(
 _BUFFER_BYTES: Final = 32 * 1024
 _STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding": "chunked"}
 _LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """The body of a request for chunks."""
-
-    runs: tuple[Run, ...]
-    encoded: bool = False
-    """They may come in planes, and against the base if there is one."""
-    base: str = ""
-    """An artifact that whoever asks has whole."""
-
-    def chunks(self) -> ChunkSet:
-        """All of them.
-
-        Raises:
-            MalformedError: these are no runs, or of more chunks than an artifact may have.
-        """
-        if any(not 0 <= first < end <= DELIVERY_CHUNKS_MAX for first, end in self.runs):
-            raise MalformedError("runs of chunks that there can't be")
-        return ChunkSet.of_runs(self.runs)
 
 
 class _Answer(Protocol):
@@ -189,6 +168,9 @@ class _Serving:
         self._message = Message(to_server=True)
         self._answer: _Answer | None = None
         self._news: NewsLink | None = None
+        self._chunks: ChunkStream | None = None
+        self._paced = False
+        """Its chunks count among the streams that leave."""
         self._group = ""
         """The artifact or draft that the present answer is of, where there is such."""
         self._keep_alive = True
@@ -230,8 +212,7 @@ class _Serving:
         """Read a request, or what is said during an answer."""
         data = bytes(self._read[:count])
         if self._answer is not None:
-            if not self._answer.heard(data):
-                raise MalformedError("something was said before the answer had ended")
+            self._heard(self._answer, data)
             return
         if not self._begun:
             self._begun, self._since = True, self._server.loop.time()
@@ -241,28 +222,25 @@ class _Serving:
             if found is None:
                 return
             head, data = found
-            if self._takes_news(head, data):
+            if self._takes_lines(head, data):
                 return
         message.feed_body(data)
         if message.whole:
-            self._respond(head, message.taken())
+            self._respond(head)
 
     # Answering
 
-    def _respond(self, head: Head, body: bytes) -> None:
+    def _respond(self, head: Head) -> None:
         self._keep_alive = head.keep_alive
         found = _PATH.fullmatch(head.path)
         assert self._member is not None
         if found is None:
             self._say(404)
-        elif found[2] == "news":
+        elif found[2] in {"chunks", "news"}:
             self._say(400)
         else:
             self._group = found[1]
-            if found[2] == "chunks":
-                self._chunks(head, found[1], body)
-            else:
-                self._document(head, found[1], found[2])
+            self._document(head, found[1], found[2])
         self._moved_at = self._server.loop.time()
         self._wire.push()
 
@@ -296,51 +274,66 @@ class _Serving:
             self._server.flows.begin(self._wire)
         self._answer = _Plain()
 
-    def _chunks(self, head: Head, group: str, body: bytes) -> None:
-        assert self._member is not None
-        if head.method != "POST":
-            self._say(405)
-            return
-        shelf = self._server.library.shelf(group, self._member)
-        if shelf is None:
-            self._say(404)
-            return
-        try:
-            asked = msgspec.json.decode(body, type=Wanted)
-            wanted = asked.chunks()
-            if wanted:
-                shelf.size_bytes(wanted.mask.bit_length() - 1)
-        except (msgspec.MsgspecError, MalformedError, KeyError):
-            self._say(400)
-            return
-        library, now = self._server.library, self._server.loop.time()
-        coder = library.coder(group, self._member, asked.base) if asked.encoded else None
-        self._wire.put(answer(200, _STREAM))
-        self._answer = ChunkStream(self._wire, shelf, wanted, coder, now)
-        self._server.flows.begin(self._wire)
-
-    def _takes_news(self, head: Head, rest: bytes) -> bool:
+    def _takes_lines(self, head: Head, rest: bytes) -> bool:
+        """Whether it is a request whose body goes on: then it is answered before its end."""
         found = _PATH.fullmatch(head.path)
         coding = head.fields.get("transfer-encoding", "")
-        if found is None or found[2] != "news" or head.method != "POST" or coding != "chunked":
+        if found is None or head.method != "POST" or coding != "chunked":
+            return False
+        begin = {"news": self._begin_news, "chunks": self._begin_chunks}.get(found[2])
+        if begin is None:
             return False
         now = self._server.loop.time()
-        link = NewsLink(self._wire, self._message, now)
-        assert self._member is not None
-        self._group = found[1]
-        hears = self._server.library.news(found[1], self._member, link.say)
-        if hears is None:
+        self._group, self._moved_at = found[1], now
+        answer_ = begin(found[1], now)
+        if answer_ is None:
             self._keep_alive = False
             self._say(404)
         else:
-            link.hear(hears)
-            self._wire.put(answer(200, _LINES))
-            self._answer = self._news = link
+            self._answer = answer_
             if rest:
-                link.heard(rest)
-        self._moved_at = now
+                self._heard(answer_, rest)
         self._wire.push()
         return True
+
+    def _begin_news(self, group: str, now: float) -> NewsLink | None:
+        assert self._member is not None
+        link = NewsLink(self._wire, self._message, now)
+        hears = self._server.library.news(group, self._member, link.say)
+        if hears is None:
+            return None
+        link.hear(hears)
+        self._wire.put(answer(200, _LINES))
+        self._news = link
+        return link
+
+    def _begin_chunks(self, group: str, now: float) -> ChunkStream | None:
+        assert self._member is not None
+        library = self._server.library
+        shelf = library.shelf(group, self._member)
+        if shelf is None:
+            return None
+        self._wire.put(answer(200, _STREAM))
+        lines = Lines(self._message, DELIVERY_WANTED_BYTES_MAX)
+        coder = partial(library.coder, group, self._member)
+        self._chunks = ChunkStream(self._wire, lines, shelf, coder, now)
+        return self._chunks
+
+    def _heard(self, answer_: _Answer, data: bytes) -> None:
+        if not answer_.heard(data):
+            raise MalformedError("something was said before the answer had ended")
+        if answer_ is self._chunks:
+            self._pace(self._chunks)
+            self._wire.push()
+
+    def _pace(self, chunks: ChunkStream) -> None:
+        """Have a stream count among those that leave while there is something to send."""
+        if chunks.busy != self._paced:
+            self._paced = chunks.busy
+            if self._paced:
+                self._server.flows.begin(self._wire)
+            else:
+                self._server.flows.end(self._wire)
 
     # What the wire asks
 
@@ -352,12 +345,15 @@ class _Serving:
             return True
         if self._answer.done and not self._wire.unsent:
             self._over()
+        elif self._answer is self._chunks:
+            self._pace(self._chunks)
         return False
 
     def _over(self) -> None:
         assert self._answer is not None
         self._answer.close()
         self._answer, self._group = None, ""
+        self._chunks, self._paced = None, False
         self._server.flows.end(self._wire)
         self._message = Message(to_server=True)
         self._begun, self._since = False, self._server.loop.time()

@@ -196,9 +196,7 @@ class Group:
         self._hashing.rest()
         self._driver.close()
         self.links.close()
-        for fetching in self._fetches.values():
-            fetching.drop()
-        self._fetches.clear()
+        self._leave()
 
     # --- the others (links.Hears) ---------------------------------------------------------------
 
@@ -254,7 +252,17 @@ class Group:
         else:
             log.info("%s was too slow; others are asked", source)
 
+    def _leave(self) -> None:
+        """Ask nobody for anything more."""
+        for fetching in self._fetches.values():
+            fetching.drop()
+        self._fetches.clear()
+        client = self._around.client()
+        if client is not None:
+            client.leave(self.shelf)
+
     def _end(self, effect: Finish | Fail) -> None:
+        self._leave()
         if self.over.done():
             return
         if isinstance(effect, Fail):
