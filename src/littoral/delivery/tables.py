@@ -16,9 +16,8 @@ is 40 MB for a terabyte in chunks of 1 MiB.
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from littoral.delivery.chunk_set import ChunkSet, Run
 from littoral.terms.errors import BadRequestError
@@ -53,8 +52,7 @@ _CUT_AFTER_HASH: Final = struct.Struct(">32xBIBH")
 _HASH: Final = struct.Struct(">32s8x")
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One chunk: the bytes of a file from `start` up to `start + size_bytes`."""
 
     number: int

@@ -183,7 +183,7 @@ async def test_what_a_reference_means_without_its_origin_only_pops_of_this_owner
     assert stand.finding.claimed("hf:other/model@1") is None
 
 
-async def test_whoever_has_the_lowest_name_of_all_reads_at_once(
+async def test_whoever_has_the_lowest_name_of_all_waits_for_no_draft(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searching, "_GATHER_S", 60.0)

@@ -5,7 +5,7 @@ Rules
   the origin promises too little to tell, a PoP of this owner must have claimed it.
 - Of several PoPs that begin at once, the one with the lowest name reads headers, and the others
   take its draft; who does not hear of it in time reads them itself. So who has the lowest name of
-  all that are known waits for nobody, and all others for a moment.
+  all that are known need not wait for another's.
 """
 
 import asyncio
@@ -42,6 +42,8 @@ log = logging.getLogger("littoral")
 _GATHER_S: Final = 0.15
 """How long to look whether somebody with a lower name wants the same just now, before anything is
 read of what nobody has."""
+_WISHED_S: Final = 0.05
+"""Until the wishes of those who began just then are known here: they are waited for (pull.py)."""
 _DRAFT_WAIT_S: Final = 5.0
 """For the draft of another who began at the same time."""
 _LOOK_S: Final = 0.01
@@ -85,11 +87,12 @@ class Finding:
         return found
 
     async def _gather(self, reference: str) -> None:
-        """Until somebody has more of it than a wish, or nobody else would be the one to read."""
+        """Until somebody has more of it than a wish, or this PoP is to read it itself."""
         mark, wish = _names_of(reference)
-        me, clock = self._around.me, self._around.clock
-        until = clock.now() + int(_GATHER_S * SECOND)
-        while clock.now() < until and min([me, *self._others().by_name]) != me:
+        me, clock, names = self._around.me, self._around.clock, self._others().by_name
+        wait_s = 0.0 if not names else _WISHED_S if me < min(names) else _GATHER_S
+        until = clock.now() + int(wait_s * SECOND)
+        while clock.now() < until:
             if any(each.group != wish for _, each in self._others().with_reference(mark)):
                 return
             await asyncio.sleep(_LOOK_S)
