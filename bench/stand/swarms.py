@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from bench.stand.proxies import PEERS_FOLDER, environment, program
 from bench.stand.running import running
 from bench.stand.tracker import TRACKER_PORT
 
-__all__ = ["ALONE_PART", "alone", "aria2", "torrent"]
+__all__ = ["ALONE_PART", "alone", "aria2", "aria2_encrypted", "torrent"]
 
 ALONE_PART = 8
 """Each PoP alone gets only the first such part of the file: the whole takes N times as long."""
@@ -71,8 +71,8 @@ def _folders(lab: Lab, given: Goods) -> list[Path]:
     return folders
 
 
-def aria2(lab: Lab, given: Goods) -> dict[str, float]:
-    """The swarm of aria2."""
+def aria2(lab: Lab, given: Goods, options: Sequence[str] = ()) -> dict[str, float]:
+    """The swarm of aria2, with such options beside the usual ones."""
     command = program("aria2c")
     if command is None:
         raise StandError("aria2 is not installed")
@@ -94,13 +94,13 @@ def aria2(lab: Lab, given: Goods) -> dict[str, float]:
             return process
 
         seed = ["-V", "-d", str(given.path.parent), str(torrent_file)]
-        seeding = run(lab.origin.command(command, *ARIA2, *seed))
+        seeding = run(lab.origin.command(command, *ARIA2, *options, *seed))
         _until_it_listens(lab)
         clock = Clock(lab, [seeding.pid])
         pids = [
             run(
                 host.command(
-                    *(command, *ARIA2, "-d", str(folder)),
+                    *(command, *ARIA2, *options, "-d", str(folder)),
                     *(f"--on-bt-download-complete={hook}", str(torrent_file)),
                 )
             ).pid
@@ -114,6 +114,11 @@ def aria2(lab: Lab, given: Goods) -> dict[str, float]:
         mark.unlink()
     given.check([folder / given.path.name for folder in folders])
     return taken
+
+
+def aria2_encrypted(lab: Lab, given: Goods) -> dict[str, float]:
+    """The same, with what it has to keep others from reading along: RC4, without a proof of who."""
+    return aria2(lab, given, ("--bt-require-crypto=true", "--bt-min-crypto-level=arc4"))
 
 
 def _until_it_listens(lab: Lab) -> None:
