@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from littoral.adapters.models import Catalogue
-from littoral.node.delivery.adding import digest_present, model_among
+from littoral.node.delivery.adding import NO_MODEL, digest_present, model_among
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.arriving import Arriving, Showing
 from littoral.node.delivery.finding import FoundDraft, FoundManifest
@@ -43,7 +43,10 @@ class Announced:
     async def begin(
         self, found: FoundManifest | FoundDraft, group: Group, reference: str, name: str | None
     ) -> None:
-        """Say what it will be, as soon as that is known; nothing where there is no one model."""
+        """Say what it will be, as soon as that is known; nothing where there is no one model.
+
+        Where it was given a name and turns out to be none, nothing more is fetched.
+        """
         try:
             chosen = model_among(found.files, reference, name)
             if chosen is not None:
@@ -51,6 +54,8 @@ class Announced:
                 await self._begin(found, group, reference, *chosen)
         except LittoralError as error:
             log.info("%s can't be asked for before it is here: %s", reference, error)
+            if name is not None and isinstance(error, NO_MODEL):
+                group.fail(error)
 
     async def _begin(
         self,

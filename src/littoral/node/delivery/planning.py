@@ -13,6 +13,7 @@ from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.finding import FoundManifest
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.sealing import sizes_of
+from littoral.node.delivery.whole import Whole
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.delivery import PlanShown
 from littoral.terms.ids import ArtifactId
@@ -57,7 +58,7 @@ def plan_of_manifest(
     found: FoundManifest,
     others: Others,
     reference: str,
-    base: Tensors | None,
+    base: Whole | None,
 ) -> PlanShown:
     """Of what somebody has, and of which some chunks may be here. Blocks.
 
@@ -66,7 +67,7 @@ def plan_of_manifest(
         found: what is wanted.
         others: may have it.
         reference: what it is called.
-        base: the tensors of what it is derived from, if that is here.
+        base: what it is derived from, if that is here.
     """
     table = Table(found.tables)
     sizes = Sizes(sizes_of(table))
@@ -77,7 +78,8 @@ def plan_of_manifest(
     foreseen = foresee(sizes, here, offers)
     parts = {part.source: part.bytes for part in foreseen.parts}
     lacking = everything - here if offers else ChunkSet()  # all of it comes from those that have it
-    least = sum(least_bytes(table[number], own, base) for number in lacking)
+    before = None if base is None else base.tensors
+    least = sum(least_bytes(table[number], own, before) for number in lacking)
     return PlanShown(
         reference=reference,
         artifact=found.artifact,

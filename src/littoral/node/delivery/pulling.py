@@ -22,7 +22,7 @@ from msgspec import structs
 from littoral.adapters.artifacts import DraftIntake, Intake
 from littoral.delivery.pull import PullMachine
 from littoral.delivery.words import ORIGIN
-from littoral.node.delivery.adding import add_to_catalogue, check_name
+from littoral.node.delivery.adding import add_to_catalogue, check_listing, check_name
 from littoral.node.delivery.announcing import Announced
 from littoral.node.delivery.finding import FoundDraft, FoundManifest, wish_of
 from littoral.node.delivery.group import Group
@@ -173,6 +173,7 @@ class Pull:
         parts = self._parts
         name: str = self._artifact
         if listing is not None:
+            check_listing(parts.catalogue, listing, self.wanted.name)
             name = parts.holdings.meant(listing.reference) or listing.reference
         async with parts.turns.of(name):  # what was asked for in other words may be under way
             await self._have(listing)
@@ -215,11 +216,7 @@ class Pull:
                 return await self._blocking(partial(plan_of_listing, store, listing))
             found = offered
         others, base = self._parts.others(), self._base(found, listing)
-
-        def plan() -> PlanShown:
-            tensors = None if base is None else base.tensors
-            return plan_of_manifest(store, found, others, reference, tensors)
-
+        plan = partial(plan_of_manifest, store, found, others, reference, base)
         try:
             return await self._blocking(plan)
         finally:
