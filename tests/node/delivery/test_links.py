@@ -13,7 +13,8 @@ from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.news import News
 from littoral.delivery.words import Role
 from littoral.node.delivery.links import Links
-from littoral.node.delivery.others import Mate
+from littoral.node.delivery.others import Mate, Others
+from littoral.node.delivery.words import FleetTold, ListenTold, PeerTold
 from littoral.terms.ids import PopId, SiteName
 from tests.node.delivery.made import FakeClient, around, member, pop
 
@@ -176,3 +177,22 @@ async def test_from_whom_nothing_may_be_fetched_is_told_and_not_heard(stand: Sta
     assert [wire.decoded(line, 4).gained for line in said] == [(), ((1, 2),)]
     hears.parted(None)
     assert stand.group.parted_ == []
+
+
+async def test_who_can_only_be_asked_over_what_it_holds_is_called_if_it_has_all_and_else_calls(
+    stand: Stand,
+) -> None:
+    held = {name: Peer(member(name), "", 0) for name in (LOW, HIGH)}
+    stand.links.meet({LOW: Mate(PARIS, held[LOW], whole=True), HIGH: Mate(PARIS, held[HIGH])})
+    assert list(stand.client.calls) == [LOW]
+    assert stand.links.peer(HIGH) == held[HIGH]
+
+
+@pytest.mark.parametrize(("own", "listens"), [(True, True), (True, False), (False, True)])
+def test_it_is_asked_so_by_pops_of_its_owner_that_can_be_dialled(
+    *, own: bool, listens: bool
+) -> None:
+    listen = ListenTold("127.0.0.1", 0, "127.0.0.1", "") if listens else None
+    told = PeerTold.of(member(LOW, own=own), "", (), own=own)
+    found = Others(FleetTold(PARIS, (told,), listen)).by_name[LOW].peer
+    assert (found is not None) is (own and listens)

@@ -4,6 +4,8 @@ Rules
 - A peer is asked nothing before its certificate has shown the name that it is to have, and that
   name is on the list; one that is taken from the list is left.
 - A peer that says nothing for DELIVERY_STALL_S is given up, while connecting too.
+- A peer that can't be dialled is asked over connections that it holds here; where none is free, the
+  next that is comes to whoever has waited longest.
 - A connection is used again after a whole answer, and only a few are kept for each peer. Where one
   was closed while it was kept, the peer is asked once more.
 
@@ -30,6 +32,7 @@ from littoral.terms.limits import (
     DELIVERY_STALL_S,
     IDLE_WAIT_S,
 )
+from littoral.trust.members import Member
 
 __all__ = ["Asker", "Asking", "Reply"]
 
@@ -65,6 +68,8 @@ class Asker:
         self.beat = Beat(loop)
         self._kept: dict[Peer, list[_Kept]] = {}
         self._asking: set[Asking] = set()
+        self._waiting: list[Asking] = []
+        """Those whose peer can't be dialled, and holds no connection that is free."""
 
     def ask(self, peer: Peer, said: bytes, reply: Reply) -> "Asking":
         """Say this to a peer, and have the reply take what it answers; never before this returns.
@@ -104,8 +109,33 @@ class Asker:
         kept = self._kept.setdefault(peer, [])
         if len(kept) >= DELIVERY_IDLE_PER_PEER_MAX or not self.access.allows(peer.member):
             wire.close()
-        else:
-            kept.append(_Kept(self, peer, wire))
+            return
+        kept.append(_Kept(self, peer, wire))
+        waiting = next((each for each in self._waiting if each.peer == peer), None)
+        if waiting is not None:
+            self._waiting.remove(waiting)
+            self.loop.call_soon(waiting.start)
+
+    def hold(self, member: Member, wire: Wire) -> None:
+        """Ask this member, which can't be dialled, over a connection that it has opened.
+
+        It is there now, which is more than is known of those that it opened before.
+        """
+        peer = Peer(member, "", 0)
+        before = self._kept.get(peer, [])
+        if len(before) >= DELIVERY_IDLE_PER_PEER_MAX:
+            before[0].close()
+        self.keep(peer, wire)
+
+    def wait(self, asking: "Asking") -> None:
+        """Have it start again once its peer holds a connection that is free."""
+        self._waiting.append(asking)
+        self.loop.call_later(DELIVERY_STALL_S, self._waited, asking)
+
+    def _waited(self, asking: "Asking") -> None:
+        if asking in self._waiting:
+            self._waiting.remove(asking)
+            asking.end(ConnectFailedError("it can't be dialled, and holds no connection here"))
 
     def forget(self, kept: "_Kept") -> None:
         """One that was kept is gone."""
@@ -169,7 +199,7 @@ class Asking:
 
     def __init__(self, asker: Asker, peer: Peer, said: bytes, reply: Reply) -> None:
         self._asker = asker
-        self._peer = peer
+        self.peer: Final = peer
         self._said = said
         self._reply = reply
         self._wire: Wire | None = None
@@ -186,7 +216,7 @@ class Asking:
         """Ask, over a connection that is kept or a new one."""
         if self._over:
             return
-        asker, peer = self._asker, self._peer
+        asker, peer = self._asker, self.peer
         if not asker.access.allows(peer.member):
             self.end(ConnectFailedError("the peer is not on the list of those let in"))
             return
@@ -199,6 +229,9 @@ class Asking:
             wire.push()
             return
         self._reused = False
+        if not peer.host:
+            asker.wait(self)
+            return
         try:
             tls = asker.access.client(peer.member)
             plain = dialled(peer.host, peer.port)
@@ -229,14 +262,14 @@ class Asking:
         if wire is not None and not wire.closed:
             head = self._message.head
             if error is None and head is not None and head.keep_alive:
-                self._asker.keep(self._peer, wire)
+                self._asker.keep(self.peer, wire)
             else:
                 wire.close()
         self._reply.ended(error)
 
     def look(self) -> None:
         """Leave, if the peer is not on the list any more."""
-        if not self._asker.access.allows(self._peer.member):
+        if not self._asker.access.allows(self.peer.member):
             self.end(ConnectionLostError("the peer is not on the list of those let in any more"))
 
     # What the wire asks
@@ -245,7 +278,7 @@ class Asking:
         """Say what is wanted, once the peer is who it is to be."""
         assert self._wire is not None
         member = self._asker.access.admitted(self._wire.connection)
-        if member != self._peer.member:
+        if member != self.peer.member:
             raise ConnectFailedError(f"the peer shows {member.name}")
         self._wire.put(self._said)
 

@@ -14,8 +14,10 @@ from littoral.adapters.moving.asking import Asker, Asking
 from littoral.adapters.moving.heads import Span, request
 from littoral.adapters.moving.replies import Body, News
 from littoral.adapters.moving.streams import Stream
+from littoral.adapters.moving.wire import Wire
 from littoral.adapters.moving.words import Base, Fetching, Hears, HearsNews, Peer, Shelf
 from littoral.delivery.chunk_set import ChunkSet
+from littoral.trust.members import Member
 
 __all__ = ["Client"]
 
@@ -108,6 +110,10 @@ class Client:
         if span is not None and len(data) != span[1] - span[0]:
             raise MalformedError("another span than was asked for")
         return data
+
+    def hold(self, member: Member, wire: Wire) -> None:
+        """A member that can't be dialled has opened this connection, to be asked over it."""
+        self._asker.hold(member, wire)
 
     def looked(self) -> None:
         """The list of who is let in has changed."""

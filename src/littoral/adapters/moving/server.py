@@ -5,6 +5,8 @@
 - `POST /v1/delivery/GROUP/chunks`: chunks in frames (frames.py), as long as both live; what is
   wanted is said in lines meanwhile (asks.py).
 - `POST /v1/delivery/GROUP/news`: lines both ways, as long as both live.
+- `POST /v1/delivery/held`: whoever says it can't be dialled, and is asked over this connection from
+  now on (held.py).
 
 Rules
 - Nobody is answered who is not on the list; whoever is taken from it loses its connections. So does
@@ -18,11 +20,13 @@ Not here: what there is (words.Library); when what is asked of whom.
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from littoral.adapters.http.words import HttpError, MalformedError
 from littoral.adapters.moving.access import Access
+from littoral.adapters.moving.answers import HELD, Answer, Plain, Turned
 from littoral.adapters.moving.chunks import ChunkStream
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.heads import Head, Message, answer, span_of
@@ -51,42 +55,6 @@ _STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding
 _LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
 
 
-class _Answer(Protocol):
-    """What is said to one request."""
-
-    done: bool
-    """All of it has been put."""
-
-    def refill(self) -> bool: ...
-
-    def heard(self, data: bytes) -> bool: ...
-
-    def tick(self, now: float) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _Plain:
-    """An answer that is all there: a head, and some bytes that it says the number of."""
-
-    def __init__(self) -> None:
-        self.done = True
-
-    def refill(self) -> bool:
-        """It was put at once."""
-        return False
-
-    def heard(self, _data: bytes) -> bool:
-        """Nothing may be said before its end."""
-        return False
-
-    def tick(self, now: float) -> None:
-        """It waits for nothing but the peer."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
 class Server:
     """Listens for other movers."""
 
@@ -106,6 +74,8 @@ class Server:
         self._listening: socket.socket | None = None
         self.peers: set[_Serving] = set()
         """All that are connected."""
+        self.hold: Callable[[Member, Wire], None] | None = None
+        """Takes connections of those that can't be dialled."""
 
     def listen(self, host: str, port: int) -> int:
         """Begin, at an address of this machine; 0 is a free port. Returns the port.
@@ -127,6 +97,18 @@ class Server:
         self._listening = listening
         self.loop.add_reader(listening.fileno(), self._accept)
         return int(listening.getsockname()[1])
+
+    def serve(self, wire: Wire, member: Member, rest: bytes, turned: Turned) -> Callable[[], None]:
+        """Answer a member over a connection that was opened to it; it has said the rest already.
+
+        Returns: what ends it.
+        """
+        serving = _Serving(self, wire, member, turned)
+        self.peers.add(serving)
+        if rest:
+            serving.buffer()[: len(rest)] = rest
+            serving.took(len(rest))
+        return serving.close
 
     def _accept(self) -> None:
         assert self._listening is not None
@@ -161,12 +143,19 @@ class Server:
 class _Serving:
     """One connection of a peer (wire.Owner)."""
 
-    def __init__(self, server: Server, plain: socket.socket) -> None:
+    def __init__(
+        self,
+        server: Server,
+        opened: socket.socket | Wire,
+        member: Member | None = None,
+        turned: Turned | None = None,
+    ) -> None:
         self._server = server
+        self._turned = turned
         self._read = memoryview(bytearray(_BUFFER_BYTES))
-        self._member: Member | None = None
+        self._member = member
         self._message = Message(to_server=True)
-        self._answer: _Answer | None = None
+        self._answer: Answer | None = None
         self._news: NewsLink | None = None
         self._chunks: ChunkStream | None = None
         self._paced = False
@@ -179,7 +168,11 @@ class _Serving:
         self._begun = True
         """Something of a request has come, or the first is awaited."""
         self._sent_bytes = 0
-        self._wire = Wire(server.loop, server.beat, plain, server.access.server, self, server=True)
+        if isinstance(opened, Wire):
+            self._wire, opened.owner, self._begun = opened, self, False
+        else:
+            tls = server.access.server
+            self._wire = Wire(server.loop, server.beat, opened, tls, self, server=True)
 
     def opened(self) -> None:
         """See who it is."""
@@ -216,6 +209,8 @@ class _Serving:
             return
         if not self._begun:
             self._begun, self._since = True, self._server.loop.time()
+            if self._turned is not None:
+                self._turned.taken()
         message, head = self._message, self._message.head
         if head is None:
             found = message.feed_head(data)
@@ -234,7 +229,11 @@ class _Serving:
         self._keep_alive = head.keep_alive
         found = _PATH.fullmatch(head.path)
         assert self._member is not None
-        if found is None:
+        if head.path == HELD and self._server.hold is not None:
+            self._wire.put(answer(200, {"content-length": "0"}))
+            self._server.gone(self)
+            self._server.hold(self._member, self._wire)
+        elif found is None:
             self._say(404)
         elif found[2] in {"chunks", "news"}:
             self._say(400)
@@ -246,7 +245,7 @@ class _Serving:
 
     def _say(self, status: int) -> None:
         self._wire.put(answer(status, {"content-length": "0"}))
-        self._answer = _Plain()
+        self._answer = Plain()
 
     def _document(self, head: Head, artifact: str, name: str) -> None:
         assert self._member is not None
@@ -262,7 +261,7 @@ class _Serving:
         span = span_of(asked, size) if asked else (0, size)
         if span is None:
             self._wire.put(answer(416, {"content-range": f"bytes */{size}", "content-length": "0"}))
-            self._answer = _Plain()
+            self._answer = Plain()
             return
         first, end = span
         fields = {"content-length": str(end - first), "accept-ranges": "bytes"}
@@ -272,7 +271,7 @@ class _Serving:
         if head.method == "GET" and end > first:
             self._wire.put(data[first:end])
             self._server.flows.begin(self._wire)
-        self._answer = _Plain()
+        self._answer = Plain()
 
     def _takes_lines(self, head: Head, rest: bytes) -> bool:
         """Whether it is a request whose body goes on: then it is answered before its end."""
@@ -319,7 +318,7 @@ class _Serving:
         self._chunks = ChunkStream(self._wire, lines, shelf, coder, now)
         return self._chunks
 
-    def _heard(self, answer_: _Answer, data: bytes) -> None:
+    def _heard(self, answer_: Answer, data: bytes) -> None:
         if not answer_.heard(data):
             raise MalformedError("something was said before the answer had ended")
         if answer_ is self._chunks:
@@ -359,6 +358,8 @@ class _Serving:
         self._begun, self._since = False, self._server.loop.time()
         if not self._keep_alive:
             self.close()
+        elif self._turned is not None:
+            self._turned.free()
 
     def tick(self, now: float) -> None:
         """Look at the deadline of the present phase."""
@@ -375,6 +376,8 @@ class _Serving:
         """Let go of everything."""
         self._server.flows.end(self._wire)
         self._server.gone(self)
+        if self._turned is not None:
+            self._turned.gone()
         answer_, self._answer = self._answer, None
         if answer_ is not None:
             answer_.close()

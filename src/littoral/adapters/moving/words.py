@@ -45,7 +45,8 @@ class Peer:
 
     member: Member
     host: str
-    """An IP address: names are looked up by whoever knows them."""
+    """An IP address: names are looked up by whoever knows them. Empty where it can't be dialled,
+    and is asked over connections that it holds here (held.py)."""
     port: int
 
 

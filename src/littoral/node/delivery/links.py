@@ -179,6 +179,8 @@ class Links:
             return
         if pop in self._links or pop not in self._roles or self._hears.is_whole():
             return
+        if not mate.peer.host and not mate.whole:
+            return  # it can't be dialled, and dials
         if pop < self._me and self._listens() and mate.gets and not mate.whole:
             return
         link = self._links[pop] = _Link(self, pop, _nobody)

@@ -31,6 +31,7 @@ from littoral.adapters.models.packed import PackageOrigin
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.client import Client
 from littoral.adapters.moving.flows import Flows
+from littoral.adapters.moving.held import Holder
 from littoral.adapters.moving.server import Server
 from littoral.adapters.origins import Credential, OriginsSettings
 from littoral.adapters.origins.kept import CredentialFile, OriginsNow
@@ -80,6 +81,8 @@ log = logging.getLogger("littoral")
 _NICE: Final = 5
 _THREADS: Final = 16
 _SAID_WAIT_S: Final = 30.0
+_HELD_AT_MAX: Final = 32
+"""Other PoPs over whose connections this one may be asked."""
 _THE_POP: Final = Caller(key_id=KeyId(""), name="the PoP", operator=True, models=())
 
 
@@ -99,6 +102,9 @@ class Mover:
         self._seen: tuple[int, ...] = ()
         """When its files were written that were taken last."""
         self._server: Server | None = None
+        self._holder: Holder | None = None
+        """Holds connections to others, where this one can't be dialled."""
+        self._fleet = FleetTold(SiteName("main"), ())
         self._address = ""
         self.flows: Final = Flows(loop, lambda: self._at_work)
         self.client: Client | None = None
@@ -106,25 +112,28 @@ class Mover:
 
     def told(self, fleet: FleetTold, desk: Desk, library: Library) -> None:
         """The fleet is this now."""
-        self.others = Others(fleet)
+        self.others, self._fleet = Others(fleet), fleet
         if self._access is None:
             if not fleet.peers and fleet.listen is None:
                 return
             self._contexts = Contexts(self._files, self._refused)
             self._access = Access(self._contexts, self._clock)
             self.client = Client(self._loop, self._access)
+            self._server = Server(self._loop, self._access, library, self.flows)
+            self._server.hold = self.client.hold
+            self._holder = Holder(self._access, self._server)
         self._renew()
         self._access.allow(self.others.names)
-        if fleet.listen is not None and self._server is None:
-            self._server = Server(self._loop, self._access, library, self.flows)
+        assert self._server is not None, "with access"
+        if fleet.listen is not None and not self.listens:
             port = self._server.listen(fleet.listen.host, fleet.listen.port)
             host = bracketed(fleet.listen.reached)
             self._address = fleet.listen.address or f"{host}:{port}"
             self.changed()
         assert self.client is not None, "with access"
         self.client.looked()
-        if self._server is not None:
-            self._server.looked()
+        self._server.looked()
+        self._hold(desk)
         desk.meet(self.others)
         desk.protect(self.others, fleet.wished)
 
@@ -143,7 +152,16 @@ class Mover:
     @property
     def listens(self) -> bool:
         """Whether other movers can dial it."""
-        return self._server is not None
+        return bool(self._address)
+
+    def _hold(self, desk: Desk) -> None:
+        """Be asked over connections to the others, if it can't be dialled and has something."""
+        if self._holder is None:
+            return
+        others = self.others.by_name.values()
+        peers = [each.peer for each in others if each.own and each.peer is not None]
+        gives = self._fleet.listen is None and desk.deliveries()
+        self._holder.hold(peers[:_HELD_AT_MAX] if gives else ())
 
     def changed(self) -> None:
         """There is something else to say."""
@@ -157,6 +175,7 @@ class Mover:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SAID_WAIT_S):
                     await self._changed.wait()
+        self._hold(desk)
         return MoverSaid(
             number=self._number,
             address=self._address,
@@ -168,6 +187,8 @@ class Mover:
 
     def close(self) -> None:
         """End every connection."""
+        if self._holder is not None:
+            self._holder.hold(())
         if self._server is not None:
             self._server.close()
         if self.client is not None:

@@ -47,7 +47,8 @@ class Others:
 
     def __init__(self, told: FleetTold) -> None:
         self.site: SiteName = told.site
-        self.by_name: Mapping[PopId, Other] = {each.pop: _other(each) for each in told.peers}
+        held = told.listen is not None
+        self.by_name: Mapping[PopId, Other] = {each.pop: _other(each, held) for each in told.peers}
         self._readers: Mapping[str, frozenset[PopId]] = {
             each.artifact: frozenset(each.pops) for each in told.readers
         }
@@ -103,9 +104,11 @@ def group_of(name: str) -> bytes:
     return bytes.fromhex(name.rpartition(":")[2])
 
 
-def _other(told: PeerTold) -> Other:
+def _other(told: PeerTold, held: bool) -> Other:
     member = Member(owner=told.owner, zone=told.zone, site=told.site, pop=told.pop)
     peer, deliveries = _peer(member, told.address), told.deliveries
+    if not told.address and told.own and held:
+        peer = Peer(member, "", 0)  # where this PoP is reached, it holds connections
     if not told.dealing.gives:
         peer, deliveries = None, ()
     return Other(member, told.own, peer, deliveries, told.dealing)
