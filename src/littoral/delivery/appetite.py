@@ -5,6 +5,8 @@ no reason to read less. What it passes on in a second is measured, so a slow upl
 without being told, and what is taken on at once stays small.
 
 Rules
+- Whoever could take on more and has nothing left to bring in was dealt too little: it takes a while
+  until a deal is there, on long ways and busy machines a longer one. So it takes on more.
 - Nobody takes on much more than its equal share of what comes to the group: who was dealt more once
   would else pass on more, take on more for it, and be the last to have passed on everything.
 - Towards the end what is taken on shrinks with what is left, for the same reason.
@@ -29,9 +31,11 @@ _PART: Final = 16
 _MORE: Final = 1.1
 """Of its equal share, that one takes on at most: what a slow one leaves is for the others."""
 
-_FIRST: Final = 4
-"""Chunks taken on at first: one is read, one passed on, and word of that is on its way."""
+_FIRST: Final = 8
+"""Chunks taken on at first: some are read, some passed on, and of others word is on its way."""
 _LEAST: Final = 2
+_GROWING, _SHRINKING, _SLACK_MAX = 1.1, 0.99, 4.0
+"""The slack after each plan, of that before: where there was nothing to bring in, and elsewhere."""
 _YOUNG: Final = 2 * SECOND
 """Until then, what was measured says how it begins, and not how it goes."""
 
@@ -39,7 +43,7 @@ _YOUNG: Final = 2 * SECOND
 class Appetite:
     """Of one PoP."""
 
-    __slots__ = ("_meter", "_rate_max", "_sizes", "_young", "ahead", "idle", "own")
+    __slots__ = ("_meter", "_rate_max", "_sizes", "_slack", "_young", "ahead", "idle", "own")
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
@@ -50,6 +54,8 @@ class Appetite:
         self.ahead = _AHEAD_MIN
         """Nanoseconds of work that it takes on."""
         self.idle = True
+        self._slack = 1.0
+        """How much more it takes on than it passes on in `ahead`."""
         self._rate_max = inf
         """Chunks in a second."""
         self._young = True
@@ -89,6 +95,9 @@ class Appetite:
         least = _FIRST if self._young else _LEAST
         if rate <= 0:
             least, rate = _FIRST, uplink / max(1, len(behind))
-        window = max(least * self._sizes.mean, int(rate * self.ahead / SECOND))
+        window = max(least * self._sizes.mean, int(rate * self.ahead * self._slack / SECOND))
         free = window - pending * self._sizes.mean
-        return free if free * 4 >= window else 0
+        hungry = free * 4 >= window
+        change = _GROWING if self.idle and hungry else _SHRINKING
+        self._slack = min(_SLACK_MAX, max(1.0, self._slack * change))
+        return free if hungry else 0

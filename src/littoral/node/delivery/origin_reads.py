@@ -160,7 +160,7 @@ class OriginReads:
         """Count bytes; have the next reading begin when the rest is nearly here."""
         reading.received_bytes += size_bytes
         reading.left_bytes -= size_bytes
-        took_s = (self._clock.now() - reading.since) / SECOND
+        took_s = max(1, self._clock.now() - reading.since) / SECOND
         if not reading.nearly and reading.left_bytes * took_s <= reading.received_bytes * NEARLY_S:
             reading.nearly = True
             self._loop.call_soon_threadsafe(reading.passes_on)
