@@ -46,3 +46,25 @@ def test_an_unknown_policy_and_a_wrong_file_are_told(tmp_path: Path) -> None:
     wrong = run(str(written(tmp_path, "site = 3")))
     assert wrong.exit_code == 2
     assert "docs/simulate.md" in wrong.stderr
+
+
+def test_what_the_machines_get_is_told_with_the_commands_for_it() -> None:
+    open_example = str(ROOT / "examples/which-where.toml")
+    result = run(open_example, "--plan")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("31 of 32 machines named no model")
+    assert sum(line.startswith("toronto ") for line in lines) == 1
+    assert any(line.startswith("littoral place large-70b --sites ") for line in lines)
+    assert "simulated" not in result.stdout
+    told = json.loads(run(open_example, "--plan", "--json").stdout)
+    assert told["reports"] == []
+    assert told["plan"]["planned"] == 31
+    assert sum(told["plan"]["copies"].values()) == 32
+
+
+def test_with_a_policy_the_plan_is_told_first() -> None:
+    options = ("--policy", "predicted", "--hours", "1")
+    result = run(str(ROOT / "examples/which-where.toml"), *options)
+    assert result.stdout.index("named no model") < result.stdout.index("0.25 hours simulated")
+    assert "named no model" not in run(EXAMPLE, *options).stdout

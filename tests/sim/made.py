@@ -9,7 +9,7 @@ from littoral.sim.network import Link, Machine, Network, Site, Workload
 from littoral.sim.workload import Request
 
 BLOCK = 64
-PLAIN = Machine("m", prefill_tps=1000, decode_tps=10, slots=2, kv_tokens=64 * 100)
+PLAIN = Machine(model="m", prefill_tps=1000, decode_tps=10, slots=2, kv_tokens=64 * 100)
 
 
 def job(number: int, prompt: int = 1000, answer: int = 11, blocks: tuple[int, ...] = ()) -> Job:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from littoral.sim.network import Machine, Network, Site, Workload, read_network
+from littoral.sim.placed import placed
 from littoral.sim.policies import POLICIES
 from littoral.sim.run import simulate
 from littoral.sim.workload import requests
@@ -39,7 +40,7 @@ def test_the_same_seed_gives_the_same_report(policy: str) -> None:
 
 
 def test_one_request_at_a_time_takes_what_can_be_worked_out() -> None:
-    machine = Machine("m", prefill_tps=1000, decode_tps=10)
+    machine = Machine(model="m", prefill_tps=1000, decode_tps=10)
     load = Workload(prompt_tokens=500, prompt_spread=0, answer_tokens=21, answer_spread=0)
     alone = Network(
         (Site("a", rate_per_s=0.0005, machine=(machine,)),), (), load, site_bytes_per_s=1e6
@@ -87,7 +88,7 @@ def test_prediction_avoids_a_machine_that_is_slow() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path: Path) -> None:
-    report = simulate(read_network(path), "predicted", 1, 3.0)
+    report = simulate(placed(read_network(path))[0], "predicted", 1, 3.0)
     assert report.total.requests > 100
     assert report.total.refused == 0
 

@@ -7,6 +7,7 @@ import typer
 
 from littoral.cli.show import JsonOption, Show, command
 from littoral.sim.network import read_network
+from littoral.sim.placed import Placed, placed
 from littoral.sim.policies import POLICIES
 from littoral.sim.report import Report, SiteReport
 from littoral.sim.run import simulate as simulated
@@ -33,6 +34,9 @@ def simulate(
         float | None, typer.Option(min=0.01, help="Simulated hours, instead of the file's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all chance: the same seed, the same result.")] = 1,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say which machine is to have which model, and how.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a network of sites and PoPs, and say how requests would fare."""
@@ -43,13 +47,24 @@ def simulate(
                 raise BadRequestError(
                     f"there is no policy {name!r}", advice=f"choose from {', '.join(POLICIES)}"
                 )
-        network = read_network(file)
-        reports = [
-            simulated(network, name, seed, hours or network.hours, _Progress(show, name))
-            for name in names
-        ]
-        show.data({"reports": reports})
-        _print(show, reports)
+        network, plan_made = placed(read_network(file))
+        reports = (
+            []
+            if plan
+            else [
+                simulated(network, name, seed, hours or network.hours, _Progress(show, name))
+                for name in names
+            ]
+        )
+        show.data({"plan": plan_made, "reports": reports})
+        if plan_made.planned or plan:
+            _print_plan(show, plan_made)
+        if plan:
+            show.line("so that it is so (a name stands for the model's reference):")
+            for one in plan_made.commands:
+                show.line(one)
+        else:
+            _print(show, reports)
 
 
 class _Progress:
@@ -64,6 +79,25 @@ class _Progress:
         if part >= self._told + _LINE_EVERY:
             self._told = part
             self._show.note(f"{self._name}: {part:.0%}")
+
+
+def _print_plan(show: Show, plan: Placed) -> None:
+    whole = sum(plan.copies.values())
+    show.line(
+        f"{plan.planned:,} of {whole:,} machines named no model; with what they get there are"
+    )
+    show.line(", ".join(f"{count:,} x {model}" for model, count in plan.copies.items()))
+    show.line(
+        f"expected: the most loaded site has {plan.load_max_over_mean:.2f} of the mean load\n"
+    )
+    rows = [(each.site, f"{each.load:.1%}", _has(each.models)) for each in plan.sites]
+    show.table(("site", "load", "has"), rows)
+    show.line()
+
+
+def _has(models: dict[str, int]) -> str:
+    most = sorted(models.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{n} x {model}" if n > 1 else model for model, n in most) or "-"
 
 
 def _print(show: Show, reports: list[Report]) -> None:

@@ -7,6 +7,7 @@ Rules
 - A site or machine with `count` stands for so many alike: `edge` becomes `edge-1`, `edge-2`, …
 - A link joins two names, of sites or of zones; the most exact one counts. Two sites that no link
   joins have none, and nothing of one is served in the other.
+- A machine may name no model: placed.py gives it one, before anything is simulated.
 - It describes and computes nothing: workload.py makes requests, machine.py times them.
 """
 
@@ -19,7 +20,18 @@ from msgspec import Meta
 
 from littoral.terms.errors import ConfigError
 
-__all__ = ["Link", "Machine", "Network", "Path", "Site", "Workload", "read_network", "with_rates"]
+__all__ = [
+    "Link",
+    "Machine",
+    "Model",
+    "Network",
+    "Path",
+    "Site",
+    "Workload",
+    "read_network",
+    "unserved",
+    "with_rates",
+]
 
 Positive = Annotated[float, Meta(gt=0, le=1e15)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e15)]
@@ -30,14 +42,17 @@ _HERE: Final = 2
 """How exactly a link names a site: by its own name, against 1 by its zone."""
 
 
-class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One PoP, or `count` alike, each with one model."""
 
-    model: Name
+    model: Name = ""
+    """None named: it gets one of those that are asked for."""
     prefill_tps: Positive
     """Prompt tokens that it reads in a second, one prompt at a time."""
     decode_tps: Positive
     """Tokens a second of an answer that is alone."""
+    memory_gb: NotNegative = 0.0
+    """For a model that it does not name; 0 is enough for any."""
     slots: Count = 1
     decode_slowdown: NotNegative = 0.0
     """Each further answer slows every one: rate = decode_tps / (1 + slowdown x others)."""
@@ -62,6 +77,15 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: Count = 1
 
 
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one model needs of machines that name none."""
+
+    name: Name
+    memory_gb: NotNegative = 0.0
+    work: Positive = 1.0
+    """A token takes so many times as long as the machine's rates say."""
+
+
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Between two sites, or the sites of two zones (or of one zone, named twice)."""
 
@@ -75,7 +99,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tenants: Count = 1
     models: dict[Name, Positive] = {}
-    """How often each is asked for, in proportion; all models of the network alike if empty."""
+    """How often each is asked for, in proportion; all that machines name alike if empty."""
     night: Annotated[float, Meta(ge=0, le=1)] = 1.0
     """Rate at the quietest hour, as a part of the busiest: the day is a cosine between them."""
     peak_hour: Annotated[float, Meta(ge=0, lt=24)] = 15.0
@@ -108,6 +132,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     site: tuple[Site, ...]
     link: tuple[Link, ...] = ()
     workload: Workload = Workload()
+    model: tuple[Model, ...] = ()
     hours: Positive = 24.0
     publish_every_s: Positive = 1.0
     """A PoP tells its state when it has changed, and not more often than this."""
@@ -138,8 +163,13 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
     def models(self) -> tuple[str, ...]:
-        """Every model that some machine has, in order of name."""
-        return tuple(sorted({each.model for site in self.site for each in site.machine}))
+        """Every model that some machine has or may get, in order of name."""
+        named = {each.model for site in self.site for each in site.machine if each.model}
+        return tuple(sorted(named | set(self.workload.models)))
+
+    def open(self) -> bool:
+        """Whether a machine names no model."""
+        return any(not each.model for site in self.site for each in site.machine)
 
 
 def _exactness(name: str, site: Site) -> int:
@@ -203,8 +233,10 @@ def _fault(network: Network) -> str:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         return f"two sites are called {twice[0]}"
-    if not network.models():
+    if not any(site.machine for site in network.site):
         return "no site has a machine"
+    if not network.models():
+        return "no machine names a model, and workload.models names none that they could get"
     if not any(site.rate_per_s for site in network.site):
         return "no site has a rate_per_s, so nothing is asked"
     known = {*names, *(site.zone for site in network.site)}
@@ -212,10 +244,21 @@ def _fault(network: Network) -> str:
         for end in link.between:
             if end not in known:
                 return f"a link leads to {end}, which is neither a site nor a zone"
-    for model in network.workload.models:
-        if model not in network.models():
-            return f"the workload asks for {model}, which no machine has"
-    return _fault_of_workload(network) or _unserved(network)
+    return _fault_of_models(network) or _fault_of_workload(network) or unserved(network)
+
+
+def _fault_of_models(network: Network) -> str:
+    names = [model.name for model in network.model]
+    for name in names:
+        if name not in network.models():
+            return f"model {name} is neither asked for nor named by a machine"
+        if names.count(name) > 1:
+            return f"model {name} is told of twice"
+    named = {machine.model for site in network.site for machine in site.machine}
+    for name in network.workload.models:
+        if not network.open() and name not in named:
+            return f"the workload asks for {name}, which no machine has"
+    return ""
 
 
 def _fault_of_workload(network: Network) -> str:
@@ -227,7 +270,8 @@ def _fault_of_workload(network: Network) -> str:
     return ""
 
 
-def _unserved(network: Network) -> str:
+def unserved(network: Network) -> str:
+    """Whose clients ask for a model that nobody has whom they reach; empty is nobody's."""
     for site in network.site:
         reached = {
             machine.model
@@ -236,6 +280,6 @@ def _unserved(network: Network) -> str:
             for machine in other.machine
         }
         lacking = sorted({*(network.workload.models or network.models())} - reached)
-        if site.rate_per_s and lacking:
+        if site.rate_per_s and lacking and "" not in reached:
             return f"nobody that {site.name} is linked with has {lacking[0]}"
     return ""

@@ -46,12 +46,13 @@ def simulate(
     """Run a network through so many hours with one policy.
 
     Args:
-        network: as `read_network` gives it.
+        network: as `read_network` gives it; each machine has its model (`placed`).
         policy: one of POLICIES.
         seed: of all chance.
         hours: of the virtual clock.
         progress: told now and then.
     """
+    assert not network.open()
     run = Run(network, policy, seed, hours)
     for request in requests(network, seed, hours):
         if request.number % _TOLD == 0:

@@ -26,10 +26,12 @@ from littoral.sim.chance import Random, mixed, source
 from littoral.sim.network import Network, Site
 from littoral.sim.trace import BLOCK_TOKENS, Trace, read_trace
 
-__all__ = ["Request", "block_tokens", "requests", "windows"]
+__all__ = ["Request", "block_tokens", "mean_tokens", "requests", "windows"]
 
 _SYSTEM: Final = 1 << 62
 """Numbers of blocks of system prompts begin here."""
+_SAMPLED: Final = 2_000
+"""Conversations that a mean is taken of."""
 _PART_S: Final = 1800.0
 """A trace is dealt anew so often: rates follow the hour, and conversations last minutes."""
 
@@ -73,6 +75,29 @@ class Request:
 def block_tokens(network: Network) -> int:
     """How many tokens one block has."""
     return BLOCK_TOKENS if network.workload.trace else network.workload.block_tokens
+
+
+def mean_tokens(network: Network) -> tuple[float, float]:
+    """Of a prompt and of an answer, as is known before anything is asked."""
+    if network.workload.trace:
+        rows = read_trace(Path(network.workload.trace)).rows
+        return (
+            sum(row.prompt_tokens for row in rows) / len(rows),
+            sum(row.answer_tokens for row in rows) / len(rows),
+        )
+    draw, fresh, load = source(0, "lengths"), count(1), network.workload
+    prompts = answers = turns = 0
+    for _ in range(_SAMPLED):
+        talk = _Conversation(network, draw, fresh, (0, 0))
+        while (request := talk.turn(0.0, 0)) is not None:
+            prompts += request.prompt_tokens
+            answers += request.answer_tokens
+            turns += 1
+            if draw.random() * load.turns < 1:
+                break
+    if not turns:
+        return load.prompt_tokens, load.answer_tokens
+    return prompts / turns, answers / turns
 
 
 def windows(network: Network, hours: float) -> Iterator[tuple[float, float]]:
