@@ -14,7 +14,7 @@ those can be made; where not, what needs them has no value and says why. Nothing
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from bench.stand.report import Promise, at_most, note, print_report, print_table
 from bench.stand.running import end_on_signal
 
 ALONE, PLAIN, PASSING, GROWN = "alone", "plain relay", "to a neighbour", "the fabric"
+PARTS = ("newcomers", "hops", "growth")
 FEW, SHORT_CUT_S, LONG_CUT_S = 3, 4.0, 12.0
 """A cut is healed before anybody has begun to try less often, and after that."""
 
@@ -51,15 +52,23 @@ def in_fabric_of(size: int) -> str:
     return f"of {size} PoPs"
 
 
-def hops(figures: Figures, effort: Effort, up: Upstream, folder: Path) -> None:
+def hops(
+    figures: Figures, effort: Effort, up: Upstream, folder: Path, parts: Collection[str]
+) -> None:
     """First answers and hops, in rounds."""
     with hop(folder, up) as both:
         for number in range(effort.rounds):
             note(f"newcomers and hops: round {number + 1} of {effort.rounds}")
-            for name, model in ((ECHO, ECHO), (SMALL, SMALL), (OTHERS, GUEST)):
-                home = folder / f"{model}{number}"
-                figures.take(name, "first answer", first_answer, both.neighbour, home, model)
-            _one_round(figures, effort, both, folder / "request", turned=bool(number % 2))
+            if "newcomers" in parts:
+                _newcomers(figures, both, folder, number)
+            if "hops" in parts:
+                _one_round(figures, effort, both, folder / "request", turned=bool(number % 2))
+
+
+def _newcomers(figures: Figures, both: Hop, folder: Path, number: int) -> None:
+    for name, model in ((ECHO, ECHO), (SMALL, SMALL), (OTHERS, GUEST)):
+        home = folder / f"{model}{number}"
+        figures.take(name, "first answer", first_answer, both.neighbour, home, model)
 
 
 def _one_round(figures: Figures, effort: Effort, both: Hop, file: Path, *, turned: bool) -> None:
@@ -212,20 +221,25 @@ def main() -> None:
     """Measure everything and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small fabric, and fewer rounds")
-    effort = QUICK if parser.parse_args().quick else Effort()
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    options = parser.parse_args()
+    effort = QUICK if options.quick else Effort()
+    parts = PARTS if options.only is None else (options.only,)
     end_on_signal()
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
         for part in ("hops", "growth"):
             (Path(folder) / part).mkdir()
         try:
-            with upstream() as up:
-                hops(figures, effort, up, Path(folder) / "hops")
+            if parts != ("growth",):
+                with upstream() as up:
+                    hops(figures, effort, up, Path(folder) / "hops", parts)
         except (StandError, RuntimeError) as error:
             for name in (ECHO, SMALL, OTHERS, PLAIN, PASSING):
                 figures.missing(name, "everything", str(error))
         try:
-            growth(figures, effort, Path(folder) / "growth")
+            if "growth" in parts:
+                growth(figures, effort, Path(folder) / "growth")
         except RuntimeError as error:
             figures.missing(GROWN, "everything", str(error))
     names = [ECHO, SMALL, OTHERS, PLAIN, PASSING, ALONE, in_fabric_of(FEW)]
