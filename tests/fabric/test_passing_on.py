@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.upstreams.words import Errand
-from littoral.terms.ids import PopId
+from littoral.terms.ids import ModelName, PopId
 from littoral.terms.values import UpstreamTarget
 from tests.certificates import Authority, member
 from tests.fabric.pops import FAR, FAR_ECHO, Side, side
@@ -204,18 +204,19 @@ async def test_the_injected_order_decides_who_is_asked(
 ) -> None:
     async with stub(authority) as (third, target), side(tmp_path / "serving", authority) as serving:
         serving.add(FAR_ECHO)
-        first = [THIRD.name]
+        order = [THIRD.pop, serving.member.pop]
 
-        def rank(errand: object, targets: object) -> list[int]:
-            assert isinstance(targets, dict)
-            return sorted(targets, key=lambda row: targets[row].peer not in first)
+        def rank(errand: Errand, model: ModelName, spin: int) -> list[PopId]:
+            assert errand.model == model == FAR
+            assert 0 <= spin < 2**64
+            return order
 
         async with side(tmp_path / "gateway", authority, rank=rank) as gateway:
             gateway.offer(serving.target(), target)
             for asked in range(1, 4):
                 assert (await gateway.ask(CHAT, body_of("chat", FAR))).status == 200
                 assert len(third.asked) == asked
-            first[:] = [serving.member.name]
+            order.reverse()
             assert (await gateway.ask(CHAT, body_of("chat", FAR))).status == 200
             assert len(third.asked) == 3
 
@@ -226,8 +227,8 @@ class Noted:
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
 
-    def follow(self, errand: Errand, pop: PopId) -> "Noted.Sent":
-        assert errand.model == FAR
+    def follow(self, errand: Errand, model: ModelName, pop: PopId) -> "Noted.Sent":
+        assert errand.model == model == FAR
         self.heard.append((pop, "sent"))
         return Noted.Sent(self, pop)
 

@@ -8,7 +8,15 @@ from msgspec.structs import replace
 from littoral.routing.candidates import Needs, Out, candidate_of, priors_of, rtt_of
 from littoral.routing.explain import explain, reason
 from littoral.routing.fleet import Fleet, Known, LinkState, ModelState, Tier, Warmth
-from littoral.routing.predict import Wanted, choose, predicted, weights, why_out
+from littoral.routing.predict import (
+    Wanted,
+    choose,
+    chosen,
+    predicted,
+    weighed_at,
+    weights,
+    why_out,
+)
 from littoral.routing.prefix import Sketch, prefixes_of
 from littoral.routing.sends import Sends
 from littoral.terms import limits
@@ -301,8 +309,23 @@ def test_a_candidate_is_made_of_what_its_pop_said() -> None:
 def test_why_a_pop_is_asked_fits_into_a_receipt() -> None:
     found = table(*(pop(number, model(queued_tokens=500)) for number in range(1, 4)))
     wanted = Wanted(NEEDS, prompt_tokens=1_000)
-    said = reason(found, wanted, NONE, NOW, name(1))
+    weighed = weighed_at(found, wanted, NONE, NOW, name(1))
+    assert weighed is not None
+    said = reason(weighed, found, wanted, NONE, NOW)
     assert said.startswith("1.51 s = link 0.01 + queue 0.5 + prompt 1")
     assert said.endswith("of 3 PoPs")
     assert len(said) <= limits.REASON_CHARS_MAX
-    assert reason(found, wanted, NONE, NOW, name(9)) == ""
+    assert weighed_at(found, wanted, NONE, NOW, name(9)) is None
+
+
+def test_why_a_pop_is_asked_is_said_by_what_it_was_chosen_by() -> None:
+    sends = Sends()
+    found = table(*(pop(number, model(queued_tokens=500 * number)) for number in range(1, 4)))
+    wanted = Wanted(NEEDS, prompt_tokens=1_000)
+    sends.sent(name(1), 300, NOW)
+    for weighed in chosen(found, wanted, sends, NOW, 1):
+        alone = weighed_at(found, wanted, sends, NOW, weighed[1][4])
+        assert alone is not None
+        assert reason(weighed, found, wanted, sends, NOW) == reason(
+            alone, found, wanted, sends, NOW
+        )

@@ -149,6 +149,11 @@ class Candidate:
             0, self.busy + requests
         ) * self.turn_s
 
+    def delay_s(self, requests: int, tokens: int) -> float:
+        """By how much so many more before it delay a request that comes now."""
+        more = max(0, self.busy + requests) - max(0, self.busy)
+        return tokens * self.prefill_s + more * self.turn_s
+
     def out(self, needs: Needs) -> Out | None:
         """Why it may have no request with these needs."""
         state, member, model = self.known.state, self.known.member, self.model

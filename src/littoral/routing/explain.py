@@ -8,11 +8,11 @@ pop-89abcdef01234567 site oslo: not asked, its zone is not allowed
 from functools import lru_cache
 
 from littoral.routing.candidates import Candidate, Out
-from littoral.routing.predict import Predicted, Wanted, predicted, predicted_at, why_out
+from littoral.routing.predict import Predicted, Wanted, predicted, predicted_as, why_out
 from littoral.routing.sends import Sends
 from littoral.routing.table import Table
+from littoral.routing.tide import Weighed
 from littoral.terms import limits
-from littoral.terms.ids import PopId
 from littoral.terms.values import Instant
 
 __all__ = ["explain", "reason"]
@@ -33,11 +33,9 @@ def explain(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[st
     return standing + [_excluded(each, out) for each, out in reasons if out is not None]
 
 
-def reason(table: Table, wanted: Wanted, sends: Sends, now: Instant, pop: PopId) -> str:
-    """Why one of them is asked, short enough for a receipt; nothing if it has not the model."""
-    one = predicted_at(table, wanted, sends, now, pop)
-    if one is None:
-        return ""
+def reason(weighed: Weighed, table: Table, wanted: Wanted, sends: Sends, now: Instant) -> str:
+    """Why one of them is asked, by what it weighed; short enough for a receipt."""
+    one = predicted_as(weighed, table, wanted, sends, now)
     return f"{_times(one, wanted)}, of {len(table.candidates)} PoPs"[: limits.REASON_CHARS_MAX]
 
 

@@ -41,7 +41,17 @@ from littoral.terms.ids import PopId
 from littoral.terms.kinds import writes
 from littoral.terms.values import SECOND, Instant
 
-__all__ = ["Predicted", "Wanted", "choose", "predicted", "predicted_at", "weights", "why_out"]
+__all__ = [
+    "Predicted",
+    "Wanted",
+    "choose",
+    "chosen",
+    "predicted",
+    "predicted_as",
+    "weighed_at",
+    "weights",
+    "why_out",
+]
 
 STALE_S_PER_S: Final = 0.05
 STALE_S_MAX: Final = 5.0
@@ -70,7 +80,14 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
 
 
 def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) -> list[PopId]:
-    """The PoPs to ask, best first; none if nobody may have it.
+    """The PoPs to ask, best first: as `chosen`, without what they were chosen by."""
+    return [row[4] for _, row, _ in chosen(table, wanted, sends, now, spin)]
+
+
+def chosen(
+    table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int
+) -> Sequence[Weighed]:
+    """The PoPs to ask and what they weigh, best first; none if nobody may have it.
 
     Args:
         table: the model's candidates.
@@ -88,7 +105,7 @@ def choose(table: Table, wanted: Wanted, sends: Sends, now: Instant, spin: int) 
     if len(found) > 1:
         tide = Tide(view.begins_per_s, wanted.prompt_tokens, answer, now)
         found.insert(0, found.pop(drawn(found, tide, spin)))
-    return [row[4] for _, row, _ in found]
+    return found
 
 
 def weights(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[tuple[float, PopId]]:
@@ -136,7 +153,7 @@ def _weigh(
             weight += _stale_s(now - fresh)
         if pop in own:
             sent = own[pop]
-            weight += candidate.queue_s(sent.requests, sent.tokens) - candidate.queue_s()
+            weight += candidate.delay_s(sent.requests, sent.tokens)
         weighed.append((weight, row, kept))
     return weighed
 
@@ -238,36 +255,33 @@ def why_out(candidate: Candidate, wanted: Wanted) -> Out | None:
 def predicted(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[Predicted]:
     """What `choose` weighs, in parts, for all that may have the request; the least weight first."""
     candidates = [each for each in table.candidates.values() if not why_out(each, wanted)]
-    return _predicted(table, candidates, wanted, sends, now)
+    weighed = sorted(_weigh_each(table, candidates, wanted, sends, now))
+    return [predicted_as(each, table, wanted, sends, now) for each in weighed]
 
 
-def predicted_at(
+def weighed_at(
     table: Table, wanted: Wanted, sends: Sends, now: Instant, pop: PopId
-) -> Predicted | None:
-    """The same for one PoP; None if it has not the model."""
+) -> Weighed | None:
+    """What one PoP weighs, whether or not it may have the request; None if it has not the model."""
     candidate = table.candidates.get(pop)
-    return None if candidate is None else _predicted(table, [candidate], wanted, sends, now)[0]
+    return None if candidate is None else _weigh_each(table, [candidate], wanted, sends, now)[0]
 
 
-def _predicted(
+def _weigh_each(
     table: Table, candidates: Sequence[Candidate], wanted: Wanted, sends: Sends, now: Instant
-) -> list[Predicted]:
+) -> list[Weighed]:
     kept = table.holders.each(wanted.prefixes, [each.pop for each in candidates])
     rows = [row_of(each, wanted.needs) for each in candidates]
     answer = _answer_tokens(table, wanted)
-    weighed = _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
-    return [_parts(each, wanted, answer, sends, now) for each in sorted(weighed)]
+    return _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
 
 
-def _parts(
-    weighed: Weighed,
-    wanted: Wanted,
-    answer: float,
-    sends: Sends,
-    now: Instant,
+def predicted_as(
+    weighed: Weighed, table: Table, wanted: Wanted, sends: Sends, now: Instant
 ) -> Predicted:
+    """The parts of what one weighs."""
     weight, row, kept_tokens = weighed
-    candidate = row[5]
+    candidate, answer = row[5], _answer_tokens(table, wanted)
     own = sends.own.get(candidate.pop, Own())
     to_read = wanted.prompt_tokens - kept_tokens
     return Predicted(

@@ -3,7 +3,7 @@
 Events, effects and attempts are Structs, as every request makes some of each.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Stage(msgspec.Struct, frozen=True, gc=False):
         self,
         *,
         without: Collection[int] = (),
-        order: Sequence[int] = (),
+        order: Collection[int] = (),
         within: int | None = None,
     ) -> "Stage":
         """The stage as one request has it.
@@ -57,10 +57,12 @@ class Stage(msgspec.Struct, frozen=True, gc=False):
             within: nanoseconds that it may take in all, where that is less.
         """
         candidates = self.candidates.without(without) if without else self.candidates
-        if order:
-            rows = candidates.rows
+        rows = candidates.rows
+        if order and len(rows) > 1:
             known = tuple(dict.fromkeys([row for row in order if row in rows]))
             candidates = Candidates(rows, candidates.weights, known)
+        if candidates is self.candidates and within is None:
+            return self
         total = self.total if within is None else min(self.total, within)
         return Stage(candidates, self.attempts, self.first_byte, total, self.hedge_after)
 

@@ -201,7 +201,7 @@ class ModelEntry:
     @property
     def guest(self) -> bool:
         """Whether other PoPs answer for it, and nobody else."""
-        return bool(self.upstreams) and all(target.peer for target in self.upstreams)
+        return bool(self.upstreams) and "" not in [target.peer for target in self.upstreams]
 
     @property
     def source(self) -> Source:

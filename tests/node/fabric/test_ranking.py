@@ -61,34 +61,31 @@ def errand(text: str = "hello", **passage: Any) -> Errand:
     )
 
 
-def targets(*numbers: int) -> dict[int, UpstreamTarget]:
-    """Rows 10, 11, … of these PoPs."""
-    return {
-        10 + number: UpstreamTarget("https://p/v1", MODEL, peer=member(number).name)
-        for number in numbers
-    }
+def ranked(world: World, asked: Errand | None = None) -> list[PopId]:
+    """The PoPs in the order in which they are to be asked."""
+    return list(world.ranking.rank(asked or errand(), MODEL, spin=1))
 
 
 def test_the_nearer_of_two_that_are_alike_comes_first() -> None:
     world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    assert ranked(world) == [NEAR, FAR]
 
 
 def test_who_is_gone_or_drains_is_not_asked_though_it_is_a_target() -> None:
     world = World([pop(1, alive=False), pop(2), pop(3, draining=True)])
-    assert list(world.ranking.rank(errand(), targets(1, 2, 3))) == [12]
+    assert ranked(world) == [FAR]
 
 
 def test_who_a_request_came_through_is_not_asked_again() -> None:
     world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
     through = errand(via=(NEAR, HERE))
-    assert list(world.ranking.rank(through, targets(1, 2))) == [12]
+    assert ranked(world, through) == [FAR]
 
 
 def test_a_requirement_rules_out_who_lacks_it_and_fails_closed() -> None:
     world = World([pop(1, who=member(1, zone="us")), pop(2)], {NEAR: 0.001, FAR: 0.5})
-    assert list(world.ranking.rank(errand(requires="zone=fr"), targets(1, 2))) == [12]
-    assert list(world.ranking.rank(errand(requires="zone=mars"), targets(1, 2))) == []
+    assert ranked(world, errand(requires="zone=fr")) == [FAR]
+    assert ranked(world, errand(requires="zone=mars")) == []
 
 
 def test_a_conversation_returns_to_where_its_past_is() -> None:
@@ -97,50 +94,70 @@ def test_a_conversation_returns_to_where_its_past_is() -> None:
     sketch = Sketch(8_192)
     sketch.read(prefixes_of(scope, MODEL, prompt_of(msgspec.json.decode(errand(text).body))))
     world = World([pop(1), pop(2, model(prefixes=sketch.told()))], {NEAR: 0.01, FAR: 0.02})
-    assert list(world.ranking.rank(errand(text), targets(1, 2))) == [12, 11]
+    assert ranked(world, errand(text)) == [FAR, NEAR]
     other = errand(text, scope="1" * 32)
-    assert list(world.ranking.rank(other, targets(1, 2))) == [11, 12]
+    assert ranked(world, other) == [NEAR, FAR]
 
 
 def test_what_was_sent_counts_until_it_is_over() -> None:
     slow = model(slots=1, decode_tps=1.0)
     world = World([pop(1, slow), pop(2, slow)], {NEAR: 0.001, FAR: 0.1})
-    sent = world.ranking.follow(errand(), NEAR)
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11]
+    sent = world.ranking.follow(errand(), MODEL, NEAR)
+    assert ranked(world) == [FAR, NEAR]
     sent.began()
     sent.ended()
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    assert ranked(world) == [NEAR, FAR]
+
+
+def test_it_counts_for_the_model_that_is_asked_there_whatever_the_client_calls_it() -> None:
+    slow = model(slots=1, decode_tps=1.0)
+    world = World([pop(1, slow), pop(2, slow)], {NEAR: 0.001, FAR: 0.1})
+    called = structs.replace(errand(), model="its other name")
+    assert ranked(world, called) == [NEAR, FAR]
+    world.ranking.follow(called, MODEL, NEAR)
+    assert ranked(world) == [FAR, NEAR]
+
+
+def test_why_a_pop_was_asked_is_told_though_it_was_not_ranked_or_has_the_model_no_more() -> None:
+    world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
+    asked = errand()
+    assert ranked(world, asked) == [NEAR, FAR]
+    why = world.ranking.follow(asked, MODEL, FAR).why
+    assert why == "0.5 s = link 0.5 + queue 0 + prompt 0.003, of 2 PoPs"
+    again = world.ranking.follow(errand(), MODEL, FAR).why
+    assert again.startswith("0.51 s = link 0.5 + queue 0.003 (1 sent from here just now) + ")
+    assert world.ranking.follow(errand(), MODEL, name(7)).why == ""
 
 
 def test_a_record_that_came_since_tells_of_what_was_sent_and_an_old_one_does_not() -> None:
     slow = model(slots=1, decode_tps=1.0)
     world = World([pop(1, slow), pop(2, slow)], {NEAR: 0.001, FAR: 0.1})
     world.ranking.look(world.fleet)
-    world.ranking.follow(errand(), NEAR)
+    world.ranking.follow(errand(), MODEL, NEAR)
     world.ranking.look(world.fleet)
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11]
+    assert ranked(world) == [FAR, NEAR]
     later = pop(1, slow, heard_at=Instant(NOW + SECOND))
     world.ranking.look(world.fleet.heard(Known(later.member, later.state, later.heard_at)))
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12, 11], "the same record"
+    assert ranked(world) == [FAR, NEAR], "the same record"
     state = structs.replace(later.state, seq=2)
     world.ranking.look(world.fleet.heard(Known(later.member, state, later.heard_at)))
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    assert ranked(world) == [NEAR, FAR]
 
 
 def test_the_fleet_is_read_again_when_it_has_changed_but_not_with_each_record() -> None:
     world = World([pop(1), pop(2)], {NEAR: 0.001, FAR: 0.5})
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    assert ranked(world) == [NEAR, FAR]
     world.fleet = world.fleet.left(NEAR)
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [11, 12]
+    assert ranked(world) == [NEAR, FAR]
     world.clock.at = Instant(NOW + int(TABLE_S * SECOND))
-    assert list(world.ranking.rank(errand(), targets(1, 2))) == [12]
+    assert ranked(world) == [FAR]
 
 
 def test_a_body_that_is_no_request_is_ranked_all_the_same() -> None:
     world = World([pop(1)])
     for body in (b"", b"[]", b"{", b'{"messages": 3}', b'{"messages": [3, {"content": null}]}'):
         odd = Errand("chat.completions", body, MODEL, False, passage=errand().passage)
-        assert list(world.ranking.rank(odd, targets(1))) == [11]
+        assert ranked(world, odd) == [NEAR]
 
 
 # --- here or elsewhere --------------------------------------------------------------------------

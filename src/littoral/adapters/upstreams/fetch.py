@@ -68,7 +68,7 @@ class Fetch:
         """Hears events of the stream that counts: each token, so without a function in between."""
         spin = int.from_bytes(upstreams.clock.random_bytes(8), "little")
         plain = errand.passage is None and not route.passes_on
-        stages = route.stages if plain else upstreams.stages(route, errand)
+        stages = route.stages if plain else upstreams.stages(route, errand, spin)
         self._journey = Journey(upstreams.board, stages, spin)
         self._ticks = route.ticks or stages[0].total < route.stages[0].total
         self._tries: list[Attempt] = []

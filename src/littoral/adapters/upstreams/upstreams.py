@@ -7,7 +7,7 @@ all processes of a PoP count on the same one.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,8 +96,8 @@ class Route:
     """For each stage, the target of each row."""
     ticks: bool
     """Some stage hedges, so that its journeys need the time."""
-    others: tuple[Mapping[int, UpstreamTarget], ...]
-    """For each stage, those of them that are other PoPs."""
+    others: tuple[Mapping[PopId, int], ...]
+    """For each stage, the rows of those of them that are other PoPs."""
     passes_on: bool
     """There are some."""
 
@@ -165,32 +165,34 @@ class Upstreams:
         )
         ticks = any(stage.hedge_after for stage in stages)
         others = tuple(
-            {row: target.settings for row, target in rows.items() if target.pop is not None}
+            {target.pop: row for row, target in rows.items() if target.pop is not None}
             for rows in targets
         )
         route = Route(models, stages, targets, ticks, others, any(others))
         self._routes[name] = route
         return route
 
-    def stages(self, route: Route, errand: Errand) -> Sequence[Stage]:
-        """The stages of a route for a request that has come from another PoP, or may go to one."""
+    def stages(self, route: Route, errand: Errand, spin: int) -> Sequence[Stage]:
+        """The stages of a route for a request that has come from another PoP, or may go to one.
+
+        Args:
+            route: of the request.
+            errand: what is asked.
+            spin: a random number of 64 bits.
+        """
         passage = errand.passage
         until, via = (None, ()) if passage is None else (passage.until, passage.via)
         within = None if until is None else max(0, until - self.clock.now())
         rank = None if self._neighbourhood is None else self._neighbourhood.rank
-        far = not 0 < len(via) <= FABRIC_HOPS_MAX
         stages: list[Stage] = []
-        for stage, targets, others in zip(route.stages, route.targets, route.others, strict=True):
-            barred, open_to = set[int](), others
-            if far or len(via) > 1:  # else it has come through this PoP alone
-                barred = {row for row in others if far or _came_through(targets[row], via)}
-            if barred:
-                open_to = {row: others[row] for row in others.keys() - barred}
-            order: Sequence[int] = ()
-            if rank is not None and open_to:
-                order = rank(errand, open_to)
-                barred |= open_to.keys() - set(order)
-            stages.append(stage.for_one(without=barred, order=order, within=within))
+        for number, (stage, others) in enumerate(zip(route.stages, route.others, strict=True)):
+            order = _open_to(others, route.targets[number], via)
+            if rank is not None and order:
+                ranked = rank(errand, route.models[number].name, spin)
+                order = [others[pop] for pop in ranked if pop in others and others[pop] in order]
+            barred = () if len(order) == len(others) else set(others.values()).difference(order)
+            ranks = () if rank is None else order
+            stages.append(stage.for_one(without=barred, order=ranks, within=within))
         return stages
 
     def followed(self, errand: Errand, target: Target) -> Followed | None:
@@ -198,7 +200,7 @@ class Upstreams:
         there = self._neighbourhood
         if target.pop is None or there is None or there.follow is None:
             return None
-        return there.follow(errand, target.pop)
+        return there.follow(errand, target.entry.name, target.pop)
 
     def warm(self, settings: UpstreamTarget) -> None:
         """Open one connection ahead to another PoP, if none is kept.
@@ -303,6 +305,17 @@ class Upstreams:
             line = Line(origin, self._watch, self._spawn, peering=peering)
             self._lines[name, origin.name] = line
         return line
+
+
+def _open_to(
+    others: Mapping[PopId, int], targets: Mapping[int, Target], via: Sequence[PopId]
+) -> Collection[int]:
+    """The rows of those PoPs that a request which has come this way may still go to."""
+    if len(via) == 1:  # through this PoP alone
+        return others.values()
+    if not 0 < len(via) <= FABRIC_HOPS_MAX:
+        return ()
+    return [row for row in others.values() if not _came_through(targets[row], via)]
 
 
 def _came_through(target: Target, via: Sequence[PopId]) -> bool:

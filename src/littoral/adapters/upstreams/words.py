@@ -7,8 +7,8 @@ import msgspec
 
 from littoral.serving.outcome import Outcome
 from littoral.terms.errors import LittoralError
-from littoral.terms.ids import PopId
-from littoral.terms.values import EngineInfo, ModelEntry, Passage, UpstreamTarget
+from littoral.terms.ids import ModelName, PopId
+from littoral.terms.values import EngineInfo, ModelEntry, Passage
 
 __all__ = [
     "PATHS",
@@ -107,12 +107,12 @@ class Followed(Protocol):
         """It is over, whatever became of it. Once."""
 
 
-Follow = Callable[[Errand, PopId], Followed | None]
-"""Hears that a request is sent to another PoP."""
+Follow = Callable[[Errand, ModelName, PopId], Followed | None]
+"""Hears that a request for this model is sent to another PoP."""
 
-Rank = Callable[[Errand, Mapping[int, UpstreamTarget]], Sequence[int]]
-"""Orders the PoPs that may be asked, by their rows, the best first. Those that it leaves out are
-not asked."""
+Rank = Callable[[Errand, ModelName, int], Sequence[PopId]]
+"""The PoPs that may have a request for this model, the best first, by a random number of 64 bits.
+Those that it leaves out are not asked, and others than those that can be asked are ignored."""
 
 
 class Begun(msgspec.Struct):

@@ -15,7 +15,7 @@ Rules
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
@@ -62,7 +62,7 @@ from littoral.terms.errors import (
 from littoral.terms.facts import Fact, MemberJoined
 from littoral.terms.ids import ModelName, OwnerId, PopId
 from littoral.terms.limits import KNOWN_POPS_MAX
-from littoral.terms.values import SECOND, UpstreamTarget
+from littoral.terms.values import SECOND
 from littoral.trust.records import Record
 from littoral.web import certificate as shown_by
 from littoral.web.listener import Bind
@@ -302,12 +302,12 @@ class Membership:
     def _client(self, owner: OwnerId) -> ssl.SSLContext:
         return self._in_it().peers.client(owner)
 
-    def _rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
-        return () if self.standing is None else self.standing.ranking.rank(errand, targets)
+    def _rank(self, errand: Errand, model: ModelName, spin: int) -> Sequence[PopId]:
+        return () if self.standing is None else self.standing.ranking.rank(errand, model, spin)
 
-    def _follow(self, errand: Errand, pop: PopId) -> Followed | None:
+    def _follow(self, errand: Errand, model: ModelName, pop: PopId) -> Followed | None:
         standing = self.standing
-        return None if standing is None else standing.ranking.follow(errand, pop)
+        return None if standing is None else standing.ranking.follow(errand, model, pop)
 
     def _in_it(self) -> Standing:
         if self.standing is None:

@@ -21,15 +21,16 @@ from littoral.node.onward import key_behind
 from littoral.routing import explain
 from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet
-from littoral.routing.predict import Wanted, choose, weights
+from littoral.routing.predict import Wanted, chosen, weighed_at, weights
 from littoral.routing.prefix import prefixes_of, prompt_of, tokens_of
 from littoral.routing.requirements import requirement_of
 from littoral.routing.sends import Send, Sends
 from littoral.routing.table import Table
+from littoral.routing.tide import Weighed
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId
-from littoral.terms.limits import FLEET_POPS_MAX, TABLE_S
+from littoral.terms.limits import ROUTE_VIEWS_MAX, TABLE_S
 from littoral.terms.ports import Clock
-from littoral.terms.values import SECOND, Instant, Kind, UpstreamTarget
+from littoral.terms.values import SECOND, Instant, Kind
 from littoral.trust.members import Member
 
 __all__ = ["Best", "Ranking"]
@@ -59,13 +60,15 @@ class Best:
     away_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+# A Struct, as every request that may go elsewhere makes one.
+class _Read(msgspec.Struct):
     """A request that was looked at."""
 
     errand: Errand
     model: ModelName
     wanted: Wanted
+    chosen: Sequence[Weighed] = ()
+    """Whom it was to go to, and what they weighed."""
 
 
 class _Following:
@@ -117,31 +120,16 @@ class Ranking:
         """When the last record of each PoP came."""
         self._read: _Read | None = None
 
-    def rank(self, errand: Errand, targets: Mapping[int, UpstreamTarget]) -> Sequence[int]:
-        """The rows of the PoPs to ask, best first: see words.Rank."""
-        assert errand.passage is not None, "without a passage no other PoP is asked"
-        rows = {_pop_of(target.peer): row for row, target in targets.items()}
-        model = ModelName(next(iter(targets.values())).model)
-        ranked = self.order(errand, model, None)
-        return [rows[pop] for pop in ranked if pop in rows]
-
-    def order(self, errand: Errand, model: ModelName, digest: Digest | None) -> list[PopId]:
-        """The PoPs that may have a request, this one among them, best first.
-
-        Args:
-            errand: the request, with its passage.
-            model: asked for.
-            digest: of the weights that it must have; None is any.
-        """
+    def rank(self, errand: Errand, model: ModelName, spin: int) -> Sequence[PopId]:
+        """The PoPs that may have a request, this one among them, best first: see words.Rank."""
         now = self._clock.now()
-        known = self._known(model, now)
-        wanted = self._wanted(errand, model, digest)
-        spin = int.from_bytes(self._clock.random_bytes(8), "little")
-        ranked = choose(known.table, wanted, known.sends, now, spin)
+        known, read = self._known(model, now), self._looked_at(errand, model)
+        ranked = chosen(known.table, read.wanted, known.sends, now, spin)
         if not ranked and known.fleet is not self._fleet():  # whoever came just now may have it
             self._update(known, now)
-            ranked = choose(known.table, wanted, known.sends, now, spin)
-        return ranked
+            ranked = chosen(known.table, read.wanted, known.sends, now, spin)
+        read.chosen = ranked
+        return [row[4] for _, row, _ in ranked]
 
     def best(self, errand: Errand, model: ModelName, digest: Digest | None) -> "Best | None":
         """What this PoP and the best of the others are expected to take; None if nobody may."""
@@ -160,16 +148,19 @@ class Ranking:
         wanted = self._wanted(errand, model, digest)
         return explain.explain(known.table, wanted, known.sends, now)
 
-    def follow(self, errand: Errand, pop: PopId) -> "_Following":
+    def follow(self, errand: Errand, model: ModelName, pop: PopId) -> "_Following":
         """A request goes to a PoP: see words.Follow."""
         now = self._clock.now()
-        model = ModelName(errand.model)
-        known = self._known(model, now)
-        wanted = self._wanted(errand, model, None)
-        kept = known.table.holders.each(wanted.prefixes, [pop]).get(pop, 0)
-        why = explain.reason(known.table, wanted, known.sends, now, pop)
-        send = known.sends.sent(pop, max(0, wanted.prompt_tokens - kept), now)
-        return _Following(known.sends, send, why)
+        known, read = self._known(model, now), self._looked_at(errand, model)
+        table, wanted, sends = known.table, read.wanted, known.sends
+        weighed = next((each for each in read.chosen if each[1][4] == pop), None)
+        if weighed is None:
+            weighed = weighed_at(table, wanted, sends, now, pop)
+        why, kept = "", 0
+        if weighed is not None:
+            why, kept = explain.reason(weighed, table, wanted, sends, now), weighed[2]
+        send = sends.sent(pop, max(0, wanted.prompt_tokens - kept), now)
+        return _Following(sends, send, why)
 
     def look(self, fleet: Fleet) -> None:
         """The fleet is this from now on: a new record of a PoP tells of what was sent before."""
@@ -194,15 +185,16 @@ class Ranking:
         known.fleet, known.updated_at = self._fleet(), now
         known.table.update(known.fleet, self._links)
 
-    def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
-        """What a request wants, of which the digest is another one for a PoP that has the model.
-
-        The last errand's is remembered: after the ranking, whoever is sent it is followed.
-        """
+    def _looked_at(self, errand: Errand, model: ModelName) -> _Read:
+        """The last errand is remembered: after the ranking, whoever is sent it is followed."""
         read = self._read
         if read is None or read.errand is not errand or read.model != model:
             read = self._read = _Read(errand, model, self._wants(errand, model))
-        wanted = read.wanted
+        return read
+
+    def _wanted(self, errand: Errand, model: ModelName, digest: Digest | None) -> Wanted:
+        """What a request wants, of which the digest is another one for a PoP that has the model."""
+        wanted = self._looked_at(errand, model).wanted
         if digest is None or wanted.needs.digest is not None:
             return wanted
         return structs.replace(wanted, needs=structs.replace(wanted.needs, digest=digest))
@@ -212,28 +204,27 @@ class Ranking:
         assert passage is not None, "a request that may go elsewhere has its passage"
         prompt = _prompt_of(errand.body)
         scope = key_behind(passage.via[-1], passage.scope)
-        required = requirement_of(passage.requires)
-        owners = self._owners(model)
-        needs = Needs(
-            kind=_KINDS.get(errand.api, Kind.CHAT),
-            api=errand.api,
-            stream=errand.stream,
-            zones=required.zones,
-            owners=owners if required.owners is None else owners & required.owners,
-            tier=required.tier,
-            digest=required.digest,
-        )
         return Wanted(
-            needs=needs,
+            needs=_needs(errand.api, errand.stream, passage.requires, self._owners(model)),
             prompt_tokens=tokens_of(len(prompt)),
             prefixes=prefixes_of(scope, model, prompt),
             via=passage.via[:-1],
         )
 
 
-@lru_cache(FLEET_POPS_MAX)
-def _pop_of(name: str) -> PopId:
-    return Member.of_name(name).pop
+@lru_cache(ROUTE_VIEWS_MAX)
+def _needs(api: str, stream: bool, requires: str, owners: frozenset[OwnerId]) -> Needs:
+    """What requests of one form need; remembered, as clients ask alike."""
+    required = requirement_of(requires)
+    return Needs(
+        kind=_KINDS.get(api, Kind.CHAT),
+        api=api,
+        stream=stream,
+        zones=required.zones,
+        owners=owners if required.owners is None else owners & required.owners,
+        tier=required.tier,
+        digest=required.digest,
+    )
 
 
 def _prompt_of(body: bytes) -> bytes:
