@@ -205,3 +205,52 @@ def test_the_document_on_receipts_explains_every_field_in_order() -> None:
     text = (Path(__file__).parents[2] / "docs" / "receipts.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
     assert tuple(rows) == Receipt.__struct_fields__
+
+
+def spoilt(name: str, value: str | None) -> bytes:
+    """A payload in which one member has another value."""
+    stated = json.loads(payload_of(sealed().document))
+    place = stated
+    *path, last = name.split(".")
+    for each in path:
+        place = place[each]
+    assert last in place
+    place[last] = value
+    return msgspec.json.encode(stated)
+
+
+DIGESTS = (
+    *("kid", "prev", "req", "response.digest", "out_text", "policy"),
+    *("model.weights", "model.tokenizer", "model.template"),
+)
+OTHERS = {
+    "pop": "pop-" + "A" * 16,
+    "rid": "rcpt_" + "0" * 31,
+    "t_in": "17640000000000000000",
+    "t_first": "-1",
+    "t_out": "1764000002.0",
+}
+
+
+@pytest.mark.parametrize("name", [*DIGESTS, *OTHERS])
+def test_names_and_times_are_written_in_one_way_each(name: str) -> None:
+    good = json.loads(payload_of(sealed().document))
+    for each in name.split("."):
+        good = good[each]
+    decode_payload(spoilt(name, good))
+    odd = [OTHERS[name]] if name in OTHERS else [digest("A"), digest("a")[:-1], digest("a")[7:]]
+    for bad in (*odd, "", "-", f"{good} ", f" {good}", f"{good}\n", f"{good} {good}", "\u0661" * 9):
+        with pytest.raises(ReceiptRejectedError, match="damaged"):
+            decode_payload(spoilt(name, bad))
+
+
+@pytest.mark.parametrize("name", ["prev", "t_first", "out_text", "model.weights"])
+def test_what_is_not_there_is_null(name: str) -> None:
+    decode_payload(spoilt(name, None))
+
+
+def test_a_name_can_not_stand_for_the_next_one() -> None:
+    shifted = json.loads(payload_of(sealed().document))
+    shifted["t_in"], shifted["t_first"] = "1 2", None
+    with pytest.raises(ReceiptRejectedError, match="damaged"):
+        decode_payload(msgspec.json.encode(shifted))

@@ -14,8 +14,8 @@ import msgspec
 
 from littoral.terms import limits
 from littoral.terms.errors import ReceiptRejectedError
+from littoral.terms.ids import Digest
 from littoral.terms.ports import Signer, Verify
-from littoral.trust.decoding import Sha256
 from littoral.trust.names import digest_of, names_of_key
 
 __all__ = ["Binary", "Envelope", "Signature", "opened", "pae", "sealed"]
@@ -26,7 +26,7 @@ Binary = Annotated[bytes, msgspec.Meta(max_length=limits.RECEIPT_BYTES_MAX)]
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One signature and whose it is said to be."""
 
-    keyid: Sha256
+    keyid: Annotated[Digest, msgspec.Meta(max_length=71)]
     sig: Binary
 
 

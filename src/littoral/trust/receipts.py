@@ -15,13 +15,15 @@ It is the form alone: issuing makes receipts, and verification says whether one 
 """
 
 import hashlib
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from littoral.terms.errors import ReceiptRejectedError
-from littoral.terms.ids import Digest, KeyId, ModelName, ReceiptId
+from littoral.terms.ids import Digest, KeyId, ModelName, PopId, ReceiptId
 from littoral.terms.limits import (
     NONCE_CHARS_MAX,
     PASSAGES_USED_MAX,
@@ -84,7 +86,9 @@ DIGITS_MAX: Final = 40
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-Nanoseconds = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,19}\Z")]
+Nanoseconds = Annotated[str, msgspec.Meta(min_length=1, max_length=19)]
+Named = Annotated[Digest, msgspec.Meta(min_length=71, max_length=71)]
+"""These two are looked at further in `decode_payload`."""
 Number = Annotated[
     str, msgspec.Meta(pattern=r"\A-?[0-9]{1,40}(\.[0-9]{1,40})?\Z", max_length=DIGITS_MAX)
 ]
@@ -97,9 +101,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which model is said to have answered. A digest is null when the PoP can't know it."""
 
     name: Annotated[ModelName, msgspec.Meta(max_length=96)]
-    weights: Sha256 | None
-    tokenizer: Sha256 | None
-    template: Sha256 | None
+    weights: Named | None
+    tokenizer: Named | None
+    template: Named | None
 
 
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +127,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The response body as it was sent, without the receipt frame."""
 
-    digest: Sha256
+    digest: Named
     bytes: Count
 
 
@@ -153,31 +157,31 @@ class Receipt(
 
     v: Literal[1]
     network: Text
-    pop: PopName
+    pop: Annotated[PopId, msgspec.Meta(max_length=20)]
     owner: Text
-    kid: Sha256
-    rid: ReceiptName
+    kid: Named
+    rid: Annotated[ReceiptId, msgspec.Meta(max_length=37)]
     seq: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
-    prev: Sha256 | None
+    prev: Named | None
     client_nonce: Nonce
     t_in: Nanoseconds
     t_first: Nanoseconds | None
     t_out: Nanoseconds
     api: Text
     key: Annotated[KeyId, msgspec.Meta(max_length=64)]
-    req: Sha256
+    req: Named
     model: Model
     engine: Engine
     sampling: Sampling
     response: Response
-    out_text: Sha256 | None
+    out_text: Named | None
     n_in: Count
     n_cached: Count
     n_out: Count
     finish: Finish
     source: Source
     tier: Literal["signed"]
-    policy: Sha256
+    policy: Named
     origin: ReceiptName | None = None
     asked: Annotated[ModelName, msgspec.Meta(max_length=96)] | None = None
     parent: Parent | None = None
@@ -268,6 +272,14 @@ _DOCUMENT: Final = msgspec.json.Decoder(ReceiptDocument)
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _BATCH: Final = msgspec.json.Decoder(Batch)
 
+_TIME, _NAME = r"[0-9]{1,19}", r"sha256:[0-9a-f]{64}"
+_FORM: Final = re.compile(
+    rf"pop-[0-9a-f]{{16}} rcpt_[0-9a-f]{{32}} {_TIME} {_TIME} (?:{_TIME})?"
+    rf"(?: {_NAME}){{4}}(?: (?:{_NAME})?){{5}}"
+)
+"""How the names and times are written that each receipt has: one look at all of them together, as
+a look at each costs more than all else that is done to read a receipt."""
+
 
 @lru_cache(SIGNATURES_KNOWN_MAX)
 def _signed_together(envelope: Envelope, public_key: bytes, verify: Verify) -> Batch:
@@ -306,7 +318,31 @@ def decode_payload(payload: bytes) -> Receipt:
     Raises:
         ReceiptRejectedError: it is malformed or of another version.
     """
-    return decode_exactly(_RECEIPT, payload, "what is signed")
+    receipt = decode_exactly(_RECEIPT, payload, "what is signed")
+    if not _FORM.fullmatch(" ".join(_names_and_times(receipt))):
+        raise ReceiptRejectedError("what is signed is damaged, or of another version")
+    return receipt
+
+
+def _names_and_times(receipt: Receipt) -> Iterable[str]:
+    """In the order of `_FORM`, with nothing for what is null."""
+    model = receipt.model
+    return (
+        receipt.pop,
+        receipt.rid,
+        receipt.t_in,
+        receipt.t_out,
+        receipt.t_first or "",
+        receipt.kid,
+        receipt.req,
+        receipt.response.digest,
+        receipt.policy,
+        receipt.prev or "",
+        receipt.out_text or "",
+        model.weights or "",
+        model.tokenizer or "",
+        model.template or "",
+    )
 
 
 def check_signer(receipt: Receipt, public_key: bytes) -> None:
