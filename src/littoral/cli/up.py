@@ -19,6 +19,7 @@ from littoral.cli.show import JsonOption, Show, command
 from littoral.cli.welcome import document, welcome
 from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
+from littoral.node.garbage import set_aside
 from littoral.node.pop import Pop, running_pop
 from littoral.terms.ids import ModelName, model_name
 from littoral.terms.values import SECOND, ModelStatus
@@ -80,6 +81,7 @@ async def _up(config: Config, show: Show) -> None:
         show.data(document(pop, statuses, seconds, first_key))
         if not show.as_json:
             welcome(show, pop, statuses, seconds, first_key)
+        set_aside()
         await stopping.wait()
         show.note("stopping: answers under way may end, then the engines stop")
 

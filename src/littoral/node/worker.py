@@ -29,6 +29,7 @@ from littoral.node.config import Config
 from littoral.node.drive import owned_tasks
 from littoral.node.entries import Entries, watch
 from littoral.node.forward import Forward
+from littoral.node.garbage import set_aside
 from littoral.node.home import Home
 from littoral.node.keyring import Keyring, authenticated, budget_board
 from littoral.node.onward import Onward
@@ -108,6 +109,7 @@ async def _run(charge: Charge, line: Line) -> None:
     config = Config.from_flags(charge.settings)
     async with _serving(charge, config) as (server, relay):
         line.ready()
+        set_aside()
         await ending.wait()
         relay.closing = True
         async with asyncio.TaskGroup() as tasks:
