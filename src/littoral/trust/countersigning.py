@@ -28,8 +28,15 @@ from littoral.trust.receipts import (
 __all__ = ["countersigned", "parent_of", "proven_parent"]
 
 
-def countersigned(
-    data: bytes, *, pop: PopId, request: bytes, nonce: str, response: Response, verify: Verify
+def countersigned(  # a receipt is compared with all of these
+    data: bytes,
+    *,
+    pop: PopId,
+    request: bytes,
+    nonce: str,
+    response: Response,
+    verify: Verify,
+    why: str = "",
 ) -> Countersigned:
     """The receipt, once it is found to be what it must be.
 
@@ -40,6 +47,7 @@ def countersigned(
         nonce: what was sent as the client's.
         response: of the exact bytes that came, under the salt that came with them.
         verify: checks one Ed25519 signature.
+        why: that PoP was asked, in words.
 
     Raises:
         ReceiptRejectedError: it is no such receipt.
@@ -56,7 +64,7 @@ def countersigned(
     if receipt.response != response:
         raise ReceiptRejectedError("the receipt is of another response")
     usage = Usage(receipt.n_in, receipt.n_out, receipt.n_cached)
-    return Countersigned(receipt.pop, receipt.rid, proven.digest, usage, data)
+    return Countersigned(receipt.pop, receipt.rid, proven.digest, usage, data, why)
 
 
 def parent_of(taken: Countersigned | None) -> Parent | None:

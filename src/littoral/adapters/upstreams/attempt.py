@@ -233,7 +233,7 @@ class Attempt:
         if self._witness is None:
             return outcome
         try:
-            parent = msgspec.structs.replace(self._witness.countersigned(), why=self._why)
+            parent = self._witness.countersigned(self._why)
         except ReceiptRejectedError as error:
             told = UpstreamFailedError(f"{self.target.pop} has answered, but {error.message}")
             self._fetch.lost(self, Failure(Cause.MALFORMED), told)

@@ -66,8 +66,11 @@ class Witness:
         self.heard(events)
         return events
 
-    def countersigned(self) -> Countersigned:
+    def countersigned(self, why: str) -> Countersigned:
         """The receipt, found to be what it must be.
+
+        Args:
+            why: that PoP was asked, in words.
 
         Raises:
             ReceiptRejectedError: it is not, or there is none.
@@ -81,4 +84,5 @@ class Witness:
             nonce=self._nonce,
             response=Response(named(self._taken), self._bytes),
             verify=verify,
+            why=why,
         )
