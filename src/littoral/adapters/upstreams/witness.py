@@ -4,6 +4,7 @@ Of a stream it is the last event, a comment, which goes no further; of an answer
 in the head (`RECEIPT_FIELD`). Without it an answer is none.
 """
 
+import binascii
 import hashlib
 import re
 from typing import Final
@@ -20,7 +21,7 @@ from littoral.trust.receipts import FRAME_END, FRAME_START, RECEIPT_FIELD, Respo
 __all__ = ["Witness"]
 
 _RECEIPT: Final = RECEIPT_FIELD.encode()
-_SALT: Final = re.compile(r"[0-9a-f]{32}")
+_SALT: Final = re.compile(rb"[0-9a-f]{32}")
 
 
 class Witness:
@@ -40,15 +41,19 @@ class Witness:
         Raises:
             MalformedError: no receipt can follow.
         """
-        salt = head.get(b"littoral-salt")
+        salt, self._document = b"", b""
+        for name, value in head.fields:
+            if name == b"littoral-salt":
+                salt = value
+            elif name == _RECEIPT:
+                self._document = value
         if not _SALT.fullmatch(salt):
             raise MalformedError("an answer of another PoP without a receipt")
         self._pop = pop
         self._request = request
         self._nonce = nonce
-        self._taken = hashlib.sha256(bytes.fromhex(salt))
+        self._taken = hashlib.sha256(binascii.unhexlify(salt))
         self._bytes = 0
-        self._document = head.get(_RECEIPT).encode("latin-1")
 
     def heard(self, data: bytes) -> None:
         """Bytes of the answer."""

@@ -67,8 +67,17 @@ class _Read(msgspec.Struct):
     errand: Errand
     model: ModelName
     wanted: Wanted
+    known: _Model | None = None
+    """Of what it was chosen, once it was."""
     chosen: Sequence[Weighed] = ()
-    """Whom it was to go to, and what they weighed."""
+    """Whom it is to go to, and what they weighed."""
+
+    def of(self, pop: PopId) -> Weighed | None:
+        """What this PoP weighed, if it is among them."""
+        for weighed in self.chosen:  # mostly the first
+            if weighed[1][4] == pop:
+                return weighed
+        return None
 
 
 class _Following:
@@ -128,7 +137,7 @@ class Ranking:
         if not ranked and known.fleet is not self._fleet():  # whoever came just now may have it
             self._update(known, now)
             ranked = chosen(known.table, read.wanted, known.sends, now, spin)
-        read.chosen = ranked
+        read.known, read.chosen = known, ranked
         return [row[4] for _, row, _ in ranked]
 
     def best(self, errand: Errand, model: ModelName, digest: Digest | None) -> "Best | None":
@@ -150,12 +159,10 @@ class Ranking:
 
     def follow(self, errand: Errand, model: ModelName, pop: PopId) -> "_Following":
         """A request goes to a PoP: see words.Follow."""
-        now = self._clock.now()
-        known, read = self._known(model, now), self._looked_at(errand, model)
+        now, read = self._clock.now(), self._looked_at(errand, model)
+        known = read.known or self._known(model, now)
         table, wanted, sends = known.table, read.wanted, known.sends
-        weighed = next((each for each in read.chosen if each[1][4] == pop), None)
-        if weighed is None:
-            weighed = weighed_at(table, wanted, sends, now, pop)
+        weighed = read.of(pop) or weighed_at(table, wanted, sends, now, pop)
         why, kept = "", 0
         if weighed is not None:
             why, kept = explain.reason(weighed, table, wanted, sends, now), weighed[2]
