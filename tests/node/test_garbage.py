@@ -3,8 +3,7 @@
 import gc
 import weakref
 
-from littoral.node.garbage import set_aside
-from littoral.terms.limits import GARBAGE_OBJECTS
+from littoral.node.garbage import OBJECTS, set_aside
 
 
 class Cycle:
@@ -19,11 +18,11 @@ def test_what_was_there_is_not_gone_through_and_what_comes_is_collected_still() 
     try:
         set_aside()
         assert gc.get_freeze_count() > 0
-        assert gc.get_threshold() == (GARBAGE_OBJECTS, *before[1:])
+        assert gc.get_threshold() == (OBJECTS, *before[1:])
         gone = weakref.ref(Cycle())
-        kept = [Cycle() for _ in range(2 * GARBAGE_OBJECTS)]
+        kept = [Cycle() for _ in range(2 * OBJECTS)]
         assert gone() is None
-        assert len(kept) == 2 * GARBAGE_OBJECTS
+        assert len(kept) == 2 * OBJECTS
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)

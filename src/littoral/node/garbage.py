@@ -7,13 +7,16 @@ some of it in steps of tens of milliseconds.
 """
 
 import gc
+from typing import Final
 
-from littoral.terms.limits import GARBAGE_OBJECTS
+__all__ = ["OBJECTS", "set_aside"]
 
-__all__ = ["set_aside"]
+OBJECTS: Final = 10_000
+"""So many are made, beyond those that are freed, until garbage is looked for among them: more than
+the requests that are under way have, and gone through in less than a millisecond."""
 
 
 def set_aside() -> None:
     """The process is ready: look no more at what it has, and less often at what it makes."""
     gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
+    gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])

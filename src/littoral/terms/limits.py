@@ -21,10 +21,6 @@ BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
 """All request bodies together, from their first byte to the end of their answer."""
 
-GARBAGE_OBJECTS: Final = 10_000
-"""Objects that a process makes, beyond those that it frees, until it looks for garbage among them:
-more than the requests that are under way have, and gone through in less than a millisecond."""
-
 CHUNK_LINE_BYTES_MAX: Final = 1024
 """Size line, with extensions, or one trailer of a chunked request body."""
 
