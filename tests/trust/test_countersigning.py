@@ -57,6 +57,34 @@ def test_one_of_a_batch_is_taken_as_well() -> None:
     assert take(batch[1].document).rid == batch[1].receipt.rid
 
 
+def test_a_signature_that_does_not_hold_takes_all_of_its_batch_with_it_each_time() -> None:
+    batch = Issuer(NEIGHBOUR).issue([draft(number=n) for n in (1, 2, 3)], 1, None)
+    other = Issuer(NEIGHBOUR).issue([draft(number=n) for n in (4, 5, 6)], 4, None)
+    signatures = other[0].batch.envelope.signatures
+    for each in (*batch, *batch):
+        document = decode_document(each.document)
+        envelope = msgspec.structs.replace(document.envelope, signatures=signatures)
+        with pytest.raises(ReceiptRejectedError, match="signature"):
+            take(msgspec.structs.replace(document, envelope=envelope).encode())
+        assert take(each.document).rid == each.receipt.rid
+
+
+def test_a_forged_receipt_is_rejected_though_its_batch_is_known() -> None:
+    batch = Issuer(NEIGHBOUR).issue([draft(number=n) for n in (1, 2, 3)], 1, None)
+    document = decode_document(batch[1].document)
+    assert take(batch[0].document).rid == batch[0].receipt.rid
+    assert document.batched is not None
+    stated = msgspec.structs.replace(batch[1].receipt, n_out=1)
+    for changed in (
+        {"payload": msgspec.json.encode(stated)},
+        {"index": 0},
+        {"path": document.batched.path[::-1]},
+    ):
+        batched = msgspec.structs.replace(document.batched, **changed)
+        with pytest.raises(ReceiptRejectedError, match="among those"):
+            take(msgspec.structs.replace(document, batched=batched).encode())
+
+
 @dataclass(frozen=True)
 class Wrong:
     """What is false, and what is said of it."""
