@@ -10,6 +10,7 @@ Rules
 - Nobody takes on much more than its equal share of what comes to the group: who was dealt more once
   would else pass on more, take on more for it, and be the last to have passed on everything.
 - Towards the end what is taken on shrinks with what is left, for the same reason.
+- How much more is taken on changes slowly: a PoP whose deals were late once is not to be the last.
 """
 
 from collections.abc import Iterable
@@ -28,13 +29,16 @@ _AHEAD_MAX: Final = 6 * SECOND
 _PART: Final = 16
 """What is taken on at once is this part of what is left of the whole pull."""
 
+_LAST_PART: Final = 4
+"""Where deals are slow to come, this part of what is left."""
+
 _MORE: Final = 1.1
 """Of its equal share, that one takes on at most: what a slow one leaves is for the others."""
 
 _FIRST: Final = 8
 """Chunks taken on at first: some are read, some passed on, and of others word is on its way."""
 _LEAST: Final = 2
-_GROWING, _SHRINKING, _SLACK_MAX = 1.1, 0.99, 4.0
+_GROWING, _SHRINKING, _SLACK_MAX = 1.05, 0.99, 4.0
 """The slack after each plan, of that before: where there was nothing to bring in, and elsewhere."""
 _YOUNG: Final = 2 * SECOND
 """Until then, what was measured says how it begins, and not how it goes."""
@@ -43,7 +47,17 @@ _YOUNG: Final = 2 * SECOND
 class Appetite:
     """Of one PoP."""
 
-    __slots__ = ("_meter", "_rate_max", "_sizes", "_slack", "_young", "ahead", "idle", "own")
+    __slots__ = (
+        "_meter",
+        "_rate_max",
+        "_sizes",
+        "_slack",
+        "_span_max",
+        "_young",
+        "ahead",
+        "idle",
+        "own",
+    )
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
@@ -56,6 +70,8 @@ class Appetite:
         self.idle = True
         self._slack = 1.0
         """How much more it takes on than it passes on in `ahead`."""
+        self._span_max = float(_AHEAD_MAX)
+        """Nanoseconds of work that it takes on at most."""
         self._rate_max = inf
         """Chunks in a second."""
         self._young = True
@@ -75,6 +91,7 @@ class Appetite:
             ahead = min(left / rate / _PART * SECOND, age / 4, _AHEAD_MAX)
             least = min(_AHEAD_MIN, left / rate * SECOND)
             self.ahead = int(max(least, ahead, min(3 * usual_s, age / SECOND) * SECOND))
+            self._span_max = max(self.ahead, left / rate / _LAST_PART * SECOND)
 
     def hunger(self, has: ChunkSet, others: Iterable[Peer], uplink: int, now: Instant) -> int:
         """Bytes that it could take on now; 0 where that is not worth a deal.
@@ -95,7 +112,8 @@ class Appetite:
         least = _FIRST if self._young else _LEAST
         if rate <= 0:
             least, rate = _FIRST, uplink / max(1, len(behind))
-        window = max(least * self._sizes.mean, int(rate * self.ahead * self._slack / SECOND))
+        span = min(self.ahead * self._slack, self._span_max)
+        window = max(least * self._sizes.mean, int(rate * span / SECOND))
         free = window - pending * self._sizes.mean
         hungry = free * 4 >= window
         change = _GROWING if self.idle and hungry else _SHRINKING
