@@ -75,8 +75,9 @@ def stalled(lab: Lab, given: Goods, bound_s: float) -> dict[str, float]:
         taken = run.end(others)
         os.kill(victim.pid, signal.SIGCONT)
         name = victim.member.pop
-        first = [min(_since(seat, name, stopped_s), default=0.0) for seat in others]
-        return {**taken, "pause_s": pause_s, "replaced_s": max(first)}
+        since = [_since(seat, name, stopped_s) for seat in others]
+        replaced = {"replaced_s": max(map(min, filter(None, since)))} if any(since) else {}
+        return {**taken, "pause_s": pause_s, **replaced}
 
 
 def _since(seat: Seat, name: str, began_s: float) -> list[float]:

@@ -155,9 +155,10 @@ def test_the_liar_of_a_draft_is_found_by_reading_nothing_again_twice(place: int)
     assert lab.world.egress <= 2 - 1 / len(lab.pops)
 
 
-def test_a_pop_that_falls_silent_is_replaced_within_two_seconds() -> None:
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_pop_that_falls_silent_is_replaced_within_two_seconds(place: int) -> None:
     lab = Lab()
-    silent = lab.pops[3]
+    silent = lab.pops[place]
     net = lab.world.net
 
     def fall_silent() -> None:

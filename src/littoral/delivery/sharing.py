@@ -12,7 +12,7 @@ from littoral.delivery.dealing import Asker, Dealer
 from littoral.delivery.news import Deal, Table
 from littoral.delivery.peers import Peer
 from littoral.delivery.state import SILENT, State, union
-from littoral.delivery.words import ORIGIN, Role
+from littoral.delivery.words import ORIGIN, Replaced, Role
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant
 
@@ -91,6 +91,8 @@ class Sharing:
         awake = [peer.pop for peer in pullers if now - peer.heard_at < SILENT and not peer.blamed]
         if deals.dealer in awake or min([state.me, *awake]) != state.me:
             return False
+        if any(peer.pop == deals.dealer for peer in pullers):
+            self._asking.effects.append(Replaced(deals.dealer))
         self._dealer = Dealer(deals, state.me, now)
         return True
 
