@@ -26,6 +26,7 @@ from littoral.delivery.words import (
     Landed,
     Met,
     Parted,
+    Replaced,
     Role,
     Seal,
     Sealed,
@@ -176,6 +177,18 @@ def test_a_source_that_stops_is_dropped_within_two_seconds() -> None:
     dropped = {effect.id for effect in hand.wait(1.5) if isinstance(effect, Drop)}
     assert asked <= dropped
     assert ORIGIN in {fetch.source for fetch in hand.asked.values()}
+
+
+def test_a_dealer_that_is_silent_and_owes_nothing_is_replaced_with_a_word() -> None:
+    hand = Hand(PullMachine(OTHER, [1000] * 10))
+    hand.say(Begin(), Met(ME, Role.EQUAL, whole(ChunkSet(), pulling=True)))
+    hand.say(Told(ME, News(table=Table(1, 1, (), whole=True))))
+    assert Replaced(ME) not in hand.wait(1.7)
+    effects = hand.wait(0.3)
+    assert Replaced(ME) in effects
+    (table,) = [effect.news.table for effect in effects if isinstance(effect, Tell)][:1]
+    assert table is not None
+    assert table.epoch == 2
 
 
 def test_what_was_dropped_is_taken_if_it_comes_late() -> None:
