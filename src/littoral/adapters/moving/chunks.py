@@ -87,17 +87,19 @@ class ChunkStream:
     def _hear(self, ask: Ask) -> None:
         if ask.encoded and self._coder is None:
             self._coder = self._coder_for(ask.base)
-        unwanted, wanted = ask.unwanted, ask.wanted
+        end = max((run[1] for run in (*ask.runs, *ask.dropped)), default=0)
+        if not end:
+            return
+        try:
+            self._shelf.size_bytes(end - 1)
+        except KeyError:
+            raise MalformedError("chunks that there are none of") from None
+        unwanted = ask.unwanted
         self._wanted.difference_update(unwanted)
         self._waiting.difference_update(unwanted)
-        if wanted:
-            try:
-                self._shelf.size_bytes(wanted.mask.bit_length() - 1)
-            except KeyError:
-                raise MalformedError("chunks that there are none of") from None
-            new = [number for number in wanted if number not in self._wanted]
-            self._wanted.update(new)
-            self._asks.append(iter(new))
+        new = [number for number in ask.wanted if number not in self._wanted]
+        self._wanted.update(new)
+        self._asks.append(iter(new))
 
     def refill(self) -> bool:
         """Put the next chunk, or the end; False if there is nothing to put now.
