@@ -23,7 +23,7 @@ from littoral.terms.delivery import (
     WishRow,
     WishWanted,
 )
-from littoral.terms.errors import NotFoundError, OriginError
+from littoral.terms.errors import BadRequestError, NotFoundError, OriginError
 from littoral.web.delivery import DELIVERY
 
 __all__ = ["register"]
@@ -73,6 +73,11 @@ def pull(
 ) -> None:
     """Bring a model, or any artifact, to this machine. Ctrl-C stops it; run it again to go on."""
     with command(as_json=as_json) as show:
+        if to is not None and (name or base or plan or detach):
+            raise BadRequestError(
+                "with --to nothing else can be said: those who are to have it see to the rest",
+                advice="leave out --name, --base, --plan and --detach",
+            )
         config, wanted = load_config({"home": home}), PullWanted(reference, name, base)
         if plan:
             _show_plan(show, tell(config, f"{DELIVERY}/plan", wanted, PlanShown))
