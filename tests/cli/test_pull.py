@@ -1,4 +1,4 @@
-"""`littoral pull`, as it is typed: what can't be said at once is refused before anything is asked."""
+"""`littoral pull` as it is typed: what is not to be said together is refused at once."""
 
 from pathlib import Path
 

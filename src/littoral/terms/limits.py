@@ -685,7 +685,7 @@ DELIVERY_IDLE_PER_PEER_MAX: Final = 2
 """Connections to one other mover that are kept open without a request."""
 
 DELIVERY_WANTED_BYTES_MAX: Final = 1024 * 1024
-"""The runs of one request for chunks: some 50,000."""
+"""One line that asks for chunks: some 50,000 runs."""
 
 DELIVERY_NEWS_LINE_BYTES_MAX: Final = 2 * 1024 * 1024
 """One piece of news: which of 4,194,304 chunks somebody has, in base 64, and room for a deal."""
