@@ -94,7 +94,7 @@ def started(tmp_path: Path, smollm2: ModelEntry, *options: str) -> Iterator[Cold
         holder = pops.found("holder")
         origin = tmp_path / f"{THEIRS}.gguf"
         shutil.copyfile(smollm2.files[0].path, origin)
-        holder.ask("POST", f"{DELIVERY}/pulls", {"reference": f"file:{origin}"})
+        holder.ask("POST", f"{DELIVERY}/pulls", {"reference": f"file:{origin}", "name": THEIRS})
 
         def pulled() -> str | None:
             shown = holder.ask("GET", f"{DELIVERY}/pulls")[2]["pulls"][-1]
@@ -114,6 +114,8 @@ def started(tmp_path: Path, smollm2: ModelEntry, *options: str) -> Iterator[Cold
 
 
 def asked(cold: Cold, threads: ThreadPoolExecutor) -> Future[tuple[int, str, Any]]:
+    """Its answer, asked for as soon as it is known what comes."""
+    until(cold.row)
     return threads.submit(cold.late.chat, "What is the capital of France?", NAME)
 
 
