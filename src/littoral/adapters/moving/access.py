@@ -65,3 +65,13 @@ class Access:
         if not self.allows(checked.member):
             raise ConnectFailedError(f"{checked.member.name} is not on the list of those let in")
         return checked.member
+
+    def expect(self, connection: ssl.SSLSocket, member: Member) -> None:
+        """See that this member is at the other end, and is let in.
+
+        Raises:
+            ConnectFailedError: it is another, or is not let in, and gets no byte.
+        """
+        shown = self.admitted(connection)
+        if shown != member:
+            raise ConnectFailedError(f"the peer shows {shown.name}")

@@ -277,9 +277,7 @@ class Asking:
     def opened(self) -> None:
         """Say what is wanted, once the peer is who it is to be."""
         assert self._wire is not None
-        member = self._asker.access.admitted(self._wire.connection)
-        if member != self.peer.member:
-            raise ConnectFailedError(f"the peer shows {member.name}")
+        self._asker.access.expect(self._wire.connection, self.peer.member)
         self._wire.put(self._said)
 
     def buffer(self) -> memoryview:

@@ -5,13 +5,13 @@ and what is done with their answers (replies.py).
 """
 
 import asyncio
-from typing import Final
 
 from littoral.adapters.addresses import bracketed
 from littoral.adapters.http.words import MalformedError
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.asking import Asker, Asking
 from littoral.adapters.moving.heads import Span, request
+from littoral.adapters.moving.lines import FIELDS
 from littoral.adapters.moving.replies import Body, News
 from littoral.adapters.moving.streams import Stream
 from littoral.adapters.moving.wire import Wire
@@ -20,8 +20,6 @@ from littoral.delivery.chunk_set import ChunkSet
 from littoral.trust.members import Member
 
 __all__ = ["Client"]
-
-_LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
 
 
 class Client:
@@ -57,7 +55,7 @@ class Client:
         stream = self._streams.get(key)
         if stream is not None and stream.shelf is shelf:
             return stream.ask(chunks, hears)
-        head = request("POST", f"/v1/delivery/{group}/chunks", _host(peer), _LINES)
+        head = request("POST", f"/v1/delivery/{group}/chunks", _host(peer), FIELDS)
 
         def opens(stream: Stream) -> Asking:
             return self._asker.ask(peer, head + stream.opening(), stream)
@@ -79,7 +77,7 @@ class Client:
     def news(self, peer: Peer, group: str, hears: HearsNews) -> "News":
         """Call a peer to exchange news; what is said before it has answered is said then."""
         news = News(self._loop, hears)
-        head = request("POST", f"/v1/delivery/{group}/news", _host(peer), _LINES)
+        head = request("POST", f"/v1/delivery/{group}/news", _host(peer), FIELDS)
         news.asking = self._asker.ask(peer, head, news)
         return news
 

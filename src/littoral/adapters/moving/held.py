@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from littoral.adapters.http.words import ConnectFailedError, HttpError
+from littoral.adapters.http.words import HttpError
 from littoral.adapters.moving.access import Access
 from littoral.adapters.moving.answers import HELD
 from littoral.adapters.moving.heads import Message, request
@@ -138,9 +138,7 @@ class _Holding:
 
     def opened(self) -> None:
         """Ask the other to take it, if it is who it should be."""
-        member = self._holder.access.admitted(self.wire.connection)
-        if member != self.peer.member:
-            raise ConnectFailedError(f"the peer shows {member.name}")
+        self._holder.access.expect(self.wire.connection, self.peer.member)
         self.wire.put(request("POST", HELD, self.peer.host, {"content-length": "0"}))
 
     def buffer(self) -> memoryview:

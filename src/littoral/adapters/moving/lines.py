@@ -1,9 +1,14 @@
 """Lines of JSON in a body that goes on, each in one chunk of the coding of HTTP/1.1."""
 
+from typing import Final
+
 from littoral.adapters.http.words import MalformedError
 from littoral.adapters.moving.heads import Message
 
-__all__ = ["Lines", "said"]
+__all__ = ["FIELDS", "Lines", "said"]
+
+FIELDS: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+"""Of a head that such a body follows."""
 
 
 def said(line: bytes) -> bytes:

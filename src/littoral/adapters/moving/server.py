@@ -30,7 +30,7 @@ from littoral.adapters.moving.answers import HELD, Answer, Plain, Turned
 from littoral.adapters.moving.chunks import ChunkStream
 from littoral.adapters.moving.flows import Flows
 from littoral.adapters.moving.heads import Head, Message, answer, span_of
-from littoral.adapters.moving.lines import Lines
+from littoral.adapters.moving.lines import FIELDS, Lines
 from littoral.adapters.moving.news import NewsLink
 from littoral.adapters.moving.wire import Beat, Wire, late
 from littoral.adapters.moving.words import Library
@@ -52,7 +52,6 @@ _PATH: Final = re.compile(
 )
 _BUFFER_BYTES: Final = 32 * 1024
 _STREAM: Final = {"content-type": "application/octet-stream", "transfer-encoding": "chunked"}
-_LINES: Final = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
 
 
 class Server:
@@ -302,7 +301,7 @@ class _Serving:
         if hears is None:
             return None
         link.hear(hears)
-        self._wire.put(answer(200, _LINES))
+        self._wire.put(answer(200, FIELDS))
         self._news = link
         return link
 

@@ -157,4 +157,4 @@ class Fetching(Protocol):
         """How much has come of the answer, in all."""
 
     def drop(self) -> None:
-        """It is not wanted any more: its connection is closed, and nobody hears of it again."""
+        """It is not wanted any more: nobody hears of it again."""
