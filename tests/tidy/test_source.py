@@ -7,7 +7,6 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -67,45 +66,53 @@ PYTHON = python_files("src", "tests", "bench", "tools")
 TEXTS = [path for path in files() if path.name not in {"constraints.txt", "LICENSE"}]
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_a_file_is_short_enough_to_read_in_one_sitting(path: Path) -> None:
-    usual = TEST_LINES_MAX if path in TESTS else LINES_MAX
-    most, _reason = LONGER.get(name_of(path), (usual, ""))
-    lines = len(path.read_text().splitlines())
-    assert lines <= most, "look for the missing idea"
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All of a file's tree."""
+    return tuple(ast.walk(tree(path)))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_function_fits_on_a_screen(path: Path) -> None:
+@cache
+def functions(path: Path) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return tuple(node for node in nodes(path) if isinstance(node, kinds))
+
+
+def test_a_file_is_short_enough_to_read_in_one_sitting() -> None:
+    long = set()
+    for path in PYTHON:
+        usual = TEST_LINES_MAX if path in TESTS else LINES_MAX
+        most, _reason = LONGER.get(name_of(path), (usual, ""))
+        if len(path.read_text().splitlines()) > most:
+            long.add(name_of(path))
+    assert not long, "look for the missing idea"
+
+
+def test_a_function_fits_on_a_screen() -> None:
     long = {
         f"{name_of(path)}::{node.name}"
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
+        for path in SOURCES
+        for node in functions(path)
+        if (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     }
-    assert not long - set(LONGER_FUNCTIONS)
+    assert long == set(LONGER_FUNCTIONS)
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_a_name_says_what_it_is(path: Path) -> None:
-    defined = [
-        node.name
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    ]
-    words = {
-        word.lower()
-        for name in [*path.relative_to(ROOT).with_suffix("").parts, *defined]
-        for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)
-    }
-    assert not words & VAGUE, "name the idea instead"
+def test_a_name_says_what_it_is() -> None:
+    vague = set()
+    for path in PYTHON:
+        classes = [node.name for node in nodes(path) if isinstance(node, ast.ClassDef)]
+        defined = [*classes, *(node.name for node in functions(path))]
+        for name in [*path.relative_to(ROOT).with_suffix("").parts, *defined]:
+            if VAGUE & {word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+", name)}:
+                vague.add(f"{name_of(path)}::{name}")
+    assert not vague, "name the idea instead"
 
 
-@pytest.mark.parametrize("path", python_files("src", "bench", "tools"), ids=name_of)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    empty = not tree(path).body
-    documented = ast.get_docstring(tree(path)) is not None
-    assert empty or documented, "begin with a docstring"
+def test_a_module_says_what_it_is_for() -> None:
+    modules = [path for path in python_files("src", "bench", "tools") if tree(path).body]
+    bare = {name_of(path) for path in modules if ast.get_docstring(tree(path)) is None}
+    assert not bare, "begin with a docstring"
 
 
 @cache
@@ -138,15 +145,16 @@ def defined(path: Path) -> set[str]:
     return names
 
 
+@cache
 def module_file(module: str) -> Path | None:
     base = ROOT / "src" / Path(*module.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_what_others_import_is_offered(path: Path) -> None:
+def hidden_imports(path: Path) -> set[str]:
+    """What a file takes of modules that do not offer it."""
     hidden = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("littoral"):
             continue
         source = module_file(node.module or "")
@@ -155,24 +163,33 @@ def test_what_others_import_is_offered(path: Path) -> None:
         for alias in node.names:
             is_module = module_file(f"{node.module}.{alias.name}") is not None
             if not is_module and alias.name not in (offered(source) or set()):
-                hidden.add(f"{node.module}.{alias.name}")
+                hidden.add(f"{name_of(path)}: {node.module}.{alias.name}")
+    return hidden
+
+
+def test_what_others_import_is_offered() -> None:
+    hidden = set().union(*map(hidden_imports, SOURCES))
     assert not hidden, "list it in that module's __all__"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_what_is_offered_exists(path: Path) -> None:
-    assert not (offered(path) or set()) - defined(path)
+def test_what_is_offered_exists() -> None:
+    missing = {
+        f"{name_of(path)}: {name}"
+        for path in SOURCES
+        for name in (offered(path) or set()) - defined(path)
+    }
+    assert not missing
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_committed_text_names_no_developers_machine_and_no_registry(path: Path) -> None:
-    found = FOREIGN.findall(path.read_text())
-    assert not found
+def test_committed_text_names_no_developers_machine_and_no_registry() -> None:
+    found = {name_of(path): FOREIGN.findall(path.read_text()) for path in TEXTS}
+    assert not {name: words for name, words in found.items() if words}
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name_of)
-def test_what_is_left_to_do_has_a_number(path: Path) -> None:
-    assert not UNNUMBERED.findall(path.read_text()), "write it with its issue, as in NAME(#12)"
+def test_what_is_left_to_do_has_a_number() -> None:
+    found = {name_of(path): UNNUMBERED.findall(path.read_text()) for path in TEXTS}
+    unnumbered = {name: words for name, words in found.items() if words}
+    assert not unnumbered, "write it with its issue, as in NAME(#12)"
 
 
 def test_every_exception_to_the_length_is_still_needed() -> None:
