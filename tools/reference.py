@@ -18,7 +18,8 @@ from typer.main import get_command
 
 from littoral.cli.main import command_line
 from littoral.node.metrics import METERED, Form
-from littoral.node.settings import SETTINGS, Setting, grouped
+from littoral.node.setting import Setting
+from littoral.node.settings import SETTINGS, grouped
 from littoral.terms import errors, limits
 
 __all__ = ["DOCUMENTS", "ROOT", "leaf_errors", "main", "rewritten"]

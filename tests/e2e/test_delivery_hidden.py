@@ -1,6 +1,7 @@
 """A PoP that nobody can dial gives what it has, over connections that it holds to the others."""
 
 from pathlib import Path
+from typing import Any
 
 from littoral.web.delivery import DELIVERY
 from tests.conftest import started_pop
@@ -52,3 +53,13 @@ def test_who_can_not_be_dialled_passes_on_what_it_reads(tmp_path: Path) -> None:
                 came = ended(side, reference)
                 assert came["neighbour_bytes"] > 0.2 * len(content), "each has read a part for both"
             assert web.tap.out_bytes < 1.1 * len(content)
+            for side in (first, hidden):
+                until(lambda: all(row["bytes_per_s"] for row in others(side)))  # noqa: B023
+            web.files["two.safetensors"] = weights(73, count=32)
+            plan = first.cli("pull", f"{web.url}/two.safetensors", "--plan")
+            assert plan["estimated_s"] > 1, "half of it came in a second and a half"
+
+
+def others(side: Side) -> list[dict[str, Any]]:
+    """Rows of the PoPs that this one sees, besides its own."""
+    return [row for row in side.cli("pops")["pops"] if row["reach"] != "here"]

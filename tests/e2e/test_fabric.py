@@ -18,7 +18,7 @@ def sides(
 ) -> Iterator[tuple[Side, Side]]:
     folder = tmp_path_factory.mktemp("fabric")
     with ExitStack() as stack:
-        first = stack.enter_context(founder(folder / "first", models_home))
+        first = stack.enter_context(founder(folder / "first", models_home, "--prices", "*=1/2.5"))
         ticket = first.cli("invite", "--site", "lyon", "--zone", "fr")["ticket"]
         second = stack.enter_context(joined(folder / "second", ticket))
         until(lambda: first.sees("here", "direct") and second.sees("here", "direct"))
@@ -32,7 +32,8 @@ def test_who_joins_has_a_name_by_its_ticket_and_sees_the_models_of_the_other(
     rows = {row["reach"]: row for row in second.cli("pops")["pops"]}
     assert (rows["here"]["zone"], rows["here"]["site"]) == ("fr", "lyon")
     assert (rows["direct"]["zone"], rows["direct"]["site"]) == ("eu", "paris")
-    assert CHAT_MODEL in {model["name"] for model in rows["direct"]["models"]}
+    (model,) = rows["direct"]["models"]
+    assert (model["name"], model["price_in"], model["price_out"]) == (CHAT_MODEL, 1.0, 2.5)
     assert {row["pop"] for row in first.cli("pops")["pops"]} == {
         rows["here"]["pop"],
         rows["direct"]["pop"],
@@ -112,6 +113,7 @@ def test_the_choice_is_explained_in_words(sides: tuple[Side, Side]) -> None:
     shown = second.cli("route", "explain", CHAT_MODEL, "What is the capital of France?")
     assert "site paris" in shown["candidates"][0]
     assert "link" in shown["candidates"][0]
+    assert " units" in shown["candidates"][0]
     _, headers, _ = second.chat(littoral_explain="route", cache_control="no-store")
     assert "site paris" in headers["littoral-route"]
 

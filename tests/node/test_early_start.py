@@ -17,6 +17,7 @@ from littoral.delivery.manifest import Manifest
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.arriving import Arriving, ArrivingFile
 from littoral.node.delivery.foretold import foretold
+from littoral.node.delivery.rates import Rates
 from littoral.node.delivery.shelves import FillingShelf
 from littoral.node.home import Home
 from littoral.terms.errors import EngineStartError
@@ -174,6 +175,7 @@ async def test_what_a_model_will_be_is_known_once_its_header_is_here(
             threads=threads,
             clock=SystemClock(),
             uplink=lambda: None,
+            rates=Rates(),
         )
         file = ModelFile(path.name, smollm2.size_bytes, smollm2.files[0].digest)
         known = asyncio.ensure_future(

@@ -11,7 +11,7 @@ from littoral.adapters.clock import SystemClock
 from littoral.adapters.owner import open_owner
 from littoral.cli.keys import life_s
 from littoral.cli.operate import ask, tell
-from littoral.cli.show import HomeOption, JsonOption, Show, command
+from littoral.cli.show import HomeOption, JsonOption, Show, command, sized
 from littoral.node.config import load_config
 from littoral.terms.errors import BadRequestError
 from littoral.terms.fabric import (
@@ -279,10 +279,15 @@ def _row(pop: PopRow) -> tuple[str, ...]:
     slots = sum(model.slots for model in pop.models if model.warmth == "warm")
     load = f"{working}/{slots}" + (f" +{waiting}" if waiting else "")
     link = "" if pop.rtt_ms is None else f"{pop.rtt_ms:.1f} ms"
+    if pop.bytes_per_s:
+        link += f", {sized(pop.bytes_per_s)}/s"
     status = f"{pop.status}, issuer" if pop.issuer else pop.status
     models = ", ".join(_model(each) for each in pop.models) or "none"
     return (pop.zone, pop.site, pop.pop, status, pop.reach, link, load, models)
 
 
 def _model(model: ModelRow) -> str:
-    return model.name if model.warmth == "warm" else f"{model.name} ({model.warmth})"
+    said = [] if model.warmth == "warm" else [model.warmth]
+    if model.price_in or model.price_out:
+        said.append(f"{model.price_in:g}/{model.price_out:g} units")
+    return f"{model.name} ({', '.join(said)})" if said else model.name

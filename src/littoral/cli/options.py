@@ -8,7 +8,8 @@ import typer
 
 from littoral.cli import show
 from littoral.node.config import load_config
-from littoral.node.settings import CONFIG_FILE, SETTINGS, Setting, Value
+from littoral.node.setting import Setting, Value
+from littoral.node.settings import CONFIG_FILE, SETTINGS
 
 __all__ = ["with_settings"]
 

@@ -19,7 +19,9 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from littoral.node.config_file import FILE_NAME, ConfigFile, expanded, read_config_file
-from littoral.node.settings import CONFIG_FILE, SETTINGS, Value
+from littoral.node.setting import Value
+from littoral.node.settings import CONFIG_FILE, SETTINGS
+from littoral.routing.prices import prices_of
 from littoral.terms import limits
 from littoral.terms.errors import BadRequestError, ConfigError
 from littoral.terms.ids import SiteName, ZoneName, place_name
@@ -69,6 +71,8 @@ class Config:
     state_port: int
     fabric_address: str
     fabric_dials_out: bool
+    prices: tuple[str, ...]
+    unit_worth_s: float
     mover_port: int
     mover_address: str
     store_bytes_max: int
@@ -238,6 +242,11 @@ def _checked(told: Mapping[str, Told]) -> Config:
             raise ConfigError(
                 f"{error.message} ({told[name].place})", advice=error.advice
             ) from None
+    prices = told["prices"]
+    try:
+        prices_of(_names(prices.value))
+    except ConfigError as error:
+        raise ConfigError(f"{error.message} ({prices.place})", advice=error.advice) from None
     made: dict[str, object] = {
         row.name: _names(told[row.name].value) if row.several else told[row.name].value
         for row in SETTINGS

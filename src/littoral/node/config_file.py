@@ -19,7 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from littoral.node.settings import SETTINGS, Setting, Value, grouped
+from littoral.node.setting import Setting, Value
+from littoral.node.settings import SETTINGS, grouped
 from littoral.terms.errors import ConfigError
 from littoral.terms.limits import CONFIG_BYTES_MAX
 

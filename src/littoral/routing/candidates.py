@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 
 from littoral.routing.fleet import Fleet, Known, ModelState, Tier, Warmth
+from littoral.routing.prices import PRICE_MAX
 from littoral.terms.ids import Digest, ModelName, OwnerId, PopId, ZoneName
 from littoral.terms.values import Instant, Kind
 from littoral.trust.members import Member
@@ -60,9 +61,8 @@ _REQUESTS_MAX: Final = 100_000
 _TOKENS_MAX: Final = 1_000_000_000
 _BEGINS_PER_S_MAX: Final = 100.0
 """So that one that boasts does not make all others be thought full."""
-_PRICE_MAX: Final = 1_000_000_000_000
 _EACH: Final = 1e-12
-"""Millionths for a million: the price of one token, in the network's unit."""
+"""Millionths of a unit for a million tokens: the price of one token, in the network's unit."""
 
 
 # A Struct, as every request that may go elsewhere makes one.
@@ -228,8 +228,8 @@ def candidate_of(
         queued_tokens=_count(model.queued_tokens, _TOKENS_MAX),
         wait_s=turn_s if busy >= 0 else 0.0,
         begins_per_s=min(_count(model.in_flight, slots) / (answer * decode_s), _BEGINS_PER_S_MAX),
-        price_in=_count(model.price_in, _PRICE_MAX) * _EACH,
-        price_out=_count(model.price_out, _PRICE_MAX) * _EACH,
+        price_in=_count(model.price_in, PRICE_MAX) * _EACH,
+        price_out=_count(model.price_out, PRICE_MAX) * _EACH,
         kept=kept,
     )
 

@@ -36,18 +36,22 @@ def explain(table: Table, wanted: Wanted, sends: Sends, now: Instant) -> list[st
 def reason(weighed: Weighed, table: Table, wanted: Wanted, sends: Sends, now: Instant) -> str:
     """Why one of them is asked, by what it weighed; short enough for a receipt."""
     one = predicted_as(weighed, table, wanted, sends, now)
-    return f"{_times(one, wanted)}, of {len(table.candidates)} PoPs"[: limits.REASON_CHARS_MAX]
+    why = f"{_times(one, wanted)}{_price(one)}, of {len(table.candidates)} PoPs"
+    return why[: limits.REASON_CHARS_MAX]
 
 
 def _standing(one: Predicted, wanted: Wanted) -> str:
     line = f"{_name(one.candidate)}: {_times(one, wanted)}"
     if one.answer_s:
         line += f", then {_short(one.answer_s)} s of answer"
-    if one.price:
-        line += f", for {one.price:.2g} units"
+    line += _price(one)
     if one.stale_s:
         line += f"; not heard of for {one.age_s:.0f} s, which counts as {_short(one.stale_s)} s"
     return f"{line} (weighs {_short(one.weight)})"
+
+
+def _price(one: Predicted) -> str:
+    return f", for {one.price:.2g} units" if one.price else ""
 
 
 def _times(one: Predicted, wanted: Wanted) -> str:

@@ -4,8 +4,8 @@ A candidate is weighed in seconds, and the least wins:
 
     first token = link + load + queue + prompt tokens that it does not keep / rate of reading
     weight      = first token + answer tokens / rate of writing (x STREAM if they are streamed)
-                  + price x UNIT_S + TIER_S for each tier below the highest + discount of an old
-                  view
+                  + price x seconds that a unit is worth + TIER_S for each tier below the highest
+                  + discount of an old view
 
 The queue is what its record says and what this PoP has sent since (sends.py). Conversations return
 to where their past is because of the term of the prompt, for as long as the queue allows.
@@ -271,7 +271,7 @@ def _weigh_each(
     table: Table, candidates: Sequence[Candidate], wanted: Wanted, sends: Sends, now: Instant
 ) -> list[Weighed]:
     kept = table.holders.each(wanted.prefixes, [each.pop for each in candidates])
-    rows = [row_of(each, wanted.needs) for each in candidates]
+    rows = [row_of(each, wanted.needs, table.unit_worth_s) for each in candidates]
     answer = _answer_tokens(table, wanted)
     return _weigh(rows, wanted.prompt_tokens, answer, kept, sends.own, now)
 

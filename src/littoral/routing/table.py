@@ -20,6 +20,7 @@ from littoral.routing.candidates import (
 from littoral.routing.fleet import Fleet, Tier
 from littoral.routing.holders import Holders
 from littoral.routing.prefix import decoded
+from littoral.routing.prices import UNIT_WORTH_S
 from littoral.terms import limits
 from littoral.terms.ids import ModelName, PopId
 from littoral.terms.values import SECOND, Instant
@@ -29,8 +30,6 @@ __all__ = ["EXACT", "FRESH", "Row", "Table", "View", "read_since_s", "row_of"]
 
 STREAM: Final = 0.1
 """What a second of a streamed answer weighs: it is read while it comes."""
-UNIT_S: Final = 1_000.0
-"""Seconds that one unit of the network's price is worth: a thousandth of it saves a second."""
 TIER_S: Final = 0.01
 """What a tier more of proof than is needed is worth."""
 FRESH: Final = 10 * SECOND
@@ -93,15 +92,17 @@ class Table:
     with hundreds, make it a few times a second and not with every record.
     """
 
-    def __init__(self, model: ModelName, here: Member) -> None:
+    def __init__(self, model: ModelName, here: Member, unit_worth_s: float = UNIT_WORTH_S) -> None:
         """No candidates yet.
 
         Args:
             model: its name.
             here: this PoP.
+            unit_worth_s: how much later an answer may come to cost one unit less.
         """
         self.model = model
         self.here = here
+        self.unit_worth_s = unit_worth_s
         self.candidates: dict[PopId, Candidate] = {}
         self.priors = Priors()
         self.holders = Holders()
@@ -138,18 +139,19 @@ class Table:
         if view is None:
             if len(self._views) >= limits.ROUTE_VIEWS_MAX:
                 self._views.clear()
-            rows = [row_of(each, needs) for each in self.candidates.values() if not each.out(needs)]
+            fit = (each for each in self.candidates.values() if not each.out(needs))
+            rows = [row_of(each, needs, self.unit_worth_s) for each in fit]
             view = self._views[needs] = View(rows)
         return view
 
 
-def row_of(candidate: Candidate, needs: Needs) -> Row:
+def row_of(candidate: Candidate, needs: Needs, unit_worth_s: float = UNIT_WORTH_S) -> Row:
     """A candidate as numbers, for requests with these needs."""
     base = (candidate.link_s or 0.0) + candidate.load_s + candidate.queue_s()
     return (
         base + TIER_S * (_TIER_MAX - candidate.known.state.tier),
-        candidate.prefill_s + UNIT_S * candidate.price_in,
-        (STREAM if needs.stream else 1.0) * candidate.decode_s + UNIT_S * candidate.price_out,
+        candidate.prefill_s + unit_worth_s * candidate.price_in,
+        (STREAM if needs.stream else 1.0) * candidate.decode_s + unit_worth_s * candidate.price_out,
         fresh_until(candidate, FRESH),
         candidate.pop,
         candidate,

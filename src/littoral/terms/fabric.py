@@ -55,6 +55,9 @@ class ModelRow(msgspec.Struct, frozen=True):
     in_flight: int
     waiting: int
     slots: int
+    price_in: float = 0.0
+    """Units for a million tokens of a prompt."""
+    price_out: float = 0.0
 
 
 class PopRow(msgspec.Struct, frozen=True):
@@ -76,6 +79,8 @@ class PopRow(msgspec.Struct, frozen=True):
     """Where it delivers from; empty where it does not, or can't be dialled."""
     rtt_ms: float | None = None
     """Measured from the one that was asked."""
+    bytes_per_s: int = 0
+    """The most of artifacts that came from it to the one that was asked; 0: nothing has."""
     heard_s: float | None = None
     """Since its last word."""
     certificate_left_s: int | None = None

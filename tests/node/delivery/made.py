@@ -16,6 +16,7 @@ from littoral.delivery.claims import Known, signed_claim
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.finding import mark_of
 from littoral.node.delivery.others import Others, group_of
+from littoral.node.delivery.rates import Rates
 from littoral.node.delivery.words import FleetTold, PeerTold
 from littoral.routing.fleet import Delivery
 from littoral.terms.artifacts import OriginFile, OriginListing
@@ -161,6 +162,7 @@ def around(me: PopId, threads: Executor, client: FakeClient | None = None) -> Ar
         threads=threads,
         clock=CLOCK,
         uplink=lambda: None,
+        rates=Rates(),
     )
 
 

@@ -26,6 +26,7 @@ from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pipelines import Pipelines
+from littoral.node.delivery.rates import Rates
 from littoral.node.delivery.segments import Segments
 from littoral.node.delivery.words import FleetTold, PeerTold, ReadersTold
 from littoral.node.drive import owned_tasks
@@ -73,6 +74,7 @@ class Node:
                 threads=threads,
                 clock=clock,
                 uplink=lambda: self.uplink_bytes_s,
+                rates=Rates(),
             ),
             holdings=self.holdings,
             origins=origins,

@@ -2,6 +2,7 @@
 
 from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.counting import Counted
+from littoral.node.delivery.rates import Rates
 from littoral.terms.values import SECOND, Instant
 from tests.node.delivery.made import pop
 
@@ -11,7 +12,7 @@ def at(seconds: float) -> Instant:
 
 
 def test_bytes_are_counted_by_source_and_those_with_most_come_first() -> None:
-    counted = Counted()
+    counted = Counted(Rates())
     counted.came(ORIGIN, 100, at(0))
     counted.came(pop(1), 300, at(0.5))
     counted.came(pop(2), 200, at(1))
@@ -21,7 +22,7 @@ def test_bytes_are_counted_by_source_and_those_with_most_come_first() -> None:
 
 
 def test_the_rate_is_that_of_the_last_seconds_and_fades_to_none() -> None:
-    counted = Counted()
+    counted = Counted(Rates())
     assert counted.bytes_per_s(at(0)) == 0
     for step in range(20):
         counted.came(ORIGIN, 1_000, at(step / 10))

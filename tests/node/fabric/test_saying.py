@@ -1,6 +1,7 @@
 """What a PoP says of itself, and when it is worth saying."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from littoral.adapters.models.catalogue import ECHO
 from littoral.node.fabric.learning import Learning
 from littoral.node.fabric.saying import Matter, Place, due, matter, state_of
 from littoral.routing.fleet import LinkState, PopState, Warmth, decoded, encoded
+from littoral.routing.prices import prices_of
 from littoral.terms.ids import Digest, ModelName, PopId
 from littoral.terms.limits import SAY_S, STATE_ITEMS_MAX, STATE_SAY_S
 from littoral.terms.values import (
@@ -63,6 +65,22 @@ def test_what_it_speaks_is_what_its_dialects_speak() -> None:
     sorts = ModelEntry(ModelName("s"), EngineKind.ONNX, (Kind.RERANK,), 512)
     (sorter,) = said(ModelStatus(sorts, READY)).models
     assert (sorter.kinds, sorter.apis) == ((Kind.RERANK,), ("rerank",))
+
+
+def test_what_a_model_costs_is_said_with_it() -> None:
+    prices = prices_of(["m=0.05/0.2", "*=1/2"])
+    state = state_of(PLACE, 1, [ModelStatus(entry(), READY)], {}, learning(), 8, prices)
+    (model,) = decoded(encoded(state)).models
+    assert (model.price_in, model.price_out) == (50_000, 200_000)
+
+
+def test_what_came_over_a_link_is_said_with_how_long_it_is() -> None:
+    place = replace(PLACE, rates=((name(2), 95_000_000),))
+    state = state_of(place, 1, [], {name(2): 0.001, name(3): 0.002}, learning(), 8)
+    assert [(each.pop, each.bytes_per_s) for each in decoded(encoded(state)).links] == [
+        (name(2), 95_000_000),
+        (name(3), 0),
+    ]
 
 
 def test_of_an_upstreams_model_no_load_is_told_and_of_a_guest_nothing() -> None:

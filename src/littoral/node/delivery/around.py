@@ -8,6 +8,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from littoral.adapters.moving.client import Client
+from littoral.node.delivery.rates import Rates
 from littoral.terms.ids import PopId, SiteName
 from littoral.terms.ports import Clock
 
@@ -42,6 +43,8 @@ class Around:
     clock: Clock
     uplink: Callable[[], float | None]
     """Bytes in a second that this PoP can send in all, as measured."""
+    rates: Rates
+    """At which others have given."""
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """What blocks, on a thread."""

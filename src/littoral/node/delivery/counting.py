@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from littoral.delivery.words import ORIGIN
+from littoral.node.delivery.rates import Rates
 from littoral.terms.delivery import SourceRow
 from littoral.terms.ids import PopId
 from littoral.terms.values import SECOND, Instant
@@ -46,7 +47,13 @@ class _Source:
 class Counted:
     """Of one pull."""
 
-    def __init__(self) -> None:
+    def __init__(self, rates: Rates) -> None:
+        """Nothing came yet.
+
+        Args:
+            rates: of the mover, which hear of it too.
+        """
+        self._rates = rates
         self._sources: dict[PopId, _Source] = {}
         self.spared_bytes = 0
         """Of what came from other PoPs: it was encoded, and so did not have to travel."""
@@ -57,6 +64,7 @@ class Counted:
         if found is None:
             found = self._sources[source] = _Source()
         found.add(count, now)
+        self._rates.came(source, count, now)
 
     def spared(self, count: int) -> None:
         """Something came encoded, in so many bytes less than it has."""

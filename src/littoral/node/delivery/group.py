@@ -81,7 +81,7 @@ class Group:
         self._around = around
         self._work = work
         self._loop = asyncio.get_running_loop()
-        self.counted: Final = Counted()
+        self.counted: Final = Counted(around.rates)
         self.over: Final[asyncio.Future[None]] = self._loop.create_future()
         """Its end: none, or the error that it failed with."""
         self._driver: Driver[Event, Effect] = Driver(

@@ -37,6 +37,7 @@ from littoral.adapters.origins import Credential, OriginsSettings
 from littoral.adapters.origins.kept import CredentialFile, OriginsNow
 from littoral.adapters.owner import FabricFiles
 from littoral.adapters.owner.contexts import Contexts
+from littoral.delivery.words import ORIGIN
 from littoral.node.delivery.around import Around
 from littoral.node.delivery.arriving import Arriving
 from littoral.node.delivery.coding import Coding
@@ -46,6 +47,7 @@ from littoral.node.delivery.library import Library
 from littoral.node.delivery.others import Others
 from littoral.node.delivery.parts import Parts
 from littoral.node.delivery.pipelines import Pipelines
+from littoral.node.delivery.rates import Rates
 from littoral.node.delivery.segments import Segments
 from littoral.node.delivery.words import (
     AT_WORK,
@@ -109,10 +111,12 @@ class Mover:
         self.flows: Final = Flows(loop, lambda: self._at_work)
         self.client: Client | None = None
         self.others = Others(FleetTold(SiteName("main"), ()))
+        self.rates: Final = Rates()
 
     def told(self, fleet: FleetTold, desk: Desk, library: Library) -> None:
         """The fleet is this now."""
         self.others, self._fleet = Others(fleet), fleet
+        self.rates.keep(self.others.by_name.keys())
         if self._access is None:
             if not fleet.peers and fleet.listen is None:
                 return
@@ -183,6 +187,7 @@ class Mover:
             room_bytes=desk.room_bytes(),
             arriving=desk.arriving(),
             ended=desk.ended(),
+            rates=tuple((pop, rate) for pop, rate in self.rates.known().items() if pop != ORIGIN),
         )
 
     def close(self) -> None:
@@ -250,6 +255,7 @@ async def _open(arguments: MoverArguments) -> AsyncIterator[Handler]:
                 threads=threads,
                 clock=clock,
                 uplink=lambda: mover.flows.measured,
+                rates=mover.rates,
             ),
             holdings=holdings,
             origins=origins,

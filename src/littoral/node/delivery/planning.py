@@ -3,6 +3,8 @@
 Where nobody has the artifact, its chunks are not known: only whole files that are here count.
 """
 
+from collections.abc import Mapping
+
 from littoral.adapters.artifacts import ArtifactStore
 from littoral.delivery.chunk_set import ChunkSet
 from littoral.delivery.foresee import Foreseen, Offer, foresee
@@ -16,7 +18,7 @@ from littoral.node.delivery.sealing import sizes_of
 from littoral.node.delivery.whole import Whole
 from littoral.terms.artifacts import OriginFile, OriginListing
 from littoral.terms.delivery import PlanShown
-from littoral.terms.ids import ArtifactId
+from littoral.terms.ids import ArtifactId, PopId
 
 __all__ = ["plan_of_listing", "plan_of_manifest", "plan_of_whole"]
 
@@ -36,8 +38,10 @@ def plan_of_whole(store: ArtifactStore, artifact: ArtifactId, reference: str) ->
     )
 
 
-def plan_of_listing(store: ArtifactStore, listing: OriginListing) -> PlanShown:
-    """Of what nobody has, and of which some files may be here. Blocks."""
+def plan_of_listing(
+    store: ArtifactStore, listing: OriginListing, rates: Mapping[PopId, int]
+) -> PlanShown:
+    """Of what nobody has, and of which some files may be here; see plan_of_manifest. Blocks."""
     size = sum(file.size_bytes for file in listing.files)
     known = (file for file in listing.files if _is_here(store, file))
     here = sum(file.size_bytes for file in known)
@@ -49,7 +53,7 @@ def plan_of_listing(store: ArtifactStore, listing: OriginListing) -> PlanShown:
         origin_bytes=size - here,
         sources=(),
         files=tuple((file.path, file.size_bytes) for file in listing.files),
-        estimated_s=None,
+        estimated_s=round((size - here) / rates[ORIGIN], 1) if ORIGIN in rates else None,
     )
 
 
@@ -59,6 +63,7 @@ def plan_of_manifest(
     others: Others,
     reference: str,
     base: Whole | None,
+    rates: Mapping[PopId, int],
 ) -> PlanShown:
     """Of what somebody has, and of which some chunks may be here. Blocks.
 
@@ -68,14 +73,16 @@ def plan_of_manifest(
         others: may have it.
         reference: what it is called.
         base: what it is derived from, if that is here.
+        rates: bytes in a second that sources have given.
     """
     table = Table(found.tables)
     sizes = Sizes(sizes_of(table))
     everything = ChunkSet.of_runs([(0, table.chunks)])
     mates = others.with_group(found.artifact)
-    offers = [Offer(pop, everything) for pop, mate in mates.items() if mate.whole]
+    having = (pop for pop, mate in mates.items() if mate.whole)
+    offers = [Offer(pop, everything, rates.get(pop, 0.0)) for pop in having]
     here, own = _here(store, table), Tensors(found.lists)
-    foreseen = foresee(sizes, here, offers)
+    foreseen = foresee(sizes, here, offers, rates.get(ORIGIN, 0.0))
     parts = {part.source: part.bytes for part in foreseen.parts}
     lacking = everything - here if offers else ChunkSet()  # all of it comes from those that have it
     before = None if base is None else base.tensors

@@ -204,6 +204,7 @@ class Pull:
     async def planned(self) -> PlanShown:
         """What it would fetch from where. Raises as its origin does."""
         listing, store = await self._listing(), self._parts.holdings.store
+        rates = self._parts.around.rates.known()
         whole = self._whole(listing)
         reference = self.wanted.reference if listing is None else listing.reference
         if whole is not None:
@@ -213,10 +214,10 @@ class Pull:
         else:
             offered = await self._finding.from_others(listing)
             if not isinstance(offered, FoundManifest):
-                return await self._blocking(partial(plan_of_listing, store, listing))
+                return await self._blocking(partial(plan_of_listing, store, listing, rates))
             found = offered
         others, base = self._parts.others(), self._base(found, listing)
-        plan = partial(plan_of_manifest, store, found, others, reference, base)
+        plan = partial(plan_of_manifest, store, found, others, reference, base, rates)
         try:
             return await self._blocking(plan)
         finally:

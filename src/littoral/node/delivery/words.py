@@ -207,6 +207,8 @@ class MoverSaid(msgspec.Struct, frozen=True):
     """What it has and wants, the last used first."""
     room_bytes: int
     """What more would fit, if all went that may go."""
+    rates: tuple[tuple[PopId, int], ...] = ()
+    """Bytes in a second that other PoPs have given."""
     ended: tuple[PullEnd, ...] = ()
     """The pulls that ended last, the oldest first."""
     arriving: tuple[ArrivingSaid, ...] = ()

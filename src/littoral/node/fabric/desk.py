@@ -13,7 +13,8 @@ from littoral.node.fabric.registrar import Registrar
 from littoral.node.fabric.standing import Standing
 from littoral.node.onward import Onward
 from littoral.node.opened import Opened
-from littoral.routing.fleet import Known
+from littoral.routing.fleet import Known, ModelState
+from littoral.routing.prices import UNIT
 from littoral.terms.errors import BadRequestError, ConflictError, IdentityError, NotFoundError
 from littoral.terms.fabric import (
     Act,
@@ -237,17 +238,13 @@ class Desk:
             site=member.site,
             status="admitted" if admission is None else admission.status.value,
             reach=_reach(known, here=here),
-            models=()
-            if state is None
-            else tuple(
-                ModelRow(each.name, each.warmth.value, each.in_flight, each.waiting, each.slots)
-                for each in state.models
-            ),
+            models=() if state is None else tuple(_model_row(each) for each in state.models),
             issuer=admission is not None and admission.issuer,
             url="" if state is None else state.url,
             state_address="" if state is None else state.state_address,
             mover_address="" if state is None else state.mover,
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 3),
+            bytes_per_s=dict(self._membership.around.rates).get(pop, 0),
             heard_s=None if known is None or here else round((now - known.heard_at) / SECOND, 3),
             certificate_left_s=None
             if own is None
@@ -264,6 +261,14 @@ class Desk:
             policy = "everything" if own else _said(policies.get(owner))
             rows.append(OwnerRow(owner, own, fingerprint.hex(), policy))
         return tuple(sorted(rows, key=lambda row: not row.own))
+
+
+def _model_row(model: ModelState) -> ModelRow:
+    return ModelRow(
+        *(model.name, model.warmth.value, model.in_flight, model.waiting, model.slots),
+        price_in=model.price_in / UNIT,
+        price_out=model.price_out / UNIT,
+    )
 
 
 def _all(names: Sequence[str] | None, check: Callable[[str], _T]) -> tuple[_T, ...] | None:

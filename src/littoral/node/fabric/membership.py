@@ -54,6 +54,7 @@ from littoral.node.fabric.words import Words
 from littoral.node.neighbours import Fabric
 from littoral.node.opened import Opened
 from littoral.routing.fleet import Fleet, PopState
+from littoral.routing.prices import prices_of
 from littoral.terms.errors import (
     IdentityError,
     LittoralError,
@@ -102,6 +103,7 @@ class Membership:
         self.learning: Final = Learning(
             opened.clock, kv_tokens=config.kv_tokens, at_work=self._at_work
         )
+        self._prices: Final = prices_of(config.prices)
         self.standing: Standing | None = None
         """What there is while this PoP is a member; None while it is alone."""
         self._guests = Guests()
@@ -116,7 +118,8 @@ class Membership:
         self._surroundings = surroundings
 
     @property
-    def _around(self) -> Surroundings:
+    def around(self) -> Surroundings:
+        """The rest of the PoP."""
         assert self._surroundings is not None, "attached before"
         return self._surroundings
 
@@ -162,7 +165,7 @@ class Membership:
             self._stack = stack
             standing.speaking.say_card(self.files.shown())
             self.words_changed()
-            for work in (*standing.works(), self._look(), self._renew(), *self._around.works()):
+            for work in (*standing.works(), self._look(), self._renew(), *self.around.works()):
                 self._running.append(self._tasks.create_task(work))
             return standing
 
@@ -185,18 +188,12 @@ class Membership:
 
     def registrar(self) -> Registrar | None:
         """The issuing side, where this PoP may issue."""
-        opened = self._opened
+        members = self._opened.store.members
         try:
             owner = open_owner(self._config.home, self._clock)
         except OwnerKeyAwayError:
             return None
-        return Registrar(
-            owner,
-            opened.store.members,
-            self._clock,
-            self._certified,
-            seeds=self.seeds,
-        )
+        return Registrar(owner, members, self._clock, self._certified, seeds=self.seeds)
 
     def _certified(self, fact: Fact) -> None:
         """This PoP has acted for its owner: who is new is told to all, so that all issuers know."""
@@ -230,7 +227,7 @@ class Membership:
         words = Words(opened.store.members, self.files, peers, member.owner, opened.identity)
         relaying = Relaying(member, peers.knows, self._tasks.create_task, opened.telemetry.observe)
         server = await stack.enter_async_context(
-            self._around.serve(
+            self.around.serve(
                 Fabric(
                     bind=Bind(host, config.fabric_port),
                     tls=peers.server,
@@ -238,7 +235,7 @@ class Membership:
                     knows=peers.knows,
                     policy=words.may_ask,
                     newcomers=newcomers(self.registrar),
-                    members=controls(self.registrar, self._shown, self._around.replication.answer),
+                    members=controls(self.registrar, self._shown, self.around.replication.answer),
                     relaying=relaying,
                 )
             )
@@ -258,17 +255,18 @@ class Membership:
         stack.callback(calls.close)
         links = Links(member.pop, lambda: view.fleet, calls, relaying, self._clock)
         ranking = Ranking(
-            member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock
+            *(member, lambda: view.fleet, links.seconds, lambda _: words.owners(), self._clock),
+            config.unit_worth_s,
         )
-        parting = Parting(self._around.upstreams, relaying, links.ping, self._tasks)
+        parting = Parting(self.around.upstreams, relaying, links.ping, self._tasks)
         stack.callback(parting.close)
         view.watch(parting.look)
         view.watch(ranking.look)
         view.watch(self._seen)
         listen = listen_of(config, host, place.url)
-        for watcher in self._around.join(member, words.deals, listen, names.say, self._client):
+        for watcher in self.around.join(member, words.deals, listen, names.say, self._client):
             view.watch(watcher)
-        stack.callback(self._around.part)
+        stack.callback(self.around.part)
         stack.push_async_callback(names.close)
         speaking = Speaking(
             *(opened.identity, self._clock, names, view),
@@ -284,14 +282,14 @@ class Membership:
 
     def _state(self, number: int) -> PopState:
         """What this PoP is now."""
-        standing, around = self._in_it(), self._around
+        standing, around = self._in_it(), self.around
         place, links, relays = standing.place, standing.links, standing.holding.relays
         # An answer without a receipt is none to another PoP.
         halted = bool(self._opened.telemetry.receipts_halted())
         drains = self._drains or standing.words.drained(place.pop) or halted
         now = replace(place, draining=drains, memory_free=granted_memory_bytes(), relays=relays)
-        own, slots = around.host.statuses(), self._config.slots
-        return state_of(around.delivers(now), number, own, links.seconds, self.learning, slots)
+        said = around.delivers(now), number, around.host.statuses(), links.seconds
+        return state_of(*said, self.learning, self._config.slots, self._prices)
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -323,12 +321,12 @@ class Membership:
             return
         guests = self._guests.of(seen, standing.member.pop, standing.words.may_serve)
         if guests is not None:
-            self._around.host.entries.offer(guests)
-            self._around.ahead.open(guests.values())
+            self.around.host.entries.offer(guests)
+            self.around.ahead.open(guests.values())
 
     def _word(self, words: Words, record: Record) -> None:
         """An owner's word was passed on, or a wish was said."""
-        if not self._around.hear(record) and words.hear(record):
+        if not self.around.hear(record) and words.hear(record):
             self.words_changed()
 
     def words_changed(self) -> None:
@@ -392,7 +390,7 @@ class Membership:
         return known_of(standing.view.fleet, standing.member.pop, standing.words.issuers())
 
     def _at_work(self, model: ModelName) -> int:
-        return self._around.host.in_flight(model)
+        return self.around.host.in_flight(model)
 
     def _unix_s(self) -> int:
         return self._clock.unix_ns() // SECOND

@@ -23,6 +23,7 @@ from littoral.routing.candidates import Needs
 from littoral.routing.fleet import Fleet
 from littoral.routing.predict import Wanted, chosen, weighed_at, weights
 from littoral.routing.prefix import prefixes_of, prompt_of, tokens_of
+from littoral.routing.prices import UNIT_WORTH_S
 from littoral.routing.requirements import requirement_of
 from littoral.routing.sends import Send, Sends
 from littoral.routing.table import Table
@@ -109,6 +110,7 @@ class Ranking:
         links: Mapping[PopId, float],
         owners: Callable[[ModelName], frozenset[OwnerId]],
         clock: Clock,
+        unit_worth_s: float = UNIT_WORTH_S,
     ) -> None:
         """Know what is asked when a request comes.
 
@@ -118,12 +120,14 @@ class Ranking:
             links: seconds of a round trip to each, as measured.
             owners: whose PoPs may be asked for a model.
             clock: for ages, and for chance.
+            unit_worth_s: how much later an answer may come to cost one unit less.
         """
         self._here = here
         self._fleet = fleet
         self._links = links
         self._owners = owners
         self._clock = clock
+        self._unit_worth_s = unit_worth_s
         self._models: dict[ModelName, _Model] = {}
         self._heard: Mapping[PopId, Instant] = {}
         """When the last record of each PoP came."""
@@ -181,7 +185,8 @@ class Ranking:
     def _known(self, model: ModelName, now: Instant) -> _Model:
         known = self._models.get(model)
         if known is None:
-            known = self._models[model] = _Model(Table(model, self._here), Sends())
+            table = Table(model, self._here, self._unit_worth_s)
+            known = self._models[model] = _Model(table, Sends())
         if known.fleet is None or (
             now - known.updated_at >= TABLE_S * SECOND and known.fleet is not self._fleet()
         ):

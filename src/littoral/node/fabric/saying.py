@@ -19,6 +19,7 @@ from typing import Final
 import littoral
 from littoral.node.fabric.learning import Learning
 from littoral.routing.fleet import Delivery, LinkState, ModelState, PopState, Warmth
+from littoral.routing.prices import NO_PRICES, Price, Prices
 from littoral.terms.ids import ModelName, PopId
 from littoral.terms.limits import (
     DELIVERIES_SAID_MAX,
@@ -76,6 +77,8 @@ class Place:
     demand: tuple[tuple[ModelName, float], ...] = ()
     mover: str = ""
     deliveries: tuple[Delivery, ...] = ()
+    rates: tuple[tuple[PopId, int], ...] = ()
+    """Bytes in a second that others have given."""
 
 
 class Matter(enum.IntEnum):
@@ -95,6 +98,7 @@ def state_of(
     links: Mapping[PopId, float],
     learning: Learning,
     slots: int,
+    prices: Prices = NO_PRICES,
 ) -> PopState:
     """All of it.
 
@@ -106,7 +110,9 @@ def state_of(
         links: seconds of a round trip to each PoP.
         learning: of its models.
         slots: of a local model.
+        prices: of its models.
     """
+    rates = dict(place.rates)
     own = [each for each in statuses if not each.entry.guest and not _lost(each)]
     return PopState(
         pop=place.pop,
@@ -115,9 +121,12 @@ def state_of(
         url=place.url,
         state_address=place.state_address,
         relays=place.relays,
-        models=tuple(_model(each, learning, slots) for each in own[:STATE_ITEMS_MAX]),
+        models=tuple(
+            _model(each, learning, slots, prices.of(each.entry.name))
+            for each in own[:STATE_ITEMS_MAX]
+        ),
         links=tuple(
-            LinkState(pop, round(seconds * 1000, 2))
+            LinkState(pop, round(seconds * 1000, 2), rates.get(pop, 0.0))
             for pop, seconds in sorted(nsmallest(LINKS_SAID_MAX, links.items(), key=_seconds))
         ),
         draining=place.draining,
@@ -166,7 +175,7 @@ def _seconds(link: tuple[PopId, float]) -> tuple[float, PopId]:
     return seconds, pop
 
 
-def _model(status: ModelStatus, learning: Learning, slots: int) -> ModelState:
+def _model(status: ModelStatus, learning: Learning, slots: int, price: Price) -> ModelState:
     entry, name = status.entry, status.entry.name
     measured = learning.measured(name)
     upstream = entry.engine is EngineKind.UPSTREAM
@@ -187,6 +196,8 @@ def _model(status: ModelStatus, learning: Learning, slots: int) -> ModelState:
             (measured.load_s or entry.size_bytes / _LOAD_BYTES_PER_S) + _arrives_s(status), 2
         ),
         prefixes=learning.sketch(name),
+        price_in=price.prompt,
+        price_out=price.answer,
         apis=_apis(entry),
     )
 

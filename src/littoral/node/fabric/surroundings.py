@@ -17,7 +17,7 @@ from littoral.node.host import ModelHost
 from littoral.node.memory.replication import Replication
 from littoral.node.neighbours import Fabric
 from littoral.routing.fleet import Fleet
-from littoral.terms.ids import OwnerId
+from littoral.terms.ids import OwnerId, PopId
 from littoral.terms.limits import CHANGES_ASK_S, CHANGES_ASKED_MAX, CHANGES_BYTES_MAX
 from littoral.trust.members import Member
 from littoral.trust.records import Record, RecordKind
@@ -95,6 +95,11 @@ class Surroundings:
         """What goes on as long as it is a member."""
         return self.wishing.go_on(), *self.replication.works()
 
+    @property
+    def rates(self) -> tuple[tuple[PopId, int], ...]:
+        """Bytes in a second that other PoPs have given."""
+        return () if self.office.said is None else self.office.said.rates
+
     def delivers(self, place: Place) -> Place:
         """What the PoP says of where it is, with what it delivers, wants, and has room for."""
         said = self.office.said
@@ -104,4 +109,5 @@ class Surroundings:
             demand=self.wishing.demand(),
             mover="" if said is None else said.address,
             deliveries=() if said is None else said.deliveries,
+            rates=self.rates,
         )
