@@ -21,8 +21,9 @@ from littoral.terms.ids import ArtifactId
 from littoral.web.delivery import DELIVERY
 from tests.adapters.models.made import safetensors_bytes
 from tests.conftest import started_pop
-from tests.e2e.sides import FREE, Side, cli, until
+from tests.e2e.sides import FREE, Side, until
 from tests.processes import mover_under
+from tests.typed import typed
 
 MOVER = ("--mover-port", "0")
 _TENSOR_BYTES = 1024 * 1024
@@ -294,4 +295,4 @@ def mover_of(side: Side) -> psutil.Process:
 
 def sees_whole(side: Side, artifact: str) -> bool:
     """Whether a PoP knows that somebody who can be reached has all of it."""
-    return cli("pull", artifact, "--plan", "--home", str(side.home)).returncode == 0
+    return typed("pull", artifact, "--plan", "--home", str(side.home)).returncode == 0

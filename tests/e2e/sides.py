@@ -1,9 +1,6 @@
 """PoPs of one network as their users hold them: by a home, by commands, and as a client."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +12,7 @@ from typing import Any
 
 from littoral.node.home import Home
 from tests.conftest import CHAT_MODEL, RunningPop, started_pop
+from tests.typed import typed
 
 PATIENCE_S = 30
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -31,7 +29,7 @@ class Side:
 
     def cli(self, *words: str) -> Any:
         """What a command on its home prints as JSON."""
-        done = cli(*words, "--home", str(self.home), "--json")
+        done = typed(*words, "--home", str(self.home), "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 
@@ -76,18 +74,6 @@ class Side:
 
 def low(headers: Any) -> Mapping[str, str]:
     return {name.lower(): value for name, value in headers.items()}
-
-
-def cli(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "littoral.cli", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        timeout=PATIENCE_S,
-    )
 
 
 def until(holds: Callable[[], bool]) -> None:

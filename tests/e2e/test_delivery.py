@@ -22,7 +22,8 @@ from tests.e2e.deliveries import (
     web_server,
     weights,
 )
-from tests.e2e.sides import Side, cli, until
+from tests.e2e.sides import Side, until
+from tests.typed import typed
 
 MIB = 1024 * 1024
 
@@ -191,7 +192,7 @@ def test_what_names_nothing_is_said_to(sides: tuple[Side, Side, Side], web: WebS
         (f"blake3:{'0' * 64}", "no PoP"),
         ("gopher://x", "gopher"),
     ):
-        done = cli("pull", reference, "--home", str(first.home))
+        done = typed("pull", reference, "--home", str(first.home))
         assert done.returncode != 0
         assert words in done.stderr, done.stderr
         assert "Traceback" not in done.stderr

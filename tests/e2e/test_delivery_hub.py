@@ -10,7 +10,8 @@ import pytest
 
 from tests.adapters.models.hub_server import COMMIT, HubServers, running_hub
 from tests.e2e.deliveries import Pulling, Tap, pops, pull, weights
-from tests.e2e.sides import Side, cli
+from tests.e2e.sides import Side
+from tests.typed import typed
 
 SECRET = "hf_private-to-this-pop"
 
@@ -111,7 +112,7 @@ def test_a_private_repository_is_had_with_the_pops_own_token_as_soon_as_it_is_to
         assert Pulling(side, "hf:lab/private").failed()
     finally:
         hub.behaviour.token, hub.behaviour.private = None, False
-    shown = cli("store", "stats", "--json", "--home", str(side.home)).stdout
+    shown = typed("store", "stats", "--json", "--home", str(side.home)).stdout
     said = [shown, *(log.read_text() for log in (side.home / "logs").glob("*.log"))]
     assert not any(SECRET in text for text in said)
     assert SECRET not in {one.headers.get("authorization") for one in hub.asked("storage")}

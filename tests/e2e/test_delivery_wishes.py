@@ -23,7 +23,8 @@ from tests.e2e.deliveries import (
     web_server,
     weights,
 )
-from tests.e2e.sides import FREE, Side, cli, founder_without, state_address, until
+from tests.e2e.sides import FREE, Side, founder_without, state_address, until
+from tests.typed import typed
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_wish_for_a_site_is_fulfilled_from_one_that_has_it(
         until(lambda: name_of(second) in holders(first))
         assert bytes_of(second, came["artifact"]) == [content]
         assert web.tap.out_bytes <= 1.05 * len(content)
-        withdrawn = cli("place", reference, "--withdraw", "--home", str(first.home))
+        withdrawn = typed("place", reference, "--withdraw", "--home", str(first.home))
         assert withdrawn.returncode == 0, withdrawn.stderr
         assert first.cli("place")["wishes"] == []
 
@@ -85,7 +86,9 @@ def test_what_a_site_asks_for_often_is_brought_there(smollm2: ModelEntry, tmp_pa
     with pops(tmp_path, "paris", "lyon") as (first, second):
         came = pull(first, reference, "--name", CHAT_MODEL)
         assert came["model"] == CHAT_MODEL
-        asked = cli("run", CHAT_MODEL, "What is the capital of France?", "--home", str(first.home))
+        asked = typed(
+            "run", CHAT_MODEL, "What is the capital of France?", "--home", str(first.home)
+        )
         assert asked.stdout.strip(), asked.stderr
         until(lambda: CHAT_MODEL in models_of(second, "direct"))
         assert CHAT_MODEL not in models_of(second, "here")

@@ -1,20 +1,17 @@
 """Documents of this repository, added to a real PoP as it is typed, and found again."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import EMBED_MODEL, ROOT, RunningPop
+from tests.typed import typed
 
 
-def typed(pop: RunningPop, *words: str, cwd: Path = ROOT) -> dict[str, object]:
+def remember(pop: RunningPop, *words: str, cwd: Path = ROOT) -> dict[str, object]:
     """What a command says with `--json`."""
-    command = [sys.executable, "-m", "littoral.cli", "memory", *words]
-    command += ["--home", str(pop.home), "--json"]
-    ran = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120)
+    ran = typed("memory", *words, "--home", str(pop.home), "--json", cwd=cwd)
     assert ran.returncode == 0, ran.stderr
     said: dict[str, object] = json.loads(ran.stdout)
     return said
@@ -23,17 +20,17 @@ def typed(pop: RunningPop, *words: str, cwd: Path = ROOT) -> dict[str, object]:
 @pytest.mark.model
 def test_documents_that_were_added_answer_with_the_right_source(pop: RunningPop) -> None:
     files = ("docs/fabric.md", "docs/pipelines.md")
-    added = typed(pop, "add", "documents", *files, "--metadata", "year=2026")
+    added = remember(pop, "add", "documents", *files, "--metadata", "year=2026")
     assert (added["files_done"], added["failed"]) == (2, 0)
-    shown = typed(pop, "show", "documents")
+    shown = remember(pop, "show", "documents")
     assert shown["records"] == added["passages"]
     assert shown["spec"]["embedding"] == EMBED_MODEL  # type: ignore[index]
-    found = typed(pop, "search", "documents", "How do I join a second machine?")
+    found = remember(pop, "search", "documents", "How do I join a second machine?")
     best = found["passages"][0]  # type: ignore[index]
     assert best["document"] == "docs/fabric.md"
     assert best["metadata"] == {"year": 2026}
     assert best["digest"].startswith("blake3:")
-    again = typed(pop, "add", "documents", *files, "--metadata", "year=2026")
+    again = remember(pop, "add", "documents", *files, "--metadata", "year=2026")
     assert (again["passages"], again["unchanged"]) == (0, added["passages"])
 
 
@@ -42,14 +39,14 @@ def test_a_collection_mirrors_a_folder(pop: RunningPop, tmp_path: Path) -> None:
     (tmp_path / "notes/old").mkdir(parents=True)
     for name in ("keys.md", "tides.md", "old/harbour.md"):
         (tmp_path / "notes" / name).write_text(f"# {name}\n\nWhat there is to know of {name}.\n")
-    added = typed(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
+    added = remember(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
     assert (added["passages"], added["dropped"]) == (3, [])
     (tmp_path / "notes/tides.md").unlink()
     (tmp_path / "notes/old/harbour.md").rename(tmp_path / "notes/harbour.md")
     (tmp_path / "notes/old").rmdir()
     gone = [{"document": f"notes/{name}", "passages": 1} for name in ("old/harbour.md", "tides.md")]
-    again = typed(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
+    again = remember(pop, "add", "mirrored", "notes", "--prune", cwd=tmp_path)
     assert (again["passages"], again["unchanged"], again["dropped"]) == (1, 1, gone)
-    found = typed(pop, "search", "mirrored", "What is known of tides?")
+    found = remember(pop, "search", "mirrored", "What is known of tides?")
     documents = {each["document"] for each in found["passages"]}  # type: ignore[attr-defined]
     assert documents == {"notes/keys.md", "notes/harbour.md"}

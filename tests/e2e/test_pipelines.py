@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from littoral.delivery.pipelines import read_pipeline
 from littoral.trust.receipts import stated
 from tests.conftest import CHAT_MODEL, EMBED_MODEL, RunningPop, started_pop
 from tests.e2e.test_sources import ASKED, QUESTION, Desk
+from tests.typed import typed
 
 EXAMPLE = (Path(__file__).parents[2] / "docs/pipelines.md").read_text()
 WRITTEN = EXAMPLE.partition("```toml\n")[2].partition("```")[0]
@@ -54,8 +54,7 @@ EMBED = '[[steps]]\nname = "vector"\ndoes = "embed"\nmodel = "embedder"\ntext = 
 
 
 def littoral(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "littoral.cli", *words, "--home", str(home)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return typed(*words, "--home", str(home))
 
 
 class Sorter:

@@ -1,8 +1,6 @@
 """A model that sorts passages inside a PoP, as clients meet it: alone, in memory, in pipelines."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from littoral.trust.receipts import Receipt, stated
 from tests.adapters.crossed import made_folder
 from tests.conftest import RunningPop, started_pop
 from tests.e2e.test_sources import QUESTION, Desk
+from tests.typed import typed
 
 SORTER = "tide-sorter"
 TEXTS = ["Salt stays behind.", "the tide turns at six", "when does the tide turn at six"]
@@ -50,8 +49,7 @@ uses = {{ passages = "best", question = "input" }}
 
 
 def littoral(home: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "littoral.cli", *words, "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = typed(*words, "--home", str(home))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,14 +17,14 @@ from openai.types.chat import ChatCompletionMessageParam
 from littoral.adapters.http.client import HttpClient
 from littoral.adapters.http.words import Origin
 from tests.conftest import CHAT_MODEL, RunningPop, started_pop
+from tests.typed import typed
 
 ASKED = "What is the capital of France?"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": ASKED}]
 
 
 def littoral(pop: RunningPop, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "littoral.cli", *arguments, "--home", str(pop.home)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return typed(*arguments, "--home", str(pop.home))
 
 
 @pytest.fixture

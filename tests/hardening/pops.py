@@ -8,8 +8,6 @@ import asyncio
 import json
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from littoral.terms.values import (
 )
 from littoral.trust.receipts import FRAME_START, Receipt, stated
 from tests.conftest import started_pop
+from tests.typed import typed
 from tests.web.raw import PATIENCE_S, Answer, Client, get, post
 
 __all__ = [
@@ -173,14 +172,8 @@ class HardPop:
 
     def command(self, *arguments: str) -> dict[str, Any]:
         """What a command says that is typed beside it."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("LITTORAL_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "littoral.cli", *arguments, "--home", str(self.home), "--json"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-            env=environment,
-        )
+        done = typed(*arguments, "--home", str(self.home), "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
         said = json.loads(done.stdout)
         assert isinstance(said, dict)
         return said
