@@ -91,8 +91,8 @@ bench-retrieval: $(PEERS)/engine/.ready
 bench-delivery: $(PEERS)/system/.unpacked
 
 .PHONY: constraints
-constraints: .venv/.up $(PEERS)/uv/.ready ## Resolve constraints.txt again from pyproject.toml
-	@$(BIN)/python -m tools.constraints $(PEERS)/uv/bin/uv
+constraints: .venv/.up ## Resolve constraints.txt again from pyproject.toml
+	@$(BIN)/python -m tools.constraints $(BIN)/uv
 
 .PHONY: clean
 clean: ## Remove everything that was made here: environments, caches, test models
@@ -112,15 +112,15 @@ clean: ## Remove everything that was made here: environments, caches, test model
 	@touch $@
 
 .venv/.up: .venv/.made constraints.txt pyproject.toml
-	@echo "installing the runtime and the engines (about 144 MB to download, once)" >&2
+	@echo "installing the runtime and the engines (about 162 MB to download, once)" >&2
 	@sed '/^# For development only/,$$d' constraints.txt > .venv/up.txt
-	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r .venv/up.txt
+	@$(BIN)/python -m tools.install .venv/up.txt
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: .venv/.up
 	@echo "installing what development needs" >&2
-	@$(BIN)/python -m pip install -qq --require-hashes --no-deps -r constraints.txt
+	@$(BIN)/python -m tools.install constraints.txt
 	@touch $@
 
 # Tests that cut links make network namespaces; where they can't be made, those tests say so.
@@ -163,7 +163,3 @@ $(PEERS)/system/.unpacked: Makefile | .venv/.network # which asks the system's p
 			for package in *.deb; do dpkg-deb -x "$$package" . && rm "$$package" || exit; done; }
 	@touch $@
 
-$(PEERS)/uv/.ready: | .venv/.made
-	@$(BIN)/python -m venv --clear $(PEERS)/uv
-	@$(PEERS)/uv/bin/python -m pip install -qq uv==0.13.9
-	@touch $@

@@ -2,8 +2,7 @@
 
 The file has two parts, told apart by one comment line: what `make up` installs (the runtime, the
 engines and the build backend), then what only development needs. Both come from one resolution,
-so that a package has one version everywhere. Run by `make constraints`, never by a user: it needs
-uv, which the Makefile keeps in an environment of its own.
+so that a package has one version everywhere. Run by `make constraints`, never by a user.
 """
 
 import re
