@@ -39,15 +39,13 @@ _STEPS: Final = 200
 """Similarities are kept in steps of 1/200: finer than what one embedding model means."""
 
 _STEEPNESS_MAX: Final = 200.0
-"""Of the logistic function: from 10 % to 90 % within 0.02. Steeper can't be told apart."""
+"""Of the logistic function: from 10 % to 90 % within 0.02. Steeper can't be told apart.
+Similarities are 2 apart at most: no logit is beyond what `exp` takes."""
 
 _STEEPNESSES: Final = (0.0, 10.0, 25.0, 50.0, 100.0, 200.0)
 
 _LEVEL_MAX: Final = 16.0
 """Largest logit considered here: one in nine million."""
-
-_LOGIT_MAX: Final = 500.0
-"""Beyond it a chance is 0 in floating point."""
 
 _NEWTON_STEPS, _NEWTON_MAX, _NEWTON_ENOUGH = 16, 2.0, 1e-3
 """Steps at most, the largest, and the one after which there is no other."""
@@ -115,13 +113,14 @@ def certified(record: Record, similarity: float, bound: float) -> bool:
     assert 0 < bound < 1, "a bound is a share"
     here = round(similarity * _STEPS)
     points = [((at - here) / _STEPS, right, wrong) for at, right, wrong in record.counts]
-    if _share_right(points) <= 1 - bound:
+    blocks = _isotonic(points)
+    if _share_right(blocks) <= 1 - bound:
         return False
     level = log((1 - bound) / bound)
     doubted = _most(points, level)
     if not record.wrong:
         return -doubted > _EVIDENCE  # the best explanation is certainty
-    if -doubted <= _EVIDENCE:
+    if _most_of_any(blocks) - doubted <= _EVIDENCE:
         return False
     best, best_level = _best(points)
     return best_level > level and best - doubted > _EVIDENCE
@@ -131,24 +130,39 @@ Point = tuple[float, int, int]
 """Similarity from here on, right, wrong."""
 
 
-def _share_right(points: Sequence[Point]) -> float:
-    """The share that was right here, if it only never falls with the similarity; 0 if unseen.
+def _isotonic(points: Sequence[Point]) -> Sequence[Point]:
+    """The fit of shares that only never fall with the similarity: each from where it begins.
 
-    This is the isotonic fit, which knows nothing of logistic functions: both must agree.
+    It knows nothing of logistic functions: both must agree.
     """
-    blocks: list[tuple[float, int, int]] = []
+    blocks: list[Point] = []
     for distance, right, wrong in points:
         begins, rights, wrongs = distance, right, wrong
         while blocks and blocks[-1][1] * (rights + wrongs) >= rights * sum(blocks[-1][1:]):
             begins, before, wrong_before = blocks.pop()
             rights, wrongs = rights + before, wrongs + wrong_before
         blocks.append((begins, rights, wrongs))
+    return blocks
+
+
+def _share_right(blocks: Sequence[Point]) -> float:
+    """The share that was right here by that fit; 0 if unseen."""
     share = 0.0
     for begins, rights, wrongs in blocks:
         if begins > 0:
             break
         share = rights / (rights + wrongs)
     return share
+
+
+def _most_of_any(blocks: Sequence[Point]) -> float:
+    """The log-likelihood of that fit: no function that never falls has more, and so none here."""
+    total = 0.0
+    for _, rights, wrongs in blocks:
+        if rights and wrongs:
+            count = rights + wrongs
+            total += rights * log(rights / count) + wrongs * log(wrongs / count)
+    return total
 
 
 def _log_likelihood(points: Sequence[Point], level: float, steepness: float) -> float:
@@ -167,20 +181,19 @@ def _most(points: Sequence[Point], level: float) -> float:
         middle = (low + high) / 2
         slope = 0.0
         for distance, right, wrong in points:
-            slope += distance * (right - (right + wrong) * _chance(level + middle * distance))
+            slope += distance * (right - (right + wrong) / (1 + exp(-level - middle * distance)))
         low, high = (middle, high) if slope > 0 else (low, middle)
     return max(_log_likelihood(points, level, steepness) for steepness in (low, high))
 
 
 def _best(points: Sequence[Point]) -> tuple[float, float]:
     """The largest log-likelihood found, and its level here: from below, so against serving."""
-    found = []
-    for steepness in _STEEPNESSES:
-        level = 0.0
+    found, level = [], 0.0
+    for steepness in _STEEPNESSES:  # of which each begins where the one before it ended
         for _ in range(_NEWTON_STEPS):
             surplus, curve = 0.0, 1e-9
             for distance, right, wrong in points:
-                chance = _chance(level + steepness * distance)
+                chance = 1 / (1 + exp(-level - steepness * distance))
                 surplus += right - (right + wrong) * chance
                 curve += (right + wrong) * chance * (1 - chance)
             step = max(-_NEWTON_MAX, min(_NEWTON_MAX, surplus / curve))
@@ -189,7 +202,3 @@ def _best(points: Sequence[Point]) -> tuple[float, float]:
                 break
         found.append((_log_likelihood(points, level, steepness), level))
     return max(found)
-
-
-def _chance(logit: float) -> float:
-    return 1 / (1 + exp(-logit)) if logit > -_LOGIT_MAX else 0.0
