@@ -1,5 +1,6 @@
 """What many tests share: real models on disk, and one real PoP that serves them."""
 
+import gc
 import json
 import os
 import resource
@@ -32,6 +33,11 @@ for number, usual in (
 ROOT = Path(__file__).parent.parent
 CHAT_MODEL = "smollm2-135m"
 EMBED_MODEL = "all-minilm-l6-v2"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look at it again and again."""
+    gc.freeze()
 
 
 @dataclass(frozen=True)
