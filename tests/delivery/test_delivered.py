@@ -198,3 +198,20 @@ def test_who_has_it_all_gives_it_and_the_origin_is_not_read() -> None:
     assert set(lab.world.pops[lab.pops[3]].store) == set(chunks)
     assert lab.world.egress == 0
     assert lab.took_s() <= 1.15 * 63 / LINK
+
+
+@pytest.mark.parametrize("gap_s", [0.01, 0.06, 0.1, 0.3, 0.8])
+@pytest.mark.parametrize("last", range(3))
+def test_who_was_dealt_something_and_is_of_another_group_then_holds_nobody_up(
+    last: int, gap_s: float
+) -> None:
+    """With a second site, one of the two of the first is no equal of the others any more."""
+    lab = Lab(ups=(25 * LINK,) * 3, origin=20, size_mb=32)
+    sites = dict(zip(lab.pops, ("paris", "paris", "lyon"), strict=True))
+    late = lab.pops[last]
+    for pop in (each for each in lab.pops if each != late):
+        lab.world.add(pop, sites[pop])
+    lab.at(gap_s, lambda: lab.world.add(late, sites[late]))
+    lab.world.run(20, at_least_s=gap_s + 0.1)
+    assert lab.took_s() <= 1.35 * lab.bound_s()
+    assert lab.longest_s() <= 0.5

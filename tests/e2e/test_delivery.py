@@ -26,6 +26,8 @@ from tests.e2e.sides import Side, until
 from tests.typed import typed
 
 MIB = 1024 * 1024
+FIRST_DEAL = 2 * MIB
+"""What one reads before anybody else is known to be at the same."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,8 @@ def test_three_that_pull_at_once_have_one_copy_leave_the_hub(
         begin(side, "hf:lab/three")
     came = [ended(side, "hf:lab/three") for side in sides]
     size = len(content) + 2
-    assert tap.out_bytes <= 1.01 * size
+    # On a busy machine two begin before either knows of the other: each reads a first deal.
+    assert tap.out_bytes <= 1.01 * size + 2 * FIRST_DEAL
     assert {each["artifact"] for each in came} == {came[0]["artifact"]}
     for side, each in zip(sides, came, strict=True):
         assert each["here_bytes"] == each["size_bytes"] == size

@@ -79,6 +79,12 @@ class Asking:
         for under in self._state.fetches.of(peer.pop):
             self._end(under)
 
+    def forget(self, peer: Peer) -> None:
+        """It is no peer any more: nothing is asked of it, and nothing awaited."""
+        del self._state.peers[peer.pop]
+        self._state.promised.pop(peer.pop, None)
+        self.drop(peer)
+
     def trim(self, under: Under, chunks: ChunkSet) -> None:
         """Do not wait for these of a fetch any more; they may come all the same."""
         under.trim(chunks)

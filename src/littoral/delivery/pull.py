@@ -124,11 +124,13 @@ class PullMachine:
         """See `words.Met`."""
         state = self._state
         peer = state.peers.get(pop)
+        if peer is not None and peer.role is not role:
+            self._asking.forget(peer)
+            peer = None
         if peer is None:
             peer = state.peers[pop] = Peer(pop, role, now)
             peer.known = state.appetite.own & state.holding.set
             peer.blamed = pop in state.liars
-        peer.role = role
         self._expected.discard(pop)
         if not self._expected:
             self._opens_at = min(self._opens_at, now)
@@ -137,10 +139,9 @@ class PullMachine:
 
     def parted(self, pop: PopId, now: Instant) -> Sequence[Effect]:
         """See `words.Parted`."""
-        peer = self._state.peers.pop(pop, None)
+        peer = self._state.peers.get(pop)
         if peer is not None:
-            self._asking.drop(peer)
-            self._state.promised.pop(pop, None)
+            self._asking.forget(peer)
             self._soon(now)
         return self._decided()
 

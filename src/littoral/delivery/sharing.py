@@ -100,9 +100,9 @@ class Sharing:
         """What nobody of the group has or brings in, and what can be brought in."""
         state = self._state
         taken = union(peer.has for peer in pullers if not peer.doubtful)
-        taken |= union(
-            state.deals.of(peer.pop) for peer in state.peers.values() if not peer.doubtful
-        )
+        # Who was dealt something and is of another group since then does not bring it in.
+        equals = (peer for peer in state.peers.values() if peer.role is Role.EQUAL)
+        taken |= union(state.deals.of(peer.pop) for peer in equals if not peer.doubtful)
         taken |= state.holding.set | state.deals.of(state.me) | state.holding.doubted
         open_ = state.holding.all - taken
         spring = state.spring()
