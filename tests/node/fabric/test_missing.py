@@ -1,5 +1,6 @@
 """Who is gone and answers all the same is dialled, by one of the two first, and ever less often."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from littoral.node.fabric.missing import Missing
 from littoral.routing.fleet import Fleet, Known, PopState
 from littoral.terms.errors import InternalError, UpstreamFailedError
 from littoral.terms.ids import PopId
-from littoral.terms.limits import MISSING_ASK_S
+from littoral.terms.limits import LINKS_AT_ONCE, MISSING_ASK_S
 from littoral.terms.values import SECOND, Instant
 from tests.adapters.owner.made import SetClock
 from tests.routing.pops import member, name
@@ -110,3 +111,27 @@ async def test_a_fabric_that_does_not_open_is_tried_again_later(stand: Stand) ->
     await stand.after(MISSING_ASK_S * 0.5)
     assert len(stand.opened) == 2
     assert Instant(int(2 * MISSING_ASK_S * SECOND)) == stand.clock.now()
+
+
+async def test_those_of_a_silent_site_are_asked_at_once_and_keep_nobody_waiting() -> None:
+    gone = []
+    for number in range(2, 2 + LINKS_AT_ONCE):
+        state = PopState(name(number), 1, 1, url="https://x", state_address=f"192.0.2.{number}:1")
+        gone.append(Known(member(number), state, Instant(0), alive=False))
+    all_asked = asyncio.Barrier(LINKS_AT_ONCE)
+    clock, opened = SetClock(), list[Sequence[str]]()
+
+    async def ping(known: Known) -> None:
+        await all_asked.wait()  # forever, where one is asked after the other
+        if known is not gone[-1]:
+            raise UpstreamFailedError("nothing comes back")
+
+    async def reopen(seeds: Sequence[str]) -> None:
+        opened.append(tuple(seeds))
+
+    fleet = Fleet({known.state.pop: known for known in gone})
+    missing = Missing(ME, lambda: fleet, ping, reopen, clock)
+    await missing.look_once()
+    clock.passed += MISSING_ASK_S
+    await missing.look_once()
+    assert opened == [(gone[-1].state.state_address,)]

@@ -18,6 +18,7 @@ from littoral.terms.errors import (
     UnsupportedError,
 )
 from littoral.terms.ids import ArtifactId, Digest, ModelName, model_name
+from littoral.terms.values import ModelEntry
 
 __all__ = [
     "NO_MODEL",
@@ -148,8 +149,13 @@ def model_among(
 
 def digest_present(catalogue: Catalogue, name: ModelName) -> str | None:
     """The digest of the model of that name, if there is one."""
+    entry = _known(catalogue, name)
+    return None if entry is None else entry.digest
+
+
+def _known(catalogue: Catalogue, name: ModelName) -> ModelEntry | None:
     try:
-        return catalogue.get(name).digest
+        return catalogue.get(name)
     except LittoralError:
         return None
 
@@ -159,9 +165,8 @@ def _is_present(catalogue: Catalogue, name: ModelName, file: Promised, *, advice
 
     Of a file whose digest is not promised its size tells, as far as it can.
     """
-    try:
-        entry = catalogue.get(name)
-    except LittoralError:
+    entry = _known(catalogue, name)
+    if entry is None:
         return False
     if file.sha256 is None:
         same = entry.digest is not None and entry.size_bytes == file.size_bytes

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from littoral.routing.fleet import Fleet, Known
 from littoral.terms.errors import LittoralError
 from littoral.terms.ids import PopId
-from littoral.terms.limits import MISSING_ASK_S, MISSING_PAUSE_S_MAX, STILL_S
+from littoral.terms.limits import LINKS_AT_ONCE, MISSING_ASK_S, MISSING_PAUSE_S_MAX, STILL_S
 from littoral.terms.ports import Clock
 from littoral.terms.values import SECOND, Instant
 
@@ -85,7 +85,7 @@ class Missing:
             first_s = MISSING_ASK_S * (1 if self._here < pop else 2)
             self._turns[pop] = _Turn(Instant(now + int(first_s * SECOND)))
         due = [known for pop, known in gone.items() if now >= self._turns[pop].due_at]
-        answer = [known for known in due if await self._answers(known)]
+        answer = await self._answering(due)
         fleet = self._fleet().pops
         still = [each for each in answer if not fleet.get(each.state.pop, each).alive]
         if not still:
@@ -96,6 +96,17 @@ class Missing:
             await self._reopen([each.state.state_address for each in still])
         except LittoralError as error:
             log.warning("the fabric can't be opened anew: %s", error)
+
+    async def _answering(self, due: Sequence[Known]) -> Sequence[Known]:
+        """Those that answer; several are asked at once, so that a whole site may be silent."""
+        places = asyncio.Semaphore(LINKS_AT_ONCE)
+
+        async def asked(known: Known) -> bool:
+            async with places:
+                return await self._answers(known)
+
+        answers = await asyncio.gather(*map(asked, due))
+        return [known for known, answered in zip(due, answers, strict=True) if answered]
 
     async def _answers(self, known: Known) -> bool:
         turn = self._turns[known.state.pop]
