@@ -102,6 +102,16 @@ async def test_what_may_come_out_otherwise_is_not_kept_unless_asked_for(pop: Har
 KEPT = ("mine", "theirs", "other model", "tagged")
 
 
+async def until_stats(pop: HardPop, model: str, **said: int) -> None:
+    """Answers are written, and counted, soon after their clients have them."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            models = pop.command("cache", "stats")["models"]
+            if any(said.items() <= each.items() for each in models if each["model"] == model):
+                break
+            await asyncio.sleep(0.2)
+
+
 @pytest.mark.parametrize(
     ("options", "left"),
     [
@@ -135,6 +145,8 @@ async def test_a_purge_drops_what_it_names_and_is_in_force_when_it_returns(
             assert "fwd=miss" in cache_status(await ask(name, *tags))
         names = {"MINE": mine["key_id"], "THEIRS": theirs["name"], "MODEL": model, "OTHER": other}
         names["DRAFT"] = f"draft-{model}"
+        for each, entries in ((model, 3), (other, 1)):
+            await until_stats(pop, each, entries=entries)
         told = pop.command("cache", "purge", *(names.get(each, each) for each in options))
         if "--all" not in options:
             assert told["entries"] == len(KEPT) - len(left)
@@ -144,17 +156,22 @@ async def test_a_purge_drops_what_it_names_and_is_in_force_when_it_returns(
 
 
 @pytest.mark.parametrize("call", ["chat stream", "messages stream"])
-async def test_what_was_being_computed_at_a_purge_is_not_kept(pop: HardPop, call: str) -> None:
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_was_being_computed_at_a_purge_that_names_it_is_not_kept(
+    pop: HardPop, call: str, named: bool
+) -> None:
     async with held() as (running, go_on):
-        model = pop.add(running.port)
-        body = body_of(call, model, temperature=0)
-        asking = asyncio.create_task(pop.ask(CALLS[call][0], body))
+        model, next_one = pop.add(running.port), pop.add(running.port)
+        bodies = [body_of(call, each, temperature=0) for each in (model, next_one)]
+        asking = asyncio.create_task(pop.ask(CALLS[call][0], bodies[0]))
         await running.until_asked(1)
-        pop.command("cache", "purge", "--model", model)
+        pop.command("cache", "purge", "--model", model if named else next_one)
         go_on.set()
         assert (await asking).status == 200
-        again = await pop.ask(CALLS[call][0], body, "Cache-Control: only-if-cached")
-        assert again.status == 504
+        assert (await pop.ask(CALLS[call][0], bodies[1])).status == 200
+        await until_stats(pop, next_one, entries=1)  # it was written after the first
+        again = await pop.ask(CALLS[call][0], bodies[0], "Cache-Control: only-if-cached")
+        assert again.status == (504 if named else 200)
 
 
 async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: HardPop) -> None:
@@ -162,13 +179,7 @@ async def test_hits_show_in_the_stats_of_a_pop_that_nobody_asks_any_more(pop: Ha
         model = pop.add(running.port)
         for _ in range(3):
             await pop.call("chat", model, temperature=0)
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            stats = pop.command("cache", "stats")
-            found = [each for each in stats["models"] if each["model"] == model]
-            if found and (found[0]["hits"], found[0]["misses"]) == (2, 1):
-                break
-            await asyncio.sleep(0.2)
+    await until_stats(pop, model, hits=2, misses=1)
 
 
 async def test_the_metrics_tell_hits_from_misses_whoever_answers(pop: HardPop) -> None:

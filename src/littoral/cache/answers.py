@@ -108,6 +108,16 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to these callers (`Caller.scope`)."""
     tag: str | None = None
 
+    def selects(self, entry: Entry) -> bool:
+        """Whether it says this entry."""
+        return (
+            self.answer in (None, entry.key)
+            and self.key_id in (None, entry.key_id)
+            and self.model in (None, entry.model)
+            and self.scope in (None, entry.scope)
+            and (self.tag is None or self.tag in entry.tags)
+        )
+
 
 def tags_of(field: str | None) -> tuple[str, ...]:
     """The tags that a client gives its answer, parted by commas.

@@ -144,12 +144,16 @@ def test_a_file_whose_purge_broke_off_is_emptied(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         kept(store, answer(1), answer(2))
         place = Place(tmp_path, CLOCK)
+        began = store.epoch
         place.shared.epoch += 1  # as a purge does before it commits; then it is killed
         assert store.get(key(1), MODEL) is None
         assert store.get(key(2), MODEL) is None
         kept(store, answer(3))
         assert store.get(key(1), MODEL) is None
         assert store.get(key(3), MODEL) == answer(3)
+        store.put(answer(4), epoch=began)
+        assert store.settled(SETTLE_S)
+        assert store.get(key(4), MODEL) is None, "what that purge named is not known"
         totals = store.stats().totals
         assert totals is not None
         assert totals.entries == 1

@@ -11,7 +11,6 @@ from typing import IO
 
 from littoral.adapters.answers import AnswerStore
 from littoral.cache.answers import Selector
-from littoral.terms.ids import ModelName
 from littoral.terms.limits import CACHE_WAL_BYTES_MAX
 from tests.adapters.answers.made import MIB, MODEL, SETTLE_S, answer, kept, key, opened, used_bytes
 
@@ -133,15 +132,18 @@ def test_after_a_purge_has_returned_no_process_gives_what_it_named(tmp_path: Pat
             assert store.get(key(number), MODEL) is None
 
 
-def test_a_put_whose_request_began_before_another_process_purged_is_not_kept(
+def test_a_put_that_began_before_another_process_purged_is_kept_only_if_it_was_not_named(
     tmp_path: Path,
 ) -> None:
     with worker(tmp_path) as other, opened(tmp_path) as store:
         assert other.tell("get", 1) == "False"
-        store.purge(Selector(model=ModelName("none")))
-        assert other.tell("put_late", 1, 500) == "False"
-        assert other.tell("get", 1) == "False"
-        assert store.get(key(1), MODEL) is None
+        store.purge(Selector(answer=key(1)))
+        other.tell("put_late", 1, 500)
+        other.tell("put_late", 2, 500)
+        assert other.tell("settle") == "True"
+        for number, there in ((1, False), (2, True)):
+            assert other.tell("get", number) == str(there)
+            assert (store.get(key(number), MODEL) is not None) == there
 
 
 def test_puts_that_race_a_purge_of_another_process_never_outlive_it(tmp_path: Path) -> None:

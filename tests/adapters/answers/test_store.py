@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.answers import CACHE_FILE, CacheBounds, open_answers
+from littoral.adapters.answers.file import PURGES_KEPT
 from littoral.adapters.answers.front import Front
 from littoral.cache.answers import Selector
 from littoral.terms.facts import CacheChanged, Fact
@@ -186,13 +187,58 @@ def test_a_purge_drops_what_it_names_and_nothing_else(
         assert left == set(made) - gone
 
 
-def test_an_answer_whose_request_began_before_a_purge_is_not_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("selector", "left"),
+    [
+        (Selector(), {}),
+        (Selector(answer=key(1)), {2, 3}),
+        (Selector(key_id=KeyId("ktwo")), {1, 3}),
+        (Selector(scope="key:kone"), {3}),
+        (Selector(tag="draft"), {1, 2}),
+        (Selector(tag="dra"), {1, 2, 3}),
+        (Selector(model=ModelName("none")), {1, 2, 3}),
+        (Selector(model=ModelName(MODEL), tag="draft"), {1, 2}),
+    ],
+)
+def test_an_answer_that_began_before_a_purge_is_kept_only_if_it_was_not_named(
+    tmp_path: Path, selector: Selector, left: set[int]
+) -> None:
+    made = {
+        1: answer(1),
+        2: answer(2, key_id=KeyId("ktwo")),
+        3: answer(3, scope="tenant:t", tags=("draft", "v2")),
+    }
     with opened(tmp_path) as store:
         began = store.epoch
+        store.purge(Selector(model=ModelName("another")))
+        store.purge(selector)
+        store.purge(Selector(tag="another"))
+        for each in made.values():
+            assert store.put(each, epoch=began)
+        assert store.settled(SETTLE_S)
+        assert {number for number in made if store.get(key(number), MODEL)} == set(left)
+
+
+def test_an_answer_is_kept_by_the_purges_that_came_after_it_began(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.purge(Selector())
+        began = store.epoch
         store.purge(Selector(model=ModelName("none")))
-        assert not store.put(answer(1), epoch=began)
-        assert store.get(key(1), MODEL) is None
-        assert store.put(answer(1), epoch=store.epoch)
+        assert store.put(answer(1), epoch=began)
+        assert store.settled(SETTLE_S)
+        assert store.get(key(1), MODEL) == answer(1)
+
+
+def test_an_answer_that_began_before_more_purges_than_are_known_is_not_kept(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        began = [store.epoch + number for number in (0, 1)]
+        for _ in range(PURGES_KEPT + 1):
+            store.purge(Selector(model=ModelName("none")))
+        for number, epoch in enumerate(began):
+            store.put(answer(number), epoch=epoch)
+        assert store.settled(SETTLE_S)
+        assert store.get(key(0), MODEL) is None
+        assert store.get(key(1), MODEL) == answer(1)
 
 
 def test_a_put_that_is_on_its_way_to_the_disk_does_not_outlive_a_purge(tmp_path: Path) -> None:

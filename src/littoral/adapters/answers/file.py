@@ -6,16 +6,20 @@ Rules
   none, and is removed (invariant I1).
 - A purge raises the shared epoch before it commits, and writes the same number into the file with
   the commit. An entry is served only where both numbers agree, and a put is kept only if no purge
-  came after it had begun. So nothing that was purged comes back, whoever is killed at any moment:
-  a file that is behind the shared epoch is one whose purge broke off, and is emptied.
+  that names it came after it had begun: what the last purges named is kept beside the entries, and
+  a put that began before those is not kept. So nothing that was purged comes back, whoever is
+  killed at any moment: a file that is behind the shared epoch is one whose purge broke off, and is
+  emptied; what that one named is not known, so it counts as having named everything.
 - The bound is on the pages that the file uses, as SQLite counts them, and is kept by whoever
   writes, in the same transaction: several processes have one bound.
 - Entries beyond their time by limits.CACHE_STALE_S_MAX are removed, a few with each write.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from littoral.adapters.answers.rows import (
     Group,
@@ -34,7 +38,7 @@ from littoral.cache.eviction import priority, weight
 from littoral.terms.limits import CACHE_STALE_S_MAX, CACHE_WAL_BYTES_MAX
 from littoral.terms.values import SECOND
 
-__all__ = ["AnswerFile"]
+__all__ = ["PURGES_KEPT", "AnswerFile"]
 
 MIGRATIONS: Final = (
     """
@@ -74,7 +78,19 @@ MIGRATIONS: Final = (
         misses INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE purges (
+        epoch INTEGER PRIMARY KEY,
+        selector BLOB NOT NULL
+    ) STRICT;
+    """,
 )
+
+PURGES_KEPT: Final = 256
+"""The last purges of which it is known what they named."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Selector).decode
 
 _ROW_BYTES: Final = 320
 """Both rows, their places in three indexes, and what SQLite keeps beside them."""
@@ -168,8 +184,13 @@ class AnswerFile:
             dropped = self._drop_damaged(group.damaged)
             dropped += self._sweep(unix_ns)
             self._count(group, clock)
+            outlives = self._outliving(
+                min((began for _, began in group.puts), default=epoch), epoch
+            )
             kept = [
-                one for one, (_, began) in zip(bodies, group.puts, strict=True) if began == epoch
+                (entry, body)
+                for (entry, body), (_, began) in zip(bodies, group.puts, strict=True)
+                if began == epoch or outlives(entry, began)
             ]
             room = bytes_max - sum(len(body) + _ROW_BYTES for _, body in kept)
             clock, evicted = self._make_room(clock, room)
@@ -193,6 +214,8 @@ class AnswerFile:
             epoch = self._shared.epoch + 1
             self._shared.epoch = epoch
             self._database.write("UPDATE state SET epoch = ?", (epoch,))
+            self._database.write("INSERT INTO purges VALUES (?, ?)", (epoch, _encode(selector)))
+            self._database.write("DELETE FROM purges WHERE epoch <= ?", (epoch - PURGES_KEPT,))
             ((count, size),) = self._database.read(
                 f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries{where}",  # noqa: S608 - fixed text
                 parameters,
@@ -255,6 +278,22 @@ class AnswerFile:
         elif epoch > self._shared.epoch:
             self._shared.epoch = epoch
         return float(clock)
+
+    def _outliving(self, since: int, epoch: int) -> Callable[[Entry, int], bool]:
+        """What says of a put whether all purges since it began are known, and name it not.
+
+        Args:
+            since: no put began before this epoch.
+            epoch: the present one.
+        """
+        rows = self._database.read("SELECT epoch, selector FROM purges WHERE epoch > ?", (since,))
+        purges = [(number, _decode(selector)) for number, selector in rows]
+
+        def outlives(entry: Entry, began: int) -> bool:
+            later = [selector for number, selector in purges if number > began]
+            return len(later) == epoch - began and not any(one.selects(entry) for one in later)
+
+        return outlives
 
     def _insert(self, entry: Entry, body: bytes, clock: float) -> int:
         """Put one entry in the place of the one that its key had; gives its bytes on disk."""

@@ -165,8 +165,9 @@ class AnswerStore:
 
         Args:
             answer: whole.
-            epoch: `epoch` as it was when the answer's request began: if there was a purge since,
-                it is not kept.
+            epoch: `epoch` as it was when the answer's request began: if a purge since has named
+                this answer, it is not kept. If one has named others, it is there soon, and not at
+                once.
 
         Returns:
             Whether it was taken.
@@ -247,10 +248,11 @@ class AnswerStore:
     def _keep(self, entries: Sequence[StoredAnswer] | Sequence[StoredVector], epoch: int) -> bool:
         if self._words[0] != self._epoch:
             self._forget()
-        if epoch != self._epoch or not self._writer.take(entries, epoch):
+        if not self._writer.take(entries, epoch):
             return False
-        for entry in entries:
-            self._front.put(entry)
+        if epoch == self._epoch:  # else the writer sees what was purged
+            for entry in entries:
+                self._front.put(entry)
         self._tell_changes()
         return True
 
