@@ -153,6 +153,17 @@ def test_where_all_packets_wait_streams_slow_down_and_where_some_do_the_others_d
         assert (max(paces) < 1.1 * MB) is slower
 
 
+def test_where_all_receivers_are_full_what_they_do_not_take_slows_nobody_down() -> None:
+    uplink = Uplink(10 * MB)
+    sent = Flow(150_000, 1.0, TARGET_S, 0.8)
+    for _ in range(20):
+        before = uplink.window([sent] * 7, WINDOW_S, yielding=False)
+    waits = Flow(60_000, 1.0, 2 * TARGET_S, 0.4)
+    for _ in range(40):
+        paces = uplink.window([waits] * 7, WINDOW_S, yielding=False)
+    assert min(paces) >= 0.8 * min(before)
+
+
 def test_a_stream_that_is_left_alone_has_the_link_at_once() -> None:
     link = Link(12 * MB, [float("inf")] * 8)
     link.windows(40)

@@ -10,9 +10,10 @@ Rules
   seen to be full, then in small steps.
 - Each stream may have its equal share of the budget, and as much again for *room*, since not all of
   them send at any moment. What is left over is for those that could use more and do not wait.
-- Where the packets of all streams wait, it is this machine's uplink that they wait for: then the
-  room shrinks until they wait for no longer than TARGET_S. Where those of some wait, they wait for
-  a receiver with many sources, and TCP sees to that.
+- Where the packets of all streams wait, and as much goes through as ever did lately, it is this
+  machine's uplink that they wait for: then the room shrinks until they wait for no longer than
+  TARGET_S. Where those of some wait, or less goes through than did, they wait for receivers with
+  many sources, and TCP sees to that: where all PoPs fetch the same, all downlinks are full.
 - While requests of people are being answered, streams have a part of the budget, and what they get
   then is no measure of the link.
 """
@@ -44,6 +45,8 @@ _OVER: Final = 1.1
 _ROOM: Final = 2.0
 """Of its equal share, that a stream may have at most where others leave nothing over."""
 _LEAST_ROOM: Final = 0.5
+_FILLED: Final = 0.9
+"""Of the most that went through lately, from which on the uplink may be what is waited for."""
 _STEP: Final = 0.1
 """The largest change of the room for how long packets waited, in one window."""
 _REMEMBERED: Final = 100
@@ -139,6 +142,8 @@ class Uplink:
     def _make_room(self, flows: Sequence[Flow]) -> None:
         waited_s = min((flow.waited_s for flow in flows if flow.wants_more), default=0.0)
         off = max(-1.0, (TARGET_S - waited_s) / TARGET_S)
+        if self._seen and self._seen[-1] < _FILLED * max(self._seen):
+            off = 1.0
         self._room = max(_LEAST_ROOM, min(_ROOM, self._room * (1 + _STEP * off)))
 
     def _fair(self, streams: int, *, yielding: bool) -> float:
