@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from littoral.adapters.answers import CACHE_FILE, CacheBounds, open_answers
-from littoral.adapters.answers.file import PURGES_KEPT
 from littoral.adapters.answers.front import Front
+from littoral.adapters.answers.purges import PURGES_KEPT
 from littoral.cache.answers import Selector
 from littoral.terms.facts import CacheChanged, Fact
 from littoral.terms.ids import KeyId, ModelName

@@ -15,12 +15,11 @@ Rules
 - Entries beyond their time by limits.CACHE_STALE_S_MAX are removed, a few with each write.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from littoral.adapters.answers.purges import later_purges, remember, where_of
 from littoral.adapters.answers.rows import (
     Group,
     ModelLine,
@@ -38,7 +37,7 @@ from littoral.cache.eviction import priority, weight
 from littoral.terms.limits import CACHE_STALE_S_MAX, CACHE_WAL_BYTES_MAX
 from littoral.terms.values import SECOND
 
-__all__ = ["PURGES_KEPT", "AnswerFile"]
+__all__ = ["AnswerFile"]
 
 MIGRATIONS: Final = (
     """
@@ -85,12 +84,6 @@ MIGRATIONS: Final = (
     ) STRICT;
     """,
 )
-
-PURGES_KEPT: Final = 256
-"""The last purges of which it is known what they named."""
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Selector).decode
 
 _ROW_BYTES: Final = 320
 """Both rows, their places in three indexes, and what SQLite keeps beside them."""
@@ -184,13 +177,12 @@ class AnswerFile:
             dropped = self._drop_damaged(group.damaged)
             dropped += self._sweep(unix_ns)
             self._count(group, clock)
-            outlives = self._outliving(
-                min((began for _, began in group.puts), default=epoch), epoch
-            )
+            since = min((began for _, began in group.puts), default=epoch)
+            later = later_purges(self._database, since, epoch)
             kept = [
                 (entry, body)
                 for (entry, body), (_, began) in zip(bodies, group.puts, strict=True)
-                if began == epoch or outlives(entry, began)
+                if later.spare(entry, began)
             ]
             room = bytes_max - sum(len(body) + _ROW_BYTES for _, body in kept)
             clock, evicted = self._make_room(clock, room)
@@ -208,14 +200,13 @@ class AnswerFile:
         Raises:
             DiskShortError, HomeUnwritableError, StoreError: nothing is certain to be dropped.
         """
-        where, parameters = _where(selector)
+        where, parameters = where_of(selector)
         with self._database.transaction():
             self._agree()
             epoch = self._shared.epoch + 1
             self._shared.epoch = epoch
             self._database.write("UPDATE state SET epoch = ?", (epoch,))
-            self._database.write("INSERT INTO purges VALUES (?, ?)", (epoch, _encode(selector)))
-            self._database.write("DELETE FROM purges WHERE epoch <= ?", (epoch - PURGES_KEPT,))
+            remember(self._database, epoch, selector)
             ((count, size),) = self._database.read(
                 f"SELECT count(*), coalesce(sum(bytes), 0) FROM entries{where}",  # noqa: S608 - fixed text
                 parameters,
@@ -278,22 +269,6 @@ class AnswerFile:
         elif epoch > self._shared.epoch:
             self._shared.epoch = epoch
         return float(clock)
-
-    def _outliving(self, since: int, epoch: int) -> Callable[[Entry, int], bool]:
-        """What says of a put whether all purges since it began are known, and name it not.
-
-        Args:
-            since: no put began before this epoch.
-            epoch: the present one.
-        """
-        rows = self._database.read("SELECT epoch, selector FROM purges WHERE epoch > ?", (since,))
-        purges = [(number, _decode(selector)) for number, selector in rows]
-
-        def outlives(entry: Entry, began: int) -> bool:
-            later = [selector for number, selector in purges if number > began]
-            return len(later) == epoch - began and not any(one.selects(entry) for one in later)
-
-        return outlives
 
     def _insert(self, entry: Entry, body: bytes, clock: float) -> int:
         """Put one entry in the place of the one that its key had; gives its bytes on disk."""
@@ -390,16 +365,3 @@ class AnswerFile:
     def _drop(self, number: int) -> None:
         self._database.write("DELETE FROM bodies WHERE id = ?", (number,))
         self._database.write("DELETE FROM entries WHERE id = ?", (number,))
-
-
-def _where(selector: Selector) -> tuple[str, list[object]]:
-    """The clause that selects, and its values; none for all, which is much faster."""
-    given = {
-        "key = ?": selector.answer,
-        "key_id = ?": selector.key_id,
-        "model = ?": selector.model,
-        "scope = ?": selector.scope,
-        "instr(tags, ?)": None if selector.tag is None else f",{selector.tag},",
-    }
-    said = {condition: value for condition, value in given.items() if value is not None}
-    return f" WHERE {' AND '.join(said)}" if said else "", list(said.values())
