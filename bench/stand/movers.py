@@ -54,6 +54,9 @@ _SLOW: Final = re.compile(r"(pop-[0-9a-f]{16}|the origin) (?:was too slow|was as
 
 T = TypeVar("T")
 
+_KNOWN: Final = [msgspec.json.Decoder(kind) for kind in (MoverSaid, PullShown, PullsShown)]
+"""Made before there are threads: msgspec crashes where two decode a type for the first time."""
+
 
 class _Line(http.client.HTTPConnection):
     """A connection to a mover's socket file."""

@@ -1,6 +1,8 @@
 """Credentials are kept for their owner alone, and heeded as soon as they are another."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,32 @@ def test_what_is_put_is_there_for_its_owner_alone(tmp_path: Path) -> None:
     assert file.drop("a.example")
     assert not file.drop("a.example")
     assert list(file.read()) == ["b.example:8080"]
+
+
+READERS = """
+import sys, threading
+from pathlib import Path
+from littoral.adapters.origins.kept import CredentialFile
+
+sys.setswitchinterval(1e-6)
+file, together = CredentialFile(Path(sys.argv[1])), threading.Barrier(16)
+
+def read():
+    together.wait()
+    assert file.read()
+
+threads = [threading.Thread(target=read) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_read_it_first_at_once_do_not_crash(tmp_path: Path) -> None:
+    CredentialFile(tmp_path).put("a.example", Credential("token-a"))
+    for _ in range(4):  # msgspec 0.22 crashed where two threads built what it knows of a type
+        subprocess.run([sys.executable, "-c", READERS, str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ class _Config(msgspec.Struct):
     sentence_transformers: _Sentences | None = None
 
 
+_decode: Final = msgspec.json.Decoder(_Config).decode
+
+
 class CrossConfig(msgspec.Struct, frozen=True):
     """What matters of it here."""
 
@@ -60,7 +63,7 @@ def read_config(data: bytes, name: str) -> CrossConfig:
         UnsupportedError: it is of another kind of model, or of none.
     """
     try:
-        said = msgspec.json.decode(data[:CROSS_CONFIG_BYTES_MAX], type=_Config)
+        said = _decode(data[:CROSS_CONFIG_BYTES_MAX])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnsupportedError(
             f"{name} is not the description of a model",

@@ -66,6 +66,10 @@ class _FormerRecord:
     entry: _FormerEntry
 
 
+_decode_record: Final = msgspec.json.Decoder(Record).decode
+_decode_former: Final = msgspec.json.Decoder(_FormerRecord).decode
+
+
 def directory_name(name: ModelName) -> str:
     """The name as one safe path component; no two names share one."""
     return name.replace("/", "%2F").replace(":", "%3A")
@@ -132,10 +136,10 @@ def read_record(directory: Path) -> Record:
 
 
 def _decoded(data: bytes) -> Record:
-    record = msgspec.json.decode(data, type=Record)
+    record = _decode_record(data)
     if record.entry.engine is not EngineKind.UPSTREAM or record.entry.upstreams:
         return record
-    former = msgspec.json.decode(data, type=_FormerRecord).entry.upstream
+    former = _decode_former(data).entry.upstream
     if former is None:
         raise ValueError("it names no upstream")
     return replace(record, entry=replace(record.entry, upstreams=(former,)))

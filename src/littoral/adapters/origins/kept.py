@@ -57,6 +57,9 @@ def host_named(text: str) -> str:
     return host
 
 
+_decode: Final = msgspec.json.Decoder(_Kept).decode
+
+
 class CredentialFile:
     """`credentials.json` of one home. All methods block briefly.
 
@@ -78,7 +81,7 @@ class CredentialFile:
         """What it has, by host."""
         try:
             data = read_secret(self._path, otherwise="log in anew with new tokens")
-            kept = msgspec.json.decode(data, type=_Kept)
+            kept = _decode(data)
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -23,6 +23,7 @@ from littoral.terms.memory import Ability, CollectionShown, CollectionSpec
 __all__ = ["MilvusCollections"]
 
 _ABILITIES: Final = frozenset({Ability.FUSED, Ability.GEO, Ability.MATCHES})
+_decode: Final = msgspec.json.Decoder(CollectionSpec).decode
 
 
 class MilvusCollections:
@@ -145,5 +146,5 @@ class MilvusCollections:
         """A number of the server's own, and our note."""
         with translated(self._answer_s):
             found = self._client().describe_collection(called, timeout=self._answer_s)
-        spec = msgspec.json.decode(found["description"], type=CollectionSpec)
+        spec = _decode(found["description"])
         return int(found["collection_id"]), spec

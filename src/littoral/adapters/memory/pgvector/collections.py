@@ -19,6 +19,7 @@ from littoral.terms.memory import Ability, CollectionShown, CollectionSpec
 __all__ = ["PgvectorCollections"]
 
 _DRIVER: Final = "pgvector"
+_decode: Final = msgspec.json.Decoder(CollectionSpec).decode
 
 _BEGINNING_LOCK: Final = 0x6C6974746F72616C
 """An advisory lock: of two that begin at once, one makes the schema."""
@@ -127,7 +128,7 @@ class PgvectorCollections:
 
 
 def _spec_of(text: str) -> CollectionSpec:
-    return msgspec.json.decode(text, type=CollectionSpec)
+    return _decode(text)
 
 
 def _missing(name: str) -> NotFoundError:

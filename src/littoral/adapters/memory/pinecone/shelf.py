@@ -63,6 +63,7 @@ from littoral.terms.values import SECOND
 __all__ = ["Namespace", "PineconeShelf", "note_of", "noted"]
 
 _NOTE: Final = "note"
+_decode: Final = msgspec.json.Decoder(Note).decode
 """The id of the vector that is no record: no id in hexadecimal is like it."""
 
 _METADATA_BYTES_MAX: Final = 40_000
@@ -275,7 +276,7 @@ def noted(index: Namespace, called: str, name: str = "") -> Note:
         found = index.fetch(ids=[_NOTE], namespace=called).vectors
     if _NOTE not in found:
         raise NotFoundError(f"there is no collection {(name or called)[:128]}")
-    return msgspec.json.decode(found[_NOTE].metadata["note"], type=Note)
+    return _decode(found[_NOTE].metadata["note"])
 
 
 def note_of(spec: CollectionSpec, through: int, dimensions: int) -> dict[str, Any]:

@@ -77,6 +77,9 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     digests: dict[str, str]
 
 
+_decode: Final = msgspec.json.Decoder(Meta).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One generation, opened. `codes`, `quantiser` and `index` are None where vectors are few."""
@@ -200,7 +203,7 @@ def _meta(folder: Path, dimensions: int, metric: Metric) -> Meta:
     line = raw.partition(b"\n")[0]
     if raw != _sealed(line):
         raise ValueError(META)
-    meta = msgspec.json.decode(line, type=Meta)
+    meta = _decode(line)
     if (meta.format, meta.dimensions, meta.metric) != (_FORMAT, dimensions, metric):
         raise ValueError(META)
     return meta
