@@ -190,7 +190,7 @@ def test_a_purge_drops_what_it_names_and_nothing_else(
 @pytest.mark.parametrize(
     ("selector", "left"),
     [
-        (Selector(), {}),
+        (Selector(), set()),
         (Selector(answer=key(1)), {2, 3}),
         (Selector(key_id=KeyId("ktwo")), {1, 3}),
         (Selector(scope="key:kone"), {3}),
@@ -216,7 +216,7 @@ def test_an_answer_that_began_before_a_purge_is_kept_only_if_it_was_not_named(
         for each in made.values():
             assert store.put(each, epoch=began)
         assert store.settled(SETTLE_S)
-        assert {number for number in made if store.get(key(number), MODEL)} == set(left)
+        assert {number for number in made if store.get(key(number), MODEL)} == left
 
 
 def test_an_answer_is_kept_by_the_purges_that_came_after_it_began(tmp_path: Path) -> None:

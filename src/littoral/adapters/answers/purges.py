@@ -30,8 +30,6 @@ class LaterPurges:
 
     def spare(self, entry: Entry, began: int) -> bool:
         """Whether all purges since this epoch are remembered, and none names the entry."""
-        if began == self._epoch:
-            return True
         later = [selector for number, selector in self._purges if number > began]
         return len(later) == self._epoch - began and not any(one.selects(entry) for one in later)
 

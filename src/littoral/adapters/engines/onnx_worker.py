@@ -80,6 +80,10 @@ class _Wish(msgspec.Struct):
     """As in `EmbedWish`."""
 
 
+_decode_pairs: Final = msgspec.json.Decoder(_Pairs).decode
+_decode_wish: Final = msgspec.json.Decoder(_Wish).decode
+
+
 class Encoder:
     """A tokenizer and a model: texts in, unit vectors out."""
 
@@ -159,8 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _work(self, raw: bytes) -> dict[str, object]:
         model = self.server.model
         if isinstance(model, CrossEncoder):
-            return self._scored(model, msgspec.json.decode(raw, type=_Pairs))
-        return self._embedded(model, msgspec.json.decode(raw, type=_Wish))
+            return self._scored(model, _decode_pairs(raw))
+        return self._embedded(model, _decode_wish(raw))
 
     def _scored(self, model: CrossEncoder, wish: _Pairs) -> dict[str, object]:
         pairs = model.pairs(wish.question, wish.texts, cut=wish.cut)

@@ -63,8 +63,8 @@ from littoral.terms.values import SECOND
 __all__ = ["Namespace", "PineconeShelf", "note_of", "noted"]
 
 _NOTE: Final = "note"
-_decode: Final = msgspec.json.Decoder(Note).decode
 """The id of the vector that is no record: no id in hexadecimal is like it."""
+_decode: Final = msgspec.json.Decoder(Note).decode
 
 _METADATA_BYTES_MAX: Final = 40_000
 _ID_BYTES_MAX: Final = 255
